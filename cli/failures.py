@@ -20,7 +20,7 @@ class ExitStatus(IntEnum):
         return status
 
     SUCCEEDED = 0, "The command succeeded; with `run --wait` and `watch`, so did every job."
-    FAILED = 1, "The execution failed, timed out or was stopped."
+    FAILED = 1, "The execution failed, timed out or was stopped; with `doctor`, a finding is an error."
     REFUSED = 2, "Wrong usage, an invalid request or model, or something that does not exist."
     PARTLY_FAILED = 3, "Some jobs of the execution failed; the predictions of the others are complete."
     AWS = 4, "AWS could not be reached or refused a call, or the stacks are not deployed."

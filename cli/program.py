@@ -29,6 +29,7 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
         "Executions": ["run", "status", "watch", "resources"],
         "Training": ["train"],
         "Automation": ["schedules", "backfill"],
+        "Account": ["doctor"],
         "This machine": ["up", "down"],
     },
     modules={
@@ -40,6 +41,7 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
         "train": "cli.commands.training:train",
         "schedules": "cli.commands.schedules:schedules",
         "backfill": "cli.commands.backfill:backfill",
+        "doctor": "cli.commands.doctor:doctor",
         "up": "cli.commands.local:up",
         "down": "cli.commands.local:down",
     },

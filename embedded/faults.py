@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from embedded.sagemaker.faults import Faults
-from embedded.server.detached import detached_endpoint, detached_root
+from embedded.server.detached import running_root
 from embedded.server.launch import EmbeddedAwsError
 from embedded.server.process import sagemaker_root
 
@@ -39,17 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("cancel", help="cancel all pending faults")
     options = parser.parse_args(arguments)
     try:
-        endpoint = detached_endpoint(options.state_dir)
+        faults = Faults(sagemaker_root(running_root(options.state_dir)))
     except EmbeddedAwsError as error:
         print(error, file=sys.stderr)
         return 1
-    if endpoint is None:
-        text = (
-            f"--state-dir {options.state_dir}: no embedded AWS runs with this folder. Start one with `fleetscore up`."
-        )
-        print(text, file=sys.stderr)
-        return 1
-    faults = Faults(sagemaker_root(detached_root(options.state_dir)))
     if options.command == "interrupt-spot":
         try:
             faults.interrupt_spot(

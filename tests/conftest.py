@@ -2,11 +2,14 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
 # Skips aws-cdk-lib's template validation, whose rules take seconds to load and only print warnings.
 os.environ.setdefault("CDK_VALIDATION", "false")
+# Reuse the unpacked aws-cdk-lib in tests with another home: unpacking it takes most of a synthesis's time.
+os.environ.setdefault("JSII_RUNTIME_PACKAGE_CACHE_ROOT", str(Path.home() / ".cache" / "aws" / "jsii" / "package-cache"))
 
 # A shell that starts the tests in the background makes them ignore these signals, and child
 # processes inherit that. Tests that interrupt a child process would then wait forever.

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import os
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,7 @@ def _read_code(code: dict[str, Any], folder: Path) -> tuple[bytes | None, dict[s
         return None, stand_in, [Problem("code.source", source, "the folder or tar.gz that holds the training script")]
     path = folder / Path(source).expanduser()
     try:
-        archive = _pack(path) if path.is_dir() else path.read_bytes()
+        archive = _pack(path) if path.is_dir() else _read_up_to(path, MAX_CODE_BYTES + 1)
     except (OSError, ValueError) as error:
         # A path with a NUL or half of a surrogate pair is a ValueError.
         expected = f"a folder or tar.gz that can be read ({error.strerror if isinstance(error, OSError) else error})"
@@ -79,7 +80,7 @@ def _check_archive(path: Path, archive: bytes, program: object) -> list[Problem]
     if len(archive) > MAX_CODE_BYTES:
         remedy = "Leave out data and environments: the image has the libraries."
         expected = f"at most {MAX_CODE_BYTES:,} bytes, packed"
-        return [Problem("code.source", f"{len(archive):,} bytes", expected, remedy)]
+        return [Problem("code.source", f"{path} with more bytes", expected, remedy)]
     try:
         names = list_files(io.BytesIO(archive))
     except (ArchiveError, OSError) as error:
@@ -90,8 +91,13 @@ def _check_archive(path: Path, archive: bytes, program: object) -> list[Problem]
     return []
 
 
+def _read_up_to(path: Path, size: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(size)
+
+
 def _pack(folder: Path) -> bytes:
-    """Return a folder as a tar.gz.
+    """Return a folder as a tar.gz, or only its beginning if that has more than `MAX_CODE_BYTES`.
 
     The same files give the same bytes, so that setting a recipe again changes nothing.
     """
@@ -101,9 +107,11 @@ def _pack(folder: Path) -> bytes:
         tarfile.open(fileobj=compressed, mode="w", format=tarfile.PAX_FORMAT) as archive,
     ):
         for path in sorted(folder.rglob("*")):
+            if packed.tell() > MAX_CODE_BYTES:
+                break
             if path.is_file() and "__pycache__" not in path.parts:
-                content = path.read_bytes()
-                member = tarfile.TarInfo(path.relative_to(folder).as_posix())
-                member.size = len(content)
-                archive.addfile(member, io.BytesIO(content))
+                with path.open("rb") as content:
+                    member = tarfile.TarInfo(path.relative_to(folder).as_posix())
+                    member.size = os.fstat(content.fileno()).st_size
+                    archive.addfile(member, content)
     return packed.getvalue()

@@ -6,6 +6,7 @@
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import parse_qs
 
 Response = tuple[int, dict[str, str], bytes]
 ServiceHandler = Callable[[str, str, dict[str, str], bytes, dict[str, Any]], Awaitable[Response]]
@@ -63,3 +64,22 @@ def ecr_resource_arn(_operation: str, body: bytes, region: str, account_id: str)
     except ValueError:
         return ""
     return f"arn:aws:ecr:{region}:{account_id}:repository/{names[0]}" if names else ""
+
+
+def iam_resource_arn(_operation: str, body: bytes, _region: str, _account_id: str) -> str:
+    """Return the ARN whose policies a request simulates, which ministack authorizes against `*`."""
+    return parse_qs(body.decode("utf-8", "replace")).get("PolicySourceArn", [""])[0]
+
+
+def events_resource_arn(operation: str, body: bytes, region: str, account_id: str) -> str:
+    """Return the ARN of a rule of the default bus, in which ministack names the bus."""
+    if not operation.endswith(("Rule", "Targets", "TargetsByRule")):
+        return ""
+    try:
+        request = json.loads(body or b"{}")
+    except ValueError:
+        return ""
+    name = request.get("Rule") or request.get("Name")
+    if not name or request.get("EventBusName", "default") != "default":
+        return ""
+    return f"arn:aws:events:{region}:{account_id}:rule/{name}"

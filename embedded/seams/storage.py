@@ -1,4 +1,4 @@
-"""S3: objects that services write, encryption, buckets that are not empty, and restored objects in listings."""
+"""S3: objects that services write, encryption, lifecycle, non-empty buckets, and restored objects in listings."""
 
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
@@ -90,3 +90,61 @@ def install_restore_status() -> None:
         return answer[0], answer[1], ET.tostring(listing, xml_declaration=True, encoding="UTF-8")
 
     s3._dispatch = dispatch
+
+
+def install_bucket_properties() -> None:
+    """Give a stack's bucket the encryption and the lifecycle of its template, which ministack drops."""
+    from ministack.services.cloudformation import provisioners
+
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]
+    create, update = handlers["create"], handlers["update"]
+
+    def create_bucket(logical_id: str, properties: dict[str, Any], stack_name: str) -> Any:
+        made = create(logical_id, properties, stack_name)
+        _set_properties(made[0], properties)
+        return made
+
+    def update_bucket(physical_id: str, before: dict[str, Any], properties: dict[str, Any], stack_name: str) -> Any:
+        updated = update(physical_id, before, properties, stack_name)
+        _set_properties(updated[0], properties)
+        return updated
+
+    provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"] = {**handlers, "create": create_bucket, "update": update_bucket}
+
+
+def _set_properties(bucket: str, properties: dict[str, Any]) -> None:
+    from ministack.services import s3
+
+    rules = (properties.get("BucketEncryption") or {}).get("ServerSideEncryptionConfiguration") or []
+    if rules:
+        root = ET.Element("ServerSideEncryptionConfiguration", xmlns=s3.S3_NS)
+        for rule in rules:
+            made = ET.SubElement(root, "Rule")
+            chosen = ET.SubElement(made, "ApplyServerSideEncryptionByDefault")
+            for name, value in (rule.get("ServerSideEncryptionByDefault") or {}).items():
+                ET.SubElement(chosen, name).text = str(value)
+            ET.SubElement(made, "BucketKeyEnabled").text = str(rule.get("BucketKeyEnabled", False)).lower()
+        s3._put_bucket_encryption(bucket, ET.tostring(root))
+    else:
+        s3._delete_bucket_encryption(bucket)
+    if rules := (properties.get("LifecycleConfiguration") or {}).get("Rules"):
+        s3._bucket_lifecycle[bucket] = [_lifecycle_rule(rule) for rule in rules]
+    else:
+        s3._delete_bucket_lifecycle(bucket)
+
+
+def _lifecycle_rule(rule: dict[str, Any]) -> dict[str, Any]:
+    """Return a rule of a template as the S3 API has it."""
+    expiration = {
+        "Days": rule.get("ExpirationInDays"),
+        "ExpiredObjectDeleteMarker": rule.get("ExpiredObjectDeleteMarker"),
+    }
+    made = {
+        "ID": rule.get("Id", ""),
+        "Status": rule.get("Status", "Enabled"),
+        "Filter": {"Prefix": rule.get("Prefix", "")},
+        "Expiration": {name: value for name, value in expiration.items() if value is not None},
+        "NoncurrentVersionExpiration": rule.get("NoncurrentVersionExpiration"),
+        "AbortIncompleteMultipartUpload": rule.get("AbortIncompleteMultipartUpload"),
+    }
+    return {name: value for name, value in made.items() if value}

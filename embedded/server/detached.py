@@ -48,6 +48,19 @@ def detached_root(state_dir: Path) -> Path:
     return state_dir.resolve() / "aws"
 
 
+def running_root(state_dir: Path) -> Path:
+    """Return the root folder of a running detached embedded AWS.
+
+    Raises:
+        EmbeddedAwsError: None runs, or its state cannot be trusted.
+    """
+    if detached_endpoint(state_dir) is None:
+        raise EmbeddedAwsError(
+            f"--state-dir {state_dir}: no embedded AWS runs with this folder. Start one with `fleetscore up`."
+        )
+    return detached_root(state_dir)
+
+
 def detached_endpoint(state_dir: Path) -> Endpoint | None:
     """Return the endpoint of a running detached embedded AWS; None if there is none.
 

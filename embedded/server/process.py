@@ -25,6 +25,7 @@ from hypercorn.config import Config
 
 from embedded import seams
 from embedded.images.image_store import ImageStore
+from embedded.quotas import service as quotas
 from embedded.sagemaker.instances.disks import own_mounts
 from embedded.sagemaker.instances.guard import delete_folder
 from embedded.sagemaker.requests.condition_keys import CREATIONS, condition_keys
@@ -34,23 +35,33 @@ from embedded.scheduler.clock import EmbeddedClock
 from embedded.scheduler.service import LOOK_EVERY_SECONDS, SchedulerService
 from embedded.seams.application import application, enforces_iam
 from embedded.seams.event_sources import install_batch_actions, install_object_versions, install_queue_polling
-from embedded.seams.functions import install_function_errors, stop_function_workers
+from embedded.seams.functions import (
+    install_function_errors,
+    install_lambda_actions,
+    stop_function_workers,
+)
 from embedded.seams.iam.bus_policies import install_bus_policies
 from embedded.seams.iam.conditions import install_conditions
 from embedded.seams.iam.identity import install_administrator
 from embedded.seams.iam.signatures import guarded
+from embedded.seams.iam.simulation import install_simulation
 from embedded.seams.iam.template_check import install_condition_check
 from embedded.seams.images import install_missing_image_error
+from embedded.seams.message_moves import install_message_moves
 from embedded.seams.monitoring.alarms import install_alarms, start_evaluation
-from embedded.seams.monitoring.logs import install_log_search
+from embedded.seams.monitoring.logs import install_filter_patterns, install_log_search
 from embedded.seams.monitoring.metrics import (
     install_embedded_metrics,
     install_execution_metrics,
     install_metric_queries,
 )
 from embedded.seams.schedules import all_schedules, install_schedule_check, install_scheduler, remove_schedule
-from embedded.seams.services import ecr_resource_arn, name_resources
-from embedded.seams.storage import install_bucket_not_empty_error, install_restore_status
+from embedded.seams.services import ecr_resource_arn, events_resource_arn, iam_resource_arn, name_resources
+from embedded.seams.storage import (
+    install_bucket_not_empty_error,
+    install_bucket_properties,
+    install_restore_status,
+)
 from embedded.server.endpoint import Endpoint
 from embedded.step_functions import service
 from embedded.step_functions.executions import running
@@ -149,21 +160,29 @@ async def _serve(settings: ServerSettings) -> None:
     config.errorlog = logging.getLogger("hypercorn.error")
     service.install(settings.time_scale)
     install_function_errors()
+    install_lambda_actions()
     install_object_versions()
     install_batch_actions()
     install_queue_polling(settings.time_scale)
     if enforces_iam():
         install_administrator(settings.endpoint.access_key_id, settings.endpoint.secret_access_key)
     install_missing_image_error()
+    install_message_moves()
     _install_monitoring(settings.time_scale)
     install_conditions({f"sagemaker:{operation}": condition_keys for operation in CREATIONS})
     install_bus_policies()
     install_condition_check()
     install_bucket_not_empty_error()
+    install_bucket_properties()
     install_restore_status()
+    install_simulation()
     name_resources("ecr", ecr_resource_arn)
+    name_resources("iam", iam_resource_arn)
+    name_resources("events", events_resource_arn)
     name_resources("states", task_tokens.resource_arn)
     sagemaker = _add_sagemaker(settings)
+    service_quotas = quotas.ServiceQuotas(settings.endpoint.region, settings.endpoint.account_id)
+    seams.add_service(quotas.NAME, quotas.TARGET_PREFIX, service_quotas.handle)
     _install_scheduler(settings)
     closed = asyncio.Event()
     served = guarded(application(), settings.endpoint.account_id)
@@ -179,6 +198,7 @@ async def _serve(settings: ServerSettings) -> None:
 
 def _install_monitoring(time_scale: float) -> None:
     install_log_search()
+    install_filter_patterns()
     install_embedded_metrics()
     install_execution_metrics()
     install_metric_queries()

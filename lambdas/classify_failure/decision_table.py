@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
+from contract.layout import ARTIFACT_NAME, SOURCE_NAME
 from contract.status import FailureKind
 
 
@@ -67,6 +68,12 @@ _VOLUME_REMEDY_OF_TRAINING = (
     "Raise volume_size_gb of the recipe's compute. The volume of an instance_type with local storage is fixed: choose "
     "a larger type. Then train again"
 )
+
+
+_MISSING = ("NoSuchKey", "No S3 objects found", r"(Failed to download data|data download failed).*(Not ?Found|\b404\b)")
+"""Patterns of texts about an object that is not in S3."""
+_ARCHIVES = (ARTIFACT_NAME, SOURCE_NAME)
+"""Names of the objects that hold a model and a training script; objects of datasets have other names."""
 
 
 def _any(*words: str) -> re.Pattern[str]:
@@ -216,11 +223,22 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
     ),
     # SageMaker checks a request against the account's limits before it looks at what is free.
     FailureRule(
-        "above a limit of the account",
+        "volume above a limit of the account",
         FailureKind.CONFIGURATION,
         Retry.NO,
-        "Raise the named quota, choose another instance_type, or lower instance_count or volume_size_gb, then start a "
-        "new execution",
+        "Lower volume_size_gb of the model's compute, or raise the named quota, then start a new execution",
+        training_remedy="Lower volume_size_gb of the recipe's compute, or raise the named quota, then train again",
+        pattern=_any("EBS volume", "volume size", r"\d GBs?\b"),
+        above_limit=True,
+    ),
+    FailureRule(
+        "instances above a limit of the account",
+        FailureKind.CONFIGURATION,
+        Retry.NO,
+        "Raise the named quota, choose another instance_type, or lower instance_count of the model's compute, then "
+        "start a new execution",
+        training_remedy="Raise the named quota, or choose another instance_type in the recipe's compute, then train "
+        "again",
         above_limit=True,
     ),
     FailureRule(
@@ -316,11 +334,21 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         pattern=_any("ValidationException", "ValidationError", "SerializationException", "InvalidParameter"),
     ),
     FailureRule(
+        "artifact gone",
+        FailureKind.MODEL,
+        Retry.NO,
+        "Restore the object that the message names, or register the model again, then start a new execution",
+        training_remedy="Set the recipe with its script again, then train again",
+        pattern=re.compile(
+            rf"(?is)\A(?=.*({'|'.join(_MISSING)}))(?=.*/({'|'.join(map(re.escape, _ARCHIVES))})(?![\w/-]))"
+        ),
+    ),
+    FailureRule(
         "object missing",
         FailureKind.DATA,
         Retry.NO,
         "Let uploads to the dataset end, then start a new execution",
-        pattern=_any("NoSuchKey", "No S3 objects found", r"Failed to download data.*Not ?Found"),
+        pattern=_any(*_MISSING),
     ),
     FailureRule(
         "key or bucket missing",

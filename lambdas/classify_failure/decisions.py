@@ -20,6 +20,7 @@ _NO_PROGRESS = {
     ExecutionKind.SCORING: "no object was committed in that time",
     ExecutionKind.TRAINING: "no checkpoint was written in that time",
 }
+_NO_LIMIT = re.compile(r"account-level service[ -]limit .{0,200}?\b(is|of) 0(\.0+)? ")
 _DELTA_ABOVE_LIMIT = re.compile(r"request delta of .{1,200}is greater than the account-level service-limit")
 _LIMIT_AND_DELTA = re.compile(
     r"account-level service limit .{1,200}? is (?P<limit>[\d,]{1,20}(\.\d{1,9})?) .{1,200}?"
@@ -71,9 +72,8 @@ def is_above_limit(text: str) -> bool:
     """Return whether SageMaker refused a request that alone is above a limit of the account.
 
     A request that is below the limit is refused too while other jobs run; that passes.
-
     """
-    if _DELTA_ABOVE_LIMIT.search(text):
+    if _DELTA_ABOVE_LIMIT.search(text) or _NO_LIMIT.search(text):
         return True
     found = _LIMIT_AND_DELTA.search(text)
     return found is not None and _number(found["delta"]) > _number(found["limit"])

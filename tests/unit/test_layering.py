@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,6 +82,16 @@ def imported_modules(path: Path) -> Iterator[str]:
             yield node.module or ""
 
 
+def imported_names(path: Path) -> Iterator[str]:
+    """Yield the full names of the modules and of the objects that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield str(node.module)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
 @pytest.mark.parametrize("folder", [folder for folder in ALLOWED if (ROOT / folder).exists()])
 def test_a_folder_imports_only_allowed_packages(folder: str) -> None:
     found = files(folder)
@@ -156,6 +167,26 @@ def test_only_one_lambda_module_creates_clients_and_reads_the_environment() -> N
         if any(module in ("boto3", "os") for module in imported_modules(path))
     }
     assert users == {"stage/resources.py"}
+
+
+def test_mypy_reads_every_module_that_the_code_imports() -> None:
+    """A module that mypy skips has no types, so mypy would find no mistake in its use."""
+    rules: dict[str, set[str]] = {"normal": set(), "skip": set()}
+    for override in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]["overrides"]:
+        if "follow_imports" in override:
+            rules[override["follow_imports"]].update(override["module"])
+    skipped = tuple(name.removesuffix("*") for name in rules["skip"])
+    folders = OURS - {"app", "tests", "scoring", "training", "launcher"} | {"inference_container"}
+    imported = {
+        name
+        for folder in folders
+        for path in files(folder)
+        for name in imported_names(path)
+        if f"{name}.".startswith(skipped)
+    }
+    assert "aws_cdk.aws_iam" in imported
+    unread = {name for name in imported - rules["normal"] if not name.rpartition(".")[2][0].isupper()}
+    assert unread == set(), "list them in pyproject.toml with follow_imports = normal"
 
 
 def test_every_package_of_the_repository_is_known() -> None:

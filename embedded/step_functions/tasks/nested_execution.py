@@ -8,11 +8,11 @@ from typing import Any
 from embedded.seams import workflows
 from embedded.seams.tasks import TaskError
 from embedded.step_functions.data_flow import dump
-from embedded.step_functions.executions import running
+from embedded.step_functions.executions import redrive, running
 from embedded.step_functions.executions.cancellation import Cancellation
 
 _PREFIX = "arn:aws:states:::states:startExecution"
-_DATES = ("StartDate", "StopDate")
+_DATES = ("StartDate", "StopDate", "RedriveDate")
 
 
 def serves(resource: str) -> bool:
@@ -80,6 +80,7 @@ def _describe(record: workflows.Record, *, as_json: bool) -> dict[str, Any]:
     }
     described: dict[str, Any] = {name: record[key] for name, key in names.items() if record.get(key)}
     described |= {"InputDetails": {"Included": True}}
+    described |= {f"{key[0].upper()}{key[1:]}": value for key, value in redrive.described(record).items()}
     if "Output" in described:
         described |= {"OutputDetails": {"Included": True}}
     described.update({key: _epoch_milliseconds(described[key]) for key in _DATES if key in described})

@@ -45,7 +45,10 @@ def _by_preference(parents: Sequence[Path], renamed_to: Sequence[Path]) -> list[
     if renamed_to and all(renames(parents[0], target) for target in renamed_to):
         return [parents[0]]
     found = [parent for parent in (*parents, Path(tempfile.gettempdir())) if parent.is_dir()]
-    return sorted(found, key=lambda parent: (mount_of(parent).is_in_memory, -shutil.disk_usage(parent).free))
+    # Measured once per disk, so that the first of several folders of a disk is chosen.
+    devices = {parent: parent.stat().st_dev for parent in found}
+    free = {device: shutil.disk_usage(parent).free for parent, device in devices.items()}
+    return sorted(found, key=lambda parent: (mount_of(parent).is_in_memory, -free[devices[parent]]))
 
 
 def _create(parents: Sequence[Path]) -> Path:

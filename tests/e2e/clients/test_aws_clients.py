@@ -1,4 +1,4 @@
-"""The AWS CLI and plain boto3 can start executions and read their results."""
+"""The AWS CLI can start executions and read their results."""
 
 import json
 import os
@@ -70,20 +70,3 @@ def test_the_aws_cli_starts_an_execution_and_reads_its_results(stage: Stage, mod
         entry["Key"].endswith(f"execution_id=by-aws-cli/job_id={model_id}/model_id={model_id}/a.parquet")
         for entry in listing["Contents"]
     )
-
-
-def test_boto3_in_another_process_sees_the_state_machine(stage: Stage, model_id: str) -> None:
-    script = (
-        "import boto3, json\n"
-        "names = [m['name'] for m in boto3.client('stepfunctions').list_state_machines()['stateMachines']]\n"
-        "print(json.dumps(names))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env={"PATH": os.environ["PATH"], **stage.aws.endpoint.environment()},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    assert "fleetscore-dev" in json.loads(done.stdout)

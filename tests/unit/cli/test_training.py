@@ -1,6 +1,7 @@
 """`fleetscore train`, recipes, and decisions about trained versions."""
 
 import json
+import random
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -158,6 +159,22 @@ def test_missing_training_script_is_refused(tmp_path: Path, code: dict[str, str]
     [problem] = raised.value.problems
     assert problem.field == field
     assert words in problem.expected
+
+
+def test_training_script_larger_than_its_limit_is_read_in_part_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.documents.recipe_document.MAX_CODE_BYTES", 1_000)
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "train.py").write_text("")
+    (tmp_path / "source" / "weights.bin").write_bytes(random.Random(0).randbytes(5_000_000))
+    # A sparse file: reading all of it would take its size in memory.
+    with (tmp_path / "huge.tar.gz").open("wb") as file:
+        file.truncate(1 << 40)
+    for source in ("source", "huge.tar.gz"):
+        code = {"program": "train.py", "source": source}
+        with pytest.raises(InvalidInputError, match="expected at most 1,000 bytes, packed"):
+            read_recipe("churn", recipe_file(tmp_path, trainer="script", code=code))
 
 
 # ---- decisions -----------------------------------------------------------------------------------------------

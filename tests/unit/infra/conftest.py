@@ -1,6 +1,7 @@
 """The synthesized app, once per process and set of settings, because a synthesis takes seconds."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -59,8 +60,7 @@ def bare_assembly(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
         "HOME": str(home),
         "CDK_OUTDIR": str(home / "out"),
         "CDK_VALIDATION": "false",
-        # Reuse the unpacked aws-cdk-lib: unpacking it into a new home takes most of the time.
-        "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(Path.home() / ".cache" / "aws" / "jsii" / "package-cache"),
+        "JSII_RUNTIME_PACKAGE_CACHE_ROOT": os.environ["JSII_RUNTIME_PACKAGE_CACHE_ROOT"],
         "AWS_EC2_METADATA_DISABLED": "true",
         "LANG": "C.UTF-8",
     }

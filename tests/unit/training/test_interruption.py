@@ -12,7 +12,7 @@ import xgboost
 from contract.codec import loads
 from contract.training.training_spec import TrainingSpec
 from tests.unit.training.training_folder import TrainingFolder, doubles, numbers_frame, wait_for
-from tests.unit.training.warm_process import DEADLINE_SECONDS
+from tests.unit.warm_process import DEADLINE_SECONDS
 from training.data.channel_files import find_objects
 from training.data.training_data import Batch, TrainingData
 from training.interruption import InterruptedTrainingError, Interruption

@@ -7,7 +7,7 @@ from pathlib import Path
 from contract.layout import ContainerPaths
 from embedded.images.image_store import ImageStore
 from tests.unit.training.training_folder import TrainingFolder
-from tests.unit.training.warm_process import REPOSITORY
+from tests.unit.warm_process import REPOSITORY
 
 
 def launch(job: TrainingFolder, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -23,7 +23,7 @@ from contract.environment import ML_ROOT
 from contract.job.scoring_spec import PinnedObject
 from contract.layout import TrainingPaths
 from contract.training.training_spec import TrainingReport, TrainingSpec
-from tests.unit.training.warm_process import DEADLINE_SECONDS, REPOSITORY, run_warm
+from tests.unit.warm_process import DEADLINE_SECONDS, REPOSITORY, run_warm
 
 NUMBERS = (Feature("distance", "double"), Feature("delay", "double"), Feature("hour", "int32"))
 MIXED = (*NUMBERS, Feature("carrier", "string"))
@@ -32,6 +32,14 @@ _TRAINED = """
 import runpy, sys
 sys.argv = ['launcher', 'train', *{arguments!r}]
 runpy.run_module('launcher', run_name='__main__', alter_sys=True)
+"""
+# In this order, as in conftest.py: scoring's XGBoost loader avoids scikit-learn where it can.
+_LIBRARIES = """
+import sklearn.base
+import training.trainers.xgboost_trainer
+import training.trainers.sklearn_trainer
+import training.trainers.script.script_trainer
+import training.job
 """
 _SIGNALLED = """
 import os, runpy, sys
@@ -132,14 +140,14 @@ class TrainingFolder:
     def signalled(self, number: signal.Signals, iteration: int) -> int:
         """Train, send a signal in the given round, counted from 0, and return the exit code."""
         code = _SIGNALLED.format(iteration=iteration, number=int(number))
-        return run_warm(code, self.environment()).returncode
+        return run_warm(code, self.environment(), _LIBRARIES).returncode
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         if self.command_prefix:
             with self.start(*arguments) as process:
                 out, err = process.communicate(timeout=DEADLINE_SECONDS)
             return subprocess.CompletedProcess(process.args, process.returncode, out, err)
-        return run_warm(_TRAINED.format(arguments=list(arguments)), self.environment())
+        return run_warm(_TRAINED.format(arguments=list(arguments)), self.environment(), _LIBRARIES)
 
     def train(self, *arguments: str) -> TrainingReport:
         """Run a training that must succeed, and return its report."""

@@ -26,6 +26,7 @@ from cli.artifact_check.check import CheckedArtifact, check_artifact
 from cli.artifact_check.pickles import read_pickle
 from cli.documents.model_document import ModelDocument
 from contract.catalog.model_fields import Feature
+from tests.unit.archives_of_attackers import member, packed
 from tests.unit.cli.builders import make_archive
 
 X = np.random.default_rng(0).normal(size=(40, 3))
@@ -226,3 +227,31 @@ def test_nothing_of_a_pickle_is_run(tmp_path: Path) -> None:
     found = checked(tmp_path, pickle.dumps(Evil()))
     assert found.problems == ()
     assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        ([("model.bin", b"x"), ("../victim", b"x")], "member '../victim' leads outside the archive's folder"),
+        # Only the header is there: it is refused before anything of the file is read.
+        ([member("model.bin", size=6 << 30)], "its files have more than 4,294,967,296 bytes when member 'model.bin'"),
+    ],
+)
+@pytest.mark.parametrize("custom_code", [False, True])
+def test_archive_that_no_job_would_unpack_is_refused(
+    tmp_path: Path, entries: list[Any], words: str, custom_code: bool
+) -> None:
+    archive = tmp_path / "model.tar.gz"
+    archive.write_bytes(packed(*entries))
+    document = ModelDocument(
+        model_id="churn",
+        artifact=str(archive),
+        dataset="customers",
+        format="onnx",
+        model_file="model.bin",
+        method="predict",
+        features=(Feature("a", "double"),),
+        custom_code=custom_code,
+    )
+    [problem] = check_artifact(archive, document).problems
+    assert words in problem.expected

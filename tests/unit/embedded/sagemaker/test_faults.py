@@ -59,7 +59,7 @@ def test_the_command_needs_a_running_embedded_aws(tmp_path: Path, capsys: pytest
 def test_the_command_schedules_and_cancels_faults(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "detached_endpoint", lambda _state_dir: "runs")
+    monkeypatch.setattr(command, "running_root", lambda state_dir: state_dir / "aws")
 
     def call(*words: str) -> tuple[int, str]:
         status = command.main(["--state-dir", str(tmp_path), *words])

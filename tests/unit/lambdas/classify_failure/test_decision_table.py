@@ -163,19 +163,17 @@ CASES: list[tuple[str, tuple[str, str], FailureKind, Retry]] = [
         FailureKind.TRANSIENT,
         Retry.YES,
     ),
-    (
-        "quota",
-        ("SageMaker.ResourceLimitExceededException", "The account-level service limit is 0 Instances"),
-        FailureKind.CAPACITY,
-        Retry.YES,
-    ),
     *[
-        ("above a limit of the account", (error, text), FailureKind.CONFIGURATION, Retry.NO)
+        ("instances above a limit of the account", (error, text), FailureKind.CONFIGURATION, Retry.NO)
         for error, text in (
             ("SageMaker.ResourceLimitExceededException", QUOTA.format(limit=0, used=0, delta=1)),
+            ("SageMaker.ResourceLimitExceededException", "The account-level service limit is 0 Instances"),
             (API_ERROR, QUOTA.format(limit=1, used=0, delta=2)),
-            ("SageMaker.ResourceLimitExceededException", VOLUME_QUOTA),
         )
+    ],
+    *[
+        ("volume above a limit of the account", (error, VOLUME_QUOTA), FailureKind.CONFIGURATION, Retry.NO)
+        for error in ("SageMaker.ResourceLimitExceededException", API_ERROR)
     ],
     (
         "quota",
@@ -298,6 +296,32 @@ CASES: list[tuple[str, tuple[str, str], FailureKind, Retry]] = [
         FailureKind.TRANSIENT,
         Retry.YES,
     ),
+    *[
+        ("artifact gone", (FAILED, cause), FailureKind.MODEL, Retry.NO)
+        for cause in (
+            processing_cause(
+                FailureReason="ClientError: Failed to download data. GetObject failed for s3://models/churn/3/"
+                "model.tar.gz: NoSuchKey: The specified key does not exist. Please ensure that it exists."
+            ),
+            training_cause(
+                "Failed",
+                FailureReason='ClientError: Failed to download data. No S3 objects found under S3 URL "s3://results/'
+                'training/code/sourcedir.tar.gz" given in input data source.',
+            ),
+            processing_cause(
+                FailureReason="ClientError: Data download failed:NoSuchKey (404): s3://m/a/1/model.tar.gz"
+            ),
+        )
+    ],
+    (
+        "object missing",
+        (
+            FAILED,
+            processing_cause(FailureReason="ClientError: Data download failed: 404 for s3://d/model.tar.gz/a.parquet"),
+        ),
+        FailureKind.DATA,
+        Retry.NO,
+    ),
     (
         "object missing",
         (
@@ -394,3 +418,13 @@ def test_data_model_and_configuration_failures_are_not_retried() -> None:
     final = {FailureKind.DATA, FailureKind.MODEL, FailureKind.CONFIGURATION, FailureKind.STOPPED}
     for rule in DECISION_TABLE:
         assert (rule.retry is Retry.NO) == (rule.kind in final), rule.name
+
+
+def test_remedies_of_refused_requests_name_what_is_limited() -> None:
+    volume, instances = (
+        find_rule(API_ERROR, read_cause(text)) for text in (VOLUME_QUOTA, QUOTA.format(limit=1, used=0, delta=2))
+    )
+    assert "volume_size_gb" in volume.remedy
+    assert "instance" not in volume.remedy
+    assert "instance_count" in instances.remedy
+    assert "volume" not in instances.remedy

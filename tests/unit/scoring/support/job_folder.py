@@ -25,9 +25,28 @@ from contract.environment import ML_ROOT
 from contract.job.ledger import Marker
 from contract.job.scoring_spec import JobSpec, PinnedObject, ScoringOptions
 from contract.layout import ContainerPaths, artifact_key, marker_key, output_key
+from scoring.models import loader_format
+from tests.unit.warm_process import DEADLINE_SECONDS, REPOSITORY, run_warm
 
-REPOSITORY = Path(__file__).parents[4]
-DEADLINE_SECONDS = 120
+_SCORED = """
+import runpy, sys
+from tests.unit.scoring.support import forked_workers
+forked_workers.install()
+sys.argv = ["scoring", *{arguments!r}]
+runpy.run_module("scoring", run_name="__main__", alter_sys=True)
+"""
+_LIBRARIES = """
+import os
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+import sklearn.linear_model, sklearn.pipeline, sklearn.preprocessing
+import pandas, pyarrow.parquet, pyarrow.csv, pyarrow.json
+import scoring.job.job, scoring.commits.object_commits, scoring.worker.engine
+from scoring.models import preload
+preload(["sklearn-joblib", "custom"])
+"""
+"""What a worker for scikit-learn models or for custom code sets and loads. Other models load their libraries without
+scikit-learn, so their jobs start cold."""
+_WARM_FORMATS = {"sklearn-joblib", "custom"}
 
 
 class JobFolder:
@@ -39,6 +58,8 @@ class JobFolder:
         self.objects: list[PinnedObject] = []
         self.command_prefix: tuple[str, ...] = ()
         """Words before the container's command, to run it in another environment."""
+        self.cold = False
+        """Whether the processes load their libraries themselves although that takes seconds."""
         self.paths.resource_config.parent.mkdir(parents=True)
         self.paths.resource_config.write_text(json.dumps({"current_host": hosts[0], "hosts": list(hosts)}))
         for folder in (self.paths.data, self.paths.models, self.paths.predictions, self.paths.ledger):
@@ -115,6 +136,9 @@ class JobFolder:
         )
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        cold = self.cold or self.command_prefix or environment
+        if not cold and {loader_format(model) for model in self.models} <= _WARM_FORMATS:
+            return run_warm(_SCORED.format(arguments=arguments), self.environment(), _LIBRARIES)
         with self.start(*arguments, **environment) as process:
             out, err = process.communicate(timeout=DEADLINE_SECONDS)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)

@@ -8,6 +8,12 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[4]
 
 
+def mount_each(*folders: Path) -> tuple[str, ...]:
+    """Return the words that run a command where each of some existing folders is a mount of its own."""
+    mounts = "; ".join(f"mount --bind {folder} {folder}" for folder in folders)
+    return ("unshare", "--mount", "sh", "-ec", f'{mounts}; exec "$@"', "sh")
+
+
 def run_mounted(mounts: str, code: str, *arguments: object) -> str:
     """Run shell commands that mount, then Python code, in a new namespace; return the code's output."""
     python = ["unshare", "--mount", "sh", "-ec", f'{mounts}\nexec "$0" -c "$@"', sys.executable, code]

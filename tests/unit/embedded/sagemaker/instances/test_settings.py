@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cli.sandbox.isolation import Isolation, IsolationKind, probe
+from embedded import instances as command
 from embedded.sagemaker.instances.settings import InstanceSettings, InstanceSettingsFile
 from embedded.sagemaker.service import SageMakerService
 from tests.unit.embedded.sagemaker.account import Aws, job_request, outputs_to, results, run, s3_input, s3_outputs
@@ -123,3 +124,24 @@ def test_settings_that_the_machine_cannot_give_are_refused_by_name(
 def test_wrong_settings_are_refused_together() -> None:
     with pytest.raises(ValueError, match=r"mounts: got 'two'.*; volume_bytes: 5 is too few"):
         InstanceSettings(mounts="two", volume_bytes=5)  # type: ignore[arg-type]
+
+
+def test_the_command_needs_a_running_embedded_aws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--state-dir", str(tmp_path)]) == 1
+    assert "Start one with `fleetscore up`" in capsys.readouterr().err
+
+
+def test_the_command_replaces_all_settings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "running_root", lambda state_dir: state_dir)
+    monkeypatch.setattr(command, "probe", lambda: Isolation(IsolationKind.ROOT))
+    file = InstanceSettingsFile(tmp_path / "sagemaker", Isolation(IsolationKind.ROOT))
+    for words, expected in (
+        (["--mounts", "per-path", "--volume-bytes", "67108864"], InstanceSettings("per-path", 64 * MIB)),
+        (["--root-disk-bytes", "3145728"], InstanceSettings(root_disk_bytes=3 * MIB)),
+    ):
+        assert command.main(["--state-dir", str(tmp_path), *words]) == 0
+        assert file.read() == expected
+    assert command.main(["--state-dir", str(tmp_path), "--mounts", "two"]) == 2
+    assert "mounts: got 'two'" in capsys.readouterr().err

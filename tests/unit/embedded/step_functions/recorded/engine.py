@@ -63,8 +63,9 @@ class Engine:
         answer: dict[str, Any] = json.loads(body)
         return answer
 
-    def create(self, definition: dict[str, Any]) -> str:
-        answer = self.call("CreateStateMachine", name=uuid.uuid4().hex, definition=json.dumps(definition), roleArn=ROLE)
+    def create(self, definition: dict[str, Any], **fields: Any) -> str:
+        name, text = uuid.uuid4().hex, json.dumps(definition)
+        answer = self.call("CreateStateMachine", name=name, definition=text, roleArn=ROLE, **fields)
         assert "stateMachineArn" in answer, answer
         return str(answer["stateMachineArn"])
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.unit.training.training_folder import SCRIPT, TrainingFolder, numbers_frame
-from tests.unit.training.warm_process import DEADLINE_SECONDS
+from tests.unit.warm_process import DEADLINE_SECONDS
 
 TRAIN = """
 import argparse, json, os

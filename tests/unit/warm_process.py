@@ -1,4 +1,4 @@
-"""Runs code in processes that have already loaded the training libraries, which takes seconds.
+"""Runs code in processes that have already loaded their libraries, which takes seconds.
 
 A server process imports the libraries once and forks a child per request. The child is a real
 process: it can be signalled, and its exit code, output and files are its own.
@@ -18,23 +18,26 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[2]
 DEADLINE_SECONDS = 120
 
 
-def run_warm(code: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run code as `python -c` does; the result has the exit code, stdout and stderr."""
+def run_warm(code: str, environment: Mapping[str, str], libraries: str) -> subprocess.CompletedProcess[str]:
+    """Run code as `python -c` does; the result has the exit code, stdout and stderr.
+
+    `libraries` is code that imports what shall be loaded already.
+    """
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
         request = {"code": code, "environment": dict(environment), "out": str(out), "err": str(err)}
-        returncode = _ask(request)
+        returncode = _ask(request, libraries)
         return subprocess.CompletedProcess(
             code, returncode, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8", errors="replace")
         )
 
 
-def _ask(request: dict[str, Any]) -> int:
-    server = _server()
+def _ask(request: dict[str, Any], libraries: str) -> int:
+    server = _server(libraries)
     assert server.stdin is not None
     assert server.stdout is not None
     server.stdin.write(json.dumps(request) + "\n")
@@ -48,10 +51,10 @@ def _ask(request: dict[str, Any]) -> int:
 
 
 @cache
-def _server() -> subprocess.Popen[str]:
+def _server(libraries: str) -> subprocess.Popen[str]:
     path = os.pathsep.join([str(REPOSITORY / "inference_container"), str(REPOSITORY)])
     server = subprocess.Popen(
-        [sys.executable, "-c", "from tests.unit.training.warm_process import serve; serve()"],
+        [sys.executable, "-c", f"{libraries}\nfrom tests.unit.warm_process import serve\nserve()"],
         # As the entry point sets it: libraries read it when they load OpenMP.
         env={**os.environ, "PYTHONPATH": path, "OMP_WAIT_POLICY": "PASSIVE"},
         stdin=subprocess.PIPE,
@@ -69,13 +72,6 @@ def _stop(server: subprocess.Popen[str]) -> None:
 
 def serve() -> None:
     """Answer each request on stdin with an exit code on stdout."""
-    # In this order, as in conftest.py: scoring's XGBoost loader avoids scikit-learn where it can.
-    import sklearn.base  # noqa: F401, PLC0415, I001
-    import training.trainers.xgboost_trainer  # noqa: PLC0415
-    import training.trainers.sklearn_trainer  # noqa: PLC0415
-    import training.trainers.script.script_trainer  # noqa: PLC0415
-    import training.job  # noqa: F401, PLC0415
-
     for line in sys.stdin:
         child = os.fork()
         if not child:

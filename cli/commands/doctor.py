@@ -1,0 +1,74 @@
+"""`fleetscore doctor`: whether an account is ready for the stage's executions."""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from cli.command_line import Command
+from cli.doctor.clock import clock_findings
+from cli.doctor.findings import Check, Finding, carry_out
+from cli.failures import ExitStatus
+from cli.invocation import Invocation
+from cli.views.doctor import findings_json, findings_view, is_ready
+
+if TYPE_CHECKING:
+    from cli.doctor.stage import DeployedStage
+
+
+@click.command(
+    "doctor",
+    cls=Command,
+    examples="""
+    fleetscore doctor
+    fleetscore doctor --job
+    fleetscore doctor --stage prod --json
+    """,
+)
+@click.option(
+    "--job",
+    is_flag=True,
+    help="Also run one processing job on one instance for a few minutes, which you pay for, and compare what it sees "
+    "with what the code assumes.",
+)
+@click.option(
+    "--instance-type", metavar="TYPE", help="Instance type of that job. Default: the one of the stage's settings."
+)
+@click.pass_obj
+def doctor(invocation: Invocation, *, job: bool, instance_type: str | None) -> ExitStatus:
+    """Check quotas, image, roles, policies, key, buckets and network of the stage.
+
+    Without --job, it starts nothing and changes nothing. The exit status is 0 when no finding is an error, and 1
+    otherwise. A check that your permissions do not allow is an error that names the missing action.
+    """
+    # Imported here, because only this command needs them.
+    from cli.doctor.checks import stage_checks  # noqa: PLC0415
+    from cli.doctor.stage import read_stage  # noqa: PLC0415
+
+    if instance_type and not job:
+        raise click.UsageError("--instance-type is the type of the job that --job runs. Add --job.")
+    connection, output = invocation.connection, invocation.output
+    # First, because every other call fails when the clock is wrong.
+    findings = list(carry_out([Check("clock", "this machine's clock", lambda: clock_findings(connection))]))
+    if is_ready(findings):
+        stage = read_stage(connection, invocation.stage)
+        findings += carry_out(list(stage_checks(stage)))
+        if job and is_ready(findings):
+            invocation.announce(stage.deployment.state_machine_arn)
+            findings += carry_out([job_check(stage, instance_type, output.notice)])
+        elif job:
+            output.notice("The job was not started, because a finding above is an error.")
+    output.data(findings_json(findings), *findings_view(findings))
+    return ExitStatus.SUCCEEDED if is_ready(findings) else ExitStatus.FAILED
+
+
+def job_check(stage: "DeployedStage", instance_type: str | None, notice: Callable[[str], None]) -> Check:
+    """Return the check that runs the inspection job."""
+    from cli.doctor.job.assumptions import assumption_findings  # noqa: PLC0415
+    from cli.doctor.job.inspection_job import run_inspection  # noqa: PLC0415
+
+    def inspect() -> Iterator[Finding]:
+        inspected = run_inspection(stage, instance_type, notice=notice)
+        yield from assumption_findings(inspected, int(stage.compute.volume_size_gb or 0))
+
+    return Check("job.completed", "inspection job", inspect)

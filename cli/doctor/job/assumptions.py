@@ -1,0 +1,221 @@
+"""What the code assumes of SageMaker, compared with what the inspection job saw.
+
+docs/why/unverified.md names the check of each assumption.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from cli.doctor.findings import Finding, Report, names
+from cli.doctor.job.inspection_job import (
+    CHANNEL,
+    EMPTY_KEY,
+    MESSAGE,
+    NESTED_KEY,
+    REPORT,
+    WITH_SLASH,
+    WITHOUT_SLASH,
+    Inspected,
+)
+
+_GIB = 1024**3
+_REPORT_IT = "Report it with the output of `fleetscore doctor --job --json`; executions may fail until it is fixed."
+_CAPABILITIES = {
+    "CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_FOWNER": 3, "CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7,
+}  # fmt: skip
+_WORKER_USER = "65530"
+_LEAST_SCRATCH = 5 * _GIB
+"""Free space of a folder for unfinished work below which large jobs are likely to fail, in bytes."""
+
+
+def assumption_findings(inspected: Inspected, volume_size_gb: int) -> Iterator[Finding]:
+    """Compare the job and its report with every assumption."""
+    yield _completed(inspected)
+    report = inspected.report
+    if report is None:
+        return
+    yield _manifest(inspected, report)
+    yield _empty_object(report)
+    yield from _uploads(inspected)
+    yield _mounts(report)
+    yield _unfinished_files(report)
+    yield _space(report, volume_size_gb)
+    yield _separation(report)
+    yield _modes(report)
+    yield _network(report)
+    yield _devices(report)
+
+
+def _completed(inspected: Inspected) -> Finding:
+    report = Report("job.completed", inspected.name)
+    description = inspected.description
+    status = description["ProcessingJobStatus"]
+    if status != "Completed":
+        reason = description.get("FailureReason") or "no reason is given"
+        return report.error(
+            f"the job is {status}: {reason}", "Correct what the reason names, and run the command again."
+        )
+    if description.get("ExitMessage") != MESSAGE:
+        found = f"the exit message is {description.get('ExitMessage')!r}, not {MESSAGE!r}"
+        return report.error(f"{found}, so failures would have no reason", _REPORT_IT)
+    if inspected.report is None:
+        return report.error("the job completed and wrote no output", _REPORT_IT)
+    return report.ok("the job completed, with its exit message and outputs")
+
+
+def _manifest(inspected: Inspected, report: Mapping[str, Any]) -> Finding:
+    result = Report("job.manifest", "where objects of a manifest lie below their channel")
+    below = _below_channel(report)
+    if NESTED_KEY in below:
+        return result.ok(f"relative to the manifest's prefix: {NESTED_KEY}")
+    full = f"{inspected.prefix}{NESTED_KEY}"
+    if full in below:
+        return result.ok(f"under their full key: {full}")
+    return result.error(f"neither relative nor under their full key: {names(sorted(below)) or 'no file'}", _REPORT_IT)
+
+
+def _empty_object(report: Mapping[str, Any]) -> Finding:
+    result = Report("job.empty", "an input object of 0 bytes")
+    if any(path.endswith(EMPTY_KEY) for path in _below_channel(report)):
+        return result.ok("it arrives as a file")
+    return result.error("it does not arrive", "Remove objects of 0 bytes from datasets: a job with one would fail.")
+
+
+def _uploads(inspected: Inspected) -> Iterator[Finding]:
+    below = {key.removeprefix(inspected.outputs_prefix) for key in inspected.output_keys}
+    for name, ending in ((WITH_SLASH, "with"), (WITHOUT_SLASH, "without")):
+        result = Report("job.slash", f"output whose address ends {ending} a slash")
+        if f"{name}/{REPORT}" in below:
+            result_found = result.ok(f"its files are below it: {name}/{REPORT}")
+        else:
+            found = names(sorted(key for key in below if key.startswith(name))) or "nothing"
+            # The stage's addresses end with a slash; the other kind is what the emulator and older tools use.
+            level = result.error if name == WITH_SLASH else result.warning
+            result_found = level(f"expected {name}/{REPORT}, found {found}", _REPORT_IT)
+        yield result_found
+    result = Report("job.foreign", "objects below the outputs that the container did not write")
+    foreign = sorted(key for key in below if not key.endswith(REPORT))
+    if foreign:
+        yield result.error(
+            f"SageMaker wrote {names(foreign)}, which would fail the check of a job's outputs", _REPORT_IT
+        )
+    else:
+        yield result.ok("none")
+
+
+def _mounts(report: Mapping[str, Any]) -> Finding:
+    result = Report("job.mounts", "mounts of the job's folders")
+    points = [mount["point"] for mount in _list(report, "mounts")]
+    if not points:
+        return result.warning(f"unknown: {report.get('mounts')}", _REPORT_IT)
+    outputs = _outputs(report)
+    own = [name for name, output in outputs.items() if output["device"] != output["device_of_parent"]]
+    kind = f"each of {names(own)} is a mount of its own" if own else "the outputs share one mount with their parent"
+    return result.ok(f"{kind}; mounts: {names(sorted(points))}")
+
+
+def _unfinished_files(report: Mapping[str, Any]) -> Finding:
+    result = Report("job.unfinished", "files appear in output folders complete or not at all")
+    ways = {
+        name: [way for way in ("linked", "renamed") if output[way] is True] for name, output in _outputs(report).items()
+    }
+    if any(not possible for possible in ways.values()):
+        lacking = [name for name, possible in ways.items() if not possible]
+        return result.error(
+            f"in {names(lacking)} neither a file without a name can be linked nor one renamed from next to the folder: "
+            "SageMaker may upload half a file",
+            _REPORT_IT,
+        )
+    return result.ok("; ".join(f"{name}: {names(possible)}" for name, possible in ways.items()))
+
+
+def _space(report: Mapping[str, Any], volume_size_gb: int) -> Finding:
+    result = Report("job.space", f"disks, with a volume of {volume_size_gb} GB")
+    places = {place: space for place, space in _mapping(report, "space").items() if space}
+    outputs = [output["space"]["free"] for output in _outputs(report).values()]
+    shown = names(
+        f"{place} {space['free'] / _GIB:,.1f} of {space['total'] / _GIB:,.1f} GiB free"
+        for place, space in places.items()
+    )
+    if outputs and max(outputs) < volume_size_gb * _GIB * 0.9:
+        return result.warning(
+            f"outputs have {max(outputs) / _GIB:,.1f} GiB, less than the volume; {shown}",
+            "Choose a larger compute.volume_size_gb: the plan counts on the whole volume.",
+        )
+    free = max([*outputs, *(space["free"] for place, space in places.items() if place == "/tmp")], default=0)  # noqa: S108
+    if free < _LEAST_SCRATCH:
+        return result.warning(f"no place has 5 GiB for unfinished work; {shown}", "Choose a larger volume.")
+    return result.ok(shown)
+
+
+def _separation(report: Mapping[str, Any]) -> Finding:
+    result = Report("job.separation", "model code runs as another user")
+    effective = int(str(_mapping(report, "status").get("CapEff", "0")), 16)
+    lacking = [name for name, number in _CAPABILITIES.items() if not effective >> number & 1]
+    user = _mapping(report, "user").get("uid")
+    if user != 0:
+        return result.warning(f"the container runs as user {user}, so model code runs as the same user", _TRUST)
+    if report.get("other_user") != _WORKER_USER:
+        return result.warning(f"no process of another user can start: {report.get('other_user')}", _TRUST)
+    if lacking:
+        return result.warning(f"root lacks {names(lacking)}, so model code runs as root", _TRUST)
+    return result.ok("root may start processes of user 65530")
+
+
+_TRUST = "Register only models that you trust: docs/why/trust-model.md says what model code could reach."
+
+
+def _modes(report: Mapping[str, Any]) -> Finding:
+    result = Report("job.modes", "owner and mode of the job's folders")
+    folders = {
+        entry["path"]: f"{entry['mode'][-4:]} {entry['uid']}:{entry['gid']}"
+        for entry in _list(report, "files")
+        if entry["is_folder"] and entry["path"].count("/") <= 2
+    }
+    if not folders:
+        return result.warning(f"unknown: {report.get('files')}", _REPORT_IT)
+    return result.ok(names(f"{path} {mode}" for path, mode in sorted(folders.items())))
+
+
+def _network(report: Mapping[str, Any]) -> Finding:
+    result = Report("job.network", "network of an isolated job")
+    found = sorted(set(map(str, _list(report, "network"))) - {"lo"})
+    if found:
+        return result.warning(
+            f"the container sees the interfaces {names(found)}",
+            "Check in the VPC's flow logs that they carry nothing: the job asks for network isolation.",
+        )
+    return result.ok("no interface besides the loopback")
+
+
+def _devices(report: Mapping[str, Any]) -> Finding:
+    result = Report("job.devices", "devices of accelerators")
+    devices = _list(report, "devices")
+    closed = [entry["path"] for entry in devices if not entry["is_folder"] and int(entry["mode"], 8) & 0o006 != 0o006]
+    if closed:
+        return result.warning(
+            f"closed to model code's user: {names(closed)}", "Models would be scored on the CPU. " + _REPORT_IT
+        )
+    return result.ok(names(entry["path"] for entry in devices) or "none on this instance type")
+
+
+def _below_channel(report: Mapping[str, Any]) -> set[str]:
+    """Return the paths of the files below the channel of the manifest."""
+    beginning = f"processing/input/{CHANNEL}/"
+    paths = [str(entry["path"]) for entry in _list(report, "files") if not entry["is_folder"]]
+    return {path.removeprefix(beginning) for path in paths if path.startswith(beginning)}
+
+
+def _outputs(report: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _mapping(report, "outputs")
+
+
+def _list(report: Mapping[str, Any], name: str) -> Sequence[Any]:
+    """Return a part of the report; empty when the container could not read it."""
+    found = report.get(name)
+    return found if isinstance(found, list) else []
+
+
+def _mapping(report: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = report.get(name)
+    return found if isinstance(found, dict) else {}

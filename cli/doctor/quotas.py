@@ -1,0 +1,102 @@
+"""Quotas: whether the account may run as many instances and functions as the settings ask for."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from cli.doctor.findings import Check, Finding, Report
+from cli.doctor.stage import DeployedStage
+
+_SERVICE = "sagemaker"
+_CONSOLE = "Request an increase in the console under Service Quotas > Amazon SageMaker"
+_FEWEST_CALLS = 10
+"""Functions that may run at once besides one per job: triggers, announcements, and others of the account."""
+
+
+def quota_checks(stage: DeployedStage) -> Iterator[Check]:
+    yield Check("quotas.instances", "quotas of SageMaker", lambda: sagemaker_findings(stage))
+    yield Check("quotas.functions", "concurrent functions", lambda: function_findings(stage))
+
+
+def sagemaker_findings(stage: DeployedStage) -> Iterator[Finding]:
+    """Compare the quotas of processing and training jobs with the stage's settings."""
+    quotas = read_quotas(stage.client("service-quotas"))
+    compute, jobs = stage.compute, stage.max_concurrency
+    instance_type, per_job = str(compute.instance_type), int(compute.instance_count or 1)
+    for kind, instances, is_needed in (
+        ("processing job", per_job * jobs, True),
+        # A training job has one instance. A stage that never trains needs no quota.
+        ("training job", jobs, False),
+        ("spot training job", jobs, False),
+    ):
+        yield instance_finding(quotas, instance_type, kind, instances, is_needed=is_needed)
+    for kind, instances in (("processing", per_job * jobs), ("training", jobs)):
+        name = f"Number of instances across all {kind} jobs"
+        report = Report("quotas.total", name)
+        yield limit_finding(report, quotas.get(name), instances, f"{jobs:,} concurrent jobs need {instances:,}")
+    for kind in ("processing", "training"):
+        name = f"Longest run time for a {kind} job"
+        needed = int(compute.max_runtime_seconds or 0)
+        report = Report("quotas.runtime", name)
+        yield limit_finding(report, quotas.get(name), needed, f"compute.max_runtime_seconds is {needed:,}")
+        name = f"Size of EBS volume for a {kind} job instance"
+        needed = int(compute.volume_size_gb or 0)
+        report = Report("quotas.volume", name)
+        yield limit_finding(report, quotas.get(name), needed, f"compute.volume_size_gb is {needed:,}")
+
+
+def instance_finding(
+    quotas: Mapping[str, float], instance_type: str, kind: str, instances: int, *, is_needed: bool
+) -> Finding:
+    """Compare the quota of an instance type with the instances that the settings ask for."""
+    name = f"{instance_type} for {kind} usage"
+    report = Report("quotas.instances", name)
+    value = quotas.get(name)
+    if value is None:
+        return (report.error if is_needed else report.warning)(
+            "the Region has no quota of this name: SageMaker does not offer the type for these jobs here",
+            "Choose another compute.instance_type in cdk.json, or another Region.",
+        )
+    limit, settings = int(value), f"the settings ask for up to {instances:,} instances at once"
+    if limit >= instances:
+        return report.ok(f"the quota is {limit:,}; {settings}")
+    remedy = f'{_CONSOLE} > "{name}", or lower default_max_concurrency or compute.instance_count in cdk.json.'
+    if limit == 0:
+        found = "the quota is 0: no such job can start"
+        return report.error(found, remedy) if is_needed else report.warning(found, f"To train models: {remedy}")
+    return report.warning(f"the quota is {limit:,}; {settings}, so jobs wait for each other", remedy)
+
+
+def limit_finding(report: Report, value: float | None, needed: int, settings: str) -> Finding:
+    """Compare a limit of the account with the number that the settings need."""
+    if value is None:
+        return report.warning(
+            "Service Quotas does not list this quota, so it was not compared", "Look it up in the console."
+        )
+    if value >= needed:
+        return report.ok(f"the quota is {value:,.0f}; {settings}")
+    return report.error(f"the quota is {value:,.0f}; {settings}", f"{_CONSOLE}, or lower the setting in cdk.json.")
+
+
+def read_quotas(client: Any) -> dict[str, float]:
+    """Return the quotas of SageMaker by name: the account's, or AWS's default where the account has no value."""
+    quotas: dict[str, float] = {}
+    for operation in ("list_aws_default_service_quotas", "list_service_quotas"):
+        for page in client.get_paginator(operation).paginate(ServiceCode=_SERVICE, PaginationConfig={"PageSize": 100}):
+            quotas |= {quota["QuotaName"]: quota["Value"] for quota in page["Quotas"] if "Value" in quota}
+    return quotas
+
+
+def function_findings(stage: DeployedStage) -> Iterator[Finding]:
+    """Compare the functions that may run at once with the number of concurrent jobs."""
+    limit = stage.client("lambda").get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"]
+    needed = stage.max_concurrency + _FEWEST_CALLS
+    report = Report("quotas.functions", "concurrent functions of AWS Lambda")
+    if limit >= needed:
+        yield report.ok(f"{limit:,} may run at once; {stage.max_concurrency:,} concurrent jobs need about {needed:,}")
+    else:
+        yield report.warning(
+            f"{limit:,} may run at once, and {stage.max_concurrency:,} concurrent jobs need about {needed:,}: calls "
+            "are throttled and retried",
+            'Request an increase under Service Quotas > AWS Lambda > "Concurrent executions", or lower '
+            "default_max_concurrency in cdk.json.",
+        )

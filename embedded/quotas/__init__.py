@@ -1,0 +1,1 @@
+"""The Service Quotas API of the embedded AWS."""

@@ -1,0 +1,535 @@
+"""`fleetscore doctor` finds each fault that is injected into the deployed stage, and nothing without one."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from cli.doctor.checks import stage_checks
+from cli.doctor.clock import clock_findings
+from cli.doctor.findings import Finding, Level, carry_out
+from cli.doctor.images import image_checks
+from cli.doctor.job.assumptions import assumption_findings
+from cli.doctor.job.inspection_job import job_request, run_inspection
+from cli.doctor.network import group_findings, s3_findings, subnet_findings
+from cli.doctor.quotas import function_findings
+from cli.doctor.roles.calls import stage_roles
+from cli.doctor.stage import DeployedStage, Network, read_stage
+from cli.doctor.workflow import function_findings as functions_of_workflow
+from cli.doctor.workflow import layer_findings, machine_findings
+from cli.failures import ExitStatus
+from cli.program import run
+from cli.stage.connection import Connection
+from contract import environment
+from embedded.cdk.deploy import push
+from tests.e2e.stage import Stage
+from tests.e2e.stage import environment as variables
+
+POLICY = Path(__file__).parents[3] / "docs/operate/policies/doctor.json"
+FIRST_READ = 4
+"""Number of statements at the beginning of the policy without which the stage cannot be read at all."""
+
+
+@pytest.fixture(scope="module")
+def deployed(stage: Stage) -> DeployedStage:
+    return read_stage(stage.connection, "dev")
+
+
+def findings(deployed: DeployedStage, *names: str, subject: str = "") -> list[Finding]:
+    """Carry out the checks with these names, of one subject if it is given."""
+    chosen = [check for check in stage_checks(deployed) if check.name in names and subject in ("", check.subject)]
+    return list(carry_out(chosen))
+
+
+# ---- faults -----------------------------------------------------------------------------------------------------
+
+Fault = Callable[[Stage, DeployedStage], Any]
+
+
+def quota(name: str, value: float) -> Fault:
+    @contextmanager
+    def fault(stage: Stage, _deployed: DeployedStage) -> Iterator[None]:
+        client = stage.client("service-quotas")
+        pages = client.get_paginator("list_service_quotas").paginate(ServiceCode="sagemaker")
+        found = next(item for page in pages for item in page["Quotas"] if item["QuotaName"] == name)
+        change = {"ServiceCode": "sagemaker", "QuotaCode": found["QuotaCode"]}
+        client.request_service_quota_increase(**change, DesiredValue=value)
+        yield
+        client.request_service_quota_increase(**change, DesiredValue=found["Value"])
+
+    return fault
+
+
+@contextmanager
+def no_image(stage: Stage, deployed: DeployedStage) -> Iterator[None]:
+    uri = deployed.images["core"]
+    repository, _, tag = uri.partition("/")[2].rpartition(":")
+    stage.client("ecr").batch_delete_image(repositoryName=repository, imageIds=[{"imageTag": tag}])
+    yield
+    push(uri, stage.aws.endpoint)
+
+
+def trust(change: Callable[[dict[str, Any]], None]) -> Fault:
+    @contextmanager
+    def fault(stage: Stage, deployed: DeployedStage) -> Iterator[None]:
+        iam, name = stage.client("iam"), role_name(deployed.job_role_arn)
+        before = iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
+        changed = json.loads(json.dumps(before))
+        change(changed["Statement"][0])
+        iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(changed))
+        yield
+        iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(before))
+
+    return fault
+
+
+def policy(change: Callable[[list[dict[str, Any]]], None], role: str = "job") -> Fault:
+    @contextmanager
+    def fault(stage: Stage, deployed: DeployedStage) -> Iterator[None]:
+        iam = stage.client("iam")
+        arn = deployed.job_role_arn if role == "job" else deployed.functions[role]["Role"]
+        name = role_name(arn)
+        policy_name = iam.list_role_policies(RoleName=name)["PolicyNames"][0]
+        before = iam.get_role_policy(RoleName=name, PolicyName=policy_name)["PolicyDocument"]
+        changed = json.loads(json.dumps(before))
+        change(changed["Statement"])
+        iam.put_role_policy(RoleName=name, PolicyName=policy_name, PolicyDocument=json.dumps(changed))
+        yield
+        iam.put_role_policy(RoleName=name, PolicyName=policy_name, PolicyDocument=json.dumps(before))
+
+    return fault
+
+
+@contextmanager
+def boundary(stage: Stage, deployed: DeployedStage) -> Iterator[None]:
+    iam, name = stage.client("iam"), role_name(deployed.job_role_arn)
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
+    arn = iam.create_policy(PolicyName="boundary", PolicyDocument=json.dumps(document))["Policy"]["Arn"]
+    iam.put_role_permissions_boundary(RoleName=name, PermissionsBoundary=arn)
+    yield
+    iam.delete_role_permissions_boundary(RoleName=name)
+    iam.delete_policy(PolicyArn=arn)
+
+
+@contextmanager
+def no_logs_in_key_policy(stage: Stage, deployed: DeployedStage) -> Iterator[None]:
+    kms = stage.client("kms")
+    before = kms.get_key_policy(KeyId=deployed.key_arn, PolicyName="default")["Policy"]
+    kept = [item for item in json.loads(before)["Statement"] if "logs." not in json.dumps(item["Principal"])]
+    changed = json.dumps({"Version": "2012-10-17", "Statement": kept})
+    kms.put_key_policy(KeyId=deployed.key_arn, PolicyName="default", Policy=changed)
+    yield
+    kms.put_key_policy(KeyId=deployed.key_arn, PolicyName="default", Policy=before)
+
+
+@contextmanager
+def disabled_key(stage: Stage, deployed: DeployedStage) -> Iterator[None]:
+    stage.client("kms").disable_key(KeyId=deployed.key_arn)
+    yield
+    stage.client("kms").enable_key(KeyId=deployed.key_arn)
+
+
+@contextmanager
+def no_rotation(stage: Stage, deployed: DeployedStage) -> Iterator[None]:
+    stage.client("kms").disable_key_rotation(KeyId=deployed.key_arn)
+    yield
+    stage.client("kms").enable_key_rotation(KeyId=deployed.key_arn)
+
+
+def bucket(part: str, delete: str, put: str, argument: str, answer: str = "") -> Fault:
+    """Return a fault that removes a part of the results bucket's configuration."""
+
+    @contextmanager
+    def fault(stage: Stage, deployed: DeployedStage) -> Iterator[None]:
+        s3, name = stage.client("s3"), deployed.buckets["results"]
+        before = getattr(s3, f"get_{part}")(Bucket=name)[answer or argument]
+        if argument == "LifecycleConfiguration":
+            before = {"Rules": before}
+        getattr(s3, delete)(Bucket=name)
+        yield
+        getattr(s3, put)(Bucket=name, **{argument: before})
+
+    return fault
+
+
+@contextmanager
+def no_versions(stage: Stage, deployed: DeployedStage) -> Iterator[None]:
+    s3, name = stage.client("s3"), deployed.buckets["results"]
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Suspended"})
+    yield
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+
+
+@contextmanager
+def no_events(stage: Stage, deployed: DeployedStage) -> Iterator[None]:
+    s3, name = stage.client("s3"), deployed.buckets["datasets"]
+    s3.put_bucket_notification_configuration(Bucket=name, NotificationConfiguration={})
+    yield
+    s3.put_bucket_notification_configuration(Bucket=name, NotificationConfiguration={"EventBridgeConfiguration": {}})
+
+
+@contextmanager
+def disabled_rule(stage: Stage, deployed: DeployedStage) -> Iterator[None]:
+    name = next(item.physical_id for item in deployed.of_type("AWS::Events::Rule") if "Closing" in item.logical_id)
+    stage.client("events").disable_rule(Name=name)
+    yield
+    stage.client("events").enable_rule(Name=name)
+
+
+def role_name(arn: str) -> str:
+    return arn.rpartition("/")[2]
+
+
+def without(action: str) -> Callable[[list[dict[str, Any]]], None]:
+    def change(statements: list[dict[str, Any]]) -> None:
+        statements[:] = [found for found in statements if action not in found["Action"]]
+
+    return change
+
+
+def also(action: str) -> Callable[[list[dict[str, Any]]], None]:
+    return lambda statements: statements.append({"Effect": "Allow", "Action": action, "Resource": "*"})
+
+
+FAULTS: list[tuple[str, Fault, Level, str]] = [
+    ("quotas.instances", quota("ml.m5.xlarge for processing job usage", 0), Level.ERROR, "the quota is 0: no such job"),
+    ("quotas.instances", quota("ml.m5.xlarge for processing job usage", 3), Level.WARNING, "jobs wait for each other"),
+    ("quotas.instances", quota("ml.m5.xlarge for training job usage", 0), Level.WARNING, "the quota is 0"),
+    ("quotas.instances", quota("Number of instances across all processing jobs", 4), Level.ERROR, "the quota is 4"),
+    ("quotas.instances", quota("Longest run time for a processing job", 60), Level.ERROR, "max_runtime_seconds"),
+    ("quotas.instances", quota("Size of EBS volume for a processing job instance", 1), Level.ERROR, "volume_size_gb"),
+    ("image.present", no_image, Level.ERROR, "not in Amazon ECR"),
+    (
+        "roles.trust",
+        trust(lambda found: found.update(Principal={"Service": "ec2.amazonaws.com"})),
+        Level.ERROR,
+        "sagemaker.amazonaws.com may not assume it",
+    ),
+    ("roles.trust", trust(lambda found: found["Principal"].update(AWS="*")), Level.ERROR, "others may assume it"),
+    ("roles.trust", trust(lambda found: found.pop("Condition")), Level.WARNING, "for other accounts"),
+    ("roles.calls", policy(without("s3:PutObject")), Level.ERROR, "may not call s3:PutObject on"),
+    ("roles.calls", policy(without("kms:CreateGrant")), Level.ERROR, "may not call kms:CreateGrant on"),
+    ("roles.calls", policy(without("ecr:BatchGetImage")), Level.ERROR, "may not call ecr:BatchGetImage on"),
+    ("roles.calls", policy(also("s3:*")), Level.ERROR, "which it must not"),
+    ("roles.calls", policy(without("dynamodb:PutItem"), "record_attempt"), Level.ERROR, "call dynamodb:PutItem"),
+    ("roles.calls", policy(also("dynamodb:*"), "check_request"), Level.ERROR, "may call dynamodb:Scan"),
+    ("roles.calls", boundary, Level.ERROR, "denied by the role's permissions boundary"),
+    ("key.usable", disabled_key, Level.ERROR, "the key is Disabled"),
+    ("key.usable", no_rotation, Level.WARNING, "not rotated"),
+    ("key.policy", no_logs_in_key_policy, Level.ERROR, "without it, functions write no logs"),
+    (
+        "bucket.encryption",
+        bucket(
+            "bucket_encryption", "delete_bucket_encryption", "put_bucket_encryption",
+            "ServerSideEncryptionConfiguration",
+        ),
+        Level.ERROR,
+        "encrypted with AES256",
+    ),
+    (
+        "bucket.public",
+        bucket(
+            "public_access_block", "delete_public_access_block", "put_public_access_block",
+            "PublicAccessBlockConfiguration",
+        ),
+        Level.ERROR,
+        "public access is not blocked",
+    ),
+    ("bucket.versioning", no_versions, Level.ERROR, "versions are not kept"),
+    (
+        "bucket.lifecycle",
+        bucket(
+            "bucket_lifecycle_configuration", "delete_bucket_lifecycle", "put_bucket_lifecycle_configuration",
+            "LifecycleConfiguration", "Rules",
+        ),
+        Level.WARNING,
+        "never deleted",
+    ),
+    (
+        "bucket.transport",
+        bucket("bucket_policy", "delete_bucket_policy", "put_bucket_policy", "Policy"),
+        Level.ERROR,
+        "does not deny requests without TLS",
+    ),
+    ("bucket.events", no_events, Level.ERROR, "uploads do not reach EventBridge"),
+    ("workflow.rules", disabled_rule, Level.ERROR, "the rule is disabled"),
+]  # fmt: skip
+
+ROLES = {"call dynamodb:PutItem": "record_attempt", "may call dynamodb:Scan": "check_request"}
+"""The role that a fault is about, if it is not the one of scoring jobs."""
+
+
+@pytest.mark.parametrize("case", FAULTS, ids=[f"{check}-{text}" for check, _, _, text in FAULTS])
+def test_each_fault_is_found(stage: Stage, deployed: DeployedStage, case: tuple[str, Fault, Level, str]) -> None:
+    check, fault, level, text = case
+    role = ROLES.get(text, "scoring jobs")
+    with fault(stage, deployed):
+        found = findings(deployed, check, subject=role if check.startswith("roles.") else "")
+    bad = [finding for finding in found if finding.level is not Level.OK]
+    assert any(finding.level is level and text in finding.found for finding in bad), bad
+    assert all(finding.remedy for finding in bad)
+
+
+# ---- what no API of the embedded AWS can break ------------------------------------------------------------------
+
+
+def test_faults_of_functions_and_machines_are_found(deployed: DeployedStage) -> None:
+    failed = {**deployed.functions["plan_execution"], "State": "Failed", "StateReason": "the key is disabled"}
+    function = next(deployed.of_type("AWS::Lambda::Function"))
+    broken = dataclasses.replace(
+        deployed,
+        functions={**deployed.functions, "plan_execution": failed},
+        machines={"scoring": {**deployed.machines["scoring"], "encryptionConfiguration": {}}},
+        missing=(function,),
+    )
+    found = [finding.found for finding in functions_of_workflow(broken) if finding.level is Level.ERROR]
+    assert found == ["the function does not exist", "state Failed, last update Successful: the key is disabled"]
+    machines = [finding.found for finding in machine_findings(broken)]
+    assert machines == ["executions are not encrypted with the stage's key", "the state machine does not exist"]
+
+
+def test_a_layer_that_lambda_does_not_show_is_an_error(deployed: DeployedStage) -> None:
+    arn = "arn:aws:lambda:eu-west-9:017000801446:layer:AWSLambdaPowertoolsPythonV3-python313-arm64:36"
+    [finding] = layer_findings(deployed, arn)
+    assert finding.level is Level.ERROR
+    assert "the version does not exist" in finding.found
+    assert "powertools_layer_arn" in finding.remedy
+
+
+def test_settings_that_ask_for_too_many_functions_or_another_region_are_found(deployed: DeployedStage) -> None:
+    variables = dict(deployed.functions["plan_execution"]["Environment"]["Variables"])
+    variables[environment.DEFAULT_MAX_CONCURRENCY] = "9000"
+    variables[environment.IMAGE_URIS] = json.dumps(
+        {"core": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/a:1", "trees": "a"}
+    )
+    changed = {**deployed.functions["plan_execution"], "Environment": {"Variables": variables}}
+    larger = dataclasses.replace(deployed, functions={**deployed.functions, "plan_execution": changed})
+    assert [finding.level for finding in function_findings(larger)] == [Level.WARNING]
+    found = [finding.found for finding in findings(larger, "image.present")]
+    assert found[0].startswith("it is in eu-west-1")
+    assert found[1] == "not an image in Amazon ECR"
+
+
+@pytest.mark.parametrize(("seconds", "level"), [(0, Level.OK), (60, Level.WARNING), (-400, Level.ERROR)])
+def test_a_wrong_clock_is_found(stage: Stage, seconds: int, level: Level) -> None:
+    def change_date(parsed: dict[str, Any], **_: Any) -> None:
+        date = datetime.now(UTC) + timedelta(seconds=seconds)
+        parsed["ResponseMetadata"]["HTTPHeaders"]["date"] = format_datetime(date, usegmt=True)
+
+    connection = Connection()
+    connection.session().events.register("after-call.sts.GetCallerIdentity", change_date)
+    [finding] = clock_findings(connection)
+    assert finding.level is level
+
+
+# ---- network ----------------------------------------------------------------------------------------------------
+
+
+def test_faults_of_a_vpc_are_found(stage: Stage, deployed: DeployedStage) -> None:
+    ec2, region = stage.client("ec2"), stage.aws.endpoint.region
+    vpc = ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.7.0.0/24")["Subnet"]["SubnetId"]
+    group = ec2.create_security_group(GroupName="jobs", Description="jobs", VpcId=vpc)["GroupId"]
+    network = Network((subnet,), (group,))
+
+    [addresses] = subnet_findings(ec2, network, 10)
+    assert addresses.level is Level.OK
+    assert addresses.found == "251 free addresses; 10 instances at once need 20"
+    [few] = subnet_findings(ec2, network, 126)
+    assert few.level is Level.WARNING
+    [missing] = subnet_findings(ec2, Network(("subnet-00000000",), (group,)), 1)
+    assert missing.level is Level.ERROR
+
+    [alone] = group_findings(ec2, network)
+    assert alone.level is Level.ERROR
+    assert group in alone.remedy
+    rule = {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group}]}
+    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[rule])
+    assert [finding.level for finding in group_findings(ec2, network)] == [Level.OK]
+    [unknown] = group_findings(ec2, Network((subnet,), ("sg-00000000",)))
+    assert unknown.level is Level.ERROR
+
+    [cut_off] = s3_findings(ec2, network, region)
+    assert cut_off.level is Level.ERROR
+    assert f"com.amazonaws.{region}.s3" in cut_off.remedy
+    filters = [{"Name": "vpc-id", "Values": [vpc]}]
+    table = ec2.describe_route_tables(Filters=filters)["RouteTables"][0]["RouteTableId"]
+    ec2.create_vpc_endpoint(VpcId=vpc, ServiceName=f"com.amazonaws.{region}.s3", RouteTableIds=[table])
+    [reached] = s3_findings(ec2, network, region)
+    assert reached.level is Level.OK
+
+    definition = json.dumps({"NetworkConfig": {"VpcConfig": {"Subnets": [subnet], "SecurityGroupIds": [group]}}})
+    in_vpc = dataclasses.replace(
+        deployed, machines={**deployed.machines, "scoring": {**deployed.machines["scoring"], "definition": definition}}
+    )
+    levels = {finding.check: finding.level for finding in findings(in_vpc, "network.subnets", "network.s3")}
+    assert levels == {"network.subnets": Level.OK, "network.s3": Level.OK}
+
+
+# ---- permissions ------------------------------------------------------------------------------------------------
+
+
+def person(stage: Stage, deployed: DeployedStage, name: str, statements: list[Any]) -> dict[str, str]:
+    """Create a user with these statements of the documented policy, and return the user's key as variables."""
+    text = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    values = {
+        "REGION": deployed.region,
+        "ACCOUNT": deployed.account_id,
+        "STAGE": "dev",
+        "DATASETS_BUCKET": deployed.buckets["datasets"],
+        "MODELS_BUCKET": deployed.buckets["models"],
+        "RESULTS_BUCKET": deployed.buckets["results"],
+        "JOB_ROLE_ARN": deployed.job_role_arn,
+        "KEY_ARN": deployed.key_arn,
+    }
+    for word, value in values.items():
+        text = text.replace(word, value)
+    iam = stage.client("iam")
+    iam.create_user(UserName=name)
+    iam.put_user_policy(UserName=name, PolicyName="doctor", PolicyDocument=text)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+
+
+def connection_of(key: dict[str, str], deployed: DeployedStage) -> Connection:
+    session = boto3.Session(
+        aws_access_key_id=key["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=key["AWS_SECRET_ACCESS_KEY"],
+        region_name=deployed.region,
+    )
+    return Connection(_session=[session])
+
+
+def test_each_denied_check_names_its_action(stage: Stage, deployed: DeployedStage) -> None:
+    statements = json.loads(POLICY.read_text())["Statement"]
+    denied = read_stage(connection_of(person(stage, deployed, "nobody", statements[:FIRST_READ]), deployed), "dev")
+    found = list(carry_out(list(stage_checks(denied))))
+    refused = [finding for finding in found if "not checked: your credentials may not call" in finding.found]
+    assert {finding.level for finding in refused} == {Level.ERROR}
+    named = {finding.found.rpartition(" ")[2] for finding in refused}
+    assert all(finding.found.rpartition(" ")[2] in finding.remedy for finding in refused)
+    wanted = {action for item in statements[FIRST_READ:] for action in as_list(item["Action"])}
+    # A check stops at its first refused call, and this stage has no VPC and no image of another account.
+    later = {"kms:GetKeyRotationStatus", "events:ListTargetsByRule", "ecr:GetRepositoryPolicy"}
+    later |= {"servicequotas:ListServiceQuotas", "lambda:GetLayerVersion"}
+    assert named == {action for action in wanted if not action.startswith("ec2:")} - later
+    # Lambda answers in the same way for a version that does not exist.
+    assert any("you may not call lambda:GetLayerVersion" in finding.found for finding in found)
+
+
+NOT_SIMULATED = {
+    # Granted by helpers for all queues, or by the CDK for maps, tracing and sampling, and not called in every case.
+    "sqs:GetQueueAttributes", "sqs:GetQueueUrl", "states:RedriveExecution", "xray:GetSamplingRules",
+    "xray:GetSamplingTargets",
+    # Granted as AWS documents them for tables with a key; which of them a call needs is not documented.
+    "kms:Encrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo",
+}  # fmt: skip
+
+
+def test_every_permission_of_a_role_is_simulated(stage: Stage, deployed: DeployedStage) -> None:
+    """When this fails, add the call that needs the permission to cli/doctor/roles/calls.py."""
+    iam = stage.client("iam")
+    missing = []
+    for role in stage_roles(deployed):
+        name = role_name(role.arn)
+        for policy_name in iam.list_role_policies(RoleName=name)["PolicyNames"]:
+            document = iam.get_role_policy(RoleName=name, PolicyName=policy_name)["PolicyDocument"]
+            for statement in document["Statement"]:
+                for action in as_list(statement["Action"]):
+                    simulated = any(
+                        action in call.actions
+                        and any(fnmatchcase(call.resource, pattern) for pattern in as_list(statement["Resource"]))
+                        for call in role.calls
+                        if call.is_allowed
+                    )
+                    if not simulated and action not in NOT_SIMULATED:
+                        missing.append(f"{role.name}: {action} on {statement['Resource']}")
+    assert missing == []
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+# ---- the job ----------------------------------------------------------------------------------------------------
+
+
+def test_the_inspection_job_confirms_the_assumptions_and_leaves_nothing_behind(
+    stage: Stage, deployed: DeployedStage
+) -> None:
+    inspected = run_inspection(deployed)
+    found = list(assumption_findings(inspected, 30))
+    assert [finding for finding in found if finding.level is Level.ERROR] == []
+    assert {finding.check for finding in found} >= {"job.manifest", "job.slash", "job.mounts", "job.separation"}
+    assert stage.result_keys("executions/doctor-") == []
+
+    # The request meets the conditions on which the workflow's role may create jobs.
+    made = inspected.description
+    assert made["RoleArn"] == deployed.job_role_arn
+    assert made["NetworkConfig"]["EnableNetworkIsolation"] is True
+    assert made["ProcessingOutputConfig"]["KmsKeyId"] == deployed.key_arn
+    assert made["ProcessingResources"]["ClusterConfig"]["VolumeKmsKeyId"] == deployed.key_arn
+
+
+def test_a_job_that_its_role_cannot_run_is_an_error(stage: Stage, deployed: DeployedStage) -> None:
+    with policy(without("s3:GetObject"))(stage, deployed):
+        [finding] = assumption_findings(run_inspection(deployed), 30)
+    assert finding.level is Level.ERROR
+    assert finding.found.startswith("the job is Failed: ")
+    assert stage.result_keys("executions/doctor-") == []
+
+
+def test_who_has_the_documented_policy_for_the_job_runs_it_and_no_other(stage: Stage, deployed: DeployedStage) -> None:
+    statements = [
+        *json.loads(POLICY.read_text())["Statement"][:FIRST_READ],
+        *json.loads(POLICY.with_name("doctor-job.json").read_text())["Statement"],
+    ]
+    seen = read_stage(connection_of(person(stage, deployed, "inspector", statements), deployed), "dev")
+    assert run_inspection(seen).description["ProcessingJobStatus"] == "Completed"
+    request = job_request(seen, "doctor-other", "ml.m5.xlarge")
+    for change in ({"NetworkConfig": {"EnableNetworkIsolation": False}}, {"ProcessingJobName": "dev-other"}):
+        with pytest.raises(ClientError, match="not authorized"):
+            seen.client("sagemaker").create_processing_job(**{**request, **change})
+
+
+# ---- the command ---------------------------------------------------------------------------------------------------
+
+
+def test_a_fault_is_shown_with_what_to_do(
+    stage: Stage, deployed: DeployedStage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.doctor.checks.stage_checks", image_checks)
+    with no_image(stage, deployed):
+        assert run(["doctor"]) == ExitStatus.FAILED
+    shown = capsys.readouterr().out
+    assert "not in Amazon ECR (ImageNotFoundException): every job would fail" in shown
+    assert "To do: Deploy again with `cdk deploy --all`" in shown
+    assert shown.rstrip().splitlines()[-1].startswith("The stage is not ready. ")
+
+
+def test_a_deployed_stage_is_ready_for_who_has_the_documented_policy(
+    stage: Stage, deployed: DeployedStage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The last test: every fault above was repaired."""
+    statements = json.loads(POLICY.read_text())["Statement"]
+    key = person(stage, deployed, "doctor", statements)
+    with variables(key):
+        status = run(["doctor", "--json"])
+    report = json.loads(capsys.readouterr().out)
+    assert [found for found in report["findings"] if found["level"] != "ok"] == []
+    assert report["ready"] is True
+    assert status == ExitStatus.SUCCEEDED
+    assert all(found["subject"] and found["found"] for found in report["findings"])
+    # This stage has no VPC.
+    ec2 = connection_of(key, deployed).client("ec2")
+    for part in ("subnets", "security_groups", "vpc_endpoints", "route_tables"):
+        assert getattr(ec2, f"describe_{part}")()

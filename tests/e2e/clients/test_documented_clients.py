@@ -1,0 +1,211 @@
+"""The lines that the documentation shows for AWS clients do what it says, taken from the documentation."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tests.e2e.stage import Stage, people, train_xgboost, wait_for
+
+ROOT = Path(__file__).parents[3]
+CLIENTS = "docs/reference/embedded-aws-clients.md"
+MODEL = "documented"
+ROWS = 40
+NAMES = {"customers": MODEL, "churn": MODEL}
+"""Names of the documents, and those of this stage: other tests have models and datasets with the former."""
+
+
+def blocks(page: str, language: str = "") -> list[str]:
+    """Return the code blocks of a language in a page."""
+    found = re.findall(r"^( *)```(\w*)\n(.*?)^\1```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+    return [textwrap.dedent(body) for _indent, name, body in found if name == language]
+
+
+def block(page: str, contains: str, names: Mapping[str, str] | None = None, language: str = "") -> str:
+    """Return the only block that contains a text, with the names of this stage."""
+    [found] = [body for body in blocks(page, language) if contains in body]
+    for name, here in (names or {}).items():
+        assert name in found, f"{page} no longer shows {name}"
+        found = found.replace(name, here)
+    return found
+
+
+def shell(stage: Stage, script: str, **variables: str) -> str:
+    """Run a script in a shell with the exports of `fleetscore up`, and return what it printed."""
+    programs = os.pathsep.join([str(Path(sys.prefix) / "awscli" / "bin"), str(Path(sys.executable).parent)])
+    kept = {name: os.environ[name] for name in ("HOME", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
+    exports = stage.aws.endpoint.shell_environment()
+    own, _, others = exports["PATH"].partition(os.pathsep)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        env={
+            **kept,
+            **exports,
+            "PATH": os.pathsep.join([own, programs, others]),
+            "AWS_DEFAULT_OUTPUT": "json",
+            **variables,
+        },
+        cwd=stage.folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def execution_id(stage: Stage) -> Iterator[str]:
+    """Yield the id of a succeeded execution of the model `documented` on the dataset of that name."""
+    table = people(ROWS, 1)
+    stage.put_dataset(MODEL, {"a.parquet": table.slice(0, ROWS // 2), "b.parquet": table.slice(ROWS // 2)})
+    stage.register(MODEL, train_xgboost(1), dataset=MODEL)
+    assert stage.run({"models": [MODEL]}, "nightly-1").status == "SUCCEEDED"
+    yield "nightly-1"
+    stage.catalog.set_enabled(MODEL, enabled=False)
+
+
+@pytest.fixture(scope="module")
+def results(stage: Stage) -> dict[str, str]:
+    return {"RESULTS": f"s3://{stage.deployment.results_bucket}"}
+
+
+def test_every_block_of_the_clients_page_has_a_test() -> None:
+    assert (len(blocks(CLIENTS)), len(blocks(CLIENTS, "python"))) == (1, 4)
+
+
+def test_the_aws_cli_reaches_every_service(stage: Stage, execution_id: str) -> None:
+    printed = shell(stage, block(CLIENTS, "list-queues", {"churn": MODEL}))
+    assert f"execution_id={execution_id}/job_id={MODEL}/model_id={MODEL}/a.parquet" in printed
+    assert "fleetscore-dev-triggers-UploadsDeadLetters" in printed
+    assert printed.count("object_scored") == 2
+    assert '"MetricName": "RowsScored"' in printed
+
+
+def test_python_clients_read_predictions(stage: Stage, execution_id: str, results: dict[str, str]) -> None:
+    """All blocks run in one process, because the imports take most of the time."""
+    names = {"dataset=customers": f"dataset={MODEL}"}
+    bucket = f"{results['RESULTS']}/predictions/dataset={MODEL}/"
+    layout = block(
+        "docs/reference/s3-layout.md", "ds.dataset", {"s3://…/predictions/": bucket, "churn": MODEL}, "python"
+    )
+    scripts = [
+        block(CLIENTS, "boto3.client", language="python"),
+        block(CLIENTS, "pandas.read_parquet", names, "python"),
+        block(CLIENTS, "polars.scan_parquet", names, "python"),
+        layout.replace("table.to_table(", "rows = table.to_table("),
+        "print('rows by the layout:', rows.num_rows)",
+    ]
+    printed = shell(stage, f"{shlex.quote(sys.executable)} -c {shlex.quote(chr(10).join(scripts))}", **results)
+    lines = printed.splitlines()
+    assert {"fleetscore-dev", "fleetscore-dev-training", str(ROWS), f"rows by the layout: {ROWS}"} <= set(lines)
+    assert f"[{ROWS} rows x" in printed
+    assert f"shape: ({ROWS}, " in printed
+    assert "type=Directory" in printed.replace("FileType.", "")
+
+
+def test_duckdb_reads_predictions(stage: Stage, execution_id: str, results: dict[str, str]) -> None:
+    try:
+        duckdb.connect().sql("LOAD httpfs")
+    except duckdb.Error as failure:
+        pytest.skip(f"DuckDB's extension httpfs is not installed: {failure}")
+    script = block(CLIENTS, "LOAD httpfs", {"dataset=customers": f"dataset={MODEL}"}, "python")
+    assert str(ROWS) in shell(stage, f"{shlex.quote(sys.executable)} -c {shlex.quote(script)}", **results)
+
+
+def test_the_first_look_at_a_failure(stage: Stage, execution_id: str) -> None:
+    [job] = stage.processing_jobs(execution_id)
+    page = "docs/operate/failures.md"
+    example = re.findall(r"--log-stream-name-prefix (\S+)/", (ROOT / page).read_text())[0]
+    shown = block(page, "filter-log-events", {example: job["ProcessingJobName"]})
+    listed = block(page, "list-executions").replace("--max-results 10", "--max-results 1000")
+    container = block("docs/reference/scoring-container.md", "workers_not_separated")
+    printed = shell(stage, "\n".join([listed, shown, container]))
+    assert f"{execution_id}\tSUCCEEDED\t" in printed
+    assert printed.count('{"event": "object_scored", "object":') == 2
+    assert '{"event": "shard_ended", "objects": 2, "failed": 0,' in printed
+
+
+def test_metrics_of_an_execution_and_an_alarm_on_failed_ones(stage: Stage, execution_id: str) -> None:
+    page = "docs/reference/records-and-metrics.md"
+    allow = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [{**allow, "Resource": "*"}]})
+    queue = stage.client("sqs").create_queue(QueueName="failures", Attributes={"Policy": policy})["QueueUrl"]
+    attributes = stage.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+    alarm = block(
+        page,
+        "put-metric-alarm",
+        {"--protocol email": "--protocol sqs", "you@example.com": attributes["QueueArn"]},
+    )
+    statistics = block(page, "get-metric-statistics")
+    printed = shell(stage, f"{statistics}\n{alarm}")
+    points = json.loads(printed[: printed.index("\n}") + 2])["Datapoints"]
+    assert sum(point["Sum"] for point in points) >= ROWS
+    cloudwatch = stage.client("cloudwatch")
+    [name] = re.findall(r"--alarm-name (\S+)", alarm)
+    stage.start_unchecked('{"models": ["none"]}', "fails")
+    wait_for(
+        lambda: cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"][0]["StateValue"] == "ALARM",
+        "the alarm goes off",
+    )
+    message = wait_for(lambda: stage.client("sqs").receive_message(QueueUrl=queue).get("Messages"), "a notification")
+    notified = json.loads(json.loads(message[0]["Body"])["Message"])
+    assert (notified["AlarmName"], notified["NewStateValue"]) == (name, "ALARM")
+    cloudwatch.delete_alarms(AlarmNames=[name])
+
+
+def test_dead_letters_set_off_the_stage_s_alarm_and_can_be_sent_back(stage: Stage) -> None:
+    page = "docs/operate/dead-letters.md"
+    sqs, cloudwatch = stage.client("sqs"), stage.client("cloudwatch")
+    prefix = "fleetscore-dev-triggers-UploadsDeadLetters"
+    [queue] = sqs.list_queues(QueueNamePrefix=prefix)["QueueUrls"]
+    [alarm] = [
+        found["AlarmName"]
+        for found in cloudwatch.describe_alarms()["MetricAlarms"]
+        if found["Dimensions"] == [{"Name": "QueueName", "Value": queue.rpartition("/")[2]}]
+    ]
+
+    def state() -> str:
+        return str(cloudwatch.describe_alarms(AlarmNames=[alarm])["MetricAlarms"][0]["StateValue"])
+
+    wait_for(lambda: state() == "OK", "the alarm is evaluated")
+    sqs.send_message(QueueUrl=queue, MessageBody="unreadable")
+    wait_for(lambda: state() == "ALARM", "the alarm goes off")
+    printed = shell(stage, block(page, "receive-message") + block(page, "start-message-move-task"))
+    assert '"Body": "unreadable"' in printed
+    assert '"TaskHandle"' in printed
+    sqs.purge_queue(QueueUrl=queue)
+
+
+def test_the_lines_about_objects_and_rules(stage: Stage, execution_id: str) -> None:
+    """All run in one shell, because each call of `fleetscore resources` takes a second or two."""
+    s3, datasets, models = stage.client("s3"), stage.deployment.datasets_bucket, stage.deployment.models_bucket
+    s3.put_object(Bucket=datasets, Key="flights/2013.parquet", Body=b"archived", StorageClass="GLACIER")
+    (stage.folder / "day").mkdir()
+    (stage.folder / "day" / "a.csv").write_text("row\n1\n")
+    [artifact] = [entry["Key"] for entry in s3.list_objects_v2(Bucket=models, Prefix=f"{MODEL}/")["Contents"]]
+    [version] = s3.list_object_versions(Bucket=models, Prefix=artifact)["Versions"]
+    here = {"churn/3/model.tar.gz": artifact, "versionId=VERSION": f"versionId={version['VersionId']}"}
+    printed = shell(
+        stage,
+        block("docs/operate/uploads.md", "_READY && aws s3 cp")
+        + block("docs/operate/failures.md", "restore-object")
+        + block("docs/operate/failures.md", "list-object-versions", here)
+        + block("docs/operate/events.md", "put-rule", {"123456789012": stage.aws.endpoint.account_id}),
+    )
+    uploaded = s3.list_objects_v2(Bucket=datasets, Prefix="flights/2026-11-29/")["Contents"]
+    assert [entry["Key"] for entry in uploaded] == ["flights/2026-11-29/_READY", "flights/2026-11-29/a.csv"]
+    assert "ongoing-request" in s3.head_object(Bucket=datasets, Key="flights/2013.parquet")["Restore"]
+    assert version["VersionId"] in printed
+    assert len(s3.list_object_versions(Bucket=models, Prefix=artifact)["Versions"]) == 2
+    assert ":rule/fleetscore-dev/scored" in printed
+    stage.client("events").delete_rule(Name="scored", EventBusName="fleetscore-dev")
