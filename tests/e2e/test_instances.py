@@ -4,6 +4,7 @@ AWS documents neither its mounts, nor the size of its root disk, nor where the f
 are.
 """
 
+import itertools
 import json
 from collections.abc import Iterator
 
