@@ -41,9 +41,9 @@ def find_channel(folder: Path, dataset: str | None, pinned: tuple[PinnedObject, 
     """
     channel = folder.name
     if dataset is None or not pinned:
-        if files := files_below(folder):
+        if unnamed := files_below(folder):
             raise ConfigurationError(
-                f"channel {channel!r} has {len(files)} files, but the training spec names no {field}: name them, or "
+                f"channel {channel!r} has {len(unnamed)} files, but the training spec names no {field}: name them, or "
                 "leave the channel out"
             )
         return Channel(folder)
