@@ -136,6 +136,13 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         errors=frozenset({"UnexpectedOutputError"}),
     ),
     FailureRule(
+        "job left running",
+        FailureKind.STOPPED,
+        Retry.NO,
+        "Stop the SageMaker job by hand, then start a new execution",
+        errors=frozenset({"JobStillRunningError"}),
+    ),
+    FailureRule(
         "message of another release",
         FailureKind.CONFIGURATION,
         Retry.NO,
