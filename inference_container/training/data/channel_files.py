@@ -41,9 +41,9 @@ def find_channel(folder: Path, dataset: str | None, pinned: tuple[PinnedObject, 
     """
     channel = folder.name
     if dataset is None or not pinned:
-        if files := files_below(folder):
+        if unnamed := files_below(folder):
             raise ConfigurationError(
-                f"channel {channel!r} has {len(files)} files, but the training spec names no {field}: name them, or "
+                f"channel {channel!r} has {len(unnamed)} files, but the training spec names no {field}: name them, or "
                 "leave the channel out"
             )
         return Channel(folder)
@@ -62,8 +62,8 @@ def find_channel(folder: Path, dataset: str | None, pinned: tuple[PinnedObject, 
             log_event("file_ignored", channel=channel, file=item.key, reason="it holds no data (0 bytes)")
             continue
         sources.append(LocalObject(item.key, path, size))
-    for path in files.others:
-        log_event("file_ignored", channel=channel, file=path, reason="it is not in the training spec")
+    for other in files.others:
+        log_event("file_ignored", channel=channel, file=other, reason="it is not in the training spec")
     if problems:
         more = f" and {len(problems) - _SHOWN:,} more" if len(problems) > _SHOWN else ""
         raise DataError(
