@@ -7,16 +7,21 @@ from embedded.step_functions.definition.problem import Problem
 
 _OBJECTS = ("ItemProcessor", "ProcessorConfig", "ItemReader", "ReaderConfig", "ResultWriter")
 _LISTS = ("Retry", "Catch", "Choices", "Branches")
+_TEXTS = (
+    "Type", "Next", "Default", "QueryLanguage", "Resource", "Label", "Mode", "ExecutionType", "InputType",
+    "JitterStrategy", "StartAt",
+)  # fmt: skip
 
 
-def structure_problems(machine: dict[str, Any], where: str = "") -> Iterator[Problem]:
+def structure_problems(machine: dict[str, Any]) -> Iterator[Problem]:
     """Yield the structural fields that have another type. Other checks rely on there being none."""
-    states = machine.get("States", {})
+    yield from _fields(machine, "")
+
+
+def _states(states: Any, where: str) -> Iterator[Problem]:
     if not isinstance(states, dict):
         yield Problem("Value must be an object", f"{where}/States")
         return
-    if not isinstance(machine.get("StartAt", ""), str):
-        yield Problem("Value must be a string", f"{where}/StartAt")
     for name, state in states.items():
         yield from _fields(state, f"{where}/States/{name}")
 
@@ -25,7 +30,7 @@ def _fields(fields: Any, here: str) -> Iterator[Problem]:
     if not isinstance(fields, dict):
         yield Problem("Value must be an object", here)
         return
-    for field in ("Type", "Next", "Default", "QueryLanguage"):
+    for field in _TEXTS:
         if not isinstance(fields.get(field, ""), str):
             yield Problem("Value must be a string", f"{here}/{field}")
     for field in _OBJECTS:
@@ -38,4 +43,4 @@ def _fields(fields: Any, here: str) -> Iterator[Problem]:
         for index, item in enumerate(fields.get(field, [])):
             yield from _fields(item, f"{here}/{field}[{index}]")
     if "States" in fields:
-        yield from structure_problems(fields, here)
+        yield from _states(fields["States"], here)
