@@ -1,6 +1,7 @@
 """Columns of samples, and rows of predictions. The only module of the command that imports pyarrow, on first use."""
 
 import math
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from contract.job.job_input import JobInput, input_of
 from contract.problems import InvalidInputError, Problem
 
 _SHOWN_CHARACTERS = 60
+_NUMBER_WORD = re.compile(rb'("((?:[^"\\]|\\.)*)"\s*:\s*)"(?:NaN|-?Infinity)"')
+"""Matches a field of JSON whose value is a number that JSON has no other way to write."""
 
 
 @dataclass(frozen=True)
@@ -122,10 +125,9 @@ def _type_name(kind: Any, lengths: Collection[int]) -> str:
 def _text_columns(path: Path, kind: ObjectFormat, options: InputOptions) -> list[SampleColumn]:
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.compute as pc  # noqa: PLC0415
-    from pyarrow import json  # noqa: PLC0415
 
     with pa.input_stream(str(path), compression=kind.compression or None) as stream:
-        table = json.read_json(stream) if kind.name == "jsonl" else _read_csv(stream, kind, options)
+        table = _read_json(stream) if kind.name == "jsonl" else _read_csv(stream, kind, options)
     text_nulls = pa.array(options.text_null_values if kind.name == "csv" else (), pa.string())
     found: list[SampleColumn] = []
     for field, column in zip(table.schema, table.columns, strict=True):
@@ -136,6 +138,21 @@ def _text_columns(path: Path, kind: ObjectFormat, options: InputOptions) -> list
         type_name = "string" if pa.types.is_temporal(field.type) else str(field.type)
         found.append(SampleColumn(field.name, type_name, True, nulls))
     return found
+
+
+def _read_json(stream: Any) -> Any:
+    """Return a table with inferred types. Fields with texts such as "NaN" among numbers are doubles, as in a job."""
+    import pyarrow as pa  # noqa: PLC0415
+    from pyarrow import json  # noqa: PLC0415
+
+    text = stream.read()
+    table = json.read_json(pa.py_buffer(_NUMBER_WORD.sub(rb"\1null", text)))
+    for name in {match[2].decode("utf-8", "replace") for match in _NUMBER_WORD.finditer(text)}:
+        place = table.schema.get_field_index(name)
+        kind = table.schema.types[place] if place >= 0 else None
+        if kind is not None and (pa.types.is_integer(kind) or pa.types.is_null(kind)):
+            table = table.set_column(place, name, table.column(place).cast(pa.float64()))
+    return table
 
 
 def _read_csv(stream: Any, kind: ObjectFormat, options: InputOptions) -> Any:
@@ -186,7 +203,11 @@ def preview(path: Path, sample: Path, spec: ModelSpec, rows: int) -> Preview:
     """Read the predictions for a sample: count all rows, return the first ones."""
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    file, before = pq.ParquetFile(path), {*_names(sample, input_of(spec)), *spec.partition_columns}
+    # Values that keep their bytes may be INT96, whose years Arrow's nanoseconds do not all hold.
+    file, before = (
+        pq.ParquetFile(path, coerce_int96_timestamp_unit="us"),
+        {*_names(sample, input_of(spec)), *spec.partition_columns},
+    )
     schema = file.schema_arrow
     batch = next(file.iter_batches(batch_size=max(1, rows)), None)
     columns = [column.to_pylist()[:rows] for column in batch.columns] if batch is not None else []

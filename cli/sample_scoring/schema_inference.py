@@ -53,6 +53,8 @@ def infer_features(
     """
     columns = sample.read_columns(path, read_as or InputOptions())
     names = _names(_read_feature_names(artifact, declared, model_file), columns, key_columns, path)
+    if declared == "lightgbm-text":
+        names = _with_blanks(names, columns)
     return _combine(names, columns, path)
 
 
@@ -80,6 +82,15 @@ def _names(
         expected = f"{wanted} columns, because the artifact has no feature names"
         raise InvalidInputError("sample", [Problem("--infer-schema", found, expected, remedy)])
     return names
+
+
+def _with_blanks(names: Sequence[str], columns: Sequence[SampleColumn]) -> list[str]:
+    """Return the names with those of the sample where LightGBM has written an underscore per blank."""
+    known = {column.name for column in columns}
+    blank: dict[str, list[str]] = {}
+    for name in known:
+        blank.setdefault(name.replace(" ", "_"), []).append(name)
+    return [blank[name][0] if name not in known and len(blank.get(name, ())) == 1 else name for name in names]
 
 
 def _combine(names: Sequence[str], columns: Sequence[SampleColumn], path: Path) -> list[InferredFeature]:

@@ -4,12 +4,15 @@ The plan and the container share the rule.
 """
 
 from collections.abc import Collection, Sequence
+from itertools import islice
 
 from contract.dataset.columns import similar_name
 from contract.dataset.input_options import InputOptions
-from contract.dataset.text_head import HeaderEncodingError, HeadError, read_header, without_mark
+from contract.dataset.text_head import HeaderEncodingError, HeadError, first_rows, read_header, without_mark
 
 _SHOWN_NAMES = 5
+_COMPARED_ROWS = 20
+_FEWEST_ROWS = 2
 
 
 def header_problem(
@@ -45,6 +48,32 @@ def header_problem(
         f"its first line, which is read as the header, has none of the features {shown}: if the line is a row, "
         f"register the model with --no-csv-header and the columns in order (--csv-columns); otherwise, {otherwise}"
     )
+
+
+def width_problem(head: bytes, delimiter: str, options: InputOptions, columns: int, *, whole: bool) -> str:
+    """Return why the first rows cannot be read, and what to do; empty if one has a cell per column.
+
+    For the plan: a job reports each such row. A single row may be bad, so there must be several.
+
+    >>> width_problem(b"1,2,x\\n3,4,y\\n", ",", InputOptions(csv_header=False), 2, whole=True)[:58]
+    'its first rows have 3 cells, and csv_columns of the record'
+    """
+    # The csv module knows no escapes outside of quotes.
+    if options.csv_escape:
+        return ""
+    try:
+        rows = list(islice(first_rows(without_mark(head), delimiter, options, whole=whole), _COMPARED_ROWS + 1))
+    except HeadError:
+        return ""
+    widths = [len(cells) for cells in (rows[1:] if options.csv_header else rows)]
+    if len(widths) < _FEWEST_ROWS or columns in widths:
+        return ""
+    shown = f"{widths[0]:,}" if len(set(widths)) == 1 else f"{min(widths):,} to {max(widths):,}"
+    if options.csv_header:
+        remedy = "the header has {:,}: write the object again with a name per column, or set input.csv_delimiter"
+    else:
+        remedy = "csv_columns of the record has {:,}: name all columns in order (--csv-columns)"
+    return f"its first rows have {shown} cells, and {remedy.format(columns)}"
 
 
 def _are_names(cells: Sequence[str], names: Sequence[str]) -> bool:

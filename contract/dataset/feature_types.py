@@ -27,9 +27,20 @@ Unit = Literal["s", "ms", "us", "ns"]
 
 _TIMESTAMP = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=([A-Za-z0-9_+\-/:]{1,64}))?\]")
 _LIST = re.compile(r"list<(float|double)>\[([1-9][0-9]{0,8})\]")
-_ITEM = re.compile(r",(?![ ]*tz=[^\[\],]*\])")
-"""Matches a comma between features, which is not the one before a time zone."""
+_ITEM = re.compile(r",(?![ ]*tz=[^\[\],]*\]|[ ]*[0-9]+[ ]*\))")
+"""Matches a comma between features, which is not the one before a time zone or a decimal's scale."""
 _FEATURE = re.compile(r"(?P<name>[^:]+):(?P<type>[^:\[]+(?:\[[^\[\]]*\])?)(?::(?P<mark>.*))?", re.DOTALL)
+_INSTEAD = {
+    **dict.fromkeys(("float64", "real", "number", "double precision"), "double"),
+    **dict.fromkeys(("float32", "float16", "halffloat"), "float"),
+    **dict.fromkeys(("int", "integer"), "int32, or int64"),
+    **dict.fromkeys(("bigint", "long"), "int64"),
+    **dict.fromkeys(("str", "text", "varchar", "char", "object", "category", "large_string", "utf8"), "string"),
+    **dict.fromkeys(("boolean",), "bool"),
+    **dict.fromkeys(("date", "date32"), "date32[day]"),
+    **dict.fromkeys(("datetime", "timestamp", "datetime64[ns]"), "timestamp[us], or another unit"),
+}
+"""Types to use, by names of pandas, SQL and Spark."""
 _ZONE_BLANKS = re.compile(r",[ ]*tz=")
 
 
@@ -66,6 +77,23 @@ def parse_feature_type(name: str) -> FeatureType | None:
     if (match := _LIST.fullmatch(name)) and int(match[2]) <= MAX_LIST_LENGTH:
         return FeatureType(name, "list", item=match[1], length=int(match[2]))
     return None
+
+
+def instead_of(name: str) -> str:
+    """Return which type to use for one that features cannot have, in a sentence; empty if unknown.
+
+    >>> instead_of("decimal(18,4)"), instead_of("decimal128(9, 0)"), instead_of("large_string")
+    ('Use double: decimals are read as the nearest number.', 'Use int64, or double.', 'Use string.')
+    """
+    text = name.strip().lower()
+    if re.match(r"(decimal|numeric)\d{0,3}\b", text):
+        return (
+            "Use int64, or double."
+            if re.search(r",\s*0\s*\)$", text)
+            else ("Use double: decimals are read as the nearest number.")
+        )
+    used = _INSTEAD.get(text.partition("(")[0])
+    return f"Use {used}." if used else ""
 
 
 def feature_type(name: str) -> FeatureType:

@@ -91,10 +91,8 @@ def read_header(text: bytes, delimiter: str, options: InputOptions, *, whole: bo
                 raise HeadError("its header has NUL bytes, so it is not text")
             yield line[0].decode("utf-8")
 
-    quoting: Any = csv.QUOTE_MINIMAL if options.csv_quote else csv.QUOTE_NONE
-    reader = csv.reader(lines(), delimiter=delimiter, quotechar=options.csv_quote or None, quoting=quoting, strict=True)
     try:
-        names = next((cells for cells in reader if cells), None)
+        names = next((cells for cells in _rows(lines(), delimiter, options) if cells), None)
     except UnicodeDecodeError as error:
         raise HeaderEncodingError(
             "its header is not UTF-8: set input.csv_encoding if it has another encoding, such as cp1252"
@@ -107,6 +105,26 @@ def read_header(text: bytes, delimiter: str, options: InputOptions, *, whole: bo
         raise NoDataError
     _check_count(len(names))
     return tuple(names), size
+
+
+def first_rows(text: bytes, delimiter: str, options: InputOptions, *, whole: bool) -> Iterator[list[str]]:
+    """Yield the cells of the rows in the beginning of a text, which has no byte order mark, but not of blank lines.
+
+    Raises:
+        HeadError: if a row cannot be read.
+    """
+    lines = [line[0] for line in _LINE.finditer(text)]
+    # The last line may be cut.
+    decoded = (line.decode("utf-8", "replace") for line in (lines if whole else lines[:-1]))
+    try:
+        yield from filter(None, _rows(decoded, delimiter, options))
+    except csv.Error as error:
+        raise HeadError(_BAD_HEADER, str(error)) from error
+
+
+def _rows(lines: Iterator[str], delimiter: str, options: InputOptions) -> Iterator[list[str]]:
+    quoting: Any = csv.QUOTE_MINIMAL if options.csv_quote else csv.QUOTE_NONE
+    return csv.reader(lines, delimiter=delimiter, quotechar=options.csv_quote or None, quoting=quoting, strict=True)
 
 
 def _check_count(columns: int) -> None:

@@ -49,7 +49,7 @@ from embedded.seams.iam.template_check import install_condition_check
 from embedded.seams.images import install_missing_image_error
 from embedded.seams.message_moves import install_message_moves
 from embedded.seams.monitoring.alarms import install_alarms, start_evaluation
-from embedded.seams.monitoring.logs import install_log_search
+from embedded.seams.monitoring.logs import install_filter_patterns, install_log_search
 from embedded.seams.monitoring.metrics import (
     install_embedded_metrics,
     install_execution_metrics,
@@ -198,6 +198,7 @@ async def _serve(settings: ServerSettings) -> None:
 
 def _install_monitoring(time_scale: float) -> None:
     install_log_search()
+    install_filter_patterns()
     install_embedded_metrics()
     install_execution_metrics()
     install_metric_queries()

@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Callable
 
-from contract.dataset.csv_header import header_problem
+from contract.dataset.csv_header import header_problem, width_problem
 from contract.dataset.detection import stored_format, text_format
 from contract.dataset.formats import (
     FIRST_BYTES,
@@ -11,6 +11,7 @@ from contract.dataset.formats import (
     ObjectFormat,
     contradiction,
     format_of,
+    looks_like,
     with_compression,
 )
 from contract.dataset.text_encoding import to_utf8
@@ -28,9 +29,15 @@ _HEAD_AND_HEADERS = HEAD_BYTES + (64 << 10)
 """Bytes to read from a compressed object: enough for the head of incompressible content."""
 
 
-class HeaderMistakeError(ValueError):
-    """The first line of CSV contradicts the record's `csv_header`; the text is the reason and what
-    to do."""
+class RecordMistakeError(ValueError):
+    """The object contradicts the options of the record, so that each of its rows would be bad.
+
+    `expected` is what the record says about it; the text is the reason and what to do.
+    """
+
+    def __init__(self, text: str, expected: str) -> None:
+        super().__init__(text)
+        self.expected = expected
 
 
 class ColumnsUnknownError(ValueError):
@@ -47,7 +54,7 @@ def object_columns(item: PinnedObject, wanted: JobInput, read: Read) -> tuple[Co
     Raises:
         NoDataError: The object holds no data, and so has no columns.
         FormatUnknownError: Neither the record, the key nor the content show the format.
-        HeaderMistakeError: The first line of CSV contradicts the record.
+        RecordMistakeError: The object is not what the record says.
         ColumnsUnknownError: They cannot be read.
     """
     kind = format_of(item.key, wanted.options.format)
@@ -69,6 +76,10 @@ def _text_columns(item: PinnedObject, kind: ObjectFormat | None, wanted: JobInpu
     """Return the columns of text; `kind` is None if only the content can tell its format."""
     stored = _stored(item, read, _HEAD_AND_HEADERS)
     if kind is not None and (found := contradiction(stored, kind, wanted.options.csv_encoding)):
+        if wanted.options.format and looks_like(stored) == found:
+            text = f"it looks like {found}: correct input.format of the record, or write the object again"
+            raise RecordMistakeError(text, f"an object that is {kind}, as the record says (input.format)")
+        # A damaged object; others may be whole.
         raise HeadError(f"it looks like {found}")
     compression = with_compression(kind or ObjectFormat("csv"), stored).compression
     if compression == "zstd":
@@ -84,8 +95,10 @@ def _text_columns(item: PinnedObject, kind: ObjectFormat | None, wanted: JobInpu
     if kind.name == "csv":
         delimiter = kind.delimiter or wanted.options.csv_delimiter
         if problem := header_problem(head, delimiter, wanted.options, wanted.types, whole=whole):
-            raise HeaderMistakeError(problem)
+            raise RecordMistakeError(problem, "an object whose first line is what csv_header says")
     names = head_names(head, kind, wanted.options, whole=whole)
+    if kind.name == "csv" and (problem := width_problem(head, delimiter, wanted.options, len(names), whole=whole)):
+        raise RecordMistakeError(problem, "an object whose rows have a cell per column")
     return tuple(Column(name, None, is_field=kind.name == "jsonl") for name in names)
 
 

@@ -10,7 +10,7 @@ from contract.dataset.text_head import NoDataError
 from contract.job.job_input import JobInput
 from contract.job.scoring_spec import PinnedObject
 from contract.problems import Problem
-from lambdas.dataset.object_columns import ColumnsUnknownError, HeaderMistakeError, object_columns
+from lambdas.dataset.object_columns import ColumnsUnknownError, RecordMistakeError, object_columns
 from lambdas.dataset.parquet_footer import Column
 from lambdas.dataset.table_files import is_iceberg_file
 from lambdas.stage.buckets.object_store import ObjectStore
@@ -75,9 +75,8 @@ def read_sample(
         except FormatUnknownError as error:
             expected = f"an object whose format is known: its name says none, {error.reason}"
             return Problem(f"dataset {dataset!r}: object key", item.key, expected, _sentence(error.remedy))
-        except HeaderMistakeError as error:
-            expected = "an object whose first line is what csv_header says"
-            return Problem(f"dataset {dataset!r}: object key", item.key, expected, _sentence(str(error)))
+        except RecordMistakeError as error:
+            return Problem(f"dataset {dataset!r}: object key", item.key, error.expected, _sentence(str(error)))
         except ColumnsUnknownError as error:
             # The key is not logged, because it may contain personal data.
             logger.debug("an object's columns cannot be read", dataset=dataset, reason=str(error))

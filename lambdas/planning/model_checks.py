@@ -54,7 +54,7 @@ def check_columns(
     missing = [f"{name} ({kind})" for name, kind in needed if name not in types and name not in absent]
     if missing:
         found = f"{key} without {list_first(missing)}"
-        expected = "an object with all columns that the model needs"
+        expected = f"an object with all columns that the model needs; it has {list_first(list(types)) or 'none'}"
         is_csv = all(column.type is None and not column.is_field for column in columns)
         remedy = "" if not is_csv or any(name in types for name, _ in needed) else _NO_HEADER
         if remedy and len(types) == 1:

@@ -12,6 +12,8 @@ from embedded.cloudwatch.alarm_state import alarm_state
 from embedded.seams.functions import MinistackChangedError
 from embedded.seams.monitoring.metrics import QueueMetrics
 
+_UNSUPPORTED = {"Metrics", "ThresholdMetricId", "EvaluateLowSampleCountPercentile"}
+"""Fields of metric math, anomaly bands and small samples, which ministack ignores."""
 _logger = logging.getLogger("embedded.cloudwatch")
 
 
@@ -38,7 +40,17 @@ def install_alarms() -> None:
         cloudwatch._dispatch_alarm_actions(alarm, before, state, reason)
         cloudwatch._evaluate_parent_alarms(alarm)
 
+    ministack_put = cloudwatch._put_metric_alarm
+
+    def put(params: dict[str, Any], request: dict[str, Any], is_cbor: bool, is_json: bool = False) -> Any:
+        given = {str(name).partition(".")[0] for name in (*params, *request)}
+        if refused := sorted(_UNSUPPORTED & given):
+            text = f"The embedded AWS does not support {', '.join(refused)} of PutMetricAlarm."
+            return cloudwatch._error("ValidationError", text, 400, use_json=is_json, use_cbor=is_cbor)
+        return ministack_put(params, request, is_cbor, is_json)
+
     cloudwatch._evaluate_alarm = evaluate
+    cloudwatch._put_metric_alarm = put
 
 
 def start_evaluation(seconds: float) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from embedded.cloudwatch.filter_patterns import FilterPatternError, compile_pattern
 from embedded.cloudwatch.log_search import InvalidSearchError, MissingStreamError, filter_log_events
 from embedded.seams.functions import MinistackChangedError
 
@@ -56,3 +57,29 @@ def install_log_search() -> None:
             return error_response_json("ResourceNotFoundException", str(failure), 400)
 
     cloudwatch_logs._filter_log_events = answer
+
+
+def install_filter_patterns() -> None:
+    """Use the patterns of log searches for subscription filters, and refuse metric filters by name.
+
+    ministack compares a subscription's pattern as a text, and stores metric filters without effect.
+    """
+    from ministack.core.responses import error_response_json
+    from ministack.services import cloudwatch_logs
+
+    ministack_put = cloudwatch_logs._put_subscription_filter
+
+    def put(request: dict[str, Any]) -> Any:
+        try:
+            compile_pattern(request.get("filterPattern", ""))
+        except FilterPatternError as failure:
+            return error_response_json("InvalidParameterException", f"Invalid filter pattern: {failure}", 400)
+        return ministack_put(request)
+
+    def refuse(_request: dict[str, Any]) -> Any:
+        text = "The embedded AWS does not support metric filters: write the metric in the embedded metric format"
+        return error_response_json("UnsupportedOperationException", text, 400)
+
+    cloudwatch_logs._put_subscription_filter = put
+    cloudwatch_logs._subscription_pattern_matches = lambda pattern, message: compile_pattern(pattern or "")(message)
+    cloudwatch_logs._put_metric_filter = refuse

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from contract.catalog.instance_types import has_local_storage
 from contract.catalog.model_spec import ModelSpec
-from contract.dataset.formats import format_of
+from contract.dataset.formats import DeclaredFormat, format_of
 from contract.job.scoring_spec import PinnedObject
 from contract.problems import Problem
 from lambdas.planning.scoring.form_jobs import PlannedJob
@@ -30,15 +30,15 @@ _GB = 10**9
 
 @dataclass(frozen=True)
 class _Sizes:
-    """Sizes of a dataset's objects, in bytes. They are the same for every job over the dataset."""
+    """Sizes of a dataset's objects, in bytes. They are the same for every job that reads them in one format."""
 
     total: int
     largest: PinnedObject
     largest_parquet: PinnedObject | None
 
     @classmethod
-    def of(cls, objects: Sequence[PinnedObject]) -> "_Sizes":
-        parquet = [item for item in objects if _is_parquet(item)]
+    def of(cls, objects: Sequence[PinnedObject], declared: DeclaredFormat) -> "_Sizes":
+        parquet = [item for item in objects if _is_parquet(item, declared)]
         return cls(
             total=sum(item.size for item in objects),
             largest=max(objects, key=_size),
@@ -115,9 +115,16 @@ def volume_notes(jobs: Sequence[PlannedJob]) -> list[str]:
 
 
 def _needs(jobs: Sequence[PlannedJob]) -> list[_Need]:
-    sizes = {job.dataset: _Sizes.of(job.objects) for job in {job.dataset: job for job in jobs}.values()}
+    one_of_each = {_sizes_key(job): job for job in jobs}
+    sizes = {key: _Sizes.of(job.objects, key[1]) for key, job in one_of_each.items()}
+    needs = [_Need(job, sizes[_sizes_key(job)]) for job in jobs]
     # The local storage of an instance type is fixed, and replaces the volume.
-    return [_Need(job, sizes[job.dataset]) for job in jobs if not has_local_storage(job.compute.instance_type or "")]
+    return [need for need in needs if not has_local_storage(need.job.compute.instance_type or "")]
+
+
+def _sizes_key(job: PlannedJob) -> tuple[str, DeclaredFormat]:
+    """Return what decides about the sizes of a job's objects. The models of a job have one format of input."""
+    return job.dataset, job.models[0].input.format
 
 
 def _problem(need: _Need) -> Problem:
@@ -157,8 +164,8 @@ def _copies_input(model: ModelSpec) -> bool:
     return model.output_format == "parquet" and model.columns == "all" and not is_key_from_name
 
 
-def _is_parquet(item: PinnedObject) -> bool:
-    kind = format_of(item.key)
+def _is_parquet(item: PinnedObject, declared: DeclaredFormat) -> bool:
+    kind = format_of(item.key, declared)
     return kind is not None and kind.name == "parquet"
 
 

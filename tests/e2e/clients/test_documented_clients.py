@@ -184,3 +184,28 @@ def test_dead_letters_set_off_the_stage_s_alarm_and_can_be_sent_back(stage: Stag
     assert '"Body": "unreadable"' in printed
     assert '"TaskHandle"' in printed
     sqs.purge_queue(QueueUrl=queue)
+
+
+def test_the_lines_about_objects_and_rules(stage: Stage, execution_id: str) -> None:
+    """All run in one shell, because each call of `fleetscore resources` takes a second or two."""
+    s3, datasets, models = stage.client("s3"), stage.deployment.datasets_bucket, stage.deployment.models_bucket
+    s3.put_object(Bucket=datasets, Key="flights/2013.parquet", Body=b"archived", StorageClass="GLACIER")
+    (stage.folder / "day").mkdir()
+    (stage.folder / "day" / "a.csv").write_text("row\n1\n")
+    [artifact] = [entry["Key"] for entry in s3.list_objects_v2(Bucket=models, Prefix=f"{MODEL}/")["Contents"]]
+    [version] = s3.list_object_versions(Bucket=models, Prefix=artifact)["Versions"]
+    here = {"churn/3/model.tar.gz": artifact, "versionId=VERSION": f"versionId={version['VersionId']}"}
+    printed = shell(
+        stage,
+        block("docs/operate/uploads.md", "_READY && aws s3 cp")
+        + block("docs/operate/failures.md", "restore-object")
+        + block("docs/operate/failures.md", "list-object-versions", here)
+        + block("docs/operate/events.md", "put-rule", {"123456789012": stage.aws.endpoint.account_id}),
+    )
+    uploaded = s3.list_objects_v2(Bucket=datasets, Prefix="flights/2026-11-29/")["Contents"]
+    assert [entry["Key"] for entry in uploaded] == ["flights/2026-11-29/_READY", "flights/2026-11-29/a.csv"]
+    assert "ongoing-request" in s3.head_object(Bucket=datasets, Key="flights/2013.parquet")["Restore"]
+    assert version["VersionId"] in printed
+    assert len(s3.list_object_versions(Bucket=models, Prefix=artifact)["Versions"]) == 2
+    assert ":rule/fleetscore-dev/scored" in printed
+    stage.client("events").delete_rule(Name="scored", EventBusName="fleetscore-dev")

@@ -132,7 +132,8 @@ def test_stopping_an_execution_stops_its_jobs_and_closes_its_records(stage: Stag
     stage.register("stopped", Gate(shared_folder), dataset="stopped")
     execution_id = stage.executions.start('{"models": ["stopped"]}', "stopped-execution")
     wait_for((shared_folder / "waiting").exists, "the model waits")
-    stage.client("stepfunctions").stop_execution(executionArn=stage.executions.execution_arn(execution_id))
+    stepfunctions, arn = stage.client("stepfunctions"), stage.executions.execution_arn(execution_id)
+    stepfunctions.stop_execution(executionArn=arn)
 
     def statuses() -> list[str]:
         return [job["ProcessingJobStatus"] for job in stage.processing_jobs(execution_id)]
@@ -147,6 +148,13 @@ def test_stopping_an_execution_stops_its_jobs_and_closes_its_records(stage: Stag
     job = job_of(snapshot, "stopped")
     assert job.status is JobStatus.FAILED
     assert "ABORTED" in job.reason or "stopped" in job.reason
+    assert stage.summary(execution_id).status is ExecutionStatus.FAILED
+
+    # The records are closed, so a redrive starts no job and fails.
+    stepfunctions.redrive_execution(executionArn=arn)
+    wait_for(lambda: stepfunctions.describe_execution(executionArn=arn)["status"] != "RUNNING", "the redrive ends")
+    assert stepfunctions.describe_execution(executionArn=arn)["status"] == "FAILED"
+    assert statuses() == ["Stopped"]
     assert stage.summary(execution_id).status is ExecutionStatus.FAILED
 
 

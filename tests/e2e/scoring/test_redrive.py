@@ -36,7 +36,7 @@ def test_a_redriven_execution_completes_and_doubles_no_row(stage: Stage, shared_
     with undelivered_events(stage):
         execution_id = stage.executions.start(json.dumps({"models": ["outage", "unaffected"]}), "outage")
         arn = stage.executions.execution_arn(execution_id)
-        wait_for((shared_folder / "waiting").exists, "the model waits")
+        wait_for((shared_folder / "waiting").exists, "the model waits", seconds=180)
 
         def is_done(job_id: str) -> bool:
             jobs = {job.job_id: job for job in stage.executions.snapshot(execution_id).jobs}

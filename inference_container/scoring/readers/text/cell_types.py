@@ -21,6 +21,8 @@ _PLAIN_WHOLE = r"^(?:\+?([0-9]+)|(-[0-9]+))(?:\.0*)?$"
 _NOT_PLAIN = r"[.eE]|^-0"
 """Matches what may be a whole number in another form, such as `1e3`."""
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?")
+_WITH_COMMA = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{3}){0,9},[0-9]{1,30}")
+_WITH_POINT = re.compile(r"[+-]?[0-9]{1,30}\.[0-9]{1,30}")
 _MOST_DECIMAL_CHARACTERS = 1_000
 _INTEGER_DIGITS = 20
 """Most digits of an integer of 64 bits."""
@@ -85,6 +87,23 @@ def cast_cells(column: pa.Array, declared: str, rules: CellRules | None = None) 
         bad = _bad_cells(trimmed, lambda part: part.cast(kind))
     trimmed = _without(trimmed, bad)
     return _in_range(trimmed, trimmed.cast(kind), bad)
+
+
+def decimal_hint(cell: str, declared: str, rules: CellRules) -> str:
+    """Return which option to set if a cell is a number with the other decimal mark, else an empty text.
+
+    >>> decimal_hint("1.234,5", "double", CellRules())
+    ' (if a comma is the decimal mark, set input.csv_decimal)'
+    >>> decimal_hint("12.5", "double", CellRules(decimal=",")), decimal_hint("x", "double", CellRules())
+    (' (if a point is the decimal mark, leave input.csv_decimal out)', '')
+    """
+    if declared not in ("float", "double"):
+        return ""
+    if rules.decimal == "." and _WITH_COMMA.fullmatch(cell.strip(BLANKS)):
+        return " (if a comma is the decimal mark, set input.csv_decimal)"
+    if rules.decimal == "," and _WITH_POINT.fullmatch(cell.strip(BLANKS)):
+        return " (if a point is the decimal mark, leave input.csv_decimal out)"
+    return ""
 
 
 def may_be_out_of_range(numbers: pa.Array, *, may_have_hex: bool = True) -> bool:

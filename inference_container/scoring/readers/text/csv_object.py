@@ -18,6 +18,7 @@ from scoring.readers.input_object import Reading
 from scoring.readers.text.cell_types import (
     CellRules,
     cast_cells,
+    decimal_hint,
     may_be_out_of_range,
     one_chunk,
     replace_with_null,
@@ -154,6 +155,7 @@ class CsvObject(TextObject):
             # Rows that are bad already have empty cells, which may not fit the type either.
             if index not in problems.bad:
                 reason = f"has a value in column {name!r} that is not {declared}"
+                reason += decimal_hint(cells[index].as_py(), declared, self._rules)
                 problems.add(index, name, reason, rows[index].raw, shown_value(cells[index].as_py()))
         return array
 

@@ -111,6 +111,13 @@ def test_other_types_are_refused(declared: str) -> None:
         Feature("x", declared)
 
 
+def test_type_of_a_database_is_refused_with_the_type_to_use() -> None:
+    [age, _], problems = read_features("age:decimal(18,4),plan:string")
+    assert problems == []
+    with pytest.raises(InvalidInputError, match=r"got 'decimal\(18,4\)', expected .*\. Use double: decimals"):
+        Feature(**age)
+
+
 def test_features_are_read_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "features.json"
     path.write_text('[{"name": "age", "type": "double"}]')

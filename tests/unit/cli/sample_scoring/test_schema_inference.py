@@ -213,6 +213,18 @@ def test_sample_whose_content_does_not_match_its_extension_is_refused(
 
 
 @pytest.mark.usefixtures("in_this_process")
+@pytest.mark.usefixtures("in_this_process")
+def test_blanks_and_words_for_numbers_are_read_as_in_a_job(tmp_path: Path) -> None:
+    frame = people().rename(columns={"visits": "number of visits"})
+    booster = lightgbm.train({"verbosity": -1}, lightgbm.Dataset(frame, label=frame["age"]), 2)
+    assert booster.feature_name() == ["number_of_visits", "age"]
+    archive = make_archive(tmp_path / "model.tar.gz", {"model.txt": booster.model_to_string().encode()})
+    sample = tmp_path / "sample.jsonl"
+    sample.write_text('{"number of visits": 1, "age": 2.5}\n{"number of visits": "NaN", "age": "-Infinity"}\n')
+    found = infer_features(archive, "lightgbm-text", "model.txt", sample, [])
+    assert [item.feature for item in found] == [Feature("number of visits", "double"), Feature("age", "double")]
+
+
 def test_types_are_inferred_from_text_samples(tmp_path: Path) -> None:
     frame = people()
     frame["visits"] = frame["visits"].astype("float").where(frame["visits"] > 0)

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -123,3 +125,36 @@ def test_functions_get_neither_the_developers_settings_nor_secrets(
         event = {"secrets": ["token-of-the-developer", aws.endpoint.secret_access_key]}
         answer = functions.invoke(FunctionName="f", Payload=json.dumps(event))["Payload"].read()
         assert json.loads(answer) == [[aws.endpoint.url], []]
+
+
+def test_the_shell_s_aws_names_the_endpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "it's" / "tls" / "trusted").mkdir(parents=True)
+    authority = tmp_path / "it's" / "tls" / "trusted" / "ca.pem"
+    endpoint = Endpoint("https://localhost:1", authority, "eu-west-1", "123456789012", "key", "secret")
+    endpoint.write_client_files()
+    installed = tmp_path / "a folder"
+    installed.mkdir()
+    (installed / "aws").write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
+    (installed / "aws").chmod(0o755)
+    for _ in range(2):
+        monkeypatch.setenv("PATH", endpoint.shell_environment().get("PATH", ""))
+    path = endpoint.shell_environment()["PATH"]
+    assert path.count(str(endpoint.programs)) == 1
+
+    def aws(environment: dict[str, str], *folders: Path) -> "subprocess.CompletedProcess[str]":
+        found = os.pathsep.join([str(endpoint.programs), *map(str, folders), "/usr/bin", "/bin"])
+        return subprocess.run(
+            ["sh", "-c", 'aws sqs list-queues --query "a b"'],
+            env={**environment, "PATH": found},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    with_endpoint = {"AWS_ENDPOINT_URL": "https://localhost:1"}
+    assert aws(with_endpoint, installed).stdout == "--endpoint-url|https://localhost:1|sqs|list-queues|--query|a b|"
+    assert aws({}, installed).stdout == "sqs|list-queues|--query|a b|"
+    absent = subprocess.run(
+        [endpoint.programs / "aws"], env={"PATH": str(endpoint.programs)}, capture_output=True, text=True, check=False
+    )
+    assert (absent.returncode, absent.stderr) == (127, "aws: the AWS CLI is not installed, or not on the PATH\n")

@@ -180,6 +180,7 @@ def test_a_header_without_the_columns_is_refused(stage: Stage, plan: Step) -> No
     reason = str(refusal.value)
     assert "features: got 'a.csv without distance (double), hour (int32)'" in reason
     assert "the object has Distance for distance" in reason
+    assert "it has Distance, minute" in reason
 
 
 def test_each_model_is_checked_with_its_own_input_options(stage: Stage, plan: Step) -> None:
@@ -249,6 +250,30 @@ def test_a_header_that_the_record_denies_is_refused(stage: Stage, plan: Step) ->
     put(stage, "a.csv", CSV)
     with pytest.raises(InvalidRequestError, match="has the names of the columns, but the record says that there is no"):
         plan(plan_event({}))
+
+
+@pytest.mark.parametrize(
+    ("options", "content", "words"),
+    [
+        ({"format": "jsonl"}, b"PAR1 and more", r"input\.format\).*It looks like Parquet: correct input\.format"),
+        ({"csv_header": False}, b"1,2,x\n3,4,y\n", r"have 3 cells, and csv_columns of the record has 2: name all"),
+        ({}, b"distance,hour\na,1,2\nb,3,4\n", r"have 3 cells, and the header has 2: write the object again"),
+    ],
+)
+def test_an_object_of_which_every_row_would_be_bad_is_refused(
+    stage: Stage, plan: Step, options: dict[str, Any], content: bytes, words: str
+) -> None:
+    register(stage, "mistaken", input=InputOptions(**options))
+    put(stage, "a.csv", content)
+    with pytest.raises(InvalidRequestError, match=words):
+        plan(plan_event({}))
+
+
+def test_a_single_row_with_another_number_of_cells_is_left_to_the_job(stage: Stage, plan: Step) -> None:
+    register(stage, "tolerant", input=InputOptions(csv_header=False))
+    put(stage, "a.csv", b"1,2,x\n")
+    put(stage, "b.csv", b"1,2,x\n3,4\n")
+    assert plan(plan_event({}))
 
 
 def test_a_header_in_another_encoding_is_refused_with_the_remedy(stage: Stage, plan: Step) -> None:

@@ -7,7 +7,7 @@ import pytest
 from ministack.services import cloudwatch_logs
 
 from embedded.cloudwatch import log_search
-from embedded.seams.monitoring.logs import install_log_search
+from embedded.seams.monitoring.logs import install_filter_patterns, install_log_search
 from tests.unit.embedded.seams.conftest import Call
 
 GROUP = "/aws/sagemaker/ProcessingJobs"
@@ -19,7 +19,10 @@ START = 1_780_000_000_000
 def logs(call: Call, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Yield a function that sends a request to a log group with 3 streams of 4 events."""
     monkeypatch.setattr(cloudwatch_logs, "_filter_log_events", cloudwatch_logs._filter_log_events)
+    for name in ("_put_subscription_filter", "_subscription_pattern_matches", "_put_metric_filter"):
+        monkeypatch.setattr(cloudwatch_logs, name, getattr(cloudwatch_logs, name))
     install_log_search()
+    install_filter_patterns()
     call(cloudwatch_logs, "CreateLogGroup", logGroupName=GROUP)
     for number, stream in enumerate(("churn-1/algo-1", "churn-1/algo-2", "other/algo-1")):
         call(cloudwatch_logs, "CreateLogStream", logGroupName=GROUP, logStreamName=stream)
@@ -108,3 +111,14 @@ def test_a_token_of_another_search_is_refused(logs: Any) -> None:
 def test_missing_groups_and_streams_are_named(logs: Any) -> None:
     assert logs(logGroupName="/no")["message"] == "The specified log group does not exist: /no"
     assert logs(logStreamNames=["none"])["message"] == "The specified log stream does not exist: none"
+
+
+def test_filters_of_log_groups_are_refused_by_name(logs: Any, call: Call) -> None:
+    fields = {"logGroupName": GROUP, "filterName": "f", "filterPattern": "[a, b]"}
+    refused = call(cloudwatch_logs, "PutSubscriptionFilter", destinationArn="arn:aws:lambda:x", **fields)
+    assert "space-delimited" in refused["message"]
+    transformation = {"metricName": "m", "metricNamespace": "n", "metricValue": "1"}
+    refused = call(cloudwatch_logs, "PutMetricFilter", metricTransformations=[transformation], **fields)
+    assert "does not support metric filters" in refused["message"]
+    assert cloudwatch_logs._subscription_pattern_matches("{ $.a = 1 }", '{"a": 1}')
+    assert not cloudwatch_logs._subscription_pattern_matches("ERROR", "error")

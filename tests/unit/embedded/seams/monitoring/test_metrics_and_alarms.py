@@ -29,6 +29,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         (cloudwatch, "_dims_from_list"),
         (cloudwatch, "_get_metric_data"),
         (cloudwatch, "_evaluate_alarm"),
+        (cloudwatch, "_put_metric_alarm"),
         (stepfunctions, "_emit_execution_status_event"),
     ]
     for module, name in places:
@@ -158,3 +159,9 @@ def test_an_alarm_follows_the_depth_of_its_queue(call: Call) -> None:
     sweep(queues)
     assert state(call) == "OK"
     assert {metric["Dimensions"][0]["Value"] for metric in call(cloudwatch, "ListMetrics")["Metrics"]} == {"dead"}
+
+
+def test_alarms_on_metric_math_are_refused_by_name(call: Call) -> None:
+    refused = call(cloudwatch, "PutMetricAlarm", AlarmName="a", Metrics=[{"Id": "a", "Expression": "m1 / m2"}])
+    assert "does not support Metrics of PutMetricAlarm" in json.dumps(refused)
+    assert call(cloudwatch, "DescribeAlarms")["MetricAlarms"] == []

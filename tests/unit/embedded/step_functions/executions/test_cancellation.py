@@ -90,17 +90,20 @@ def test_an_unexpected_failure_is_raised() -> None:
         run_concurrently(3, work, limit=lambda: 3, token=Cancellation())
 
 
-def test_a_timeout_cancels_the_token_of_a_call() -> None:
-    told = threading.Event()
+def test_a_timeout_leaves_a_call_running() -> None:
+    """AWS documents no stop of a task's work when its state times out."""
+    ended, tokens, released = threading.Event(), [], threading.Event()
 
     def call(token: Cancellation) -> None:
-        if token.event.wait(10):
-            told.set()
+        tokens.append(token)
+        released.wait(10)
+        ended.set()
 
     with pytest.raises(TaskError) as failed:
         interruptible(call, Cancellation(), timeout_seconds=0.01)
-    assert failed.value.error == "States.Timeout"
-    assert told.wait(10)
+    assert (failed.value.error, ended.is_set(), tokens[0].is_set) == ("States.Timeout", False, False)
+    released.set()
+    assert ended.wait(10)
 
 
 def test_stopping_an_execution_cancels_the_token_of_a_call() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from contract.catalog.models import Compute
+from contract.dataset.input_options import InputOptions
 from contract.job.scoring_spec import PinnedObject
 from lambdas.errors import InvalidRequestError
 from lambdas.planning.scoring.check_volumes import check_volumes, volume_notes
@@ -53,7 +54,9 @@ def test_outputs_that_contain_their_input_count() -> None:
     assert "to 40 or more" in text
     assert problem(20 * GB, volume=30, models=2).count("at least 60.0 GB") == 1
     assert problem(15 * GB, volume=30) == ""
-    for changes in (KEYS, {"output_format": "csv"}, {"ending": ".csv.gz"}):
+    assert problem(20 * GB, volume=30, ending="", input=InputOptions(format="parquet")).count("at least 40.0 GB") == 1
+    declared = {"input": InputOptions(format="jsonl")}
+    for changes in (KEYS, {"output_format": "csv"}, {"ending": ".csv.gz"}, declared):
         assert problem(20 * GB, volume=30, **changes) == "", changes
 
 

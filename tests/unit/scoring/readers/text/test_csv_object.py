@@ -113,6 +113,10 @@ def test_quoted_and_empty_column_names(tmp_path: Path) -> None:
 
 BAD_ROWS = [
     (b"1,x,3,p,1", "has a value in column 'age' that is not double: 'x'"),
+    (
+        b'1,"1,5",3,p,1',
+        "has a value in column 'age' that is not double (if a comma is the decimal mark, set input.csv_decimal): '1,5'",
+    ),
     (b"1,1,3.5,p,1", "has a value in column 'visits' that is not int64: '3.5'"),
     (b"1,1,9223372036854775808,p,1", "has a value in column 'visits' that is not int64: '9223372036854775808'"),
     (b"1,1,3,p,maybe", "has a value in column 'new' that is not bool: 'maybe'"),

@@ -84,6 +84,10 @@ def test_a_state_machine_survives_an_interruption(
     assert archive(account, described) == {"model.txt": b"half and the rest"}
     tags = account.client("sagemaker").list_tags(ResourceArn=described["TrainingJobArn"])["Tags"]
     assert tags == [{"Key": "MANAGED_BY_AWS", "Value": "STARTED_BY_STEP_FUNCTIONS"}]
+    # Recorded on AWS for `.sync` tasks: the answer of the API call comes before the result.
+    [submitted] = [event for event in workflows.history(result["executionArn"]) if event["type"] == "TaskSubmitted"]
+    answer = json.loads(submitted["taskSubmittedEventDetails"]["output"])
+    assert answer == {"TrainingJobArn": described["TrainingJobArn"]}
 
 
 def test_the_timeout_of_a_task_leaves_its_job_running(workflows: Workflows, account: Aws) -> None:
