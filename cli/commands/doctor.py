@@ -31,39 +31,41 @@ if TYPE_CHECKING:
     help="Also run one processing job on one instance for a few minutes, which you pay for, and compare what it sees "
     "with what the code assumes.",
 )
+@click.option("--training-job", is_flag=True, help="The same with a training job.")
 @click.option(
     "--instance-type", metavar="TYPE", help="Instance type of that job. Default: the one of the stage's settings."
 )
 @click.pass_obj
-def doctor(invocation: Invocation, *, job: bool, instance_type: str | None) -> ExitStatus:
+def doctor(invocation: Invocation, *, job: bool, training_job: bool, instance_type: str | None) -> ExitStatus:
     """Check quotas, image, roles, policies, key, buckets and network of the stage.
 
-    Without --job, it starts nothing and changes nothing. The exit status is 0 when no finding is an error, and 1
-    otherwise. A check that your permissions do not allow is an error that names the missing action.
+    Without --job and --training-job, it starts nothing and changes nothing. The exit status is 0 when no finding is
+    an error, and 1 otherwise. A check that your permissions do not allow is an error that names the missing action.
     """
     # Imported here, because only this command needs them.
     from cli.doctor.checks import stage_checks  # noqa: PLC0415
     from cli.doctor.stage import read_stage  # noqa: PLC0415
 
-    if instance_type and not job:
-        raise click.UsageError("--instance-type is the type of the job that --job runs. Add --job.")
+    if instance_type and not (job or training_job):
+        raise click.UsageError("--instance-type is the type of the job that is run. Add --job or --training-job.")
     connection, output = invocation.connection, invocation.output
     # First, because every other call fails when the clock is wrong.
     findings = list(carry_out([Check("clock", "this machine's clock", lambda: clock_findings(connection))]))
     if is_ready(findings):
         stage = read_stage(connection, invocation.stage)
         findings += carry_out(list(stage_checks(stage)))
-        if job and is_ready(findings):
+        if (job or training_job) and is_ready(findings):
             invocation.announce(stage.deployment.state_machine_arn)
-            findings += carry_out([job_check(stage, instance_type, output.notice)])
-        elif job:
-            output.notice("The job was not started, because a finding above is an error.")
+            makers = ([_processing_check] if job else []) + ([_training_check] if training_job else [])
+            findings += carry_out([make(stage, instance_type, output.notice) for make in makers])
+        elif job or training_job:
+            output.notice("No job was started, because a finding above is an error.")
     output.data(findings_json(findings), *findings_view(findings))
     return ExitStatus.SUCCEEDED if is_ready(findings) else ExitStatus.FAILED
 
 
-def job_check(stage: "DeployedStage", instance_type: str | None, notice: Callable[[str], None]) -> Check:
-    """Return the check that runs the inspection job."""
+def _processing_check(stage: "DeployedStage", instance_type: str | None, notice: Callable[[str], None]) -> Check:
+    """Return the check that runs the inspection as a processing job."""
     from cli.doctor.job.assumptions import assumption_findings  # noqa: PLC0415
     from cli.doctor.job.inspection_job import run_inspection  # noqa: PLC0415
 
@@ -72,3 +74,13 @@ def job_check(stage: "DeployedStage", instance_type: str | None, notice: Callabl
         yield from assumption_findings(inspected, int(stage.compute.volume_size_gb or 0))
 
     return Check("job.completed", "inspection job", inspect)
+
+
+def _training_check(stage: "DeployedStage", instance_type: str | None, notice: Callable[[str], None]) -> Check:
+    """Return the check that runs the inspection as a training job."""
+    from cli.doctor.job.training_inspection import run_training_inspection, training_findings  # noqa: PLC0415
+
+    def inspect() -> Iterator[Finding]:
+        yield from training_findings(run_training_inspection(stage, instance_type, notice=notice))
+
+    return Check("training.completed", "inspection as a training job", inspect)

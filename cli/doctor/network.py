@@ -7,6 +7,7 @@ from botocore.exceptions import ClientError
 
 from cli.doctor.findings import Check, Finding, Report, error_code, names
 from cli.doctor.stage import DeployedStage, Network
+from contract.json_text import parse_json
 
 _ADDRESSES_PER_INSTANCE = 2
 _SETTINGS = "Correct vpc in cdk.json, and deploy again."
@@ -90,7 +91,13 @@ def s3_findings(ec2: Any, network: Network, region: str) -> Iterator[Finding]:
         table = _route_table(tables, subnet["SubnetId"])
         gateways = [found for found in endpoints if table and table["RouteTableId"] in found.get("RouteTableIds", ())]
         routes = [route for route in (table or {}).get("Routes", ()) if route.get("NatGatewayId")]
-        if gateways:
+        if gateways and not _allows_all(gateways[0].get("PolicyDocument")):
+            yield report.warning(
+                f"the gateway endpoint {gateways[0]['VpcEndpointId']} has a policy of its own",
+                "Check that it allows the stage's buckets and the bucket of ECR's layers "
+                f"(prod-{region}-starport-layer-bucket).",
+            )
+        elif gateways:
             yield report.ok(f"reaches S3 by the gateway endpoint {gateways[0]['VpcEndpointId']}")
         elif any(found["VpcEndpointType"] == "Interface" for found in endpoints):
             yield report.ok("reaches S3 by an interface endpoint")
@@ -113,6 +120,16 @@ def _route_table(tables: Sequence[Any], subnet_id: str) -> Any:
             if association.get("Main"):
                 main = table
     return main
+
+
+def _allows_all(policy: str | None) -> bool:
+    """Return whether an endpoint's policy is the default one, which allows every request."""
+    statements = parse_json(policy).get("Statement", []) if policy else []
+    return not policy or any(
+        (found.get("Effect"), found.get("Action"), found.get("Resource")) == ("Allow", "*", "*")
+        and not found.get("Condition")
+        for found in (statements if isinstance(statements, list) else [statements])
+    )
 
 
 def _admits(permissions: Sequence[Any], group_ids: set[str]) -> bool:

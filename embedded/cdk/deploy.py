@@ -1,8 +1,6 @@
 """Deployment of a cloud assembly through the CloudFormation API, as the CDK CLI does it."""
 
-import contextlib
 import io
-import json
 import time
 import zipfile
 from collections.abc import Callable
@@ -14,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from embedded.cdk.assembly import FileAsset, Stack, read_stacks
 from embedded.images.image_store import ImageStore
+from embedded.images.registry import record_image
 from embedded.server.endpoint import Endpoint
 
 _BOOTSTRAP_VERSION = ("/cdk-bootstrap/hnb659fds/version", "99")
@@ -65,7 +64,7 @@ def deploy(
             _publish(asset, endpoint)
         for image in stack.images:
             images.register(image.image_uri, image.directory, image.dockerfile, dict(image.arguments))
-            push(image.image_uri, endpoint)
+            record_image(image.image_uri, endpoint.client("ecr"))
         started = time.monotonic()
         change = _deploy_stack(stack, endpoint)
         progress(f"{stack.name}: {change} ({time.monotonic() - started:.1f} s)")
@@ -101,23 +100,6 @@ def _publish(asset: FileAsset, endpoint: Endpoint) -> None:
     except ClientError:
         body = _zipped(asset.path) if asset.is_folder else asset.path.read_bytes()
         s3.put_object(Bucket=asset.bucket, Key=asset.key, Body=body)
-
-
-def push(image_uri: str, endpoint: Endpoint) -> None:
-    """Record an image in ECR, where clients look for it. Its code stays in the image store."""
-    registry, _, reference = image_uri.partition("/")
-    repository, _, tag = reference.rpartition(":")
-    if not repository or ".dkr.ecr." not in registry:
-        return
-    ecr = endpoint.client("ecr")
-    with contextlib.suppress(ecr.exceptions.RepositoryAlreadyExistsException):
-        ecr.create_repository(repositoryName=repository)
-    media_type = "application/vnd.docker.distribution.manifest.v2+json"
-    manifest = json.dumps({"schemaVersion": 2, "mediaType": media_type, "annotations": {"uri": image_uri}})
-    with contextlib.suppress(ecr.exceptions.ImageAlreadyExistsException):
-        ecr.put_image(
-            repositoryName=repository, imageManifest=manifest, imageManifestMediaType=media_type, imageTag=tag
-        )
 
 
 def _zipped(folder: Path) -> bytes:

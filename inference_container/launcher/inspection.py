@@ -1,6 +1,6 @@
 """Inspection of the container: what `fleetscore doctor --job` compares with the assumptions of the code.
 
-It prints one JSON object to the job's log, writes it to every output, and names itself in the exit message. It reads
+It prints one JSON object to the job's log, writes it to the outputs, and names itself in the exit message. It reads
 names, sizes, owners and modes of files, and never contents besides SageMaker's own configuration.
 """
 
@@ -21,17 +21,26 @@ _WORKER_USER = 65530
 _MOST_FILES = 500
 _REPORT = "report.json"
 _MESSAGE = "inspected"
-_CONFIGURATION = ("resourceconfig.json", "processingjobconfig.json")
+_CONFIGURATION = (
+    "config/resourceconfig.json",
+    "config/processingjobconfig.json",
+    "input/config/resourceconfig.json",
+    "input/config/inputdataconfig.json",
+)
 _SHOWN_DEVICES = ("nvidia*", "neuron*", "dri/*")
 
 
 def main() -> None:
     root = Path(os.environ.get(_ML_ROOT, "/opt/ml"))
-    outputs = sorted(path for path in (root / "processing" / "output").glob("*") if path.is_dir())
-    report = inspect(root, outputs)
-    text = json.dumps(report)
+    is_training = (root / "input" / "config").is_dir()
+    if is_training:
+        outputs = [path for path in (root / "model", root / "output" / "data", root / "checkpoints") if path.is_dir()]
+    else:
+        outputs = sorted(path for path in (root / "processing" / "output").glob("*") if path.is_dir())
+    text = json.dumps(inspect(root, outputs))
     print(text, flush=True)
-    for output in outputs:
+    # A training job's folder `model` becomes an archive in S3; the other outputs of a training job stay empty.
+    for output in outputs[:1] if is_training else outputs:
         (output / _REPORT).write_text(text)
     message = root / "output" / "message"
     message.parent.mkdir(parents=True, exist_ok=True)
@@ -174,7 +183,7 @@ def _devices() -> Iterator[Path]:
 
 
 def _configuration(root: Path, name: str) -> Any:
-    path = root / "config" / name
+    path = root / name
     return json.loads(path.read_text()) if path.exists() else None
 
 

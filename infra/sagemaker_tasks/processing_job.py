@@ -110,8 +110,8 @@ class SageMakerProcessingJob(SageMakerSyncTask):
         creation_conditions: IAM conditions of the permission to create jobs, one statement each;
             without any, every job with the name's prefix may be created.
         max_runtime_seconds: SageMaker stops the job after this time, provisioning not counted.
-        timeout: longest wait of the state, including provisioning and queueing; then the job is
-            stopped.
+        timeout: longest wait of the state, including provisioning and queueing. The job may run on:
+            AWS documents that it is stopped with its execution, not with its state.
         output_kms_key_id: id, ARN or alias of the key that encrypts the outputs.
         volume_kms_key_id: only for instance types without local NVMe storage.
         entrypoint, arguments: replace the image's ENTRYPOINT and CMD.

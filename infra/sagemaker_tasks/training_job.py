@@ -101,8 +101,8 @@ class SageMakerTrainingJob(SageMakerSyncTask):
             spot, and a path cannot omit a field.
         checkpoints_uri: SageMaker saves the container's /opt/ml/checkpoints here and restores it
             from here.
-        timeout: longest wait of the state, including provisioning and queueing; then the job is
-            stopped.
+        timeout: longest wait of the state, including provisioning and queueing. The job may run on:
+            AWS documents that it is stopped with its execution, not with its state.
         entrypoint, arguments: replace the image's ENTRYPOINT and its argument `train`.
         environment, tags: literal keys; values may be JSONPath.
 

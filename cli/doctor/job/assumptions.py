@@ -19,7 +19,8 @@ from cli.doctor.job.inspection_job import (
 )
 
 _GIB = 1024**3
-_REPORT_IT = "Report it with the output of `fleetscore doctor --job --json`; executions may fail until it is fixed."
+_CHANNEL_FOLDER = f"processing/input/{CHANNEL}/"
+REPORT_IT = "Report it with the output of `fleetscore doctor --job --json`; executions may fail until it is fixed."
 _CAPABILITIES = {
     "CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_FOWNER": 3, "CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7,
 }  # fmt: skip
@@ -34,13 +35,14 @@ def assumption_findings(inspected: Inspected, volume_size_gb: int) -> Iterator[F
     report = inspected.report
     if report is None:
         return
-    yield _manifest(inspected, report)
+    where = Report("job.manifest", "where objects of a manifest lie below their channel")
+    yield manifest_finding(where, inspected, _CHANNEL_FOLDER)
     yield _empty_object(report)
     yield from _uploads(inspected)
-    yield _mounts(report)
+    yield mounts_finding(Report("job.mounts", "mounts of the job's folders"), report)
     yield _unfinished_files(report)
     yield _space(report, volume_size_gb)
-    yield _separation(report)
+    yield separation_finding(Report("job.separation", "model code runs as another user"), report)
     yield _modes(report)
     yield _network(report)
     yield _devices(report)
@@ -57,26 +59,26 @@ def _completed(inspected: Inspected) -> Finding:
         )
     if description.get("ExitMessage") != MESSAGE:
         found = f"the exit message is {description.get('ExitMessage')!r}, not {MESSAGE!r}"
-        return report.error(f"{found}, so failures would have no reason", _REPORT_IT)
+        return report.error(f"{found}, so failures would have no reason", REPORT_IT)
     if inspected.report is None:
-        return report.error("the job completed and wrote no output", _REPORT_IT)
+        return report.error("the job completed and wrote no output", REPORT_IT)
     return report.ok("the job completed, with its exit message and outputs")
 
 
-def _manifest(inspected: Inspected, report: Mapping[str, Any]) -> Finding:
-    result = Report("job.manifest", "where objects of a manifest lie below their channel")
-    below = _below_channel(report)
+def manifest_finding(result: Report, inspected: Inspected, channel_folder: str) -> Finding:
+    """Find the manifest's objects below a channel, whose folder is given relative to /opt/ml."""
+    below = _below_channel(inspected.report or {}, channel_folder)
     if NESTED_KEY in below:
         return result.ok(f"relative to the manifest's prefix: {NESTED_KEY}")
     full = f"{inspected.prefix}{NESTED_KEY}"
     if full in below:
         return result.ok(f"under their full key: {full}")
-    return result.error(f"neither relative nor under their full key: {names(sorted(below)) or 'no file'}", _REPORT_IT)
+    return result.error(f"neither relative nor under their full key: {names(sorted(below)) or 'no file'}", REPORT_IT)
 
 
 def _empty_object(report: Mapping[str, Any]) -> Finding:
     result = Report("job.empty", "an input object of 0 bytes")
-    if any(path.endswith(EMPTY_KEY) for path in _below_channel(report)):
+    if any(path.endswith(EMPTY_KEY) for path in _below_channel(report, _CHANNEL_FOLDER)):
         return result.ok("it arrives as a file")
     return result.error("it does not arrive", "Remove objects of 0 bytes from datasets: a job with one would fail.")
 
@@ -91,23 +93,23 @@ def _uploads(inspected: Inspected) -> Iterator[Finding]:
             found = names(sorted(key for key in below if key.startswith(name))) or "nothing"
             # The stage's addresses end with a slash; the other kind is what the emulator and older tools use.
             level = result.error if name == WITH_SLASH else result.warning
-            result_found = level(f"expected {name}/{REPORT}, found {found}", _REPORT_IT)
+            result_found = level(f"expected {name}/{REPORT}, found {found}", REPORT_IT)
         yield result_found
     result = Report("job.foreign", "objects below the outputs that the container did not write")
     foreign = sorted(key for key in below if not key.endswith(REPORT))
     if foreign:
         yield result.error(
-            f"SageMaker wrote {names(foreign)}, which would fail the check of a job's outputs", _REPORT_IT
+            f"SageMaker wrote {names(foreign)}, which would fail the check of a job's outputs", REPORT_IT
         )
     else:
         yield result.ok("none")
 
 
-def _mounts(report: Mapping[str, Any]) -> Finding:
-    result = Report("job.mounts", "mounts of the job's folders")
+def mounts_finding(result: Report, report: Mapping[str, Any]) -> Finding:
+    """Say whether the outputs are mounts of their own; the code works in both cases."""
     points = [mount["point"] for mount in _list(report, "mounts")]
     if not points:
-        return result.warning(f"unknown: {report.get('mounts')}", _REPORT_IT)
+        return result.warning(f"unknown: {report.get('mounts')}", REPORT_IT)
     outputs = _outputs(report)
     own = [name for name, output in outputs.items() if output["device"] != output["device_of_parent"]]
     kind = f"each of {names(own)} is a mount of its own" if own else "the outputs share one mount with their parent"
@@ -124,7 +126,7 @@ def _unfinished_files(report: Mapping[str, Any]) -> Finding:
         return result.error(
             f"in {names(lacking)} neither a file without a name can be linked nor one renamed from next to the folder: "
             "SageMaker may upload half a file",
-            _REPORT_IT,
+            REPORT_IT,
         )
     return result.ok("; ".join(f"{name}: {names(possible)}" for name, possible in ways.items()))
 
@@ -148,8 +150,8 @@ def _space(report: Mapping[str, Any], volume_size_gb: int) -> Finding:
     return result.ok(shown)
 
 
-def _separation(report: Mapping[str, Any]) -> Finding:
-    result = Report("job.separation", "model code runs as another user")
+def separation_finding(result: Report, report: Mapping[str, Any]) -> Finding:
+    """Say whether code of others can run as an unprivileged user."""
     effective = int(str(_mapping(report, "status").get("CapEff", "0")), 16)
     lacking = [name for name, number in _CAPABILITIES.items() if not effective >> number & 1]
     user = _mapping(report, "user").get("uid")
@@ -173,7 +175,7 @@ def _modes(report: Mapping[str, Any]) -> Finding:
         if entry["is_folder"] and entry["path"].count("/") <= 2
     }
     if not folders:
-        return result.warning(f"unknown: {report.get('files')}", _REPORT_IT)
+        return result.warning(f"unknown: {report.get('files')}", REPORT_IT)
     return result.ok(names(f"{path} {mode}" for path, mode in sorted(folders.items())))
 
 
@@ -194,16 +196,15 @@ def _devices(report: Mapping[str, Any]) -> Finding:
     closed = [entry["path"] for entry in devices if not entry["is_folder"] and int(entry["mode"], 8) & 0o006 != 0o006]
     if closed:
         return result.warning(
-            f"closed to model code's user: {names(closed)}", "Models would be scored on the CPU. " + _REPORT_IT
+            f"closed to model code's user: {names(closed)}", "Models would be scored on the CPU. " + REPORT_IT
         )
     return result.ok(names(entry["path"] for entry in devices) or "none on this instance type")
 
 
-def _below_channel(report: Mapping[str, Any]) -> set[str]:
+def _below_channel(report: Mapping[str, Any], channel_folder: str) -> set[str]:
     """Return the paths of the files below the channel of the manifest."""
-    beginning = f"processing/input/{CHANNEL}/"
     paths = [str(entry["path"]) for entry in _list(report, "files") if not entry["is_folder"]]
-    return {path.removeprefix(beginning) for path in paths if path.startswith(beginning)}
+    return {path.removeprefix(channel_folder) for path in paths if path.startswith(channel_folder)}
 
 
 def _outputs(report: Mapping[str, Any]) -> Mapping[str, Any]:

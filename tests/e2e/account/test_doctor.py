@@ -20,6 +20,7 @@ from cli.doctor.findings import Finding, Level, carry_out
 from cli.doctor.images import image_checks
 from cli.doctor.job.assumptions import assumption_findings
 from cli.doctor.job.inspection_job import job_request, run_inspection
+from cli.doctor.job.training_inspection import run_training_inspection, training_findings
 from cli.doctor.network import group_findings, s3_findings, subnet_findings
 from cli.doctor.quotas import function_findings
 from cli.doctor.roles.calls import stage_roles
@@ -28,9 +29,11 @@ from cli.doctor.workflow import function_findings as functions_of_workflow
 from cli.doctor.workflow import layer_findings, machine_findings
 from cli.failures import ExitStatus
 from cli.program import run
+from cli.sandbox.isolation import IsolationKind, probe
 from cli.stage.connection import Connection
 from contract import environment
-from embedded.cdk.deploy import push
+from embedded.images.registry import record_image
+from embedded.sagemaker.instances.settings import InstanceSettings
 from tests.e2e.stage import Stage
 from tests.e2e.stage import environment as variables
 
@@ -75,7 +78,7 @@ def no_image(stage: Stage, deployed: DeployedStage) -> Iterator[None]:
     repository, _, tag = uri.partition("/")[2].rpartition(":")
     stage.client("ecr").batch_delete_image(repositoryName=repository, imageIds=[{"imageTag": tag}])
     yield
-    push(uri, stage.aws.endpoint)
+    record_image(uri, stage.client("ecr"))
 
 
 def trust(change: Callable[[dict[str, Any]], None]) -> Fault:
@@ -334,6 +337,22 @@ def test_a_wrong_clock_is_found(stage: Stage, seconds: int, level: Level) -> Non
 # ---- network ----------------------------------------------------------------------------------------------------
 
 
+class WithEndpointPolicy:
+    """A client of EC2 that shows a policy of endpoints, which ministack keeps and does not show."""
+
+    def __init__(self, ec2: Any, document: dict[str, Any]) -> None:
+        self._ec2, self._document = ec2, document
+
+    def describe_vpc_endpoints(self, **request: Any) -> Any:
+        answer = self._ec2.describe_vpc_endpoints(**request)
+        for endpoint in answer["VpcEndpoints"]:
+            endpoint["PolicyDocument"] = json.dumps(self._document)
+        return answer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ec2, name)
+
+
 def test_faults_of_a_vpc_are_found(stage: Stage, deployed: DeployedStage) -> None:
     ec2, region = stage.client("ec2"), stage.aws.endpoint.region
     vpc = ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
@@ -363,9 +382,14 @@ def test_faults_of_a_vpc_are_found(stage: Stage, deployed: DeployedStage) -> Non
     assert f"com.amazonaws.{region}.s3" in cut_off.remedy
     filters = [{"Name": "vpc-id", "Values": [vpc]}]
     table = ec2.describe_route_tables(Filters=filters)["RouteTables"][0]["RouteTableId"]
-    ec2.create_vpc_endpoint(VpcId=vpc, ServiceName=f"com.amazonaws.{region}.s3", RouteTableIds=[table])
+    service = f"com.amazonaws.{region}.s3"
+    ec2.create_vpc_endpoint(VpcId=vpc, ServiceName=service, RouteTableIds=[table])
     [reached] = s3_findings(ec2, network, region)
     assert reached.level is Level.OK
+    for resource, level in (("*", Level.OK), ("arn:aws:s3:::another/*", Level.WARNING)):
+        statement = {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": resource}
+        [found] = s3_findings(WithEndpointPolicy(ec2, {"Statement": [statement]}), network, region)
+        assert found.level is level
 
     definition = json.dumps({"NetworkConfig": {"VpcConfig": {"Subnets": [subnet], "SecurityGroupIds": [group]}}})
     in_vpc = dataclasses.replace(
@@ -388,6 +412,7 @@ def person(stage: Stage, deployed: DeployedStage, name: str, statements: list[An
         "DATASETS_BUCKET": deployed.buckets["datasets"],
         "MODELS_BUCKET": deployed.buckets["models"],
         "RESULTS_BUCKET": deployed.buckets["results"],
+        "TRAINING_ROLE_ARN": deployed.training_role_arn,
         "JOB_ROLE_ARN": deployed.job_role_arn,
         "KEY_ARN": deployed.key_arn,
     }
@@ -480,6 +505,32 @@ def test_the_inspection_job_confirms_the_assumptions_and_leaves_nothing_behind(
     assert made["ProcessingResources"]["ClusterConfig"]["VolumeKmsKeyId"] == deployed.key_arn
 
 
+@pytest.mark.skipif(not probe().has_namespaces, reason="this machine permits no mount namespaces")
+def test_the_inspection_job_shows_a_mount_per_path_and_a_small_disk(stage: Stage, deployed: DeployedStage) -> None:
+    limits = {"volume_bytes": 64 << 20, "root_disk_bytes": 8 << 20} if probe().kind is IsolationKind.ROOT else {}
+    stage.aws.instances.set(InstanceSettings(mounts="per-path", **limits))
+    try:
+        inspected = run_inspection(deployed)
+    finally:
+        stage.aws.instances.set(InstanceSettings())
+    found = {finding.check: finding for finding in assumption_findings(inspected, 30)}
+    assert [finding for finding in found.values() if finding.level is Level.ERROR] == []
+    assert found["job.mounts"].found.startswith("each of ledger, plain is a mount of its own")
+    assert found["job.unfinished"].found == "ledger: linked; plain: linked"
+    if limits:
+        assert found["job.space"].level is Level.WARNING
+        assert "less than the volume" in found["job.space"].found
+
+
+def test_the_inspection_as_a_training_job_confirms_the_assumptions(stage: Stage, deployed: DeployedStage) -> None:
+    inspected = run_training_inspection(deployed)
+    found = {finding.check: finding for finding in training_findings(inspected)}
+    assert [finding for finding in found.values() if finding.level is not Level.OK] == []
+    assert found.keys() == {"training.completed", "training.manifest", "training.mounts", "training.separation"}
+    assert inspected.description["RoleArn"] == deployed.training_role_arn
+    assert stage.result_keys("executions/doctor-") == []
+
+
 def test_a_job_that_its_role_cannot_run_is_an_error(stage: Stage, deployed: DeployedStage) -> None:
     with policy(without("s3:GetObject"))(stage, deployed):
         [finding] = assumption_findings(run_inspection(deployed), 30)
@@ -495,6 +546,7 @@ def test_who_has_the_documented_policy_for_the_job_runs_it_and_no_other(stage: S
     ]
     seen = read_stage(connection_of(person(stage, deployed, "inspector", statements), deployed), "dev")
     assert run_inspection(seen).description["ProcessingJobStatus"] == "Completed"
+    assert run_training_inspection(seen).description["TrainingJobStatus"] == "Completed"
     request = job_request(seen, "doctor-other", "ml.m5.xlarge")
     for change in ({"NetworkConfig": {"EnableNetworkIsolation": False}}, {"ProcessingJobName": "dev-other"}):
         with pytest.raises(ClientError, match="not authorized"):

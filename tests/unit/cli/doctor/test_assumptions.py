@@ -14,6 +14,7 @@ import pytest
 from cli.doctor.findings import Level
 from cli.doctor.job.assumptions import assumption_findings
 from cli.doctor.job.inspection_job import EMPTY_KEY, NESTED_KEY, Inspected
+from cli.doctor.job.training_inspection import training_findings
 
 ROOT = Path(__file__).parents[4]
 PREFIX = "executions/doctor-1/jobs/inspection/data/"
@@ -148,6 +149,39 @@ def test_each_assumption_that_does_not_hold_is_found(
     bad = [found for found in assumption_findings(change(inspected), 30) if found.level is not Level.OK]
     assert any(found.check == check and found.level is level and text in found.found for found in bad), bad
     assert all(found.remedy for found in bad)
+
+
+@pytest.mark.parametrize(
+    ("change", "check", "level", "text"),
+    [
+        (lambda job: job, "", Level.OK, ""),
+        (described(TrainingJobStatus="Failed", FailureReason="no"), "training.completed", Level.ERROR, "Failed: no"),
+        (lambda job: replace(job, report=None), "training.completed", Level.ERROR, "without its artifact"),
+        (
+            with_report(lambda report: [entry.update(path="else/where") for entry in report["files"]] and None),
+            "training.manifest", Level.ERROR, "neither relative nor",
+        ),
+        (
+            with_report(lambda report: report.update(mounts="OSError: no")),
+            "training.mounts", Level.WARNING, "unknown: OSError",
+        ),
+        (
+            with_report(lambda report: report.update(other_user="PermissionError: no")),
+            "training.separation", Level.WARNING, "no process of another user",
+        ),
+    ],
+)  # fmt: skip
+def test_a_training_job_is_compared_too(
+    inspected: Inspected, change: Callable[[Inspected], Inspected], check: str, level: Level, text: str
+) -> None:
+    def in_training_folders(report: dict[str, Any]) -> None:
+        for entry in report["files"]:
+            entry["path"] = entry["path"].replace("processing/input/data/", "input/data/train/")
+
+    job = with_report(in_training_folders)(described(TrainingJobStatus="Completed")(inspected))
+    bad = [found for found in training_findings(change(job)) if found.level is not Level.OK]
+    assert [(found.check, found.level) for found in bad] == ([(check, level)] if check else [])
+    assert all(text in found.found and found.remedy for found in bad)
 
 
 def test_a_mount_per_output_is_accepted(inspected: Inspected) -> None:

@@ -41,7 +41,7 @@ WITHOUT_RESOURCE = {
     "cloudwatch:PutMetricData", "dynamodb:ListStreams",
     "ecr:GetAuthorizationToken", "logs:CreateLogDelivery", "logs:DeleteLogDelivery",
     "logs:DescribeLogGroups", "logs:DescribeResourcePolicies", "logs:GetLogDelivery", "logs:ListLogDeliveries",
-    "logs:PutResourcePolicy", "logs:UpdateLogDelivery", "states:SendTaskFailure", "states:SendTaskSuccess",
+    "logs:PutResourcePolicy", "logs:UpdateLogDelivery",
     "xray:GetSamplingRules", "xray:GetSamplingTargets",
     "xray:PutTelemetryRecords", "xray:PutTraceSegments",
 }  # fmt: skip

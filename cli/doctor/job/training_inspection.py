@@ -1,0 +1,127 @@
+"""The inspection as a training job, with the role of training jobs: the same container, other folders."""
+
+import io
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from cli.doctor.findings import Finding, Report
+from cli.doctor.job import assumptions
+from cli.doctor.job.inspection_job import (
+    ARGUMENT,
+    JOB_ID,
+    MAX_RUNTIME_SECONDS,
+    REPORT,
+    Inspected,
+    data_prefix,
+    input_objects,
+    instance_fields,
+    keys_below,
+    new_execution_id,
+    vpc_fields,
+    wait_for_end,
+)
+from cli.doctor.stage import DeployedStage
+from contract import layout
+from contract.catalog.image_variants import CORE
+from contract.json_text import parse_json
+
+_CHANNEL = layout.TRAIN_CHANNEL
+_MAX_REPORT_BYTES = 4 << 20
+
+
+def run_training_inspection(
+    stage: DeployedStage, instance_type: str | None = None, *, notice: Callable[[str], None] = lambda _: None
+) -> Inspected:
+    """Run the job, read the report in its artifact, and delete everything that it read and wrote.
+
+    Raises:
+        ClientError: when the job or its inputs cannot be created.
+    """
+    execution_id = new_execution_id()
+    s3, bucket, client = stage.client("s3"), stage.deployment.results_bucket, stage.client("sagemaker")
+    try:
+        for key, body in input_objects(stage, execution_id).items():
+            s3.put_object(Bucket=bucket, Key=key, Body=body)
+        request = training_request(stage, execution_id, instance_type or str(stage.compute.instance_type))
+        name = request["TrainingJobName"]
+        client.create_training_job(**request)
+        notice(f"The job {name} runs on one {request['ResourceConfig']['InstanceType']}. It takes a few minutes.")
+        description = wait_for_end(
+            partial(client.describe_training_job, TrainingJobName=name),
+            partial(client.stop_training_job, TrainingJobName=name),
+            "TrainingJobStatus",
+        )
+        outputs_prefix = layout.training_output_prefix(execution_id, JOB_ID)
+        artifact = layout.trained_artifact_key(execution_id, JOB_ID, name)
+        keys = tuple(keys_below(s3, bucket, outputs_prefix))
+        report = _report_in(s3.get_object(Bucket=bucket, Key=artifact)["Body"].read()) if artifact in keys else None
+        return Inspected(
+            name=name,
+            description=description,
+            prefix=data_prefix(execution_id),
+            outputs_prefix=outputs_prefix,
+            output_keys=keys,
+            report=report,
+        )
+    finally:
+        for key in keys_below(s3, bucket, layout.execution_prefix(execution_id)):
+            s3.delete_object(Bucket=bucket, Key=key)
+
+
+def training_request(stage: DeployedStage, execution_id: str, instance_type: str) -> dict[str, Any]:
+    """Return the request of CreateTrainingJob, with what the workflow's permission to create jobs demands."""
+    bucket = stage.deployment.results_bucket
+    source = {
+        "S3DataType": "ManifestFile",
+        "S3Uri": layout.s3_uri(bucket, layout.data_manifest_key(execution_id, JOB_ID, 1)),
+        "S3DataDistributionType": "FullyReplicated",
+    }
+    return {
+        "TrainingJobName": f"{stage.name}-{execution_id}",
+        "AlgorithmSpecification": {
+            "TrainingImage": stage.images[CORE],
+            "TrainingInputMode": "File",
+            # With an entry point, SageMaker does not add the argument `train`.
+            "ContainerEntrypoint": ["python", "-m", "launcher", ARGUMENT],
+        },
+        "RoleArn": stage.training_role_arn,
+        "InputDataConfig": [{"ChannelName": _CHANNEL, "DataSource": {"S3DataSource": source}}],
+        "OutputDataConfig": {
+            "S3OutputPath": layout.s3_uri(bucket, layout.training_output_prefix(execution_id, JOB_ID)),
+            "KmsKeyId": stage.key_arn,
+        },
+        "ResourceConfig": instance_fields(stage, instance_type),
+        "StoppingCondition": {"MaxRuntimeInSeconds": MAX_RUNTIME_SECONDS},
+        "EnableNetworkIsolation": True,
+        "Tags": [{"Key": "fleetscore:stage", "Value": stage.name}],
+        **vpc_fields(stage),
+    }
+
+
+def training_findings(inspected: Inspected) -> Iterator[Finding]:
+    """Compare the training job and its report with what the code assumes."""
+    completed = Report("training.completed", inspected.name)
+    status = inspected.description["TrainingJobStatus"]
+    report = inspected.report
+    if status != "Completed":
+        reason = inspected.description.get("FailureReason") or "no reason is given"
+        remedy = "Correct what the reason names, and run the command again."
+        yield completed.error(f"the job is {status}: {reason}", remedy)
+        return
+    if report is None:
+        yield completed.error("the job completed without its artifact", assumptions.REPORT_IT)
+        return
+    yield completed.ok("the job completed, and its artifact is where version registration expects it")
+    where = Report("training.manifest", "where objects of a manifest lie below a training channel")
+    yield assumptions.manifest_finding(where, inspected, f"input/data/{_CHANNEL}/")
+    yield assumptions.mounts_finding(Report("training.mounts", "mounts of a training job's folders"), report)
+    yield assumptions.separation_finding(Report("training.separation", "training scripts run as another user"), report)
+
+
+def _report_in(archive: bytes) -> Mapping[str, Any] | None:
+    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+        found = next((member for member in opened if member.name.removeprefix("./") == REPORT), None)
+        file = None if found is None or found.size > _MAX_REPORT_BYTES else opened.extractfile(found)
+        return None if file is None else parse_json(file.read())
