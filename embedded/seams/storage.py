@@ -92,6 +92,25 @@ def install_restore_status() -> None:
     s3._dispatch = dispatch
 
 
+def install_managed_key() -> None:
+    """Encrypt with S3's own key of the account where a request or a bucket names KMS and no key.
+
+    ministack refuses such requests. The CDK CLI sends them to the bucket of `cdk bootstrap`.
+    """
+    from ministack.core.responses import get_account_id, get_region
+    from ministack.services import s3
+
+    ministack_resolve = s3._resolve_sse_write_headers
+    key = "x-amz-server-side-encryption-aws-kms-key-id"
+
+    def resolve(headers: dict[str, str], bucket: str) -> Any:
+        if headers.get("x-amz-server-side-encryption") == "aws:kms" and not headers.get(key):
+            headers = {**headers, key: f"arn:aws:kms:{get_region()}:{get_account_id()}:alias/aws/s3"}
+        return ministack_resolve(headers, bucket)
+
+    s3._resolve_sse_write_headers = resolve
+
+
 def install_bucket_properties() -> None:
     """Give a stack's bucket the encryption and the lifecycle of its template, which ministack drops."""
     from ministack.services.cloudformation import provisioners

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from ministack.services import s3
 
-from embedded.seams.storage import install_restore_status
+from embedded.seams.storage import install_managed_key, install_restore_status
 
 BUCKET = "archives"
 DAYS = b"<RestoreRequest><Days>2</Days></RestoreRequest>"
@@ -18,7 +18,9 @@ DAYS = b"<RestoreRequest><Days>2</Days></RestoreRequest>"
 def send(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Send requests to ministack's S3: `send("GET", "key", query={}, **headers)` returns the body."""
     monkeypatch.setattr(s3, "_dispatch", s3._dispatch)
+    monkeypatch.setattr(s3, "_resolve_sse_write_headers", s3._resolve_sse_write_headers)
     install_restore_status()
+    install_managed_key()
 
     def request(method: str, key: str = "", body: bytes = b"", query: Any = None, **headers: str) -> bytes:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -57,3 +59,8 @@ def test_listings_show_restores_when_asked(send: Any, monkeypatch: pytest.Monkey
     restore["available_at"], restore["expires_at"] = 0.0, 4_070_908_800.0
     status = listed(send, **asked)["a%20b"]
     assert status == {"IsRestoreInProgress": "false", "RestoreExpiryDate": "2099-01-01T00:00:00.000Z"}
+
+
+def test_an_object_encrypted_with_kms_and_no_key_gets_the_key_of_s3(send: Any) -> None:
+    send("PUT", "encrypted", b"content", x_amz_server_side_encryption="aws:kms")
+    assert send("GET", "encrypted") == b"content"
