@@ -109,8 +109,12 @@ def job_spec_key(execution_id: str, job_id: str) -> str:
     return f"{job_prefix(execution_id, job_id)}job.json"
 
 
+MANIFEST_SUFFIX = ".manifest"
+"""End of the keys of the manifests that list the objects of a job's inputs."""
+
+
 def models_manifest_key(execution_id: str, job_id: str) -> str:
-    return f"{job_prefix(execution_id, job_id)}models.manifest"
+    return f"{job_prefix(execution_id, job_id)}models{MANIFEST_SUFFIX}"
 
 
 def data_manifest_key(execution_id: str, job_id: str, attempt: int) -> str:
@@ -118,7 +122,7 @@ def data_manifest_key(execution_id: str, job_id: str, attempt: int) -> str:
 
     These are the objects without a marker in the ledger.
     """
-    return f"{job_prefix(execution_id, job_id)}attempt-{attempt}.manifest"
+    return f"{job_prefix(execution_id, job_id)}attempt-{attempt}{MANIFEST_SUFFIX}"
 
 
 def ledger_prefix(execution_id: str, job_id: str) -> str:
@@ -228,6 +232,18 @@ def s3_uri(bucket: str, key: str) -> str:
     return f"s3://{bucket}/{key}"
 
 
+def output_uri(bucket: str, prefix: str) -> str:
+    """Return the URI of a prefix as destination of a job's output.
+
+    It has no slash at the end. AWS documents such URIs only, and if a service added a slash of its
+    own to ours, the keys would have two.
+
+    >>> output_uri("results", "executions/nightly-1/jobs/delays-ua/ledger/")
+    's3://results/executions/nightly-1/jobs/delays-ua/ledger'
+    """
+    return s3_uri(bucket, prefix.removesuffix("/"))
+
+
 def sagemaker_job_name(stage: str, execution_arn: str, started_at: str, job_id: str, attempt: int) -> str:
     """Return a unique name for an attempt's SageMaker job, at most 63 characters long.
 
@@ -254,7 +270,7 @@ def recipe_copy_key(execution_id: str, job_id: str) -> str:
 
 
 def training_manifest_key(execution_id: str, job_id: str, channel: str) -> str:
-    return f"{job_prefix(execution_id, job_id)}{channel}.manifest"
+    return f"{job_prefix(execution_id, job_id)}{channel}{MANIFEST_SUFFIX}"
 
 
 def code_key(model_id: str, sha256: str) -> str:

@@ -119,8 +119,7 @@ class JobStillRunningError(FleetscoreError):
     def __init__(self, name: str, status: str) -> None:
         super().__init__(
             f"SageMaker job {name!r}: the workflow stopped waiting for it and asked it to stop, but its status is "
-            f"{status}. Another attempt may start only when it has ended. If this is the last message about it, stop "
-            "the job by hand, then start a new execution."
+            f"{status}. Another attempt may start only when it has ended."
         )
 
 

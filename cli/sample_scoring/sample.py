@@ -203,7 +203,11 @@ def preview(path: Path, sample: Path, spec: ModelSpec, rows: int) -> Preview:
     """Read the predictions for a sample: count all rows, return the first ones."""
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    file, before = pq.ParquetFile(path), {*_names(sample, input_of(spec)), *spec.partition_columns}
+    # Values that keep their bytes may be INT96, whose years Arrow's nanoseconds do not all hold.
+    file, before = (
+        pq.ParquetFile(path, coerce_int96_timestamp_unit="us"),
+        {*_names(sample, input_of(spec)), *spec.partition_columns},
+    )
     schema = file.schema_arrow
     batch = next(file.iter_batches(batch_size=max(1, rows)), None)
     columns = [column.to_pylist()[:rows] for column in batch.columns] if batch is not None else []

@@ -261,6 +261,7 @@ class ModelRecipe(PredictionFields):
             output_columns=self.output_columns,
             missing=self.missing,
             validation_objects=validation_objects,
+            validation_dataset=self.validation_dataset,
             holdout_fraction=self.holdout_fraction,
             seed=self.seed,
             early_stopping_rounds=self.early_stopping_rounds,

@@ -120,6 +120,8 @@ class TrainingSpec:
     validation_objects: tuple[PinnedObject, ...] = ()
     """Objects of the channel `validation`. If there are any, the metrics are measured on their rows,
     and nothing is held out."""
+    validation_dataset: str | None = None
+    """Dataset of `validation_objects`. Their keys are relative to its prefix."""
     holdout_fraction: float = 0.2
     """Share of rows that is held out of training for the metrics. With 0 there are no metrics."""
     seed: int = 0
@@ -209,6 +211,10 @@ class TrainingSpec:
                 problems.append(Problem(name, f"{len(objects)} objects", "each key once"))
             if len(objects) > MAX_OBJECTS:
                 problems.append(Problem(name, f"{len(objects):,} objects", f"at most {MAX_OBJECTS:,}"))
+        if self.validation_dataset is not None:
+            problems += check_dataset_name("validation_dataset", self.validation_dataset)
+        elif self.validation_objects:
+            problems.append(Problem("validation_dataset", None, "the dataset of validation_objects"))
         return problems
 
     def _holdout(self) -> list[Problem]:

@@ -23,7 +23,7 @@ class WorkerSetup:
     """What a worker needs before its first object; `model_files` are local paths, one per model.
 
     `scratch` is the worker's own folder, `parts` the folder in which all workers store the predicted
-    parts of objects.
+    parts of objects, and `data` the folder of the objects.
     """
 
     execution_id: str
@@ -33,6 +33,7 @@ class WorkerSetup:
     models: tuple[ModelSpec, ...]
     model_files: tuple[str, ...]
     parts: str
+    data: str
 
 
 def predictions_file(spec: ModelSpec) -> str:

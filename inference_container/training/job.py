@@ -17,7 +17,7 @@ from scoring.errors import ModelError, ScoringError, log_error, unforeseen
 from scoring.files.moves import fsync_all
 from scoring.files.new_file import new_file
 from scoring.files.scratch import scratch_folder
-from training.data.channel_files import find_objects
+from training.data.channel_files import find_channel
 from training.interruption import EXIT_CODE, InterruptedTrainingError, Interruption
 from training.load_check import check_model, model_spec_of
 from training.read_spec import read_spec
@@ -78,8 +78,10 @@ def _train(paths: TrainingPaths, scratch: Path, cores: int, interruption: Interr
     job = TrainingContext(
         spec=spec,
         record=model_spec_of(spec),
-        train=find_objects(paths.train, spec.objects, "objects"),
-        validation=find_objects(paths.validation, spec.validation_objects, "validation_objects"),
+        train=find_channel(paths.train, spec.dataset, spec.objects, "objects"),
+        validation=find_channel(
+            paths.validation, spec.validation_dataset, spec.validation_objects, "validation_objects"
+        ),
         paths=paths,
         scratch=scratch,
         cores=cores,

@@ -208,11 +208,20 @@ class WorkflowStates:
         job_not_recorded = sfn.Fail(
             self._scope,
             "JobNotRecorded",
-            comment="The failure could not be recorded, or the job did not end. SummarizeExecution closes the records.",
+            comment="The failure could not be recorded. SummarizeExecution closes the open records.",
             error="Fleetscore.JobNotRecorded",
             cause_path=f"{FAILURE}.Cause",
         )
+        record_job_left_running = self.call(
+            "RecordJobLeftRunning",
+            "classify_failure",
+            "Records that the job could not be stopped, so that no other attempt may start.",
+            message(AttemptFailure, **JOB, failure=FAILURE),
+        )
+        classify_failure.add_catch(record_job_left_running, errors=["JobStillRunningError"], result_path=FAILURE)
         classify_failure.add_catch(job_not_recorded, result_path=FAILURE)
+        record_job_left_running.add_catch(job_not_recorded, result_path=FAILURE)
+        record_job_left_running.next(job_failed)
         classify_failure.next(try_again)
         try_again.when(
             sfn.Condition.boolean_equals(path_of(FailureDecision, "try_again"), True),

@@ -136,6 +136,13 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         errors=frozenset({"UnexpectedOutputError"}),
     ),
     FailureRule(
+        "job left running",
+        FailureKind.STOPPED,
+        Retry.NO,
+        "Stop the SageMaker job by hand, then start a new execution",
+        errors=frozenset({"JobStillRunningError"}),
+    ),
+    FailureRule(
         "message of another release",
         FailureKind.CONFIGURATION,
         Retry.NO,
@@ -301,6 +308,14 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         Retry.NO,
         "Restore the object that the message names, or copy it to another storage class, then start a new execution",
         pattern=_any("InvalidObjectState", r"not valid for the object's (storage class|access tier)"),
+    ),
+    FailureRule(
+        "key not copied",
+        FailureKind.DATA,
+        Retry.NO,
+        "Copy the object that the message names to a key without these characters and delete this one, then start a "
+        "new execution",
+        pattern=_any("illegal char"),
     ),
     FailureRule(
         "access denied",

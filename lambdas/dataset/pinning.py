@@ -1,6 +1,7 @@
 """Pin a dataset: which of its objects are data, whether their keys can be scored, and whether they
 changed since."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
@@ -22,6 +23,8 @@ _MAX_NAME_BYTES = 255 - max(map(len, _SUFFIXES)) - len(layout.unfinished_name(""
 suffixes, one of which marks an unfinished file.
 """
 
+_MAX_COMMAND_CHARACTERS = 200
+"""Longest command in a problem, whose text is cut at 400 characters."""
 _FOLDER_MARKER = "_$folder$"
 """End of the keys with which Hadoop and EMR mark a folder."""
 
@@ -64,11 +67,12 @@ def pin_objects(
         found = f"{len(others):,} of {len(data):,} objects in another format by their names"
         expected = f"objects that end in {EXTENSIONS_TEXT}, or whose content or record says the format"
         problems.append(Problem(field, found, expected, remedy))
+    problems += _check_slashes(field, data, layout.s3_uri(datasets_bucket, layout.dataset_prefix(dataset)))
     pinned: list[PinnedObject] = []
     for entry in data:
-        if other_format(entry.key):
+        if other_format(entry.key) or _has_empty_part(entry.key):
             continue
-        key_problems = _check_parts(field, entry.key) or check_object_key(f"{field}: object key", entry.key)
+        key_problems = check_object_key(f"{field}: object key", entry.key)
         key_problems = key_problems or _check_length(field, entry.key, MAX_KEY_BYTES - max_output_prefix_bytes)
         problems.extend(key_problems)
         if not key_problems:
@@ -95,12 +99,27 @@ def replaced_objects(pinned: Iterable[PinnedObject], listing: Iterable[StoredObj
     return tuple(changed)
 
 
-def _check_parts(field: str, key: str) -> list[Problem]:
-    """Refuse keys such as `a//b`: as a path it is `a/b`, which may be another object's key."""
-    if "" not in key.split("/"):
+def _has_empty_part(key: str) -> bool:
+    return "" in key.split("/")
+
+
+def _check_slashes(field: str, data: Sequence[StoredObject], uri: str) -> list[Problem]:
+    """Refuse keys such as `a//b`, for which SageMaker fails the job when it copies its input.
+
+    `uri` is that of the dataset, and ends in a slash. The text of SageMaker's error is "has an
+    illegal char sub-sequence '//' in it".
+    """
+    keys = [entry.key for entry in data if _has_empty_part(entry.key)]
+    if not keys:
         return []
-    expected = "a key without '//', because jobs read objects as files, and as files 'a//b' and 'a/b' are the same"
-    return [Problem(f"{field}: object key", key, expected, "Copy it to a key without '//' and delete this one.")]
+    found = f"{len(keys):,} keys with '//': {list_first(keys, 3)}"
+    expected = "keys without '//', because SageMaker refuses to copy others to a job"
+    folder = f"/{keys[0]}".partition("//")[0].removeprefix("/")
+    target = f"{uri}{folder}/" if folder else uri
+    command = shlex.join(["aws", "s3", "mv", "--recursive", f"{target}/", target])
+    if len(command) > _MAX_COMMAND_CHARACTERS:
+        command = "aws s3 mv --recursive"
+    return [Problem(field, found, expected, f"Move them, for example: `{command}`.")]
 
 
 def _check_length(field: str, key: str, max_bytes: int) -> list[Problem]:

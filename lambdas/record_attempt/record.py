@@ -101,9 +101,9 @@ def _attempt_plan(pointer: JobPointer, job: JobRecord, attempt: AttemptRecord, d
         data_manifest_uri=layout.s3_uri(bucket, layout.data_manifest_key(execution_id, job_id, attempt.attempt)),
         models_manifest_uri=layout.s3_uri(bucket, layout.models_manifest_key(execution_id, job_id)),
         # A job can only write below its own prefixes, whatever its models' code does.
-        predictions_uri=layout.s3_uri(bucket, outputs_prefix("predictions")),
-        quarantine_uri=layout.s3_uri(bucket, outputs_prefix("quarantine")),
-        ledger_uri=layout.s3_uri(bucket, layout.ledger_prefix(execution_id, job_id)),
+        predictions_uri=layout.output_uri(bucket, outputs_prefix("predictions")),
+        quarantine_uri=layout.output_uri(bucket, outputs_prefix("quarantine")),
+        ledger_uri=layout.output_uri(bucket, layout.ledger_prefix(execution_id, job_id)),
         cluster=instance_fields(job, attempt, deployment),
         max_runtime_seconds=job.compute.max_runtime_seconds or 0,
         image_uri=job.image_uri,

@@ -30,17 +30,17 @@ MODELS = ("anywhere", "too-large")
 ROOT_DISK = 4 * MIB
 """Smaller than what a job of these tests needs."""
 COMBINATIONS = [
-    InstanceSettings(mounts=mounts, root_disk_bytes=size)  # type: ignore[arg-type]
-    for mounts, size in itertools.product(("one", "per-path"), (None, ROOT_DISK))
+    InstanceSettings(mounts=mounts, root_disk_bytes=size, manifest_layout=layout)  # type: ignore[arg-type]
+    for mounts, size, layout in itertools.product(("one", "per-path"), (None, ROOT_DISK), ("relative", "full-key"))
 ]
+# The last key is the first object's full key.
+KEYS = ("folder/0.parquet", "folder/1.parquet", "anywhere/folder/0.parquet")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def prepared(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Prepare models to score with, and a recipe to train by."""
-    stage.put_dataset(
-        "anywhere", {f"folder/{part}.parquet": people(60, part, first_row=60 * part) for part in range(2)}
-    )
+    stage.put_dataset("anywhere", {key: people(60, part, first_row=60 * part) for part, key in enumerate(KEYS)})
     stage.put_dataset("too-large", {"0.parquet": with_noise(2 * MIB)})
     for model_id in MODELS:
         stage.register(model_id, train_xgboost(3), dataset=model_id)
@@ -57,19 +57,23 @@ def prepared(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         stage.catalog.set_enabled(model_id, enabled=False)
 
 
-@pytest.mark.parametrize("settings", COMBINATIONS, ids=lambda each: f"{each.mounts}-{each.root_disk_bytes or 'large'}")
+def name_of(settings: InstanceSettings) -> str:
+    return f"{settings.mounts}-{settings.root_disk_bytes or 'large'}-{settings.manifest_layout}"
+
+
+@pytest.mark.parametrize("settings", COMBINATIONS, ids=name_of)
 def test_models_are_trained_and_score_on_any_instance(stage: Stage, settings: InstanceSettings) -> None:
-    name = f"instance-{settings.mounts}-{settings.root_disk_bytes}"
+    name = f"on-{name_of(settings)}"
     stage.aws.instances.set(settings)
     training = stage.executions.start_training(json.dumps({"models": ["learner"]}), f"train-{name}")
-    scored = stage.run({"models": ["anywhere"]}, f"score-{name}")
+    scored = stage.run({"models": ["anywhere"], "instance_count": 2}, f"score-{name}")
     trained = watch(stage.executions, training, None)
     for snapshot in (scored, trained):
         assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, ""), snapshot.jobs
     predictions = stage.predictions("anywhere", "anywhere", f"score-{name}")
-    assert {key: table.num_rows for key, table in predictions.items()} == dict.fromkeys(
-        ("folder/0.parquet", "folder/1.parquet"), 60
-    )
+    assert {key: table["row"].to_pylist() for key, table in predictions.items()} == {
+        key: list(range(60 * part, 60 * part + 60)) for part, key in enumerate(KEYS)
+    }
 
 
 @pytest.mark.parametrize("mounts", ["one", "per-path"])

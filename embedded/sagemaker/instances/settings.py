@@ -10,6 +10,7 @@ from typing import Literal, get_args
 from cli.sandbox.isolation import Isolation, IsolationKind
 
 Mounts = Literal["one", "per-path"]
+ManifestLayout = Literal["relative", "full-key"]
 _SMALLEST_BYTES = 1 << 20
 
 
@@ -23,16 +24,21 @@ class InstanceSettings:
         volume_bytes: Size of each instance's volume, which has the mounts; None means no limit.
         root_disk_bytes: Size of each instance's root disk, which has `/tmp`, `HOME` and, with
             mounts per path, the rest of `/opt/ml`; None means no limit.
+        manifest_layout: Path of an object that a manifest names, below its input's folder: relative
+            to the manifest's prefix, or the object's full key.
     """
 
     mounts: Mounts = "one"
     volume_bytes: int | None = None
     root_disk_bytes: int | None = None
+    manifest_layout: ManifestLayout = "relative"
 
     def __post_init__(self) -> None:
         problems = []
         if self.mounts not in get_args(Mounts):
             problems.append(f"mounts: got {self.mounts!r}, expected 'one' or 'per-path'")
+        if self.manifest_layout not in get_args(ManifestLayout):
+            problems.append(f"manifest_layout: got {self.manifest_layout!r}, expected 'relative' or 'full-key'")
         for name in ("volume_bytes", "root_disk_bytes"):
             value = getattr(self, name)
             if value is not None and value < _SMALLEST_BYTES:

@@ -129,7 +129,8 @@ class JobRun(abc.ABC, Generic[AnyJob]):
         self, access: RoleAccess, instances: Instances, source: dict[str, Any], local_path: str
     ) -> Iterator[tuple[Path, Sequence[inputs.RemoteObject]]]:
         """Yield, per instance, the local folder of an S3 source and the instance's objects."""
-        objects = inputs.list_input(access.s3, source, self._job.role_arn)
+        layout = self._context.instance_settings().manifest_layout
+        objects = inputs.list_input(access.s3, source, self._job.role_arn, layout)
         distribution = source.get("S3DataDistributionType", "FullyReplicated")
         for index, instance in enumerate(instances.values()):
             yield instance.local(local_path), inputs.shard(objects, len(instances), index, distribution)

@@ -16,6 +16,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from embedded.sagemaker.errors import JobFailure
+from embedded.sagemaker.instances.settings import ManifestLayout
 
 _CHUNK_BYTES = 1 << 20
 
@@ -43,15 +44,17 @@ def split_s3_uri(uri: str) -> tuple[str, str]:
     return bucket, key
 
 
-def list_input(s3: Any, s3_input: dict[str, Any], role_arn: str) -> list[RemoteObject]:
+def list_input(
+    s3: Any, s3_input: dict[str, Any], role_arn: str, layout: ManifestLayout = "relative"
+) -> list[RemoteObject]:
     """Return all objects of an input, sorted by key.
 
     Raises:
         JobFailure: The objects cannot be listed, there are none, or a key would leave the input's
-            folder.
+            folder or has two slashes.
     """
     if s3_input["S3DataType"] == "ManifestFile":
-        objects = _safe(_manifest_objects(s3, s3_input["S3Uri"], role_arn))
+        objects = _safe(_manifest_objects(s3, s3_input["S3Uri"], role_arn, layout))
     else:
         objects = list_prefix(s3, s3_input["S3Uri"], role_arn)
     if not objects:
@@ -68,17 +71,25 @@ def list_prefix(s3: Any, uri: str, role_arn: str) -> list[RemoteObject]:
     """Return all objects below a prefix, sorted by key; empty if there are none.
 
     Raises:
-        JobFailure: The objects cannot be listed, or a key would leave the input's folder.
+        JobFailure: The objects cannot be listed, or a key would leave the input's folder or has two
+            slashes.
     """
     return _safe(_prefix_objects(s3, uri, role_arn))
 
 
 def _safe(objects: list[RemoteObject]) -> list[RemoteObject]:
+    # As SageMaker says it: https://github.com/aws-samples/generative-ai-on-amazon-sagemaker/pull/242
+    slashes = [item.uri for item in objects if "//" in item.key]
+    if slashes:
+        raise JobFailure(
+            f"ClientError: Data download failed:Failed to download data. S3 key: {slashes[0]} has an illegal char "
+            "sub-sequence '//' in it"
+        )
     outside = [item.uri for item in objects if not _is_inside(item.relative)]
     if outside:
         raise JobFailure(
             f"ClientError: Failed to download data. {outside[0]} would be outside of the input's folder: "
-            "remove '..' and empty parts from its key"
+            "remove '..' from its key"
         )
     return sorted(objects, key=lambda item: item.key)
 
@@ -121,19 +132,19 @@ def _below_prefix(key: str, prefix: str) -> str:
     return key[prefix.rfind("/") + 1 :]  # the prefix ends within a name, which is kept whole
 
 
-def _manifest_objects(s3: Any, uri: str, role_arn: str) -> list[RemoteObject]:
+def _manifest_objects(s3: Any, uri: str, role_arn: str, layout: ManifestLayout) -> list[RemoteObject]:
     bucket, key = split_s3_uri(uri)
     try:
         text = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     except (ClientError, BotoCoreError) as error:
         raise _download_failure("GetObject", uri, error, "s3:GetObject", role_arn) from error
     try:
-        return parse_manifest(text)
+        return parse_manifest(text, layout)
     except ValueError as error:
         raise JobFailure(f"ClientError: Failed to download data. The manifest {uri} is not valid: {error}") from error
 
 
-def parse_manifest(text: bytes) -> list[RemoteObject]:
+def parse_manifest(text: bytes, layout: ManifestLayout = "relative") -> list[RemoteObject]:
     """Return the objects of a manifest: `[{"prefix": "s3://bucket/path/"}, "key-a", ...]`.
 
     Raises:
@@ -150,7 +161,8 @@ def parse_manifest(text: bytes) -> list[RemoteObject]:
     if wrong:
         raise ValueError(f"every entry after the first must be a non-empty text, not {json.dumps(wrong[0])}")
     bucket, prefix = split_s3_uri(prefix_uri)
-    return [RemoteObject(bucket, prefix + name, name.lstrip("/")) for name in names]
+    start = prefix if layout == "full-key" else ""
+    return [RemoteObject(bucket, prefix + name, f"{start}{name}".lstrip("/")) for name in names]
 
 
 def download(

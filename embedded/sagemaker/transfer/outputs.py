@@ -73,11 +73,15 @@ class Uploader:
 def join_s3_uri(uri: str, relative: str) -> str:
     """Return the URI of a relative path below an S3 prefix.
 
+    A prefix that ends in a slash leads to a key with two. AWS documents only prefixes without one.
+
     >>> join_s3_uri("s3://bucket/models", "a/model.tar.gz")
     's3://bucket/models/a/model.tar.gz'
+    >>> join_s3_uri("s3://bucket/models/", "a/model.tar.gz")
+    's3://bucket/models//a/model.tar.gz'
     """
     bucket, prefix = split_s3_uri(uri)
-    return f"s3://{bucket}/{prefix.rstrip('/')}/{relative}" if prefix else f"s3://{bucket}/{relative}"
+    return f"s3://{bucket}/{prefix}/{relative}" if prefix else f"s3://{bucket}/{relative}"
 
 
 class OutputUpload:

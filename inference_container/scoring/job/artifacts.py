@@ -8,13 +8,17 @@ from contract.catalog.model_spec import ModelSpec
 from contract.layout import artifact_key
 from contract.tar_members import ArchiveError
 from scoring.errors import MORE_ROOM, ConfigurationError, ModelError
+from scoring.job.input_files import files_below, raise_if_unknown
 
 
 def verify_artifacts(models_folder: Path, models: tuple[ModelSpec, ...]) -> None:
     """Compare every model's artifact with its record.
 
-    Raises ModelError naming all that differ.
+    Raises ModelError naming all that differ, and ConfigurationError when there are other files instead.
     """
+    expected = [artifact_key(model.model_id, model.version) for model in models]
+    if not any((models_folder / key).is_file() for key in expected):
+        raise_if_unknown(models_folder, files_below(models_folder), expected)
     problems = [problem for model in models if (problem := _difference(models_folder, model))]
     if problems:
         raise ModelError("; ".join(problems))

@@ -95,13 +95,14 @@ def _score_shard(paths: ContainerPaths, cores: int, workers: int | None) -> tupl
                 models=spec.models,
                 model_files=tuple(str(file) for file in files),
                 parts=str(scratch / "parts"),
+                data=str(shard.root),
             )
             make_folder(Path(setup.parts), user)
             # Imported while the worker imports its libraries, so that the worker starts earlier.
             from scoring.commits.object_commits import ObjectCommits  # noqa: PLC0415
 
             with closing(ObjectCommits(setup, paths, scratch / "committing", user)) as commits:
-                ended += supervisor.score(setup, shard.objects, commits, paths.data, _report)
+                ended += supervisor.score(setup, shard.objects, commits, _report)
     failed = [done for done in ended if done.failures]
     seconds = time.monotonic() - started
     rows = sum(done.rows for done in ended if not done.failures)

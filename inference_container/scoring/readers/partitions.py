@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from contract.dataset.feature_types import parse_feature_type
 from contract.dataset.partitions import partition_values
 from contract.job.job_input import JobInput
 from scoring.columns.arrow_types import arrow_type
@@ -120,7 +121,7 @@ class _Comparison:
         if self._declared not in (None, column.type) and not pa.types.is_floating(column.type):
             # Otherwise compared as it is. Whether the model can read the column is checked elsewhere.
             with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
-                column = column.cast(self._declared)
+                column = self._in_declared_type(column)
         same = _same(column, self._expected_of(column.type))
         if not bool(same.all()):
             index = int(np.argmin(same))
@@ -129,6 +130,13 @@ class _Comparison:
                 f"object's key, and partition_columns names the column: {_REMEDY}",
                 f"row {item.number(index):,}: {column[index]}",
             )
+
+    def _in_declared_type(self, column: pa.Array) -> pa.Array:
+        """Return the column in the declared type; texts are read like the cells of CSV."""
+        if not pa.types.is_string(column.type):
+            return column.cast(self._declared)
+        found, bad = cast_cells(column, str(self._declared))
+        return column if bad else found
 
     def _expected_of(self, kind: pa.DataType) -> pa.Array:
         """Return the key's value in a column's type, as an array of one element."""
@@ -140,8 +148,8 @@ class _Comparison:
         if self._value is None:
             return pa.nulls(1, kind)
         text = text_array([self._value])
-        if pa.types.is_boolean(kind):
-            array, bad = cast_cells(text, "bool")
+        if parse_feature_type(str(kind)) is not None:
+            array, bad = cast_cells(text, str(kind))
         else:
             bad = []
             try:

@@ -105,17 +105,14 @@ class Supervisor:
         setup: WorkerSetup,
         objects: Sequence[PinnedObject],
         commits: "ObjectCommits",
-        data: Path,
         on_done: Callable[[ObjectDone], None],
     ) -> list[ObjectDone]:
         """Score and commit all objects, and return how each ended; `on_done` is called for each at once.
 
-        `data` is the folder of the objects.
-
         Raises ScoringError when no worker can load the models, or when workers keep dying.
         """
         self._setup = setup
-        self._data = data
+        self._data = Path(setup.data)
         self._split_objects = SplitObjects(len(setup.models))
         self._retries = CrashRetries(setup.batch_rows)
         self._queue = list(objects)

@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
-from contract.layout import ContainerPaths
 from scoring.errors import ScoringError, log_error
 from scoring.protocol import Command, SetupFailed, WorkerReady, WorkerSetup, decode_command
 from scoring.separation.descendants import set_no_new_privileges
@@ -49,7 +48,7 @@ def main(formats: list[str]) -> None:
     # small object.
     gc.collect()
     gc.freeze()
-    engine = Engine(setup, models, ContainerPaths.from_environment(), log_error)
+    engine = Engine(setup, models, log_error)
     runner = TaskRunner(engine, events)
     events.send(WorkerReady(time.monotonic() - started, threads_help=all(threads_help(model) for model in models)))
     while True:

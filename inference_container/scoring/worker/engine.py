@@ -10,7 +10,6 @@ from pathlib import Path
 
 from contract.job.job_input import JobInput, shared_input
 from contract.job.scoring_spec import PinnedObject
-from contract.layout import ContainerPaths
 from contract.status import FailureKind
 from scoring.errors import LateFieldsError, ScoringError
 from scoring.files.moves import write_error
@@ -39,13 +38,10 @@ class Engine:
     It writes below the worker's own folder only; the supervisor commits.
     """
 
-    def __init__(
-        self, setup: WorkerSetup, models: list[LoadedModel], paths: ContainerPaths, log: Callable[[BaseException], None]
-    ) -> None:
+    def __init__(self, setup: WorkerSetup, models: list[LoadedModel], log: Callable[[BaseException], None]) -> None:
         self._setup = setup
         self._models = [ThreadSafeModel(spec, model) for spec, model in zip(setup.models, models, strict=True)]
         self._input = shared_input(setup.models)
-        self._paths = paths
         self._scratch = Path(setup.scratch)
         self._folder_numbers = itertools.count()
         self._log = log
@@ -101,7 +97,7 @@ class Engine:
         rows = 0
         outputs: Sequence[WrittenOutput] = ()
         errors: Sequence[tuple[str, ScoringError]] = ()
-        path = self._paths.data / pinned.key
+        path = Path(self._setup.data) / pinned.key
 
         def run(wanted: JobInput) -> tuple[int, ObjectScoring]:
             with open_object(pinned.key, path, wanted) as source, SpliceSource(path) as file:

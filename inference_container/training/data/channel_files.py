@@ -1,11 +1,11 @@
 """The files of a data channel, compared with the objects that the plan pinned."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from contract.job.scoring_spec import PinnedObject
 from scoring.errors import ConfigurationError, DataError
+from scoring.job.input_files import files_below, find_input_files
 from training.reporting import log_event
 
 _SHOWN = 5
@@ -21,26 +21,37 @@ class LocalObject:
     size: int
 
 
-def find_objects(folder: Path, pinned: tuple[PinnedObject, ...], field: str) -> tuple[LocalObject, ...]:
-    """Return the pinned objects of a channel, sorted by key. Other files, and objects of 0 bytes,
-    are logged and ignored.
+@dataclass(frozen=True)
+class Channel:
+    """The objects of a channel, sorted by key, and the folder below which keys are paths."""
+
+    root: Path
+    objects: tuple[LocalObject, ...] = ()
+
+
+def find_channel(folder: Path, dataset: str | None, pinned: tuple[PinnedObject, ...], field: str) -> Channel:
+    """Return the pinned objects of a channel. Other files, and objects of 0 bytes, are logged and
+    ignored.
 
     Raises:
-        ConfigurationError: when the channel has files but the spec names no objects.
+        ConfigurationError: when the channel has files but the spec names no objects, or none of the
+            files is of these objects.
         DataError: when an object is missing or has another size. A model of part of the data would
             look like a model of all of it.
     """
     channel = folder.name
-    files = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
-    if files and not pinned:
-        raise ConfigurationError(
-            f"channel {channel!r} has {len(files)} files, but the training spec names no {field}: name them, or leave "
-            "the channel out"
-        )
+    if dataset is None or not pinned:
+        if unnamed := files_below(folder):
+            raise ConfigurationError(
+                f"channel {channel!r} has {len(unnamed)} files, but the training spec names no {field}: name them, or "
+                "leave the channel out"
+            )
+        return Channel(folder)
+    files = find_input_files(folder, dataset, {item.key for item in pinned})
     problems = []
     sources = []
     for item in sorted(pinned, key=lambda item: item.key):
-        path = files.pop(item.key, None)
+        path = files.found.get(item.key)
         if path is None:
             problems.append(f"object {item.key!r} is missing")
             continue
@@ -51,8 +62,8 @@ def find_objects(folder: Path, pinned: tuple[PinnedObject, ...], field: str) -> 
             log_event("file_ignored", channel=channel, file=item.key, reason="it holds no data (0 bytes)")
             continue
         sources.append(LocalObject(item.key, path, size))
-    for key in files:
-        log_event("file_ignored", channel=channel, file=key, reason="it is not in the training spec")
+    for other in files.others:
+        log_event("file_ignored", channel=channel, file=other, reason="it is not in the training spec")
     if problems:
         more = f" and {len(problems) - _SHOWN:,} more" if len(problems) > _SHOWN else ""
         raise DataError(
@@ -60,13 +71,9 @@ def find_objects(folder: Path, pinned: tuple[PinnedObject, ...], field: str) -> 
             "or removed after the execution started, or the channel is sharded over instances: start a new execution "
             "with FullyReplicated data"
         )
-    if pinned and not sources:
+    if not sources:
         raise DataError(
             f"channel {channel!r}: none of the {len(pinned):,} {field} holds data, all have 0 bytes: write the dataset "
             "again, or train on another one"
         )
-    return tuple(sources)
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(Path(parent) / name for parent, _, names in os.walk(folder) for name in names)
+    return Channel(files.root, tuple(sources))

@@ -42,7 +42,7 @@ def train(job: TrainingContext) -> TrainingResult:
     A signal ends the training at once, because scikit-learn has no checkpoints.
     """
     spec = job.spec
-    dataset = TrainingData(spec, job.record, job.train, job.validation, threads=job.cores)
+    dataset = TrainingData(spec, job.record, job.train.objects, job.validation.objects, threads=job.cores)
     found = dataset.summarize_labels()
     job.interruption.check()
     rows = found.rows_trained + found.rows_held_out

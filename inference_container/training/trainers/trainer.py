@@ -8,7 +8,7 @@ from contract.catalog.model_spec import ModelSpec
 from contract.layout import TrainingPaths
 from contract.training.training_spec import TrainingSpec
 from scoring.columns.features import FeatureBatch
-from training.data.channel_files import LocalObject
+from training.data.channel_files import Channel
 from training.interruption import Interruption
 
 _VALUES_PER_THREAD = 1_000_000
@@ -21,8 +21,8 @@ class TrainingContext:
 
     spec: TrainingSpec
     record: ModelSpec
-    train: tuple[LocalObject, ...]
-    validation: tuple[LocalObject, ...]
+    train: Channel
+    validation: Channel
     paths: TrainingPaths
     scratch: Path
     """Folder for unfinished work. Nothing in it is uploaded, and it is deleted at the end."""

@@ -67,7 +67,7 @@ def train(job: TrainingContext) -> TrainingResult:
     Raises ScoringError; after a signal InterruptedTrainingError, once a checkpoint is saved.
     """
     spec = job.spec
-    dataset = TrainingData(spec, job.record, job.train, job.validation, threads=job.cores)
+    dataset = TrainingData(spec, job.record, job.train.objects, job.validation.objects, threads=job.cores)
     found = dataset.summarize_labels()
     job.interruption.check()
     values, _ = parse_hyperparameters("xgboost", None, spec.task, spec.hyperparameters)

@@ -18,6 +18,7 @@ from contract.triggers.uploads import ObjectVersion, UploadManifest
 from contract.workflow.messages import JobPointer
 from contract.workflow.summary import ExecutionSummary
 from lambdas.errors import PlanChangedError
+from lambdas.stage.buckets.manifests import input_manifest
 from lambdas.stage.buckets.named_keys import find_named, order
 from lambdas.stage.buckets.training_objects import TrainingObjects
 from lambdas.stage.parallel import in_parallel
@@ -234,8 +235,8 @@ class ObjectStore(TrainingObjects):
         """
         self._put_once(layout.job_spec_key(spec.execution_id, spec.job_id), _text(codec.to_json(spec)))
         keys = [layout.artifact_key(model.model_id, model.version) for model in spec.models]
-        manifest = [{"prefix": layout.s3_uri(self.models_bucket, "")}, *keys]
-        self._put_once(layout.models_manifest_key(spec.execution_id, spec.job_id), _text(manifest))
+        key = layout.models_manifest_key(spec.execution_id, spec.job_id)
+        self._put_once(key, _text(input_manifest(self.models_bucket, keys)))
 
     def add_jobs(self, execution_id: str, pointers: Sequence[JobPointer]) -> None:
         """Write the items of the Map.
@@ -258,9 +259,9 @@ class ObjectStore(TrainingObjects):
 
     def write_data_manifest(self, spec: JobSpec, attempt: int, object_keys: Iterable[str]) -> None:
         """Write the manifest of the objects that an attempt scores."""
-        prefix = layout.s3_uri(spec.dataset_bucket, layout.dataset_prefix(spec.dataset))
+        prefix = layout.dataset_prefix(spec.dataset)
         key = layout.data_manifest_key(spec.execution_id, spec.job_id, attempt)
-        self._put(key, _text([{"prefix": prefix}, *object_keys]))
+        self._put(key, _text(input_manifest(spec.dataset_bucket, [prefix + object_key for object_key in object_keys])))
 
     def results_below(self, prefix: str) -> Iterator[StoredObject]:
         """List the objects below a prefix of the results bucket, without keeping them in memory."""

@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +10,13 @@ from botocore.exceptions import ClientError
 
 from contract import codec, layout
 from contract.archives import MAX_MEMBERS, read_files
-from contract.job.scoring_spec import PinnedObject
 from contract.json_text import dump_json
 from contract.problems import InvalidInputError
 from contract.tar_members import ArchiveError
 from contract.training.recipes import ModelRecipe, TrainingCode
 from contract.training.training_spec import TrainingReport, TrainingSpec
 from lambdas.errors import ArtifactMissingError, TrainedArtifactError
+from lambdas.stage.buckets.manifests import input_manifest
 
 MAX_REPORT_BYTES = 1_000_000
 _CHUNK_BYTES = 1 << 20
@@ -65,11 +65,10 @@ class TrainingObjects(ABC):
         for channel, (dataset, objects) in channels.items():
             if objects:
                 key = layout.training_manifest_key(execution_id, job_id, channel)
-                self._put_once(key, _text(self._manifest(dataset, objects)))
-
-    def _manifest(self, dataset: str, objects: Sequence[PinnedObject]) -> list[Any]:
-        prefix = layout.s3_uri(self.datasets_bucket, layout.dataset_prefix(dataset))
-        return [{"prefix": prefix}, *[item.key for item in objects]]
+                prefix = layout.dataset_prefix(dataset)
+                self._put_once(
+                    key, _text(input_manifest(self.datasets_bucket, [prefix + item.key for item in objects]))
+                )
 
     def training_spec(self, execution_id: str, job_id: str) -> TrainingSpec:
         key = layout.training_job_spec_key(execution_id, job_id)

@@ -40,7 +40,7 @@ def predict_fn(data, model):
         "exit message": lambda: write(root / "output/message"),
         "artifact": lambda: write(unfinished / "models/honest/model.ubj"),
         "archive": lambda: write(next((given / "models").rglob("model.tar.gz"))),
-        "input": lambda: write(given / "data/people.parquet"),
+        "input": lambda: write(given / "data/attacked/people.parquet"),
         "environment": lambda: pathlib.Path(f"/proc/{supervisor}/environ").read_bytes(),
         "supervisor": lambda: os.kill(supervisor, signal.SIGKILL),
         "root": lambda: os.setuid(0),

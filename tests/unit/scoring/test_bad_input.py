@@ -71,7 +71,7 @@ def test_each_object_is_compared_with_the_record(job: JobFolder) -> None:
     assert [found[key] for key in good] == [""] * 4
     for key in good:
         output = job.output("code", key)
-        with pq.ParquetFile(job.paths.data / key) as file:
+        with pq.ParquetFile(job.objects_folder / key) as file:
             assert output.schema.names == [*file.schema_arrow.names, "prediction"]
             assert output.drop_columns(["prediction"]).equals(file.read())
         assert output["prediction"].to_pylist() == GOOD["distance"].to_pylist()

@@ -141,9 +141,23 @@ def test_replaced_object_is_refused_and_unknown_file_ignored(job: JobFolder, boo
 
     assert ended.returncode == 1
     assert job.message.startswith("DATA: 1 of 2 objects failed: object 'replaced.parquet' has")
-    assert '"event": "file_ignored", "file": "unknown.parquet"' in ended.stdout
+    assert '"event": "file_ignored", "file": "flights/unknown.parquet"' in ended.stdout
     assert [path.name for path in job.paths.ledger.rglob("*.json")] == ["good.parquet.json"]
     assert job.marker("good", "good.parquet").rows_scored == 10
+
+
+def test_files_in_an_unknown_layout_are_a_configuration_failure(job: JobFolder, booster: xgboost.Booster) -> None:
+    add_booster(job, booster)
+    job.add_object("good.parquet", make_flights(10, 1))
+    job.write_spec()
+    job.objects_folder.rename(job.paths.data / "bucket")
+
+    ended = job.run()
+
+    assert ended.returncode == 1
+    assert job.message.startswith("CONFIGURATION: input 'data' has 1 files, none of which the job expects: it has ")
+    assert "'bucket/good.parquet', expected files such as 'flights/good.parquet'" in job.message
+    assert not job.files()
 
 
 def test_wrong_digest_is_refused_before_the_artifact_is_opened(job: JobFolder, tmp_path: Path) -> None:

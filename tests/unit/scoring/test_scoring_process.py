@@ -68,7 +68,7 @@ def test_each_row_gets_the_models_own_prediction(
     events = job.score()
 
     for key, count in rows.items():
-        frame = pd.read_parquet(job.paths.data / key)
+        frame = pd.read_parquet(job.objects_folder / key)
         expected = classifier.predict_proba(frame[NUMBERS])
         scored = job.output("late", key).to_pandas()
         np.testing.assert_array_equal(scored[["prediction_0", "prediction_1"]].to_numpy(), expected)
@@ -112,7 +112,7 @@ def test_workers_threads_and_batches_change_no_prediction(tmp_path: Path, traini
     for key in ("0.parquet", "1.parquet", "2.parquet"):
         for model_id in ("forest", "boosted"):
             assert one.output(model_id, key).equals(threads.output(model_id, key), check_metadata=True)
-        frame = pd.read_parquet(one.paths.data / key)
+        frame = pd.read_parquet(one.objects_folder / key)
         forest.n_jobs = 1
         expected = forest.predict(frame[["distance", "hour"]].to_numpy())
         np.testing.assert_array_equal(one.output("forest", key)["prediction"], expected)
@@ -142,7 +142,7 @@ def test_columns_keep_types_values_and_metadata(job: JobFolder, classifier: xgbo
     job.score()
 
     scored = job.output("late", "types.parquet")
-    with pq.ParquetFile(job.paths.data / "types.parquet") as file:
+    with pq.ParquetFile(job.objects_folder / "types.parquet") as file:
         source = file.read()
     kept = scored.select(source.column_names)
     assert kept.schema.types == source.schema.types
@@ -205,7 +205,7 @@ def test_memory_is_bounded_by_batches_not_by_objects(job: JobFolder, classifier:
     group = pa.Table.from_pandas(make_flights(60_000, 1), preserve_index=False)
     for index in range(24):
         group = group.append_column(f"filler_{index}", pa.array(random.random(60_000)))
-    path = job.paths.data / "big.parquet"
+    path = job.objects_folder / "big.parquet"
     with pq.ParquetWriter(path, group.schema, compression="none", use_dictionary=False) as writer:
         for _ in range(20):
             writer.write_table(group)

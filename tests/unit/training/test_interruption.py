@@ -13,7 +13,7 @@ from contract.codec import loads
 from contract.training.training_spec import TrainingSpec
 from tests.unit.training.training_folder import TrainingFolder, doubles, numbers_frame, wait_for
 from tests.unit.warm_process import DEADLINE_SECONDS
-from training.data.channel_files import find_objects
+from training.data.channel_files import find_channel
 from training.data.training_data import Batch, TrainingData
 from training.interruption import InterruptedTrainingError, Interruption
 from training.load_check import model_spec_of
@@ -140,7 +140,7 @@ def test_a_signal_while_xgboost_reads_data_stops_the_training(tmp_path: Path) ->
     """An exception inside a C callback would be lost if XGBoost did not pass it on."""
     job = prepared(tmp_path / "ml")
     spec = loads(TrainingSpec, job.paths.spec.read_bytes())
-    sources = find_objects(job.paths.train, spec.objects, "objects")
+    sources = find_channel(job.paths.train, spec.dataset, spec.objects, "objects").objects
     interruption = Interruption()
 
     class Stopped(TrainingData):

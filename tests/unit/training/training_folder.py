@@ -59,11 +59,16 @@ class TrainingFolder:
 
     def __init__(self, root: Path) -> None:
         self.paths = TrainingPaths(root)
+        self.folders = {
+            "train": self.paths.train / "flights",
+            "validation": self.paths.validation / "flights-held-out",
+        }
+        """Folders below which an object's file has the object's key as its path, by channel."""
         self.objects: dict[str, list[PinnedObject]] = {"train": [], "validation": []}
         self._fields: dict[str, Any] = {}
         self.command_prefix: tuple[str, ...] = ()
         """Words before the container's command, to run it in another environment."""
-        for folder in (self.paths.train, self.paths.model, self.paths.checkpoints, self.paths.spec.parent):
+        for folder in (self.folders["train"], self.paths.model, self.paths.checkpoints, self.paths.spec.parent):
             folder.mkdir(parents=True)
         self.set_hosts("algo-1")
         self.set_hyperparameters({})
@@ -79,7 +84,7 @@ class TrainingFolder:
     def add_object(
         self, key: str, table: pa.Table | pd.DataFrame | bytes, channel: str = "train", **options: Any
     ) -> Path:
-        path = self.paths.data / channel / key
+        path = self.folders[channel] / key
         path.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(table, bytes):
             path.write_bytes(table)
@@ -118,6 +123,7 @@ class TrainingFolder:
             "model_file": "model.ubj",
             "objects": tuple(self.objects["train"]),
             "validation_objects": tuple(self.objects["validation"]),
+            "validation_dataset": "flights-held-out",
             "metric": "auc",
         }
         if fields.get("trainer") == "script":

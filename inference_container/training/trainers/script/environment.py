@@ -4,7 +4,7 @@ Names and values follow sagemaker-training-toolkit, for which such scripts are w
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,19 @@ def arguments(values: Mapping[str, Any]) -> list[str]:
 
 
 def variables(
-    paths: TrainingPaths, program: str, code: Path, texts: Mapping[str, str], *, cores: int, gpus: int
+    paths: TrainingPaths,
+    program: str,
+    code: Path,
+    texts: Mapping[str, str],
+    *,
+    roots: Collection[Path],
+    cores: int,
+    gpus: int,
 ) -> dict[str, str]:
-    """Return the variables that are added to the container's environment for the script."""
+    """Return the variables that are added to the container's environment for the script.
+
+    `roots` are the folders of the data channels' objects, at or below the channels' folders.
+    """
     values = decoded(texts)
     own = user_hyperparameters(values)
     resources = _json(paths.resource_config)
@@ -45,6 +55,8 @@ def variables(
     host = str(resources.get("current_host") or hosts[0])
     channels = sorted(path.name for path in paths.data.iterdir() if path.is_dir()) if paths.data.is_dir() else []
     folders = {name: str(paths.data / name) for name in channels}
+    # The script finds each object at the path that is its key, wherever SageMaker has put the files.
+    folders |= {root.relative_to(paths.data).parts[0]: str(root) for root in roots if root.is_dir()}
     described = {
         "SM_MODEL_DIR": str(paths.model),
         "SM_INPUT_DIR": str(paths.data.parent),

@@ -140,7 +140,15 @@ def _run(job: TrainingContext, folders: ScriptFolders, program: str) -> tuple[in
     set_no_new_privileges()
     adopt_orphans()
     values = user_hyperparameters(decoded(job.spec.hyperparameters))
-    given = variables(job.paths, program, code, job.spec.hyperparameters, cores=job.cores, gpus=count_gpus())
+    given = variables(
+        job.paths,
+        program,
+        code,
+        job.spec.hyperparameters,
+        roots=(job.train.root, job.validation.root),
+        cores=job.cores,
+        gpus=count_gpus(),
+    )
     log_event("script_started", program=program, arguments=arguments(values))
     seen = ScriptTraceback(code)
     options = process_options(folders.user, folders.home, {**os.environ, **given})

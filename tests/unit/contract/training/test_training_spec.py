@@ -35,6 +35,7 @@ SPEC: dict[str, Any] = {
     "model_file": "model.ubj",
     "objects": (PinnedObject("a.parquet", 10, "etag"),),
     "metric": "auc",
+    "validation_dataset": "flights-held-out",
 }
 REPORT: dict[str, Any] = {
     "execution_id": "execution-1",

@@ -17,7 +17,7 @@ from tests.unit.infra.assembly import Assembly, states_of
 ROOT = Path(__file__).parents[4]
 GOLDEN = Path(__file__).parent / "golden"
 GOLDEN_FILES = {"scoring": GOLDEN / "scoring.asl.json", "training": GOLDEN / "training.asl.json"}
-TASKS = {"scoring": 8, "training": 6}
+TASKS = {"scoring": 9, "training": 7}
 
 
 def definition(assembly: Assembly, workflow: str) -> dict[str, Any]:
@@ -65,6 +65,19 @@ def test_a_crashed_function_is_called_again(assembly: Assembly, workflow: str) -
     for name, state in functions.items():
         retried = {error for retrier in state["Retry"] for error in retrier["ErrorEquals"]}
         assert retried >= {"Sandbox.Timedout", "Runtime.ExitError", "Lambda.Unknown"}, name
+
+
+@pytest.mark.parametrize("workflow", GOLDEN_FILES)
+def test_a_job_that_does_not_end_fails_for_good_and_is_recorded(assembly: Assembly, workflow: str) -> None:
+    """Another attempt beside it would score the same rows."""
+    states = states_of(definition(assembly, workflow))
+    classify = states["ClassifyFailure"]
+    (waits,) = [entry for entry in classify["Retry"] if entry["ErrorEquals"] == ["JobStillRunningError"]]
+    assert waits["MaxAttempts"] * waits["MaxDelaySeconds"] >= 1_800
+    assert classify["Catch"][0]["ErrorEquals"] == ["JobStillRunningError"]
+    left = classify["Catch"][0]["Next"]
+    assert states[left]["Resource"] == classify["Resource"]
+    assert states[states[left]["Next"]]["Type"] == "Fail"
 
 
 def test_a_failed_plan_or_map_leads_to_the_summary(assembly: Assembly) -> None:

@@ -170,3 +170,12 @@ def test_an_attempt_without_a_job_has_none_to_end(planned: Stage) -> None:
     failure = AttemptFailure("e-1", "delays-ua", 1, {"Error": "States.Timeout", "Cause": ""})
     classify_failure(failure, planned.deployment, jobs)
     assert jobs.ended == []
+
+
+def test_a_job_that_does_not_end_ends_the_attempts(opened: Stage, classify: Step) -> None:
+    name = opened.attempt().sagemaker_job_name
+    cause = {"errorType": "JobStillRunningError", "errorMessage": str(JobStillRunningError(name, "Stopping"))}
+    decision = classify(failure_event("JobStillRunningError", cause))
+    assert decision["try_again"] is False
+    assert f"SageMaker job '{name}'" in opened.job().reason
+    assert "Stop the SageMaker job by hand, then start a new execution" in opened.job().reason

@@ -85,6 +85,7 @@ CASES: list[tuple[str, tuple[str, str], FailureKind, Retry]] = [
     ),
     ("output incomplete", function_error("OutputIncompleteError", "no marker"), FailureKind.TRANSIENT, Retry.YES),
     ("unexpected output", function_error("UnexpectedOutputError", "victim/a.parquet"), FailureKind.MODEL, Retry.NO),
+    ("job left running", function_error("JobStillRunningError", "is Stopping"), FailureKind.STOPPED, Retry.NO),
     ("message of another release", function_error("InvalidInputError", "got 2"), FailureKind.CONFIGURATION, Retry.NO),
     (
         "runtime limit, by job duration",
@@ -269,6 +270,18 @@ CASES: list[tuple[str, tuple[str, str], FailureKind, Retry]] = [
     (
         "container: data",
         (FAILED, processing_cause(ExitMessage="DATA: a.csv: column 'No space left on device' is missing")),
+        FailureKind.DATA,
+        Retry.NO,
+    ),
+    (
+        "key not copied",
+        (
+            FAILED,
+            processing_cause(
+                FailureReason="ClientError: Data download failed:Failed to download data. S3 key: "
+                "s3://datasets/flights/a//b.parquet has an illegal char sub-sequence '//' in it"
+            ),
+        ),
         FailureKind.DATA,
         Retry.NO,
     ),

@@ -1,5 +1,7 @@
 """Which objects of a dataset are data, and which keys are refused."""
 
+import pytest
+
 from lambdas.dataset.pinning import pin_objects
 from lambdas.stage.buckets.object_store import StoredObject
 
@@ -38,11 +40,28 @@ def test_hive_partitions_below_a_dataset_are_data() -> None:
 
 
 def test_an_unsafe_key_is_refused() -> None:
-    keys, problems = pin("a//b.parquet", "../c.parquet", "ok.parquet")
+    keys, problems = pin("../c.parquet", "a/./b.parquet", "ok.parquet")
     assert keys == ["ok.parquet"]
-    assert "'a//b.parquet', expected a key without '//', because jobs read objects as files" in problems
-    assert "Copy it to a key without '//'" in problems
     assert "'../c.parquet'" in problems
+    assert "'a/./b.parquet'" in problems
+
+
+@pytest.mark.parametrize(
+    ("key", "moved"),
+    [
+        ("a//b.parquet", "s3://datasets/d/a// s3://datasets/d/a/"),
+        ("a/x y//b///c.parquet", "'s3://datasets/d/a/x y//' 's3://datasets/d/a/x y/'"),
+        ("/b.parquet", "s3://datasets/d// s3://datasets/d/"),
+        ("///b.parquet", "s3://datasets/d// s3://datasets/d/"),
+    ],
+)
+def test_keys_with_two_slashes_are_refused_together(key: str, moved: str) -> None:
+    keys, problems = pin("ok.parquet", key, f"{key}.gz", "d//", "/")
+    assert keys == ["ok.parquet"]
+    assert f"got \"2 keys with '//': {key}, " in problems
+    assert "expected keys without '//', because SageMaker refuses to copy others to a job" in problems
+    assert f"Move them, for example: `aws s3 mv --recursive {moved}`." in problems
+    assert "Move them, for example: `aws s3 mv --recursive`." in pin(f"{'a' * 150}/{key}")[1]
 
 
 def test_a_key_too_long_for_its_predictions_key_is_refused() -> None:

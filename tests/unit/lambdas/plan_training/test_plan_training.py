@@ -48,8 +48,8 @@ def test_one_job_per_recipe_is_planned(stage: Stage, plan_training: Step) -> Non
     assert [item.key for item in spec.objects] == ["a.parquet"]
     assert stage.deployment.store.recipe_copy("t-1", "delays-ua") == any_recipe()
     assert stage.read_json(layout.training_manifest_key("t-1", "delays-ua", "train")) == [
-        {"prefix": "s3://datasets-test/flights-to-learn/"},
-        "a.parquet",
+        {"prefix": "s3://datasets-test/"},
+        "flights-to-learn/a.parquet",
     ]
     pointers = stage.read_json(plan.jobs_key)
     assert [pointer["job_id"] for pointer in pointers] == ["delays-aa", "delays-ua"]

@@ -27,8 +27,9 @@ Step = Callable[[dict[str, Any]], dict[str, Any]]
 
 def manifest(stage: Stage, attempt: int) -> list[str]:
     prefix, *keys = stage.read_json(layout.data_manifest_key("e-1", "delays-ua", attempt))
-    assert prefix == {"prefix": "s3://datasets-test/flights/"}
-    return list(keys)
+    assert prefix == {"prefix": "s3://datasets-test/"}
+    assert all(key.startswith("flights/") for key in keys)
+    return [key.removeprefix("flights/") for key in keys]
 
 
 def test_a_first_attempt_scores_every_pinned_object(planned: Stage, record: Step) -> None:
@@ -41,9 +42,9 @@ def test_a_first_attempt_scores_every_pinned_object(planned: Stage, record: Step
         spec_uri="s3://results-test/executions/e-1/jobs/delays-ua/job.json",
         data_manifest_uri="s3://results-test/executions/e-1/jobs/delays-ua/attempt-1.manifest",
         models_manifest_uri="s3://results-test/executions/e-1/jobs/delays-ua/models.manifest",
-        predictions_uri="s3://results-test/predictions/dataset=flights/execution_id=e-1/job_id=delays-ua/",
-        quarantine_uri="s3://results-test/quarantine/dataset=flights/execution_id=e-1/job_id=delays-ua/",
-        ledger_uri="s3://results-test/executions/e-1/jobs/delays-ua/ledger/",
+        predictions_uri="s3://results-test/predictions/dataset=flights/execution_id=e-1/job_id=delays-ua",
+        quarantine_uri="s3://results-test/quarantine/dataset=flights/execution_id=e-1/job_id=delays-ua",
+        ledger_uri="s3://results-test/executions/e-1/jobs/delays-ua/ledger",
         cluster={
             "InstanceType": "ml.m5.large",
             "InstanceCount": 2,
@@ -157,7 +158,7 @@ def test_an_object_is_scored_again_unless_all_models_committed_it(
     stage.commit_one(spec, spec.models[0], spec.objects[1])
     stage.commit_one(spec, spec.models[1], spec.objects[1])
     record(classify(failure_event("OutputIncompleteError", "said so", job_id=job_id)))
-    assert stage.read_json(layout.data_manifest_key("e-1", job_id, 2))[1:] == ["a.parquet"]
+    assert stage.read_json(layout.data_manifest_key("e-1", job_id, 2))[1:] == ["flights/a.parquet"]
 
 
 def test_a_finished_job_is_not_reopened(opened: Stage, record: Step, verify: Step) -> None:

@@ -28,7 +28,7 @@ def test_an_attempt_plan_has_everything_a_training_job_needs(stage: Stage, plan_
     }
     assert channels["spec"]["S3DataType"] == "S3Prefix"
     assert channels["train"]["S3DataType"] == "ManifestFile"
-    assert (plan.output_uri, plan.checkpoints_uri) == (f"{FOLDER}/training/", f"{FOLDER}/checkpoints/")
+    assert (plan.output_uri, plan.checkpoints_uri) == (f"{FOLDER}/training", f"{FOLDER}/checkpoints")
     assert (plan.spot, plan.stopping_condition, plan.longest_seconds) == (False, {"MaxRuntimeInSeconds": 3_600}, 3_600)
     attempt = stage.attempt(execution_id="t-1")
     assert (attempt.status, attempt.sagemaker_job_name) == (AttemptStatus.RUNNING, plan.training_job_name)

@@ -78,7 +78,7 @@ def test_a_running_job_is_stopped_and_must_be_waited_for(sagemaker: StubbedJobs)
     sagemaker.has("InProgress")
     sagemaker.is_asked_to_stop()
     sagemaker.has("Stopping")
-    with pytest.raises(JobStillRunningError, match=rf"{NAME}.*Stopping.*stop the job by hand"):
+    with pytest.raises(JobStillRunningError, match=rf"{NAME}.*Stopping.*only when it has ended"):
         sagemaker.end()
     sagemaker.stub.assert_no_pending_responses()
 

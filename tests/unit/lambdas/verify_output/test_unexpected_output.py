@@ -195,7 +195,7 @@ def test_a_retry_ignores_unexpected_files(opened: Stage, record: Step, classify:
     put(opened, "ledger", "delays-ua/c.parquet.json")
     put(opened, "predictions", "model_id=victim/a.parquet")
     record(classify(failure_event("States.Timeout")))
-    assert opened.read_json(layout.data_manifest_key("e-1", "delays-ua", 2))[1:] == ["b.parquet"]
+    assert opened.read_json(layout.data_manifest_key("e-1", "delays-ua", 2))[1:] == ["flights/b.parquet"]
 
 
 def test_text_and_listing_are_limited_however_many_files_there_are(

@@ -65,6 +65,13 @@ def test_all_differing_artifacts_are_reported(tmp_path: Path) -> None:
     assert "model 'missing' version 'v1': its artifact is not among the job's inputs" in raised.value.text
 
 
+def test_artifacts_of_which_none_is_expected_are_named(tmp_path: Path) -> None:
+    right = packed(tmp_path, ("model.json", b"{}"))
+    with pytest.raises(ConfigurationError) as raised:
+        verify_artifacts(tmp_path, (ModelSpec(**{**vars(right), "model_id": "missing"}),))
+    assert "it has 'model/v1/model.tar.gz', expected files such as 'missing/v1/model.tar.gz'" in raised.value.text
+
+
 @pytest.mark.parametrize(
     "member",
     [

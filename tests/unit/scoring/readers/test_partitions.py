@@ -87,6 +87,8 @@ SAME = [
     ("07", pa.array([7, 7], pa.int32()), "int64"),
     ("07", pa.array([7, 7], pa.int32()), ""),
     ("7.0", pa.array([7, 7], pa.int32()), "double"),
+    ("7.0", pa.array([7, 7], pa.int32()), "int32"),
+    ("07", pa.array(["7.0", " 7"]), "int64"),
     ("0.1", pa.array([0.1, 0.1], pa.float32()), "double"),
     ("nan", pa.array([NAN, NAN]), "double"),
     ("07", pa.array(["07", "07"]), ""),

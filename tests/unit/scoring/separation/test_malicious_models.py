@@ -64,8 +64,8 @@ def try_everything(_: int, root: Path) -> None:
         "marker of another": lambda: make(output / "ledger" / "good"),
         "new folder": lambda: make(output / "quarantine" / "new"),
         "exit message": lambda: write(root / "output" / "message"),
-        "input data": lambda: write(processing / "input" / "data" / "0.parquet"),
-        "input folder": (processing / "input" / "data" / "0.parquet").unlink,
+        "input data": lambda: write(processing / "input" / "data" / "flights" / "0.parquet"),
+        "input folder": (processing / "input" / "data" / "flights" / "0.parquet").unlink,
         "spec": lambda: write(processing / "input" / "spec" / "job.json"),
         "archive": lambda: write(processing / "input" / "models" / "good" / "v1" / "model.tar.gz"),
         "artifact of another": lambda: write(output / ".unfinished" / "models" / "good" / "model.joblib"),
@@ -100,7 +100,7 @@ def test_model_cannot_reach_anything_but_its_own_folder(separated: JobFolder) ->
     separated.write_spec()
     # As SageMaker might create them: open to everybody, or closed to everybody else.
     separated.paths.predictions.chmod(0o777)
-    (separated.paths.data / "0.parquet").chmod(0o666)
+    (separated.objects_folder / "0.parquet").chmod(0o666)
     separated.paths.spec.chmod(0o600)
     separated.paths.data.chmod(0o700)
     before = {path: path.read_bytes() for path in separated.paths.root.rglob("*") if path.is_file()}
@@ -146,7 +146,7 @@ def tamper(number: int, root: Path, kinds: list[str]) -> None:
 
     def link_folder(path: Path) -> None:
         path.parent.rename(path.parent.parent / "moved")
-        path.parent.symlink_to(root / "processing" / "input" / "data")
+        path.parent.symlink_to(root / "processing" / "input" / "data" / "flights")
 
     def shorten(path: Path) -> None:
         os.truncate(path, 10)

@@ -58,7 +58,7 @@ def attempt(job: JobFolder, kill_after: float | None = None) -> int | None:
     # Like the manifest of an attempt, give it only the objects that the ledger lacks.
     for item in job.objects:
         if all((job.paths.ledger / spec.model_id / f"{item.key}.json").exists() for spec in job.models):
-            (job.paths.data / item.key).unlink(missing_ok=True)
+            (job.objects_folder / item.key).unlink(missing_ok=True)
     process = subprocess.Popen(
         [*job.command_prefix, sys.executable, "-m", "scoring", "--workers", "2", "--cores", "2"],
         env=job.environment(),

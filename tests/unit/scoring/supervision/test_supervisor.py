@@ -62,14 +62,16 @@ def test_small_fast_job_has_one_worker(job: JobFolder) -> None:
 def test_no_worker_outlives_a_failed_supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "model.json").write_text("no model")
     spec = any_spec(Feature("x", "double"))
-    setup = WorkerSetup("e", "j", 10, "", (spec,), (str(tmp_path / "model.json"),), str(tmp_path / "parts"))
+    setup = WorkerSetup(
+        "e", "j", 10, "", (spec,), (str(tmp_path / "model.json"),), str(tmp_path / "parts"), str(tmp_path)
+    )
     monkeypatch.setenv("PYTHONPATH", f"{REPOSITORY / 'inference_container'}{os.pathsep}{REPOSITORY}")
     commits = ObjectCommits(setup, ContainerPaths(tmp_path), tmp_path / "committing", None)
     with closing(commits), Supervisor([spec.format], 1, scratch=tmp_path) as supervisor:
         supervisor.start_worker()
         (worker,) = supervisor._workers
         with pytest.raises(ModelError, match="model 'model'"):
-            supervisor.score(setup, [PinnedObject("a.parquet", 1, "etag")], commits, tmp_path, lambda _: None)
+            supervisor.score(setup, [PinnedObject("a.parquet", 1, "etag")], commits, lambda _: None)
     with pytest.raises(ProcessLookupError):
         os.kill(worker._process.pid, 0)
 
@@ -93,7 +95,7 @@ def test_messages_are_encoded_as_one_line(message: Any) -> None:
     "message",
     [
         ScoreObject(PinnedObject("ü/a.parquet", 1, "etag"), 2),
-        WorkerSetup("e", "j", 10, "/scratch", (any_spec(Feature("x", "double")),), ("/model.json",), "/parts"),
+        WorkerSetup("e", "j", 10, "/scratch", (any_spec(Feature("x", "double")),), ("/model.json",), "/parts", "/data"),
     ],
 )
 def test_commands_are_encoded_as_one_line(message: Any) -> None:

@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
-from contract.layout import ContainerPaths
 from scoring.columns.features import FeatureBatch
 from scoring.commits.object_commits import ObjectCommits
 from scoring.protocol import ObjectDone, ObjectTask, ObjectWritten, ScoreObject, WorkerSetup
@@ -53,13 +52,14 @@ def setup_in_process(job: JobFolder, models: dict[ModelSpec, Any], *, batch_rows
         models=tuple(models),
         model_files=tuple("" for _ in models),
         parts=str(scratch / "parts"),
+        data=str(job.objects_folder),
     )
 
 
 def engine_in_process(job: JobFolder, models: dict[ModelSpec, Any], *, batch_rows: int = 65_536) -> Engine:
     """Return an engine for the folder's objects and these models."""
     setup = setup_in_process(job, models, batch_rows=batch_rows)
-    return Engine(setup, list(models.values()), ContainerPaths(job.paths.root), lambda _: None)
+    return Engine(setup, list(models.values()), lambda _: None)
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from contract.layout import ContainerPaths, artifact_key, marker_key, output_key
 from scoring.models import loader_format
 from tests.unit.warm_process import DEADLINE_SECONDS, REPOSITORY, run_warm
 
+DATASET = "flights"
 _SCORED = """
 import runpy, sys
 from tests.unit.scoring.support import forked_workers
@@ -54,6 +55,8 @@ class JobFolder:
 
     def __init__(self, root: Path, hosts: Sequence[str] = ("algo-1",)) -> None:
         self.paths = ContainerPaths(root)
+        self.objects_folder = self.paths.data / DATASET
+        """Folder below which an object's file has the object's key as its path."""
         self.models: list[ModelSpec] = []
         self.objects: list[PinnedObject] = []
         self.command_prefix: tuple[str, ...] = ()
@@ -62,11 +65,11 @@ class JobFolder:
         """Whether the processes load their libraries themselves although that takes seconds."""
         self.paths.resource_config.parent.mkdir(parents=True)
         self.paths.resource_config.write_text(json.dumps({"current_host": hosts[0], "hosts": list(hosts)}))
-        for folder in (self.paths.data, self.paths.models, self.paths.predictions, self.paths.ledger):
+        for folder in (self.objects_folder, self.paths.models, self.paths.predictions, self.paths.ledger):
             folder.mkdir(parents=True)
 
     def add_object(self, key: str, table: pa.Table | pd.DataFrame | bytes, **options: Any) -> Path:
-        path = self.paths.data / key
+        path = self.objects_folder / key
         path.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(table, bytes):
             path.write_bytes(table)
@@ -116,7 +119,7 @@ class JobFolder:
         spec = JobSpec(
             execution_id="execution-1",
             job_id="job-1",
-            dataset="flights",
+            dataset=DATASET,
             dataset_bucket="datasets",
             models=tuple(self.models),
             objects=tuple(self.objects),

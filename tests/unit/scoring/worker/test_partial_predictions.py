@@ -80,7 +80,7 @@ def test_large_object_of_a_single_threaded_model_is_split(job: JobFolder) -> Non
     filler = pa.array(np.random.default_rng(0).random(100_000))
     job.add_object("a.parquet", table.append_column("filler", filler).append_column("more", filler), compression="none")
     job.add_object("small.parquet", make_flights(10, 2))
-    assert can_be_split(job.objects[0], job.paths.data / job.objects[0].key)
+    assert can_be_split(job.objects[0], job.objects_folder / job.objects[0].key)
     job.write_spec(batch_rows=1_000)
 
     job.score("--cores", "2")

@@ -156,7 +156,7 @@ def test_booleans_with_nulls_are_scored_as_in_training(job: TrainingFolder) -> N
             hyperparameters=SMALL.get(estimator, {}),
         )
         job.train()
-        with pq.ParquetFile(job.paths.train / "a.parquet") as file:
+        with pq.ParquetFile(job.folders["train"] / "a.parquet") as file:
             found = file.read([feature.name for feature in features])
         model = load_model(model_spec_of(spec), job.paths.model / "model.joblib")
         names = tuple(feature.name for feature in features)

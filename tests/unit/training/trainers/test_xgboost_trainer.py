@@ -18,7 +18,7 @@ from scoring.columns.features import FeatureBatch
 from scoring.models import load_model
 from tests.unit.scoring.support.flight_data import make_flights
 from tests.unit.training.training_folder import NUMBERS, TrainingFolder, doubles, numbers_frame
-from training.data.channel_files import find_objects
+from training.data.channel_files import find_channel
 from training.data.holdout import held_out
 from training.data.training_data import TrainingData
 from training.interruption import Interruption
@@ -272,15 +272,21 @@ def test_files_of_a_killed_training_are_removed_from_the_model_folder(job: Train
 
 def test_at_most_two_batches_are_in_memory(job: TrainingFolder) -> None:
     """Only the batch that XGBoost has and the one that is being read are in memory."""
-    with pq.ParquetWriter(job.paths.train / "a.parquet", pa.Table.from_pandas(numbers_frame(1, 1)).schema) as writer:
+    with pq.ParquetWriter(
+        job.folders["train"] / "a.parquet", pa.Table.from_pandas(numbers_frame(1, 1)).schema
+    ) as writer:
         for seed in range(12):
             writer.write_table(pa.Table.from_pandas(numbers_frame(1_024, seed)))
-    path = job.paths.train / "a.parquet"
+    path = job.folders["train"] / "a.parquet"
     job.add_object("a.parquet", path.read_bytes())
     job.write_spec(label="two", features=doubles())
     spec = loads(TrainingSpec, job.paths.spec.read_bytes())
     dataset = TrainingData(
-        spec, model_spec_of(spec), find_objects(job.paths.train, spec.objects, "objects"), (), threads=1
+        spec,
+        model_spec_of(spec),
+        find_channel(job.paths.train, spec.dataset, spec.objects, "objects").objects,
+        (),
+        threads=1,
     )
     dataset.batch_rows = 512
     living: list[weakref.ref[object]] = []

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from embedded.sagemaker.instances.settings import ManifestLayout
 from embedded.sagemaker.transfer.inputs import RemoteObject, parse_manifest, shard, split_s3_uri
 from embedded.sagemaker.transfer.inputs import _below_prefix as below_prefix
 
@@ -20,6 +21,17 @@ def test_a_manifest_names_objects_below_its_prefix() -> None:
         ("s3://bucket/path/a", "a"),
         ("s3://bucket/path/deep/b", "deep/b"),
     ]
+
+
+def test_files_of_a_manifest_can_have_their_full_keys_as_paths() -> None:
+    text = b'[{"prefix": "s3://bucket/path/"}, "a", "deep/b"]'
+    assert [item.relative for item in parse_manifest(text, "full-key")] == ["path/a", "path/deep/b"]
+
+
+@pytest.mark.parametrize("layout", ["relative", "full-key"])
+def test_both_layouts_are_the_same_from_the_buckets_root(layout: ManifestLayout) -> None:
+    found = parse_manifest(b'[{"prefix": "s3://bucket/"}, "path/a"]', layout)
+    assert [(item.uri, item.relative) for item in found] == [("s3://bucket/path/a", "path/a")]
 
 
 @pytest.mark.parametrize(

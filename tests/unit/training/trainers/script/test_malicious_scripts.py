@@ -87,7 +87,7 @@ Path("relative.txt").write_text(str(Path.home()))
 
 
 def test_script_can_write_only_its_own_folders(separated: TrainingFolder) -> None:
-    separated.paths.train.chmod(0o777)
+    separated.folders["train"].chmod(0o777)
     separated.paths.spec.chmod(0o600)
     separated.paths.resource_config.chmod(0o666)
     separated.add_code({"train.py": HONEST + ATTEMPTS})

@@ -61,8 +61,8 @@ def test_a_script_gets_its_environment_and_its_model_is_checked(
     environment = seen["environment"]
     assert seen["note"] == "two words"
     assert [name for name in environment if name.startswith("AWS_")] == ["AWS_REGION"]
-    assert environment["SM_CHANNEL_TRAIN"] == str(script.paths.train)
-    assert environment["SM_CHANNEL_VALIDATION"] == str(script.paths.validation)
+    assert environment["SM_CHANNEL_TRAIN"] == str(script.folders["train"])
+    assert environment["SM_CHANNEL_VALIDATION"] == str(script.folders["validation"])
     assert json.loads(environment["SM_CHANNELS"]) == ["code", "spec", "train", "validation"]
     assert environment["SM_MODEL_DIR"] == str(script.paths.model)
     assert json.loads(environment["SM_HPS"]) == {"C": 0.5, "note": "two words"}
@@ -72,7 +72,7 @@ def test_a_script_gets_its_environment_and_its_model_is_checked(
     assert (environment["SM_CURRENT_HOST"], json.loads(environment["SM_HOSTS"])) == ("algo-1", ["algo-1"])
     assert (environment["SM_NUM_CPUS"], environment["SM_NUM_GPUS"]) == ("2", "0")
     assert environment["SM_USER_ENTRY_POINT"] == "train.py"
-    assert json.loads(environment["SM_TRAINING_ENV"])["channel_input_dirs"]["train"] == str(script.paths.train)
+    assert json.loads(environment["SM_TRAINING_ENV"])["channel_input_dirs"]["train"] == str(script.folders["train"])
     assert (report.metrics, report.metric_value) == ({"auc": 0.75, "lift": 3.0}, 0.75)
     assert (report.rows_total, report.rows_trained, report.best_iteration) == (None, None, None)
     assert report.output_columns == ("prediction",)

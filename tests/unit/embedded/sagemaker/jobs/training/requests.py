@@ -46,7 +46,7 @@ def spot(aws: Aws, prefix: str, *, runtime: int = 600, wait: int = 600, checkpoi
     return {
         "EnableManagedSpotTraining": True,
         "StoppingCondition": {"MaxRuntimeInSeconds": runtime, "MaxWaitTimeInSeconds": wait},
-        **({"CheckpointConfig": {"S3Uri": f"s3://{aws.bucket}/{prefix}checkpoints/"}} if checkpoints else {}),
+        **({"CheckpointConfig": {"S3Uri": f"s3://{aws.bucket}/{prefix}checkpoints"}} if checkpoints else {}),
     }
 
 

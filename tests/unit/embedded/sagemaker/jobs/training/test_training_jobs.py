@@ -243,7 +243,7 @@ def test_archives_are_encrypted_with_the_requested_key(
         return len(asked) == 1
 
     service = make_service(authorize=authorize)
-    output = {"S3OutputPath": f"s3://{aws.bucket}/{prefix}models/", "KmsKeyId": key["KeyId"]}
+    output = {"S3OutputPath": f"s3://{aws.bucket}/{prefix}models", "KmsKeyId": key["KeyId"]}
     image = trainer('(MODEL / "a").write_text("1")')
     described = run(service, training_request(aws, image, prefix, OutputDataConfig=output))
     assert described["TrainingJobStatus"] == "Completed", described
