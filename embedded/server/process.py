@@ -60,6 +60,7 @@ from embedded.seams.services import ecr_resource_arn, events_resource_arn, iam_r
 from embedded.seams.storage import (
     install_bucket_not_empty_error,
     install_bucket_properties,
+    install_managed_key,
     install_restore_status,
 )
 from embedded.server.endpoint import Endpoint
@@ -176,6 +177,7 @@ async def _serve(settings: ServerSettings) -> None:
     install_bucket_not_empty_error()
     install_bucket_properties()
     install_restore_status()
+    install_managed_key()
     install_simulation()
     name_resources("ecr", ecr_resource_arn)
     name_resources("iam", iam_resource_arn)
