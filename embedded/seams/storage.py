@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree as ET
 
+_ENCRYPTION = "x-amz-server-side-encryption"
 _ARCHIVED = re.compile(b"<StorageClass>(GLACIER|DEEP_ARCHIVE)</StorageClass>")
 
 
@@ -93,20 +94,20 @@ def install_restore_status() -> None:
 
 
 def install_managed_key() -> None:
-    """Encrypt with S3's own key of the account where a request or a bucket names KMS and no key.
+    """Accept objects that ask for `aws:kms` without naming a key, for which AWS uses its own key.
 
-    ministack refuses such requests. The CDK CLI sends them to the bucket of `cdk bootstrap`.
+    The CDK CLI writes so to the bucket of its assets. ministack refuses such objects. No key policy is
+    evaluated for them, because AWS's allows everyone in the account.
     """
-    from ministack.core.responses import get_account_id, get_region
     from ministack.services import s3
 
-    ministack_resolve = s3._resolve_sse_write_headers
-    key = "x-amz-server-side-encryption-aws-kms-key-id"
+    ministack_headers = s3._resolve_sse_write_headers
 
     def resolve(headers: dict[str, str], bucket: str) -> Any:
-        if headers.get("x-amz-server-side-encryption") == "aws:kms" and not headers.get(key):
-            headers = {**headers, key: f"arn:aws:kms:{get_region()}:{get_account_id()}:alias/aws/s3"}
-        return ministack_resolve(headers, bucket)
+        asked = {name for name in headers if name.startswith("x-amz-server-side-encryption")}
+        if asked == {_ENCRYPTION} and headers[_ENCRYPTION] == "aws:kms":
+            return {_ENCRYPTION: "aws:kms"}, None
+        return ministack_headers(headers, bucket)
 
     s3._resolve_sse_write_headers = resolve
 

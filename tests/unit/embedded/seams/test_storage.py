@@ -18,9 +18,7 @@ DAYS = b"<RestoreRequest><Days>2</Days></RestoreRequest>"
 def send(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Send requests to ministack's S3: `send("GET", "key", query={}, **headers)` returns the body."""
     monkeypatch.setattr(s3, "_dispatch", s3._dispatch)
-    monkeypatch.setattr(s3, "_resolve_sse_write_headers", s3._resolve_sse_write_headers)
     install_restore_status()
-    install_managed_key()
 
     def request(method: str, key: str = "", body: bytes = b"", query: Any = None, **headers: str) -> bytes:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -61,6 +59,12 @@ def test_listings_show_restores_when_asked(send: Any, monkeypatch: pytest.Monkey
     assert status == {"IsRestoreInProgress": "false", "RestoreExpiryDate": "2099-01-01T00:00:00.000Z"}
 
 
-def test_an_object_encrypted_with_kms_and_no_key_gets_the_key_of_s3(send: Any) -> None:
-    send("PUT", "encrypted", b"content", x_amz_server_side_encryption="aws:kms")
-    assert send("GET", "encrypted") == b"content"
+def test_objects_may_leave_the_choice_of_a_key_to_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3, "_resolve_sse_write_headers", s3._resolve_sse_write_headers)
+    install_managed_key()
+    chosen = {"x-amz-server-side-encryption": "aws:kms"}
+    assert s3._resolve_sse_write_headers(chosen, "bucket") == (chosen, None)
+    named = {**chosen, "x-amz-server-side-encryption-aws-kms-key-id": "key"}
+    assert s3._resolve_sse_write_headers(named, "bucket") == (named, None)
+    customer = {**chosen, "x-amz-server-side-encryption-customer-algorithm": "AES256"}
+    assert s3._resolve_sse_write_headers(customer, "bucket")[1][0] == 400
