@@ -62,6 +62,7 @@ from embedded.seams.storage import (
     install_bucket_not_empty_error,
     install_bucket_properties,
     install_managed_key,
+    install_new_names,
     install_restore_status,
 )
 from embedded.server.endpoint import Endpoint
@@ -177,6 +178,7 @@ async def _serve(settings: ServerSettings) -> None:
     install_condition_check()
     install_bucket_not_empty_error()
     install_bucket_properties()
+    install_new_names()
     install_restore_status()
     install_managed_key()
     install_simulation()

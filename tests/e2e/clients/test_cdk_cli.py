@@ -189,10 +189,11 @@ def test_a_second_stage_is_independent_and_leaves_its_data_when_destroyed(accoun
     assert account.client("kms").describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Enabled"
     assert account.digests("prod") == set()
     assert account.digests("dev")
-    # A new deployment makes new buckets beside those that stayed. Not by the CLI, to save its start.
+    # A new deployment makes new buckets and a new table beside those that stayed. Not by the CLI, to save its start.
     deploy(assembly, account.cli.aws.endpoint, account.cli.aws.images)
     again = account.stage("prod").deployment
     assert again.datasets_bucket not in buckets
+    assert again.table_name != table
     assert buckets < account.buckets("prod")
 
 
