@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cli.doctor.findings import Finding, Report, names
-from cli.doctor.roles.calls import Role
+from cli.doctor.roles.stage_roles import Role
 from cli.doctor.stage import DeployedStage
 from contract.json_text import parse_json
 
