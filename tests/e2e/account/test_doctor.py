@@ -19,7 +19,7 @@ from cli.doctor.clock import clock_findings
 from cli.doctor.findings import Finding, Level, carry_out
 from cli.doctor.images import image_checks
 from cli.doctor.job.assumptions import assumption_findings
-from cli.doctor.job.inspection_job import job_request, run_inspection
+from cli.doctor.job.processing_inspection import job_request, run_inspection
 from cli.doctor.job.training_inspection import run_training_inspection, training_findings
 from cli.doctor.network import group_findings, s3_findings, subnet_findings
 from cli.doctor.quotas import function_findings
