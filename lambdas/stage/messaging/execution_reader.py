@@ -30,5 +30,5 @@ class ExecutionReader:
             found = self._stepfunctions.describe_execution(executionArn=execution_arn)
         except self._stepfunctions.exceptions.ExecutionDoesNotExist:
             found = {}
-        texts = (found.get(name) or "" for name in ("input", "error", "cause"))
-        return EndedExecution(*texts, redriven_at=found.get("redriveDate"))
+        request_json, error, cause = (found.get(name) or "" for name in ("input", "error", "cause"))
+        return EndedExecution(request_json, error, cause, found.get("redriveDate"))
