@@ -15,11 +15,11 @@ from cli.doctor.clock import clock_findings
 from cli.doctor.findings import Finding, Level, carry_out
 from cli.doctor.images import image_checks
 from cli.doctor.job.assumptions import assumption_findings
-from cli.doctor.job.inspection_job import job_request, run_inspection
+from cli.doctor.job.processing_inspection import job_request, run_inspection
 from cli.doctor.job.training_inspection import run_training_inspection, training_findings
 from cli.doctor.network import group_findings, s3_findings, subnet_findings
 from cli.doctor.quotas import function_findings
-from cli.doctor.roles.calls import stage_roles
+from cli.doctor.roles.stage_roles import stage_roles
 from cli.doctor.stage import DeployedStage, Network, read_stage
 from cli.doctor.workflow import function_findings as functions_of_workflow
 from cli.doctor.workflow import layer_findings, machine_findings
@@ -289,7 +289,7 @@ NOT_SIMULATED = {
 
 
 def test_every_permission_of_a_role_is_simulated(stage: Stage, deployed: DeployedStage) -> None:
-    """When this fails, add the call that needs the permission to cli/doctor/roles/calls.py."""
+    """When this fails, add the call that needs the permission to cli/doctor/roles/."""
     iam = stage.client("iam")
     missing = []
     for role in stage_roles(deployed):

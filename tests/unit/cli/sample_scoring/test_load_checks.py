@@ -14,10 +14,12 @@ import pytest
 import xgboost
 
 from cli import main as entry
+from cli.documents.artifact import unpack_artifact
 from cli.documents.model_document import ModelDocument
 from cli.sample_scoring import load_checks
 from cli.sample_scoring.load_checks import find_load_problems
 from cli.stage.connection import Connection
+from contract.archives import NoRoomError
 from contract.catalog.model_fields import Feature
 from contract.problems import Problem
 from tests.unit.cli.builders import make_archive
@@ -146,3 +148,16 @@ def test_model_that_needs_more_memory_than_its_share_is_tried_again_alone(
     )
     assert [name for name, problems in found.items() if problems] == ["huge"]
     assert "add --no-load-check" in str(found["huge"][0])
+
+
+def test_model_for_which_others_leave_no_room_is_tried_again_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unpack_on_small_disk(path: Path, folder: Path, model_file: str) -> list[Problem]:
+        if any(folder.parent.iterdir()):
+            raise NoRoomError("No space left on device")
+        return unpack_artifact(path, folder, model_file)
+
+    monkeypatch.setattr(load_checks, "unpack_artifact", unpack_on_small_disk)
+    monkeypatch.setattr(load_checks, "_cores", lambda: 1)
+    assert problems_of(tmp_path, {"first": (identity(), {}), "second": (identity(), {})}) == {"first": (), "second": ()}
