@@ -9,7 +9,10 @@ from cli.doctor.findings import Check, Finding, Report, error_code, names
 from cli.doctor.stage import DeployedStage
 from contract.json_text import parse_json
 
-_DEPLOY = "Deploy the stage again with `cdk deploy --all`; if the template is unchanged, restore the setting by hand."
+_DEPLOY = (
+    "Restore the setting by hand, as the stack's template has it: `cdk deploy` changes only what differs from the "
+    "template that was deployed last."
+)
 _PARTS_DAYS = 7
 """Days after which parts of unfinished uploads are deleted, as the stage deploys it."""
 

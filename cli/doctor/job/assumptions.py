@@ -87,14 +87,13 @@ def _uploads(inspected: Inspected) -> Iterator[Finding]:
     below = {key.removeprefix(inspected.outputs_prefix) for key in inspected.output_keys}
     for name, ending in ((WITH_SLASH, "with"), (WITHOUT_SLASH, "without")):
         result = Report("job.slash", f"output whose address ends {ending} a slash")
+        found = names(sorted(key for key in below if key.startswith(name))) or "nothing"
         if f"{name}/{REPORT}" in below:
-            result_found = result.ok(f"its files are below it: {name}/{REPORT}")
+            yield result.ok(f"its files are below it: {name}/{REPORT}")
+        elif name == WITH_SLASH:
+            yield result.ok(f"found {found}; no address of the stage's jobs ends with a slash")
         else:
-            found = names(sorted(key for key in below if key.startswith(name))) or "nothing"
-            # The stage's addresses end with a slash; the other kind is what the emulator and older tools use.
-            level = result.error if name == WITH_SLASH else result.warning
-            result_found = level(f"expected {name}/{REPORT}, found {found}", REPORT_IT)
-        yield result_found
+            yield result.error(f"expected {name}/{REPORT}, found {found}", REPORT_IT)
     result = Report("job.foreign", "objects below the outputs that the container did not write")
     foreign = sorted(key for key in below if not key.endswith(REPORT))
     if foreign:

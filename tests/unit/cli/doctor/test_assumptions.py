@@ -58,6 +58,12 @@ def test_a_job_as_assumed_has_no_finding(inspected: Inspected) -> None:
     assert [found for found in assumption_findings(inspected, 0) if found.level is not Level.OK] == []
 
 
+@pytest.mark.parametrize("keys", [[f"{OUTPUTS}ledger//report.json"], []])
+def test_no_address_of_the_stage_ends_with_a_slash(inspected: Inspected, keys: list[str]) -> None:
+    job = replace(inspected, output_keys=(f"{OUTPUTS}plain/report.json", *keys))
+    assert [found for found in assumption_findings(job, 0) if found.level is not Level.OK] == []
+
+
 def test_full_keys_are_accepted_too(inspected: Inspected) -> None:
     moved = with_report(lambda report: move(report, PREFIX))(inspected)
     [finding] = [found for found in assumption_findings(moved, 0) if found.check == "job.manifest"]
@@ -103,14 +109,14 @@ FAULTS: list[tuple[str, Level, str, Callable[[Inspected], Inspected]]] = [
         with_report(lambda report: report.update(files=[x for x in report["files"] if EMPTY_KEY not in x["path"]])),
     ),
     (
-        "job.slash", Level.WARNING, "expected plain/report.json, found plainreport.json",
+        "job.slash", Level.ERROR, "expected plain/report.json, found plainreport.json",
         lambda inspected: replace(
             inspected, output_keys=(f"{OUTPUTS}ledger/report.json", f"{OUTPUTS}plainreport.json")
         ),
     ),
     (
-        "job.slash", Level.ERROR, "expected ledger/report.json, found nothing",
-        lambda inspected: replace(inspected, output_keys=(f"{OUTPUTS}plain/report.json",)),
+        "job.slash", Level.ERROR, "expected plain/report.json, found nothing",
+        lambda inspected: replace(inspected, output_keys=(f"{OUTPUTS}ledger/report.json",)),
     ),
     (
         "job.foreign", Level.ERROR, "SageMaker wrote ledger/_SUCCESS",
