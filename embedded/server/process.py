@@ -55,6 +55,7 @@ from embedded.seams.monitoring.metrics import (
     install_execution_metrics,
     install_metric_queries,
 )
+from embedded.seams.objects import ContentStore, install_objects_on_disk
 from embedded.seams.schedules import all_schedules, install_schedule_check, install_scheduler, remove_schedule
 from embedded.seams.services import ecr_resource_arn, events_resource_arn, iam_resource_arn, name_resources
 from embedded.seams.storage import (
@@ -174,6 +175,7 @@ async def _serve(settings: ServerSettings) -> None:
     install_conditions({f"sagemaker:{operation}": condition_keys for operation in CREATIONS})
     install_bus_policies()
     install_condition_check()
+    install_objects_on_disk(ContentStore(settings.root / "objects"))
     install_bucket_not_empty_error()
     install_bucket_properties()
     install_restore_status()
