@@ -72,6 +72,10 @@ class ContentStore:
         taken, self._dropped = self._dropped, []
         return taken
 
+    def keep_for_later(self, names: list[str]) -> None:
+        """Take back names of `take_dropped` whose files could not be deleted yet."""
+        self._dropped.extend(names)
+
     def delete(self, names: list[str]) -> None:
         for name in names:
             (self.folder / name).unlink(missing_ok=True)
