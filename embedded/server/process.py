@@ -42,6 +42,7 @@ from embedded.seams.functions import (
 )
 from embedded.seams.iam.bus_policies import install_bus_policies
 from embedded.seams.iam.conditions import install_conditions
+from embedded.seams.iam.execution_role import install_execution_role
 from embedded.seams.iam.identity import install_administrator
 from embedded.seams.iam.signatures import guarded
 from embedded.seams.iam.simulation import install_simulation
@@ -171,6 +172,7 @@ async def _serve(settings: ServerSettings) -> None:
     service_quotas = quotas.ServiceQuotas(settings.endpoint.region, settings.endpoint.account_id)
     seams.add_service(quotas.NAME, quotas.TARGET_PREFIX, service_quotas.handle)
     _install_scheduler(settings)
+    install_execution_role()
     if settings.parent_pipe < 0:
         start_inventory(settings.root, sagemaker.unfinished_jobs)
     closed = asyncio.Event()
