@@ -43,7 +43,7 @@ def main() -> int:
     from benchmarks.gpu.memory import device_count  # noqa: PLC0415
     from benchmarks.gpu.models import FORMATS  # noqa: PLC0415
     from benchmarks.gpu.results import Part, Results  # noqa: PLC0415
-    from scoring.device import find_device  # noqa: PLC0415
+    from scoring.device import FULL_PRECISION, find_device  # noqa: PLC0415
 
     devices = device_count()
     found = find_device()
@@ -58,7 +58,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="gpu-check-"))
     # Workers run as another user, who must reach their files.
     folder.chmod(0o755)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    environment = {**os.environ, **FULL_PRECISION, "PYTHONPATH": os.pathsep.join(paths)}
     machine = Machine(folder, environment, devices if found == "cuda" else 0, deadline, sizes_for(gpu=devices > 0))
     try:
         for name in options.only or FORMATS:

@@ -200,6 +200,8 @@ class FormatCheck:
             "halvings": _halvings(job.log),
             "largest_difference": self._compare(job.predictions, self._tight_predictions),
         }
+        if sum(taken >= _LEAST_CONTEXT_BYTES for taken in peak.peaks) < min(2, self._machine.devices):
+            return "failed", "the two workers used one GPU of several", found
         return "passed", "", found
 
     # What the parts need.

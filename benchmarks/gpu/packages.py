@@ -18,7 +18,7 @@ NAMES = ("numpy", "pyarrow", "msgspec")
 """Packages that the container's code imports for a job with a PyTorch model."""
 _LOCK = ROOT / "inference_container/requirements.txt"
 _PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
-_UNUSED = ("/tests/", "/include/", "/src/", "flight", "substrait", "_s3fs", "libarrow_s3", "_orc", ".pxi", ".pyx")
+_UNUSED = ("/tests/", "/include/", "/src/", "flight", "_s3fs", "libarrow_s3", "_orc", ".pxi", ".pyx")
 """Parts of file names that no job uses; without these files all wheels fit into 64 MiB."""
 
 
