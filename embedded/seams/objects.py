@@ -115,11 +115,12 @@ def install_objects_on_disk(store: ContentStore) -> None:
         return {**ministack_entry(record, version_id, None), CONTENT: record.get(CONTENT)}
 
     def read(_bucket: str, _key: str, record: dict[str, Any]) -> bytes:
-        body = record.get("body")
+        if record.get("body") is not None:
+            return bytes(record["body"])
         content: Content | None = record.get(CONTENT)
-        if body is None and content is None:
+        if content is None:
             raise MinistackChangedError("ministack has stored an object without its content")
-        return content.read() if body is None and content is not None else bytes(body)
+        return content.read()
 
     def read_version(_buckets: Any, _bucket: str, _key: str, version: dict[str, Any]) -> bytes | None:
         content: Content | None = version.get(CONTENT)
