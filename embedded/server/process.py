@@ -63,6 +63,7 @@ from embedded.seams.storage import (
     install_bucket_not_empty_error,
     install_bucket_properties,
     install_managed_key,
+    install_new_names,
     install_restore_status,
 )
 from embedded.server.endpoint import Endpoint
@@ -212,6 +213,7 @@ def _install_corrections(settings: ServerSettings, store: ContentStore) -> None:
     install_objects_on_disk(store)
     install_bucket_not_empty_error()
     install_bucket_properties()
+    install_new_names()
     install_restore_status()
     install_managed_key()
     install_simulation()
