@@ -47,6 +47,8 @@ def launch(
     remove_root: bool,
     pythons: Mapping[str, str] | None = None,
     shared_folder: Path | None = None,
+    keep: bool = False,
+    secret_access_key: str | None = None,
 ) -> tuple["subprocess.Popen[bytes]", Endpoint]:
     """Start the server process with a folder, certificates and credentials of its own, and wait until it
     answers.
@@ -75,7 +77,7 @@ def launch(
             region=REGION,
             account_id=ACCOUNT_ID,
             access_key_id="AKIAFLEETSCORELOCAL1",
-            secret_access_key=secrets.token_hex(20),
+            secret_access_key=secret_access_key or secrets.token_hex(20),
         )
         endpoint.write_client_files()
         settings = ServerSettings(
@@ -89,6 +91,7 @@ def launch(
             remove_root=remove_root,
             pythons=interpreters,
             shared_folder=shared_folder,
+            keep=keep,
         )
         settings_file = root / "settings.json"
         settings_file.touch(mode=0o600)
