@@ -16,7 +16,8 @@ def record_image(image_uri: str, ecr: Any) -> None:
     with contextlib.suppress(ecr.exceptions.RepositoryAlreadyExistsException):
         ecr.create_repository(repositoryName=repository)
     manifest = json.dumps({"schemaVersion": 2, "mediaType": _MEDIA_TYPE, "annotations": {"uri": image_uri}})
-    with contextlib.suppress(ecr.exceptions.ImageAlreadyExistsException):
+    known = (ecr.exceptions.ImageAlreadyExistsException, ecr.exceptions.ImageTagAlreadyExistsException)
+    with contextlib.suppress(*known):
         ecr.put_image(
             repositoryName=repository, imageManifest=manifest, imageManifestMediaType=_MEDIA_TYPE, imageTag=tag
         )

@@ -80,6 +80,21 @@ def install_new_names() -> None:
             seed.reset(token)
 
     stacks._provision_keeping_seed = provision
+    kind = "AWS::Logs::LogGroup"
+    handlers = provisioners._RESOURCE_HANDLERS[kind]
+
+    def create_log_group(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
+        named = {"LogGroupName": provisioners._physical_name(stack, logical_id), **properties}
+        return handlers["create"](logical_id, named, stack)
+
+    def update_log_group(
+        physical_id: str, before: dict[str, Any], properties: dict[str, Any], stack: str, logical_id: str | None = None
+    ) -> Any:
+        if "LogGroupName" not in before and "LogGroupName" not in properties:
+            before, properties = ({"LogGroupName": physical_id, **each} for each in (before, properties))
+        return handlers["update"](physical_id, before, properties, stack, logical_id)
+
+    provisioners._RESOURCE_HANDLERS[kind] = {**handlers, "create": create_log_group, "update": update_log_group}
 
 
 def install_restore_status() -> None:
