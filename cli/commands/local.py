@@ -67,8 +67,11 @@ def up(invocation: Invocation, *, foreground: bool, state_dir: Path) -> ExitStat
     _require_checkout()
     from embedded.images.image_store import ImageStore  # noqa: PLC0415
     from embedded.server.detached import (  # noqa: PLC0415 - commands on an AWS account must not import the embedded AWS
+        check_project,
         detached_endpoint,
         detached_root,
+        leftover_text,
+        running_text,
         start_detached,
         stop_detached,
     )
@@ -88,7 +91,17 @@ def up(invocation: Invocation, *, foreground: bool, state_dir: Path) -> ExitStat
             return ExitStatus.SUCCEEDED
         endpoint = detached_endpoint(state_dir)
         started_here = endpoint is None
-        if endpoint is None:
+        if endpoint is not None:
+            check_project(state_dir)
+            output.notice(f"{running_text(state_dir)} Deploying to it what has changed.")
+        else:
+            if lost := leftover_text(state_dir):
+                output.notice(lost)
+            for other in _others(state_dir):
+                output.notice(
+                    f"Another embedded AWS runs in {other}, with data of its own, and goes on. This one is for "
+                    f"{state_dir.absolute()}. End the other with: fleetscore down --state-dir {shlex.quote(str(other))}"
+                )
             output.notice("Starting the embedded AWS ...")
             output.notice(probe().summary)
             endpoint = start_detached(state_dir)
@@ -108,22 +121,35 @@ def up(invocation: Invocation, *, foreground: bool, state_dir: Path) -> ExitStat
 def down(invocation: Invocation, *, state_dir: Path) -> ExitStatus:
     """Stop the embedded AWS and remove its files."""
     _require_checkout()
-    from embedded.server.detached import detached_endpoint, stop_detached  # noqa: PLC0415
+    from embedded.server.detached import detached_endpoint, leftover_text, stop_detached  # noqa: PLC0415
 
     with _errors_of_the_embedded_aws():
         endpoint = detached_endpoint(state_dir)
+        lost = leftover_text(state_dir)
         was_running = stop_detached(state_dir)
     _remove_if_empty(state_dir)
     text = "The embedded AWS has ended." if was_running else f"No embedded AWS was running in {state_dir.absolute()}."
     invocation.output.data({"was_running": was_running}, text)
+    if lost:
+        invocation.output.notice(lost)
     if not was_running:
-        invocation.output.notice("If one runs elsewhere, call `down` in the folder of its `up`, or give --state-dir.")
+        for other in _others(state_dir):
+            invocation.output.notice(
+                f"One runs in {other}. To end it: fleetscore down --state-dir {shlex.quote(str(other))}"
+            )
     if endpoint is not None and os.environ.get("AWS_ENDPOINT_URL") == endpoint.url:
         invocation.output.notice(
             "This shell still points at the embedded AWS that has ended. "
             f"Open another shell, or run: unset {' '.join(_own_variables(endpoint))}"
         )
     return ExitStatus.SUCCEEDED
+
+
+def _others(state_dir: Path) -> list[Path]:
+    """Return the folders of the other embedded AWSs of this user."""
+    from embedded.server.neighbours import running_state_dirs  # noqa: PLC0415
+
+    return [folder for folder in running_state_dirs() if folder != state_dir.resolve()]
 
 
 def _own_variables(endpoint: "Endpoint") -> list[str]:

@@ -77,7 +77,8 @@ class ModelSpec(ScoringFields, ArtifactFields):
         Readers of the output take such a folder as a column.
         """
         kept = self._passed_columns()
-        features = [feature.name for feature in self.features if feature.name in kept - set(self.key_columns)]
+        not_keys = kept - set(self.key_columns)
+        features = [feature.name for feature in self.features if feature.name in not_keys]
         rename = "Rename it in the dataset."
         rename_or_drop = "Rename it in the dataset, or set columns to 'keys'."
         named = [

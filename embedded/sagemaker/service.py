@@ -258,6 +258,11 @@ class SageMakerService:
 
     # ---- jobs ----
 
+    def unfinished_jobs(self) -> list[str]:
+        """Return the names of the jobs that have not ended."""
+        with self._lock:
+            return [job.name for job in self._jobs.values() if not job.status.is_final]
+
     def stop(self, job: Job) -> bool:
         """End a job early. Return False if it has already ended."""
         if not job.request_stop():

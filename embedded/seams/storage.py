@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree as ET
 
+_ENCRYPTION = "x-amz-server-side-encryption"
 _ARCHIVED = re.compile(b"<StorageClass>(GLACIER|DEEP_ARCHIVE)</StorageClass>")
 
 
@@ -90,6 +91,25 @@ def install_restore_status() -> None:
         return answer[0], answer[1], ET.tostring(listing, xml_declaration=True, encoding="UTF-8")
 
     s3._dispatch = dispatch
+
+
+def install_managed_key() -> None:
+    """Accept objects that ask for `aws:kms` without naming a key, for which AWS uses its own key.
+
+    The CDK CLI writes so to the bucket of its assets. ministack refuses such objects. No key policy is
+    evaluated for them, because AWS's allows everyone in the account.
+    """
+    from ministack.services import s3
+
+    ministack_headers = s3._resolve_sse_write_headers
+
+    def resolve(headers: dict[str, str], bucket: str) -> Any:
+        asked = {name for name in headers if name.startswith("x-amz-server-side-encryption")}
+        if asked == {_ENCRYPTION} and headers[_ENCRYPTION] == "aws:kms":
+            return {_ENCRYPTION: "aws:kms"}, None
+        return ministack_headers(headers, bucket)
+
+    s3._resolve_sse_write_headers = resolve
 
 
 def install_bucket_properties() -> None:

@@ -7,12 +7,15 @@ import shlex
 import signal
 import stat
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from contract.control_characters import replace_control_characters
-from embedded.sagemaker.instances.guard import delete_folder
+from embedded.sagemaker.instances.guard import delete_folder, kill_escaped_processes
 from embedded.server.endpoint import Endpoint
-from embedded.server.launch import STOP_SECONDS, EmbeddedAwsError, launch
+from embedded.server.inventory import Inventory, moment, write_private
+from embedded.server.launch import PROJECT, STOP_SECONDS, EmbeddedAwsError, launch
 from embedded.server.process import LOCK_FILE
 
 STATE_FILE = "embedded-aws.json"
@@ -27,20 +30,92 @@ def start_detached(state_dir: Path, *, port: int = 0, time_scale: float = 1.0, e
         EmbeddedAwsError: It did not start, or one is already running.
     """
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    running = detached_endpoint(state_dir)
-    if running is not None:
-        raise EmbeddedAwsError(f"an embedded AWS already runs at {running.url}: stop it first (fleetscore down)")
-    root = detached_root(state_dir)
-    if root.exists():
-        delete_folder(root)
-    process, endpoint = launch(
-        root, port=port, time_scale=time_scale, enforce_iam=enforce_iam, parent_pipe=-1, remove_root=False
-    )
-    state_file = state_dir / STATE_FILE
-    state_file.touch(mode=0o600)
-    state_file.chmod(0o600)
-    state_file.write_text(json.dumps({"pid": process.pid, "endpoint": json.loads(endpoint.to_json())}, indent=2))
+    _check_folder(state_dir)
+    with _starting(state_dir):
+        running = detached_endpoint(state_dir)
+        if running is not None:
+            raise EmbeddedAwsError(f"an embedded AWS already runs at {running.url}: stop it first (fleetscore down)")
+        root = detached_root(state_dir)
+        _remove_leftovers(root)
+        process, endpoint = launch(
+            root, port=port, time_scale=time_scale, enforce_iam=enforce_iam, parent_pipe=-1, remove_root=False
+        )
+        state = {"pid": process.pid, "project": str(PROJECT), "endpoint": json.loads(endpoint.to_json())}
+        write_private(state_dir / STATE_FILE, json.dumps(state, indent=2))
     return endpoint
+
+
+@contextmanager
+def _starting(state_dir: Path) -> Iterator[None]:
+    """Keep other processes from starting one in the same folder at the same time.
+
+    Raises:
+        EmbeddedAwsError: Another one is doing so.
+    """
+    folder = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as failure:
+        raise EmbeddedAwsError(
+            f"another process is just starting an embedded AWS in {state_dir.absolute()}: wait until its `fleetscore "
+            "up` has ended, and run the command again"
+        ) from failure
+    finally:
+        os.close(folder)
+
+
+def running_text(state_dir: Path) -> str:
+    """Return what the running embedded AWS of a folder holds, for a message."""
+    found = Inventory.read(detached_root(state_dir))
+    place = f"An embedded AWS already runs in {state_dir.absolute()}"
+    if found is None:
+        return f"{place}."
+    return f"{place} since {moment(found.started_at)} (process {found.process_id}): {found.summary()}."
+
+
+def leftover_text(state_dir: Path) -> str:
+    """Return what was lost with an embedded AWS that has ended without `fleetscore down`; empty if none has.
+
+    Raises:
+        EmbeddedAwsError: Another user could have written the folder's files.
+    """
+    _check_folder(state_dir)
+    root = detached_root(state_dir)
+    if not root.exists() or detached_endpoint(state_dir) is not None:
+        return ""
+    found, place = Inventory.read(root), f"The embedded AWS in {state_dir.absolute()}"
+    if found is None:
+        return f"{place} was ended while it started, before it held anything. Its files are removed."
+    how = "a restart of the machine" if found.is_from_another_boot else "a signal or a crash"
+    text = (
+        f"{place} (process {found.process_id}) did not end with `fleetscore down`, but with {how} at about "
+        f"{moment(found.written_at)}. Lost with it: {found.summary()}."
+    )
+    unfinished = found.unfinished()
+    return f"{text} Running then, and ended without a result: {unfinished}." if unfinished else text
+
+
+def _remove_leftovers(root: Path) -> None:
+    """End the processes and delete the files of an embedded AWS that is not running, or that nobody can find."""
+    if _is_locked(root / LOCK_FILE):
+        # Its `up` was killed before it wrote the state file, so no shell has its exports.
+        _end_process(int((root / LOCK_FILE).read_text() or 0), root)
+    if root.exists():
+        kill_escaped_processes(root)
+        delete_folder(root)
+
+
+def _end_process(pid: int, root: Path) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while _is_locked(root / LOCK_FILE):
+        if time.monotonic() > deadline:
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+            break
+        time.sleep(0.05)
 
 
 def detached_root(state_dir: Path) -> Path:
@@ -71,6 +146,20 @@ def detached_endpoint(state_dir: Path) -> Endpoint | None:
     if not (state_dir / STATE_FILE).exists() or not _is_locked(detached_root(state_dir) / LOCK_FILE):
         return None
     return _read_state(state_dir)[1]
+
+
+def check_project(state_dir: Path) -> None:
+    """Check that this checkout has started the running embedded AWS: another one has other code and templates.
+
+    Raises:
+        EmbeddedAwsError: Naming the checkout.
+    """
+    project = json.loads((state_dir / STATE_FILE).read_text()).get("project", str(PROJECT))
+    if project != str(PROJECT):
+        raise EmbeddedAwsError(
+            f"the embedded AWS in {state_dir.absolute()} was started by the checkout in {project}, and this is the one "
+            f"in {PROJECT}: use that one, end it (fleetscore down), or use another --state-dir"
+        )
 
 
 def _read_state(state_dir: Path) -> tuple[int, Endpoint]:
@@ -129,16 +218,9 @@ def stop_detached(state_dir: Path) -> bool:
     state_file = state_dir / STATE_FILE
     running = detached_endpoint(state_dir) is not None
     if running:
-        pid, _ = _read_state(state_dir)
-        os.kill(pid, signal.SIGTERM)
-        deadline = time.monotonic() + STOP_SECONDS
-        while _is_locked(root / LOCK_FILE):
-            if time.monotonic() > deadline:
-                os.killpg(pid, signal.SIGKILL)
-                break
-            time.sleep(0.05)
+        _end_process(_read_state(state_dir)[0], root)
     state_file.unlink(missing_ok=True)
-    delete_folder(root)
+    _remove_leftovers(root)
     return running
 
 

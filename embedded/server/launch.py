@@ -27,7 +27,7 @@ LOG_FILE = "server.log"
 _START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 """How long the server may take to end before it is killed."""
-_PROJECT = Path(__file__).resolve().parent.parent.parent
+PROJECT = Path(__file__).resolve().parent.parent.parent
 
 
 class EmbeddedAwsError(RuntimeError):
@@ -123,7 +123,7 @@ def _process_environment() -> dict[str, str]:
     kept = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "USER", "TZ")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     environment |= dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
-    return environment | {"PYTHONPATH": str(_PROJECT), "PYTHONUNBUFFERED": "1"}
+    return environment | {"PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1"}
 
 
 def _wait_until_ready(process: "subprocess.Popen[bytes]", endpoint: Endpoint) -> None:

@@ -42,6 +42,7 @@ from embedded.seams.functions import (
 )
 from embedded.seams.iam.bus_policies import install_bus_policies
 from embedded.seams.iam.conditions import install_conditions
+from embedded.seams.iam.execution_role import install_execution_role
 from embedded.seams.iam.identity import install_administrator
 from embedded.seams.iam.signatures import guarded
 from embedded.seams.iam.simulation import install_simulation
@@ -60,9 +61,11 @@ from embedded.seams.services import ecr_resource_arn, events_resource_arn, iam_r
 from embedded.seams.storage import (
     install_bucket_not_empty_error,
     install_bucket_properties,
+    install_managed_key,
     install_restore_status,
 )
 from embedded.server.endpoint import Endpoint
+from embedded.server.inventory import start_inventory
 from embedded.step_functions import service
 from embedded.step_functions.executions import running
 from embedded.step_functions.tasks import task_tokens
@@ -175,6 +178,7 @@ async def _serve(settings: ServerSettings) -> None:
     install_bucket_not_empty_error()
     install_bucket_properties()
     install_restore_status()
+    install_managed_key()
     install_simulation()
     name_resources("ecr", ecr_resource_arn)
     name_resources("iam", iam_resource_arn)
@@ -184,6 +188,9 @@ async def _serve(settings: ServerSettings) -> None:
     service_quotas = quotas.ServiceQuotas(settings.endpoint.region, settings.endpoint.account_id)
     seams.add_service(quotas.NAME, quotas.TARGET_PREFIX, service_quotas.handle)
     _install_scheduler(settings)
+    install_execution_role()
+    if settings.parent_pipe < 0:
+        start_inventory(settings.root, sagemaker.unfinished_jobs)
     closed = asyncio.Event()
     served = guarded(application(), settings.endpoint.account_id)
     server = asyncio.create_task(serve(served, config, shutdown_trigger=closed.wait))
@@ -261,8 +268,11 @@ def _wait_for_parent(pipe: int, loop: asyncio.AbstractEventLoop, ended: asyncio.
 @contextlib.contextmanager
 def _lock(path: Path) -> Iterator[None]:
     """Lock a file while the server runs: a process id alone could belong to another process."""
-    with path.open("w") as file:
+    with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
         yield
 
 

@@ -7,6 +7,7 @@ from contract.json_text import dump_json
 from contract.layout import TrainingPaths
 from contract.status import FailureKind
 from scoring.errors import log_error, write_log
+from scoring.files.new_file import new_file
 
 _CHARACTERS = 1_024
 """Number of characters of the failure file that SageMaker keeps."""
@@ -30,7 +31,7 @@ def write_failure(paths: TrainingPaths, kind: FailureKind, text: str) -> None:
     An error, such as of a full disk, is only logged.
     """
     try:
-        paths.failure.parent.mkdir(parents=True, exist_ok=True)
-        paths.failure.write_text(failure_line(kind, text), encoding="utf-8")
+        with new_file(paths.failure) as file:
+            file.write(failure_line(kind, text).encode())
     except OSError as error:
         log_error(error)

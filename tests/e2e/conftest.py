@@ -10,6 +10,9 @@ from embedded.cdk.deploy import deploy
 from embedded.cdk.synth import synthesize
 from embedded.server.embedded_aws import EmbeddedAws
 from tests.e2e.stage import Stage, environment, find_stage
+from tests.unit.shared_models import share_models
+
+share_models()
 
 ROOT = Path(__file__).parents[2]
 

@@ -4,6 +4,7 @@ AWS documents neither its mounts, nor the size of its root disk, nor where the f
 are.
 """
 
+import itertools
 import json
 from collections.abc import Iterator
 
@@ -29,12 +30,9 @@ MODELS = ("anywhere", "too-large")
 ROOT_DISK = 4 * MIB
 """Smaller than what a job of these tests needs."""
 COMBINATIONS = [
-    InstanceSettings("one", root_disk_bytes=None, manifest_layout="relative"),
-    InstanceSettings("one", root_disk_bytes=ROOT_DISK, manifest_layout="full-key"),
-    InstanceSettings("per-path", root_disk_bytes=None, manifest_layout="full-key"),
-    InstanceSettings("per-path", root_disk_bytes=ROOT_DISK, manifest_layout="relative"),
+    InstanceSettings(mounts=mounts, root_disk_bytes=size, manifest_layout=layout)  # type: ignore[arg-type]
+    for mounts, size, layout in itertools.product(("one", "per-path"), (None, ROOT_DISK), ("relative", "full-key"))
 ]
-"""Each pair of values of two settings occurs."""
 # The last key is the first object's full key.
 KEYS = ("folder/0.parquet", "folder/1.parquet", "anywhere/folder/0.parquet")
 
@@ -59,9 +57,13 @@ def prepared(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         stage.catalog.set_enabled(model_id, enabled=False)
 
 
-@pytest.mark.parametrize("settings", COMBINATIONS, ids=lambda each: f"{each.mounts}-{each.root_disk_bytes or 'large'}")
+def name_of(settings: InstanceSettings) -> str:
+    return f"{settings.mounts}-{settings.root_disk_bytes or 'large'}-{settings.manifest_layout}"
+
+
+@pytest.mark.parametrize("settings", COMBINATIONS, ids=name_of)
 def test_models_are_trained_and_score_on_any_instance(stage: Stage, settings: InstanceSettings) -> None:
-    name = f"instance-{settings.mounts}-{settings.root_disk_bytes}"
+    name = f"on-{name_of(settings)}"
     stage.aws.instances.set(settings)
     training = stage.executions.start_training(json.dumps({"models": ["learner"]}), f"train-{name}")
     scored = stage.run({"models": ["anywhere"], "instance_count": 2}, f"score-{name}")

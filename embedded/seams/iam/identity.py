@@ -61,10 +61,16 @@ def authorize(role_arn: str, action: str, resource: str, context: dict[str, Any]
     """
     import ministack.app
     from ministack.core import iam_evaluator
+    from ministack.services import tagging
 
     if not ministack.app.AUTH:
         return True
     account_id, role_name = _account_and_name(role_arn)
+    policies = iam_evaluator._gather_role_policies(role_name, account_id)
+    context = {key.lower(): value for key, value in (context or {}).items()}
+    if iam_evaluator._names_condition_key(policies, "aws:resourcetag/"):
+        tags = tagging.resource_tags(resource) or {}
+        context = {**{f"aws:resourcetag/{name}".lower(): value for name, value in tags.items()}, **context}
     request = iam_evaluator.EvalContext(
         principal_arn=f"arn:aws:sts::{account_id}:assumed-role/{role_name}/StepFunctions",
         principal_type="AssumedRole",
@@ -75,10 +81,10 @@ def authorize(role_arn: str, action: str, resource: str, context: dict[str, Any]
         # AWS services call each other over TLS.
         source_ip="127.0.0.1",
         secure_transport=True,
-        service_context={key.lower(): value for key, value in (context or {}).items()},
+        service_context=context,
     )
     boundary = iam_evaluator._permissions_boundary(_roles(), role_name, account_id)
-    result = iam_evaluator.evaluate(request, iam_evaluator._gather_role_policies(role_name, account_id), *boundary)
+    result = iam_evaluator.evaluate(request, policies, *boundary)
     service = action.partition(":")[0]
     found = iam_evaluator._resource_policy(service, resource)
     if found is not None:

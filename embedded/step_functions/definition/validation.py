@@ -15,6 +15,7 @@ from embedded.step_functions.definition.choice_rules import rule_problems
 from embedded.step_functions.definition.field_values import error_list_problems, field_problems
 from embedded.step_functions.definition.problem import UNSUPPORTED, Problem, unsupported
 from embedded.step_functions.definition.role_check import role_problems
+from embedded.step_functions.definition.structure import structure_problems
 from embedded.step_functions.fan_out import result_writer
 
 _TOP = {"Comment", "StartAt", "States", "TimeoutSeconds", "Version", "QueryLanguage"}
@@ -92,6 +93,8 @@ def _definition_problems(definition: str, machine_type: str) -> tuple[list[Probl
     if not isinstance(machine, dict):
         text = f"expected a JSON object, but the definition is {definition[:100]}"
         return [Problem(text, code="INVALID_JSON_DESCRIPTION")], {}
+    if wrong := list(structure_problems(machine)):
+        return wrong, machine
     found = list(_Machine(machine_type).problems(machine, "", machine.get("QueryLanguage", "JSONPath"), _TOP))
     if machine_type == "EXPRESS":
         found.append(unsupported("A state machine of type EXPRESS", "/"))

@@ -12,6 +12,7 @@ from contract.control_characters import replace_control_characters
 from contract.layout import ContainerPaths
 from contract.status import FailureKind
 from scoring.errors import log_error
+from scoring.files.new_file import new_file
 
 _MAX_BYTES_OF_ALL_HOSTS = 1_024
 _ELLIPSIS = "…"
@@ -42,7 +43,7 @@ def write(paths: ContainerPaths, kind: FailureKind, text: str) -> None:
     """Write the message; an error, such as of a full disk, is only logged."""
     message = compose(kind, text, count_hosts(paths.resource_config))
     try:
-        paths.exit_message.parent.mkdir(parents=True, exist_ok=True)
-        paths.exit_message.write_text(message, encoding="utf-8")
+        with new_file(paths.exit_message) as file:
+            file.write(message.encode())
     except OSError as error:
         log_error(error)

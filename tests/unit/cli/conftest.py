@@ -12,8 +12,11 @@ from cli.stage.deployment import Deployment
 from contract.table import records
 from tests.unit.atomic_requests import one_request_at_a_time
 from tests.unit.cli.builders import Stacks
+from tests.unit.shared_models import share_models
 
 REGION = "eu-central-1"
+
+share_models()
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from embedded.server.embedded_aws import EmbeddedAws
+from tests.unit.shared_models import share_models
+
+share_models()
 
 
 @pytest.fixture(scope="session")

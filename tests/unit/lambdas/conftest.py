@@ -2,7 +2,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from botocore.loaders import JSONFileLoader
 from moto import mock_aws
 
 from lambdas.classify_failure.handler import handler as classify_failure_handler
@@ -16,24 +15,12 @@ from lambdas.summarize_execution.handler import handler as summarize_execution_h
 from lambdas.verify_output.handler import handler as verify_output_handler
 from tests.unit.atomic_requests import one_request_at_a_time
 from tests.unit.lambdas.builders import REGION, VARIABLES, Context, Stage, plan_event, pointer_event
+from tests.unit.shared_models import share_models
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 
 
-@pytest.fixture(scope="session", autouse=True)
-def cached_service_models() -> Iterator[None]:
-    """Parse the JSON of each AWS service model once: moto makes every test use a new boto3 session."""
-    load_file: Any = JSONFileLoader.load_file
-    cache: dict[str, Any] = {}
-
-    def load_once(loader: JSONFileLoader, path: str) -> Any:
-        if path not in cache:
-            cache[path] = load_file(loader, path)
-        return cache[path]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(JSONFileLoader, "load_file", load_once)
-        yield
+share_models()
 
 
 @pytest.fixture

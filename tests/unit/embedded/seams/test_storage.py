@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from ministack.services import s3
 
-from embedded.seams.storage import install_restore_status
+from embedded.seams.storage import install_managed_key, install_restore_status
 
 BUCKET = "archives"
 DAYS = b"<RestoreRequest><Days>2</Days></RestoreRequest>"
@@ -57,3 +57,14 @@ def test_listings_show_restores_when_asked(send: Any, monkeypatch: pytest.Monkey
     restore["available_at"], restore["expires_at"] = 0.0, 4_070_908_800.0
     status = listed(send, **asked)["a%20b"]
     assert status == {"IsRestoreInProgress": "false", "RestoreExpiryDate": "2099-01-01T00:00:00.000Z"}
+
+
+def test_objects_may_leave_the_choice_of_a_key_to_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3, "_resolve_sse_write_headers", s3._resolve_sse_write_headers)
+    install_managed_key()
+    chosen = {"x-amz-server-side-encryption": "aws:kms"}
+    assert s3._resolve_sse_write_headers(chosen, "bucket") == (chosen, None)
+    named = {**chosen, "x-amz-server-side-encryption-aws-kms-key-id": "key"}
+    assert s3._resolve_sse_write_headers(named, "bucket") == (named, None)
+    customer = {**chosen, "x-amz-server-side-encryption-customer-algorithm": "AES256"}
+    assert s3._resolve_sse_write_headers(customer, "bucket")[1][0] == 400

@@ -26,7 +26,7 @@ from scoring.readers.text import csv_object, csv_records, jsonl_object
 from tests.unit.fuzzing import examples
 from tests.unit.scoring.readers.reading import COMPRESSORS, Read, read_object
 
-fuzzed = examples(quick=150, fuzz=1_500)
+fuzzed = examples(quick=60, fuzz=1_500)
 TYPES = {"a": "double", "n": "int64", "s": "string", "f": "bool", "i": "int8", "r": "float"}
 NAMES = ("id", *TYPES)
 

@@ -66,7 +66,10 @@ def test_no_worker_outlives_a_failed_supervisor(tmp_path: Path, monkeypatch: pyt
         "e", "j", 10, "", (spec,), (str(tmp_path / "model.json"),), str(tmp_path / "parts"), str(tmp_path)
     )
     monkeypatch.setenv("PYTHONPATH", f"{REPOSITORY / 'inference_container'}{os.pathsep}{REPOSITORY}")
-    commits = ObjectCommits(setup, ContainerPaths(tmp_path), tmp_path / "committing", None)
+    paths = ContainerPaths(tmp_path)
+    for folder in (paths.predictions, paths.quarantine, paths.ledger):
+        folder.mkdir(parents=True)
+    commits = ObjectCommits(setup, paths, tmp_path / "committing", None)
     with closing(commits), Supervisor([spec.format], 1, scratch=tmp_path) as supervisor:
         supervisor.start_worker()
         (worker,) = supervisor._workers

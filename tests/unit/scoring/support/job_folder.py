@@ -65,7 +65,8 @@ class JobFolder:
         """Whether the processes load their libraries themselves although that takes seconds."""
         self.paths.resource_config.parent.mkdir(parents=True)
         self.paths.resource_config.write_text(json.dumps({"current_host": hosts[0], "hosts": list(hosts)}))
-        for folder in (self.objects_folder, self.paths.models, self.paths.predictions, self.paths.ledger):
+        outputs = (self.paths.predictions, self.paths.quarantine, self.paths.ledger)
+        for folder in (self.objects_folder, self.paths.models, *outputs):
             folder.mkdir(parents=True)
 
     def add_object(self, key: str, table: pa.Table | pd.DataFrame | bytes, **options: Any) -> Path:

@@ -1,0 +1,139 @@
+"""The documented policies let CloudFormation deploy a stage, and have nothing that it does not need."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ministack.core import iam_evaluator
+
+from embedded.seams.iam.deployment_calls import TYPES, Call, Place, bootstrap_calls, resource_calls
+from tests.unit.infra.assembly import Assembly, Template, flat
+
+POLICIES = Path(__file__).resolve().parents[3] / "docs/operate/policies"
+PLACE = Place("eu-central-1", "123456789012")
+LARGEST = 6_144
+"""Largest managed policy, in characters besides white space."""
+NAMES = ("Name", "BucketName", "FunctionName", "LogGroupName", "QueueName", "RoleName", "StateMachineName", "TableName")
+
+
+def statements(policy: str, stage: str) -> list[dict[str, Any]]:
+    text = (POLICIES / f"{policy}.json").read_text(encoding="utf-8")
+    for word, value in (("REGION", PLACE.region), ("ACCOUNT", PLACE.account_id), ("STAGE", stage)):
+        text = text.replace(word, value)
+    found: list[dict[str, Any]] = json.loads(text)["Statement"]
+    return found
+
+
+def needed(assembly: Assembly) -> list[Call]:
+    """Return every call that creates, updates and deletes the resources of a stage."""
+    calls = bootstrap_calls(PLACE)
+    for stack, template in assembly.templates.items():
+        name = f"fleetscore-{assembly.stage}-{stack}"
+        for logical_id, resource in template["Resources"].items():
+            assert resource["Type"] in {*TYPES, "AWS::CDK::Metadata"}, f"{resource['Type']} has no list of actions"
+            properties = resolved(resource.get("Properties", {}), template)
+            for operation in ("create", "update", "delete"):
+                calls += resource_calls(
+                    resource["Type"], operation, properties, PLACE, f"{name}-{logical_id}-XXXXXXXXXXXX"
+                )
+    # The key that another resource refers to is the stage's, and has its tag.
+    tag = {"aws:resourcetag/fleetscore:stage": assembly.stage}
+    return [replace(call, context={**tag, **call.context}) if "/key" in call.resource else call for call in calls]
+
+
+def resolved(properties: dict[str, Any], template: Template) -> dict[str, Any]:
+    """Replace names by what CloudFormation makes of them."""
+    return {**properties, **dict(_texts(properties, template))}
+
+
+def _texts(properties: dict[str, Any], template: Template) -> Iterator[tuple[str, str]]:
+    for name in NAMES:
+        if isinstance(properties.get(name), dict) and "Fn::Join" in properties[name]:
+            yield name, flat(properties[name])
+    if "GroupName" in properties:
+        yield "GroupName", template["Resources"][properties["GroupName"]["Ref"]]["Properties"]["Name"]
+
+
+def allowed(call: Call, policy: list[dict[str, Any]]) -> bool:
+    request = iam_evaluator.EvalContext(
+        principal_arn=f"arn:aws:sts::{PLACE.account_id}:assumed-role/cdk-exec/AWSCloudFormation",
+        principal_type="AssumedRole",
+        principal_account=PLACE.account_id,
+        action=call.action,
+        resource_arn=call.resource,
+        region=PLACE.region,
+        secure_transport=True,
+        service_context={"aws:tagkeys": None, **call.context},
+    )
+    document = {"Version": "2012-10-17", "Statement": policy}
+    found = iam_evaluator.evaluate(request, [iam_evaluator.parse_policy_document(document)])
+    return bool(found.decision == "Allow")
+
+
+@pytest.fixture(scope="module")
+def calls(automated: Assembly) -> list[Call]:
+    return needed(automated)
+
+
+@pytest.fixture(scope="module")
+def policy() -> list[dict[str, Any]]:
+    return [*statements("deploy-data", "dev"), *statements("deploy-workflow", "dev")]
+
+
+def test_the_policies_allow_everything_that_deploying_needs(calls: list[Call], policy: list[dict[str, Any]]) -> None:
+    assert [f"{call.action} on {call.resource}" for call in calls if not allowed(call, policy)] == []
+
+
+def test_a_stage_with_all_settings_needs_no_more(prod: Assembly) -> None:
+    policy = [*statements("deploy-data", "prod"), *statements("deploy-workflow", "prod")]
+    assert [f"{call.action} on {call.resource}" for call in needed(prod) if not allowed(call, policy)] == []
+
+
+def test_each_statement_action_and_resource_is_needed(calls: list[Call], policy: list[dict[str, Any]]) -> None:
+    unneeded = []
+    for number, statement in enumerate(policy):
+        others = [*policy[:number], *policy[number + 1 :]]
+        own = [call for call in calls if allowed(call, [statement])]
+        assert any(not allowed(call, others) for call in own), f"nothing needs {statement}"
+        unneeded += [
+            f"{member} {value}"
+            for member in ("Action", "Resource")
+            for value in listed(statement[member])
+            if not any(allowed(call, [{**statement, member: value}]) for call in own)
+        ]
+    assert unneeded == []
+
+
+def test_the_policies_of_one_stage_do_not_reach_another(prod: Assembly, policy: list[dict[str, Any]]) -> None:
+    reached = {call.action for call in needed(prod) if allowed(call, policy)}
+    assert reached == {
+        # What all stages share: the bootstrap's parameter and assets, and AWS's layer.
+        "ssm:GetParameters", "s3:GetObject", "lambda:GetLayerVersion",
+        # Their ARNs have no name, or no ARN is authorized.
+        "cloudwatch:DescribeAlarms", "logs:DescribeLogGroups",
+        "lambda:GetEventSourceMapping", "lambda:TagResource", "lambda:UntagResource",
+    }  # fmt: skip
+
+
+def test_wildcards_stand_only_where_aws_knows_no_resource(policy: list[dict[str, Any]]) -> None:
+    assert not [action for statement in policy for action in listed(statement["Action"]) if "*" in action]
+    everywhere = {
+        action for statement in policy if statement["Resource"] == "*" for action in listed(statement["Action"])
+    }
+    assert everywhere == {
+        "cloudwatch:DescribeAlarms", "kms:CreateKey", "kms:TagResource", "lambda:CreateEventSourceMapping",
+        "lambda:DeleteEventSourceMapping", "lambda:UpdateEventSourceMapping", "logs:DescribeLogGroups",
+    }  # fmt: skip
+
+
+def test_each_policy_fits_into_a_managed_policy() -> None:
+    for name in ("deploy-data", "deploy-workflow", "deployer"):
+        text = json.dumps({"Version": "2012-10-17", "Statement": statements(name, "s" * 16)}, separators=(",", ":"))
+        assert len(text) <= LARGEST, name
+
+
+def listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
