@@ -47,6 +47,7 @@ def launch(
     remove_root: bool,
     pythons: Mapping[str, str] | None = None,
     shared_folder: Path | None = None,
+    call_recording: Path | None = None,
 ) -> tuple["subprocess.Popen[bytes]", Endpoint]:
     """Start the server process with a folder, certificates and credentials of its own, and wait until it
     answers.
@@ -89,6 +90,7 @@ def launch(
             remove_root=remove_root,
             pythons=interpreters,
             shared_folder=shared_folder,
+            call_recording=call_recording,
         )
         settings_file = root / "settings.json"
         settings_file.touch(mode=0o600)
