@@ -4,15 +4,15 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ParamValidationError
+from botocore.exceptions import ClientError, ParamValidationError
 from botocore.stub import Stubber
 
 
 def call(service: str, operation: str, **request: Any) -> Any:
-    """Call a client that sends nothing."""
+    """Call a client whose requests end in the error `Sent`."""
     client = boto3.client(service, region_name="eu-central-1", aws_access_key_id="a", aws_secret_access_key="b")
     with Stubber(client) as stub:
-        stub.add_response(operation, {}, request)
+        stub.add_client_error(operation, "Sent")
         return getattr(client, operation)(**request)
 
 
@@ -23,7 +23,7 @@ def call(service: str, operation: str, **request: Any) -> Any:
         ("scheduler", "get_schedule", {"Name": "a b"}, "regular expression pattern"),
         ("dynamodb", "get_item", {"TableName": "t", "Key": {}, "ReturnConsumedCapacity": "ALL"}, "enum value set"),
         ("dynamodb", "transact_write_items", {"TransactItems": [{}] * 101}, "length less than or equal to 100"),
-        ("lambda", "create_function", {"FunctionName": "f", "Role": "r", "Code": {}, "Timeout": 0}, "value greater"),
+        ("stepfunctions", "list_executions", {"stateMachineArn": "a", "maxResults": 1001}, "value less than or equal"),
     ],
 )
 def test_a_request_that_the_service_refuses_is_not_sent(
@@ -34,4 +34,5 @@ def test_a_request_that_the_service_refuses_is_not_sent(
 
 
 def test_a_valid_request_is_sent() -> None:
-    assert call("stepfunctions", "start_execution", stateMachineArn="a", name="n" * 80) is not None
+    with pytest.raises(ClientError, match="Sent"):
+        call("stepfunctions", "start_execution", stateMachineArn="a", name="n" * 80)
