@@ -126,6 +126,15 @@ bench-full: $(BENCH_VENV)/.installed ## Run the benchmarks at the sizes of bench
 	@for question in $(QUESTIONS); do $(BENCH_VENV)/bin/python -m benchmarks.questions.$$question --full; echo; done
 	@$(BENCH_VENV)/bin/python -m benchmarks.comparison.report
 
+# On a machine with a GPU, with that machine's Python and libraries: `make` is not needed there.
+.PHONY: gpu-check
+gpu-check: ## Check scoring on a GPU with the libraries of this machine's python3: at most 8 minutes
+	@$(PYTHON) -m benchmarks.gpu
+
+.PHONY: gpu-wheels
+gpu-wheels: $(BIN)/python ## Download the wheels that gpu-check may lack on a machine without a network (50 MB)
+	@$(BIN)/python -m benchmarks.gpu.packages
+
 # The locks: `requirements.txt` is for running Fleetscore, and `requirements-test.txt` adds the tests'
 # tools. The container's lock has a part of the same packages, and its image variants add others.
 # $(call extra,NAME) lists the packages of an extra in pyproject.toml, one per line.

@@ -71,6 +71,11 @@ def describe(error: BaseException) -> tuple[str, ExitStatus] | None:
     return None if sentence is None else (sentence, ExitStatus.AWS)
 
 
+def error_code(error: aws.ClientError) -> str:
+    """Return the code of an error answer of AWS."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
 def describe_usage(error: click.UsageError) -> str:
     """Return what is wrong with a command line, with the usage of its command."""
     if error.ctx is None:

@@ -114,7 +114,7 @@ class StaleEventError(FleetscoreError):
 
 
 class JobStillRunningError(FleetscoreError):
-    """The SageMaker job of a failed attempt has not ended. No other attempt may start beside it."""
+    """The SageMaker job of a failed attempt has not ended, so no other attempt may start."""
 
     def __init__(self, name: str, status: str) -> None:
         super().__init__(

@@ -67,7 +67,7 @@ def doctor(invocation: Invocation, *, job: bool, training_job: bool, instance_ty
 def _processing_check(stage: "DeployedStage", instance_type: str | None, notice: Callable[[str], None]) -> Check:
     """Return the check that runs the inspection as a processing job."""
     from cli.doctor.job.assumptions import assumption_findings  # noqa: PLC0415
-    from cli.doctor.job.inspection_job import run_inspection  # noqa: PLC0415
+    from cli.doctor.job.processing_inspection import run_inspection  # noqa: PLC0415
 
     def inspect() -> Iterator[Finding]:
         inspected = run_inspection(stage, instance_type, notice=notice)

@@ -29,7 +29,7 @@ def schedules() -> None:
     "add",
     examples="""
     fleetscore schedules add nightly "cron(30 2 * * ? *)" --time-zone Asia/Tokyo
-    fleetscore schedules add hourly "rate(1 hour)" --start 2026-12-31T06:00:00Z --input '{"models": ["churn"]}'
+    fleetscore schedules add hourly "rate(1 hour)" --start 2026-12-31T06:00:00Z
     """,
 )
 @argument("name", metavar="NAME", help="The schedule's name; its executions' names begin with it.")

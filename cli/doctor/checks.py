@@ -7,8 +7,8 @@ from cli.doctor.findings import Check
 from cli.doctor.images import image_checks
 from cli.doctor.network import network_checks
 from cli.doctor.quotas import quota_checks
-from cli.doctor.roles.calls import stage_roles
 from cli.doctor.roles.simulation import call_findings
+from cli.doctor.roles.stage_roles import stage_roles
 from cli.doctor.roles.trust import trust_findings
 from cli.doctor.stage import DeployedStage
 from cli.doctor.storage import storage_checks

@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli.failures import describe
+from cli.failures import describe, error_code
 
 _THREADS = 8
 _DENIED = frozenset(
@@ -108,10 +108,6 @@ def _refused(report: Report, error: ClientError) -> Finding:
 def is_denied(error: ClientError) -> bool:
     """Return whether the caller lacks a permission."""
     return error_code(error) in _DENIED
-
-
-def error_code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def denied_action(error: ClientError) -> str:

@@ -3,9 +3,12 @@
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 
-from cli.doctor.findings import Check, Finding, Report, error_code
+from cli.doctor.findings import Check, Finding, Report, names
+from cli.doctor.policies import as_list, statements_of
 from cli.doctor.stage import DeployedStage
+from cli.failures import error_code
 from contract.json_text import parse_json
 
 _URI = re.compile(
@@ -18,7 +21,7 @@ _PULL = ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
 
 def image_checks(stage: DeployedStage) -> Iterator[Check]:
     for variant, uri in stage.images.items():
-        yield Check("image.present", f"image of {variant}", lambda v=variant, u=uri: image_findings(stage, v, u))  # type: ignore[misc]
+        yield Check("image.present", f"image of {variant}", partial(image_findings, stage, variant, uri))
 
 
 def image_findings(stage: DeployedStage, variant: str, uri: str) -> Iterator[Finding]:
@@ -60,23 +63,18 @@ def image_findings(stage: DeployedStage, variant: str, uri: str) -> Iterator[Fin
 
 def _repository_policy(stage: DeployedStage, account_id: str, repository: str) -> Finding:
     report = Report("image.shared", f"policy of {account_id}'s repository {repository}")
-    remedy = f"In account {account_id}, allow {', '.join(_PULL)} to arn:{stage.partition}:iam::{stage.account_id}:root."
+    remedy = f"In account {account_id}, allow {names(_PULL)} to arn:{stage.partition}:iam::{stage.account_id}:root."
     ecr = stage.client("ecr")
     try:
         text = ecr.get_repository_policy(registryId=account_id, repositoryName=repository)["policyText"]
     except ecr.exceptions.RepositoryPolicyNotFoundException:
         return report.error("there is none, so this account's roles cannot pull the image", remedy)
-    policy = parse_json(text)
-    allowed = [
-        statement
-        for statement in policy.get("Statement", [])
-        if statement.get("Effect") == "Allow" and stage.account_id in json.dumps(statement.get("Principal"))
-    ]
-    granted = {action for statement in allowed for action in _as_list(statement.get("Action"))}
+    granted = {
+        action
+        for statement in statements_of(parse_json(text), "Allow")
+        if stage.account_id in json.dumps(statement.get("Principal"))
+        for action in as_list(statement.get("Action"))
+    }
     if all({action, "ecr:*", "*"} & granted for action in _PULL):
         return report.ok("it lets this account pull the image")
     return report.error("it does not name this account with the actions that pull an image", remedy)
-
-
-def _as_list(value: object) -> list[object]:
-    return value if isinstance(value, list) else [value]

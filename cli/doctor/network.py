@@ -1,12 +1,15 @@
 """The stage's VPC, if its jobs use one: addresses, security groups, and the way to S3."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from cli.doctor.findings import Check, Finding, Report, error_code, names
+from cli.doctor.findings import Check, Finding, Report, names
+from cli.doctor.policies import statements_of
 from cli.doctor.stage import DeployedStage, Network
+from cli.failures import error_code
 from contract.json_text import parse_json
 
 _ADDRESSES_PER_INSTANCE = 2
@@ -21,9 +24,9 @@ def network_checks(stage: DeployedStage) -> Iterator[Check]:
         return
     ec2 = stage.client("ec2")
     instances = stage.max_concurrency * int(stage.compute.instance_count or 1)
-    yield Check("network.subnets", "subnets", lambda: subnet_findings(ec2, network, instances))
-    yield Check("network.groups", "security groups", lambda: group_findings(ec2, network))
-    yield Check("network.s3", "way to S3", lambda: s3_findings(ec2, network, stage.region))
+    yield Check("network.subnets", "subnets", partial(subnet_findings, ec2, network, instances))
+    yield Check("network.groups", "security groups", partial(group_findings, ec2, network))
+    yield Check("network.s3", "way to S3", partial(s3_findings, ec2, network, stage.region))
 
 
 def subnet_findings(ec2: Any, network: Network, instances: int) -> Iterator[Finding]:
@@ -124,11 +127,9 @@ def _route_table(tables: Sequence[Any], subnet_id: str) -> Any:
 
 def _allows_all(policy: str | None) -> bool:
     """Return whether an endpoint's policy is the default one, which allows every request."""
-    statements = parse_json(policy).get("Statement", []) if policy else []
     return not policy or any(
-        (found.get("Effect"), found.get("Action"), found.get("Resource")) == ("Allow", "*", "*")
-        and not found.get("Condition")
-        for found in (statements if isinstance(statements, list) else [statements])
+        (found.get("Action"), found.get("Resource")) == ("*", "*") and not found.get("Condition")
+        for found in statements_of(parse_json(policy), "Allow")
     )
 
 

@@ -1,6 +1,7 @@
 """Quotas: whether the account may run as many instances and functions as the settings ask for."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from cli.doctor.findings import Check, Finding, Report
@@ -13,8 +14,8 @@ _FEWEST_CALLS = 10
 
 
 def quota_checks(stage: DeployedStage) -> Iterator[Check]:
-    yield Check("quotas.instances", "quotas of SageMaker", lambda: sagemaker_findings(stage))
-    yield Check("quotas.functions", "concurrent functions", lambda: function_findings(stage))
+    yield Check("quotas.instances", "quotas of SageMaker", partial(sagemaker_findings, stage))
+    yield Check("quotas.functions", "concurrent functions", partial(function_findings, stage))
 
 
 def sagemaker_findings(stage: DeployedStage) -> Iterator[Finding]:

@@ -109,11 +109,6 @@ class DeployedStage:
     def max_concurrency(self) -> int:
         return int(self.variable("plan_execution", environment.DEFAULT_MAX_CONCURRENCY))
 
-    @property
-    def instance_types(self) -> tuple[str, ...]:
-        """Patterns of the instance types that the stage allows."""
-        return tuple(json.loads(self.variable("plan_execution", environment.INSTANCE_TYPES)))
-
     @cached_property
     def network(self) -> Network | None:
         """The VPC settings of the jobs; None if they use none."""

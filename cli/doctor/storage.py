@@ -1,22 +1,23 @@
 """Buckets and the key: encryption, access, lifecycle, and who may use the key."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from cli.doctor.findings import Check, Finding, Report, error_code, names
+from cli.doctor.findings import Check, Finding, Report, names
+from cli.doctor.policies import as_list, statements_of
 from cli.doctor.stage import DeployedStage
+from cli.failures import error_code
 from contract.json_text import parse_json
 
 _DEPLOY = "Deploy the stage again with `cdk deploy --all`; if the template is unchanged, restore the setting by hand."
-_PARTS_DAYS = 7
-"""Days after which parts of unfinished uploads are deleted, as the stage deploys it."""
 
 
 def storage_checks(stage: DeployedStage) -> Iterator[Check]:
-    yield Check("key.usable", "the stage's key", lambda: key_findings(stage))
-    yield Check("key.policy", "the key's policy", lambda: key_policy_findings(stage))
+    yield Check("key.usable", "the stage's key", partial(key_findings, stage))
+    yield Check("key.policy", "the key's policy", partial(key_policy_findings, stage))
     for kind in stage.buckets:
         for name, function in (
             ("bucket.encryption", encryption_findings),
@@ -25,8 +26,8 @@ def storage_checks(stage: DeployedStage) -> Iterator[Check]:
             ("bucket.lifecycle", lifecycle_findings),
             ("bucket.transport", transport_findings),
         ):
-            yield Check(name, f"{kind} bucket", lambda f=function, k=kind: f(stage, k))  # type: ignore[misc]
-    yield Check("bucket.events", "datasets bucket", lambda: event_findings(stage))
+            yield Check(name, f"{kind} bucket", partial(function, stage, kind))
+    yield Check("bucket.events", "datasets bucket", partial(event_findings, stage))
 
 
 def key_findings(stage: DeployedStage) -> Iterator[Finding]:
@@ -54,7 +55,7 @@ def key_findings(stage: DeployedStage) -> Iterator[Finding]:
 def key_policy_findings(stage: DeployedStage) -> Iterator[Finding]:
     """Check that the key's policy lets IAM, and the services that use no role, use the key."""
     policy = parse_json(stage.client("kms").get_key_policy(KeyId=stage.key_arn, PolicyName="default")["Policy"])
-    statements = [found for found in policy.get("Statement", []) if found.get("Effect") == "Allow"]
+    statements = list(statements_of(policy, "Allow"))
     root = f"arn:{stage.partition}:iam::{stage.account_id}:root"
     uses = {"kms:Decrypt", "kms:GenerateDataKey"}
     for kind, principal, actions, why in (
@@ -72,8 +73,8 @@ def key_policy_findings(stage: DeployedStage) -> Iterator[Finding]:
         granted = {
             action
             for statement in statements
-            if principal in _as_list((statement.get("Principal") or {}).get(kind))
-            for action in _as_list(statement.get("Action"))
+            if principal in as_list((statement.get("Principal") or {}).get(kind))
+            for action in as_list(statement.get("Action"))
         }
         lacking = sorted(actions - granted) if "kms:*" not in granted else []
         if lacking:
@@ -147,18 +148,17 @@ def lifecycle_findings(stage: DeployedStage, kind: str) -> Iterator[Finding]:
 def transport_findings(stage: DeployedStage, kind: str) -> Iterator[Finding]:
     bucket = stage.buckets[kind]
     report = Report("bucket.transport", bucket)
-    statements: list[Mapping[str, Any]] = []
+    policy: Mapping[str, Any] = {}
     try:
-        statements = parse_json(stage.client("s3").get_bucket_policy(Bucket=bucket)["Policy"]).get("Statement", [])
+        policy = parse_json(stage.client("s3").get_bucket_policy(Bucket=bucket)["Policy"])
     except ClientError as error:
         if error_code(error) != "NoSuchBucketPolicy":
             raise
-    for statement in statements:
-        conditions = statement.get("Condition") or {}
-        if statement.get("Effect") == "Deny" and str(conditions.get("Bool", {}).get("aws:SecureTransport")) == "false":
-            yield report.ok("requests without TLS are denied")
-            return
-    yield report.error("its policy does not deny requests without TLS", _DEPLOY)
+    conditions = [statement.get("Condition") or {} for statement in statements_of(policy, "Deny")]
+    if any(str(found.get("Bool", {}).get("aws:SecureTransport")) == "false" for found in conditions):
+        yield report.ok("requests without TLS are denied")
+    else:
+        yield report.error("its policy does not deny requests without TLS", _DEPLOY)
 
 
 def event_findings(stage: DeployedStage) -> Iterator[Finding]:
@@ -168,7 +168,3 @@ def event_findings(stage: DeployedStage) -> Iterator[Finding]:
         yield report.ok("uploads reach EventBridge")
     else:
         yield report.error("uploads do not reach EventBridge, so they start no execution", _DEPLOY)
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]

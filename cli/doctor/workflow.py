@@ -1,11 +1,13 @@
 """The state machines, functions, their layer, and the rules that connect them."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from botocore.exceptions import ClientError
 
-from cli.doctor.findings import Check, Finding, Report, error_code, is_denied
+from cli.doctor.findings import Check, Finding, Report, is_denied, names
 from cli.doctor.stage import DeployedStage
+from cli.failures import error_code
 from contract import environment
 from contract.json_text import parse_json
 
@@ -13,12 +15,12 @@ _DEPLOY = "Deploy the stage again with `cdk deploy --all`; if nothing changes, r
 
 
 def workflow_checks(stage: DeployedStage) -> Iterator[Check]:
-    yield Check("workflow.machines", "state machines", lambda: machine_findings(stage))
-    yield Check("workflow.functions", "functions", lambda: function_findings(stage))
+    yield Check("workflow.machines", "state machines", partial(machine_findings, stage))
+    yield Check("workflow.functions", "functions", partial(function_findings, stage))
     for arn in sorted({layer["Arn"] for found in stage.functions.values() for layer in found.get("Layers", ())}):
-        yield Check("workflow.layer", arn, lambda a=arn: layer_findings(stage, a))  # type: ignore[misc]
+        yield Check("workflow.layer", arn, partial(layer_findings, stage, arn))
     for resource in stage.of_type("AWS::Events::Rule"):
-        yield Check("workflow.rules", resource.logical_id, lambda r=resource: rule_findings(stage, r.physical_id))  # type: ignore[misc]
+        yield Check("workflow.rules", resource.logical_id, partial(rule_findings, stage, resource.physical_id))
 
 
 def machine_findings(stage: DeployedStage) -> Iterator[Finding]:
@@ -77,7 +79,7 @@ def layer_findings(stage: DeployedStage, arn: str) -> Iterator[Finding]:
     runtime = next(iter(stage.functions.values())).get("Runtime", "")
     runtimes = found.get("CompatibleRuntimes") or [runtime]
     if runtime not in runtimes:
-        yield report.error(f"it is made for {', '.join(runtimes)}, and functions use {runtime}", remedy)
+        yield report.error(f"it is made for {names(runtimes)}, and functions use {runtime}", remedy)
     else:
         yield report.ok(f"exists, version {found.get('Version')}")
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from cli.failures import error_code
 from contract import layout
 from contract.archives import NoRoomError, unpack
 from contract.problems import Problem
@@ -90,8 +91,3 @@ def check_model_file(model_file: str, names: Sequence[str]) -> list[Problem]:
 def hash_artifact(path: Path) -> Artifact:
     with path.open("rb") as file:
         return Artifact(path, hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
-
-
-def error_code(error: ClientError) -> str:
-    """Return the code of an error answer of AWS."""
-    return str(error.response.get("Error", {}).get("Code", ""))

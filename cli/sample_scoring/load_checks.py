@@ -88,7 +88,7 @@ def find_load_problems(
 
     A model is not loaded if that would run code of it, or if its library is not installed. Models of one library are
     loaded by one process until one ends it; the others go on in a new process. What may have failed for lack of memory
-    or disk, because several processes share them, is tried again alone.
+    or disk, because other models use them too, is tried again alone.
 
     Raises:
         CommandError: when the process with the container's code cannot be started.
@@ -115,7 +115,7 @@ def find_load_problems(
         except BaseException:
             threads.shutdown(cancel_futures=True)
             raise
-    if processes > 1:
+    if len(numbers) > 1:
         for number in [number for number, result in found.items() if result.depends_on_machine]:
             alone = _Limits(_LOAD_SECONDS, _share(free_memory(), 1))
             found.update(_load_batch([(number, documents[number])], open_artifact, alone))

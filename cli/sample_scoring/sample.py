@@ -204,10 +204,8 @@ def preview(path: Path, sample: Path, spec: ModelSpec, rows: int) -> Preview:
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     # Values that keep their bytes may be INT96, whose years Arrow's nanoseconds do not all hold.
-    file, before = (
-        pq.ParquetFile(path, coerce_int96_timestamp_unit="us"),
-        {*_names(sample, input_of(spec)), *spec.partition_columns},
-    )
+    file = pq.ParquetFile(path, coerce_int96_timestamp_unit="us")
+    before = {*_names(sample, input_of(spec)), *spec.partition_columns}
     schema = file.schema_arrow
     batch = next(file.iter_batches(batch_size=max(1, rows)), None)
     columns = [column.to_pylist()[:rows] for column in batch.columns] if batch is not None else []

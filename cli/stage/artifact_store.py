@@ -14,8 +14,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli.documents.artifact import Artifact, error_code
-from cli.failures import CommandError
+from cli.documents.artifact import Artifact
+from cli.failures import CommandError, error_code
 from contract import layout
 
 _SHA256_METADATA = "sha256"

@@ -87,11 +87,8 @@ def instead_of(name: str) -> str:
     """
     text = name.strip().lower()
     if re.match(r"(decimal|numeric)\d{0,3}\b", text):
-        return (
-            "Use int64, or double."
-            if re.search(r",\s*0\s*\)$", text)
-            else ("Use double: decimals are read as the nearest number.")
-        )
+        is_whole = re.search(r",\s*0\s*\)$", text) is not None
+        return "Use int64, or double." if is_whole else "Use double: decimals are read as the nearest number."
     used = _INSTEAD.get(text.partition("(")[0])
     return f"Use {used}." if used else ""
 

@@ -25,7 +25,7 @@ _SUPPORTED = {
     "logGroupName", "logGroupIdentifier", "logStreamNames", "logStreamNamePrefix", "startTime", "endTime",
     "filterPattern", "nextToken", "limit", "startFromHead", "interleaved",
 }  # fmt: skip
-_IGNORED_BY_AWS = {"nextToken", "limit", "startFromHead", "interleaved"}
+_PER_PAGE = {"nextToken", "limit", "startFromHead", "interleaved"}
 """Parameters that may differ between the pages of one search."""
 
 
@@ -177,7 +177,7 @@ def _token(request: Request, position: _Position, *, ascending: bool) -> str:
 
 def _identity(request: Request) -> str:
     """Return what all pages of a search have in common."""
-    fields = {name: value for name, value in request.items() if name not in _IGNORED_BY_AWS}
+    fields = {name: value for name, value in request.items() if name not in _PER_PAGE}
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 
 

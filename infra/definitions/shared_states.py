@@ -149,14 +149,8 @@ class WorkflowStates:
             error="Fleetscore.Failed",
             cause_path=path_of(ExecutionOutcome, "cause"),
         )
-        not_recorded = sfn.Fail(
-            self._scope,
-            "ExecutionNotRecorded",
-            comment="The outcome could not be recorded. The only path on which records may stay open.",
-            error="Fleetscore.ExecutionNotRecorded",
-            cause_path=f"{FAILURE}.Cause",
-        )
-        # Idempotent, and nothing else would close the records.
+        # Idempotent. Without a Catch, because a redrive calls this state again, but never leaves a
+        # Fail state. The rule that closes the records of failed executions is the second chance.
         summarize.add_retry(
             errors=["States.ALL"],
             interval=Duration.seconds(5),
@@ -165,7 +159,6 @@ class WorkflowStates:
             max_delay=Duration.minutes(2),
             jitter_strategy=sfn.JitterType.FULL,
         )
-        summarize.add_catch(not_recorded, result_path=FAILURE)
         status = path_of(ExecutionOutcome, "status")
         outcome.when(sfn.Condition.string_equals(status, ExecutionStatus.SUCCEEDED.value), succeeded)
         outcome.when(sfn.Condition.string_equals(status, ExecutionStatus.PARTLY_FAILED.value), partly_failed)

@@ -144,7 +144,8 @@ def _summarize_execution(settings: AppSettings, storage: Storage, variables: Map
             # The waiting task may belong to any state machine of the account; only its token
             # identifies it.
             allow(["states:SendTaskSuccess", "states:SendTaskFailure"], any_state_machine_arn()),
-            # Events about encrypted executions have no input, error or cause.
+            # Events about encrypted executions have no input, error or cause. Late ones may be of
+            # an execution that was redriven since.
             allow(["states:DescribeExecution"], *executions_arns(settings.stage)),
             allow_key(storage, "dynamodb", "s3", "sqs", "states"),
         ],

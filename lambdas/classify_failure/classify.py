@@ -9,8 +9,8 @@ from contract.status import FINAL_JOB_STATUSES, ExecutionKind, FailureKind, JobS
 from contract.table.records import AttemptRecord, JobRecord
 from contract.workflow.messages import AttemptFailure, FailureDecision
 from lambdas.attempts.failure_cause import Cause, read_cause
-from lambdas.classify_failure.decision_table import FailureRule, Retry
 from lambdas.classify_failure.decisions import Decision, decide, find_rule
+from lambdas.classify_failure.failure_rule import FailureRule, Retry
 from lambdas.stage.deployment import Deployment
 
 _ENDED = frozenset({"Completed", "Failed", "Stopped"})
@@ -60,7 +60,7 @@ def classify_failure(failure: AttemptFailure, deployment: Deployment, jobs: Jobs
 
 
 def _end_sagemaker_job(failure: AttemptFailure, job: JobRecord, deployment: Deployment, jobs: Jobs) -> None:
-    """End a job for which the workflow waits no more, so that no other attempt runs beside it.
+    """End a job for which the workflow no longer waits, so that no two attempts run concurrently.
 
     Step Functions stops a job when the execution is stopped. AWS documents no such stop for a state
     that times out, and a job may exist although the answer to its creation was lost.

@@ -5,55 +5,10 @@ SageMaker, as their public documentation and logs show them.
 """
 
 import re
-from dataclasses import dataclass
-from enum import Enum
 
 from contract.layout import ARTIFACT_NAME, SOURCE_NAME
 from contract.status import FailureKind
-
-
-class Retry(Enum):
-    """Whether another attempt can help. It starts only if the job has attempts left."""
-
-    NO = "no"
-    YES = "yes"
-    ONCE = "once"
-    """Yes, unless an earlier attempt of the job failed with the same kind of failure."""
-    WITH_PROGRESS = "with progress"
-    """Yes, if this attempt committed at least one object or wrote a checkpoint, so that the next
-    continues there.
-    """
-
-
-@dataclass(frozen=True)
-class FailureRule:
-    """How one kind of failure is recognized and handled.
-
-    A rule matches when all its conditions that are set match.
-    """
-
-    name: str
-    kind: FailureKind
-    retry: Retry
-    remedy: str
-    """What the operator can do when no attempt is left."""
-    training_remedy: str = ""
-    """The same for a training job; empty if it does not differ."""
-    base_seconds: int = 0
-    """Wait before the second attempt, in seconds. It doubles with each further attempt."""
-    errors: frozenset[str] = frozenset()
-    """Error names, as a Catch reports them."""
-    statuses: frozenset[str] = frozenset()
-    """Values of ProcessingJobStatus or TrainingJobStatus."""
-    exit_prefix: str = ""
-    """Failure kind at the beginning of the container's exit message, up to the colon."""
-    pattern: re.Pattern[str] | None = None
-    """Pattern to search for in the whole text of the failure."""
-    ran_out_of_time: bool = False
-    waited_too_long: bool = False
-    above_limit: bool = False
-    """Whether the request alone is above a limit of the account, so that waiting cannot help."""
-
+from lambdas.classify_failure.failure_rule import FailureRule, Retry
 
 _TRANSIENT_SECONDS = 5
 _CAPACITY_SECONDS = 60
@@ -68,8 +23,6 @@ _VOLUME_REMEDY_OF_TRAINING = (
     "Raise volume_size_gb of the recipe's compute. The volume of an instance_type with local storage is fixed: choose "
     "a larger type. Then train again"
 )
-
-
 _MISSING = ("NoSuchKey", "No S3 objects found", r"(Failed to download data|data download failed).*(Not ?Found|\b404\b)")
 """Patterns of texts about an object that is not in S3."""
 _ARCHIVES = (ARTIFACT_NAME, SOURCE_NAME)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from contract.status import ExecutionKind, FailureKind
 from lambdas.attempts.failure_cause import Cause
-from lambdas.classify_failure.decision_table import DECISION_TABLE, FailureRule, Retry
+from lambdas.classify_failure.decision_table import DECISION_TABLE
+from lambdas.classify_failure.failure_rule import FailureRule, Retry
 from lambdas.shown_text import shorten
 
 MAX_WAIT_SECONDS = 900

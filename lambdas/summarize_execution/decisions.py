@@ -28,7 +28,6 @@ _MAX_JOB_REASON_CHARACTERS = 700
 shows.
 """
 _MAX_FAILURE_CHARACTERS = 1_500
-_MAX_REQUEST_DEPTH = 100
 
 
 def started_together(recorded: str, reported: str) -> bool:

@@ -20,6 +20,9 @@ _EXECUTION_ID_PATH = "execution_id || detail.name"
 @tracer.capture_lambda_handler(capture_response=False)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     summary_input = read_summary_input(event, resources().execution_reader.read)
+    if summary_input is None:
+        logger.info("the execution was redriven after this event: its records stay open")
+        return {}
     outcome = summarize_execution(summary_input, resources().deployment, resources().task_tokens)
     logger.info("the execution has ended", status=outcome.status, cause=outcome.cause)
     return to_json(outcome)

@@ -23,9 +23,12 @@ ABORT_ERRORS = {
 _EVENT_SOURCE = "aws.states"
 
 
-def read_summary_input(event: dict[str, Any], read: Callable[[str], EndedExecution]) -> SummaryInput:
+def read_summary_input(event: dict[str, Any], read: Callable[[str], EndedExecution]) -> SummaryInput | None:
     """Return the workflow's message, or one made from EventBridge's "Step Functions Execution
     Status Change".
+
+    Returns None if the execution was redriven after the end that the event announces: records must
+    not be closed while it runs again, and its next end has an event of its own.
 
     `read` returns an execution by ARN. The event has no input when the input is large, and neither
     input, error nor cause when the state machine is encrypted with a key of the account.
@@ -38,24 +41,31 @@ def read_summary_input(event: dict[str, Any], read: Callable[[str], EndedExecuti
     return _read_status_change(EventBridgeEvent(event), read)
 
 
-def _read_status_change(event: EventBridgeEvent, read: Callable[[str], EndedExecution]) -> SummaryInput:
+def _read_status_change(event: EventBridgeEvent, read: Callable[[str], EndedExecution]) -> SummaryInput | None:
     detail = event.get("detail")
     status = detail.get("status") if isinstance(detail, Mapping) else None
     if not isinstance(detail, Mapping) or status not in ABORT_ERRORS:
         expected = "the end of an execution: " + ", ".join(ABORT_ERRORS)
         raise InvalidInputError("event", [Problem("detail.status", status, expected, "Check the rule's pattern.")])
-    announced = EndedExecution(*(detail.get(name) or "" for name in ("input", "error", "cause")))
-    ended = announced if announced.request_json else read(detail["executionArn"])
-    cause = ": ".join(text for text in (announced.error or ended.error, announced.cause or ended.cause) if text)
+    described = read(detail["executionArn"])
+    # Its status may be out of date, since reads are eventually consistent.
+    if described.redriven_at is not None and described.redriven_at >= _time(detail["stopDate"]):
+        return None
+    request_json = detail.get("input") or described.request_json
+    error, cause = detail.get("error") or described.error, detail.get("cause") or described.cause
+    cause = ": ".join(text for text in (error, cause) if text)
     failure = {"Error": ABORT_ERRORS[status], "Cause": cause}
-    started_at = datetime.fromtimestamp(detail["startDate"] / 1_000, UTC)  # epoch milliseconds
-    request = _request(ended.request_json) if ended.request_json else None
+    request = _request(request_json) if request_json else None
     return SummaryInput(
         execution_id=detail["name"],
         execution_arn=detail["executionArn"],
-        started_at=record_time(started_at),
+        started_at=record_time(_time(detail["startDate"])),
         state={REQUEST_FIELD: request, FAILURE_FIELD: failure},
     )
+
+
+def _time(epoch_milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(epoch_milliseconds / 1_000, UTC)
 
 
 def _request(text: str) -> Any:

@@ -9,6 +9,9 @@ from hypothesis import HealthCheck, settings
 FUZZ_PROFILE = "fuzz"
 """The Hypothesis profile of `make fuzz`, chosen by `pytest --hypothesis-profile=fuzz`."""
 
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# A busy machine is no fault of a test. `--hypothesis-profile` is read after this.
+settings.load_profile("patient")
 settings.register_profile(FUZZ_PROFILE, print_blob=True)
 
 

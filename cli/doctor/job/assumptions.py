@@ -7,16 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cli.doctor.findings import Finding, Report, names
-from cli.doctor.job.inspection_job import (
-    CHANNEL,
-    EMPTY_KEY,
-    MESSAGE,
-    NESTED_KEY,
-    REPORT,
-    WITH_SLASH,
-    WITHOUT_SLASH,
-    Inspected,
-)
+from cli.doctor.job.inspection import CHANNEL, EMPTY_KEY, NESTED_KEY, REPORT, Inspected
+from cli.doctor.job.processing_inspection import MESSAGE, WITH_SLASH, WITHOUT_SLASH
 
 _GIB = 1024**3
 _CHANNEL_FOLDER = f"processing/input/{CHANNEL}/"
@@ -85,16 +77,15 @@ def _empty_object(report: Mapping[str, Any]) -> Finding:
 
 def _uploads(inspected: Inspected) -> Iterator[Finding]:
     below = {key.removeprefix(inspected.outputs_prefix) for key in inspected.output_keys}
-    for name, ending in ((WITH_SLASH, "with"), (WITHOUT_SLASH, "without")):
-        result = Report("job.slash", f"output whose address ends {ending} a slash")
-        if f"{name}/{REPORT}" in below:
-            result_found = result.ok(f"its files are below it: {name}/{REPORT}")
-        else:
-            found = names(sorted(key for key in below if key.startswith(name))) or "nothing"
-            # The stage's addresses end with a slash; the other kind is what the emulator and older tools use.
-            level = result.error if name == WITH_SLASH else result.warning
-            result_found = level(f"expected {name}/{REPORT}, found {found}", REPORT_IT)
-        yield result_found
+    written = {
+        name: names(sorted(key for key in below if key.startswith(name))) or "nothing"
+        for name in (WITH_SLASH, WITHOUT_SLASH)
+    }
+    result = Report("job.slash", "where outputs are uploaded to, by their address")
+    if f"{WITHOUT_SLASH}/{REPORT}" in below:
+        yield result.ok(f"below it: {written[WITHOUT_SLASH]}; if it ended with a slash: {written[WITH_SLASH]}")
+    else:
+        yield result.error(f"expected {WITHOUT_SLASH}/{REPORT}, found {written[WITHOUT_SLASH]}", REPORT_IT)
     result = Report("job.foreign", "objects below the outputs that the container did not write")
     foreign = sorted(key for key in below if not key.endswith(REPORT))
     if foreign:

@@ -2,25 +2,21 @@
 
 import io
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cli.doctor.findings import Finding, Report
 from cli.doctor.job import assumptions
-from cli.doctor.job.inspection_job import (
+from cli.doctor.job.inspection import (
     ARGUMENT,
     JOB_ID,
     MAX_RUNTIME_SECONDS,
     REPORT,
     Inspected,
-    data_prefix,
-    input_objects,
     instance_fields,
-    keys_below,
     new_execution_id,
+    run_job,
     vpc_fields,
-    wait_for_end,
 )
 from cli.doctor.stage import DeployedStage
 from contract import layout
@@ -39,35 +35,23 @@ def run_training_inspection(
     Raises:
         ClientError: when the job or its inputs cannot be created.
     """
-    execution_id = new_execution_id()
-    s3, bucket, client = stage.client("s3"), stage.deployment.results_bucket, stage.client("sagemaker")
-    try:
-        for key, body in input_objects(stage, execution_id).items():
-            s3.put_object(Bucket=bucket, Key=key, Body=body)
-        request = training_request(stage, execution_id, instance_type or str(stage.compute.instance_type))
-        name = request["TrainingJobName"]
-        client.create_training_job(**request)
-        notice(f"The job {name} runs on one {request['ResourceConfig']['InstanceType']}. It takes a few minutes.")
-        description = wait_for_end(
-            partial(client.describe_training_job, TrainingJobName=name),
-            partial(client.stop_training_job, TrainingJobName=name),
-            "TrainingJobStatus",
-        )
-        outputs_prefix = layout.training_output_prefix(execution_id, JOB_ID)
-        artifact = layout.trained_artifact_key(execution_id, JOB_ID, name)
-        keys = tuple(keys_below(s3, bucket, outputs_prefix))
-        report = _report_in(s3.get_object(Bucket=bucket, Key=artifact)["Body"].read()) if artifact in keys else None
-        return Inspected(
-            name=name,
-            description=description,
-            prefix=data_prefix(execution_id),
-            outputs_prefix=outputs_prefix,
-            output_keys=keys,
-            report=report,
-        )
-    finally:
-        for key in keys_below(s3, bucket, layout.execution_prefix(execution_id)):
-            s3.delete_object(Bucket=bucket, Key=key)
+    execution_id, instance_type = new_execution_id(), instance_type or str(stage.compute.instance_type)
+    request = training_request(stage, execution_id, instance_type)
+    artifact = layout.trained_artifact_key(execution_id, JOB_ID, request["TrainingJobName"])
+
+    def read_report(s3: Any, bucket: str, keys: Sequence[str]) -> Mapping[str, Any] | None:
+        return _report_in(s3.get_object(Bucket=bucket, Key=artifact)["Body"].read()) if artifact in keys else None
+
+    return run_job(
+        stage,
+        execution_id,
+        "Training",
+        request,
+        instance_type=instance_type,
+        outputs_prefix=layout.training_output_prefix(execution_id, JOB_ID),
+        read_report=read_report,
+        notice=notice,
+    )
 
 
 def training_request(stage: DeployedStage, execution_id: str, instance_type: str) -> dict[str, Any]:
@@ -89,7 +73,7 @@ def training_request(stage: DeployedStage, execution_id: str, instance_type: str
         "RoleArn": stage.training_role_arn,
         "InputDataConfig": [{"ChannelName": _CHANNEL, "DataSource": {"S3DataSource": source}}],
         "OutputDataConfig": {
-            "S3OutputPath": layout.s3_uri(bucket, layout.training_output_prefix(execution_id, JOB_ID)),
+            "S3OutputPath": layout.output_uri(bucket, layout.training_output_prefix(execution_id, JOB_ID)),
             "KmsKeyId": stage.key_arn,
         },
         "ResourceConfig": instance_fields(stage, instance_type),

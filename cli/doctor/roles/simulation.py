@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cli.doctor.findings import Finding, Report
-from cli.doctor.roles.calls import Call, Role
+from cli.doctor.roles.calls import Call
+from cli.doctor.roles.stage_roles import Role
 from cli.doctor.stage import DeployedStage
 
 _DEPLOY = "Deploy the stage again with `cdk deploy --all`; if nothing changes, restore the role's policy by hand."

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cli.doctor.findings import Finding, Report, names
-from cli.doctor.roles.calls import Role
+from cli.doctor.policies import as_list, statements_of
+from cli.doctor.roles.stage_roles import Role
 from cli.doctor.stage import DeployedStage
 from contract.json_text import parse_json
 
@@ -21,7 +22,7 @@ def trust_findings(stage: DeployedStage, role: Role) -> Iterator[Finding]:
         yield report.error("the role does not exist", _DEPLOY)
         return
     document = parse_json(document) if isinstance(document, str) else document
-    statements = [found for found in _as_list(document.get("Statement")) if found.get("Effect") == "Allow"]
+    statements = list(statements_of(document, "Allow"))
     trusted = {
         f"{kind}:{principal}" for statement in statements for kind, principal in _principals(statement.get("Principal"))
     }
@@ -40,17 +41,13 @@ def _principals(principal: Any) -> Iterator[tuple[str, str]]:
         yield "AWS", principal
         return
     for kind, values in (principal or {}).items():
-        for value in _as_list(values):
+        for value in as_list(values):
             yield kind, str(value)
 
 
 def _names_account(statement: Mapping[str, Any], account_id: str) -> bool:
     for operands in (statement.get("Condition") or {}).values():
         for key, value in operands.items():
-            if key.lower() == "aws:sourceaccount" and account_id in map(str, _as_list(value)):
+            if key.lower() == "aws:sourceaccount" and account_id in map(str, as_list(value)):
                 return True
     return False
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]

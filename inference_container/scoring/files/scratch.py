@@ -11,7 +11,7 @@ from scoring.errors import MORE_ROOM, ConfigurationError, describe_error
 from scoring.files.mounts import mount_of
 from scoring.separation.file_modes import delete_tree
 
-_NAME = ".unfinished"
+SCRATCH_NAME = ".unfinished"
 _MODE = 0o755
 
 
@@ -26,7 +26,7 @@ def scratch_folder(parents: Sequence[Path], renamed_to: Sequence[Path] = ()) -> 
     Raises ConfigurationError if it cannot be created anywhere.
     """
     for parent in parents:
-        delete_tree(parent / _NAME)  # of a container that was killed
+        delete_tree(parent / SCRATCH_NAME)  # of a container that was killed
     folder = _create(_by_preference(parents, renamed_to))
     try:
         yield folder
@@ -59,7 +59,7 @@ def _create(parents: Sequence[Path]) -> Path:
             if parent == Path(tempfile.gettempdir()):
                 folder = Path(tempfile.mkdtemp(prefix="fleetscore-"))
             else:
-                folder = parent / _NAME
+                folder = parent / SCRATCH_NAME
                 folder.mkdir()
             folder.chmod(_MODE)
         except OSError as error:

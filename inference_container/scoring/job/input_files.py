@@ -13,6 +13,10 @@ from pathlib import Path
 from contract.layout import MANIFEST_SUFFIX, dataset_prefix
 from scoring.errors import ConfigurationError
 
+_REMEDY = (
+    "compare these paths with the input's manifest; if it names the right objects, SageMaker lays out files in a way "
+    "that this release does not know, so report it"
+)
 _SHOWN_FILES = 3
 _SHOWN_CHARACTERS = 120
 """Longest path in a message, which has about 1,000 characters."""
@@ -43,7 +47,7 @@ def find_input_files(folder: Path, dataset: str, keys: Collection[str]) -> Input
     if full and relative:
         raise ConfigurationError(
             f"input {folder.name!r} has files in two layouts, {_shown(full)} below their full key and "
-            f"{_shown(relative)} relative to the dataset, expected one of them: {_REPORT}"
+            f"{_shown(relative)} relative to the dataset, expected one of them: {_REMEDY}"
         )
     found = full or relative
     others = sorted(paths - found)
@@ -63,14 +67,8 @@ def raise_if_unknown(folder: Path, others: Iterable[str], expected: Collection[s
     if unknown and expected:
         raise ConfigurationError(
             f"input {folder.name!r} has {len(unknown):,} files, none of which the job expects: it has "
-            f"{_shown(unknown)}, expected files such as {_shown(expected)}: {_REPORT}"
+            f"{_shown(unknown)}, expected files such as {_shown(expected)}: {_REMEDY}"
         )
-
-
-_REPORT = (
-    "compare these paths with the input's manifest; if it names the right objects, SageMaker lays out files in a way "
-    "that this release does not know, so report it"
-)
 
 
 def files_below(folder: Path) -> set[str]:

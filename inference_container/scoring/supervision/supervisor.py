@@ -91,7 +91,8 @@ class Supervisor:
 
     def start_worker(self) -> None:
         """Start a worker, which imports its libraries in the background."""
-        worker = WorkerProcess(self._formats, self._scratch / f"worker-{next(self._numbers)}", self._user)
+        number = next(self._numbers)
+        worker = WorkerProcess(self._formats, self._scratch / f"worker-{number}", self._user, number=number)
         self._workers.append(worker)
         self._selector.register(worker, selectors.EVENT_READ, worker)
         if self._setup is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from contract.catalog.model_formats import ModelFormat
 from contract.job.scoring_spec import PinnedObject
+from scoring.device import visible_gpus, worker_variables
 from scoring.errors import ModelError, ScoringError, TransientError
 from scoring.protocol import (
     MAX_EVENT_BYTES,
@@ -49,14 +50,17 @@ class WorkerDiedError(TransientError):
 class WorkerProcess:
     """One worker process, its pipes and its tasks.
 
-    With a `user` of its own, the process may write to `folder` only.
+    With a `user` of its own, the process may write to `folder` only. `number` decides which GPU it uses.
     """
 
-    def __init__(self, formats: Sequence[ModelFormat], folder: Path, user: WorkerUser | None) -> None:
+    def __init__(
+        self, formats: Sequence[ModelFormat], folder: Path, user: WorkerUser | None, *, number: int = 0
+    ) -> None:
         self.folder = folder
         make_folder(folder, user)
         # Batches run in parallel on the worker's threads, so a library gets one thread per call.
-        environment = {**_KEEP_FREED_MEMORY, **os.environ, **dict.fromkeys(_LIBRARY_THREADS, "1")}
+        own = dict.fromkeys(_LIBRARY_THREADS, "1") | worker_variables(number, visible_gpus())
+        environment = {**_KEEP_FREED_MEMORY, **os.environ, **own}
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             # -P: without modules of the working directory, which model code can write to.
             [sys.executable, *(["-P"] if user else []), "-m", "scoring.worker.__main__", *formats],

@@ -1,6 +1,7 @@
 """Read executions. The only module of the functions that calls DescribeExecution."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 
@@ -14,10 +15,12 @@ class EndedExecution:
     request_json: str
     error: str
     cause: str
+    redriven_at: datetime | None = None
+    """When the execution was last redriven; None if it never was."""
 
 
 class ExecutionReader:
-    """Reads what Step Functions leaves out of its events when it encrypts executions with a key."""
+    """Reads what the events of Step Functions leave out."""
 
     def __init__(self, stepfunctions: Any) -> None:
         self._stepfunctions = stepfunctions
@@ -27,4 +30,5 @@ class ExecutionReader:
             found = self._stepfunctions.describe_execution(executionArn=execution_arn)
         except self._stepfunctions.exceptions.ExecutionDoesNotExist:
             found = {}
-        return EndedExecution(found.get("input") or "", found.get("error") or "", found.get("cause") or "")
+        request_json, error, cause = (found.get(name) or "" for name in ("input", "error", "cause"))
+        return EndedExecution(request_json, error, cause, found.get("redriveDate"))

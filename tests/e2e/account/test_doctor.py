@@ -2,15 +2,11 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -19,11 +15,11 @@ from cli.doctor.clock import clock_findings
 from cli.doctor.findings import Finding, Level, carry_out
 from cli.doctor.images import image_checks
 from cli.doctor.job.assumptions import assumption_findings
-from cli.doctor.job.inspection_job import job_request, run_inspection
+from cli.doctor.job.processing_inspection import job_request, run_inspection
 from cli.doctor.job.training_inspection import run_training_inspection, training_findings
 from cli.doctor.network import group_findings, s3_findings, subnet_findings
 from cli.doctor.quotas import function_findings
-from cli.doctor.roles.calls import stage_roles
+from cli.doctor.roles.stage_roles import stage_roles
 from cli.doctor.stage import DeployedStage, Network, read_stage
 from cli.doctor.workflow import function_findings as functions_of_workflow
 from cli.doctor.workflow import layer_findings, machine_findings
@@ -32,14 +28,28 @@ from cli.program import run
 from cli.sandbox.isolation import IsolationKind, probe
 from cli.stage.connection import Connection
 from contract import environment
-from embedded.images.registry import record_image
 from embedded.sagemaker.instances.settings import InstanceSettings
+from tests.e2e.account.documented_policy import FIRST_READ, POLICY, connection_of, person
+from tests.e2e.account.faults import (
+    Fault,
+    also,
+    boundary,
+    bucket,
+    disabled_key,
+    disabled_rule,
+    no_events,
+    no_image,
+    no_logs_in_key_policy,
+    no_rotation,
+    no_versions,
+    policy,
+    quota,
+    role_name,
+    trust,
+    without,
+)
 from tests.e2e.stage import Stage
 from tests.e2e.stage import environment as variables
-
-POLICY = Path(__file__).parents[3] / "docs/operate/policies/doctor.json"
-FIRST_READ = 4
-"""Number of statements at the beginning of the policy without which the stage cannot be read at all."""
 
 
 @pytest.fixture(scope="module")
@@ -51,156 +61,6 @@ def findings(deployed: DeployedStage, *names: str, subject: str = "") -> list[Fi
     """Carry out the checks with these names, of one subject if it is given."""
     chosen = [check for check in stage_checks(deployed) if check.name in names and subject in ("", check.subject)]
     return list(carry_out(chosen))
-
-
-# ---- faults -----------------------------------------------------------------------------------------------------
-
-Fault = Callable[[Stage, DeployedStage], Any]
-
-
-def quota(name: str, value: float) -> Fault:
-    @contextmanager
-    def fault(stage: Stage, _deployed: DeployedStage) -> Iterator[None]:
-        client = stage.client("service-quotas")
-        pages = client.get_paginator("list_service_quotas").paginate(ServiceCode="sagemaker")
-        found = next(item for page in pages for item in page["Quotas"] if item["QuotaName"] == name)
-        change = {"ServiceCode": "sagemaker", "QuotaCode": found["QuotaCode"]}
-        client.request_service_quota_increase(**change, DesiredValue=value)
-        yield
-        client.request_service_quota_increase(**change, DesiredValue=found["Value"])
-
-    return fault
-
-
-@contextmanager
-def no_image(stage: Stage, deployed: DeployedStage) -> Iterator[None]:
-    uri = deployed.images["core"]
-    repository, _, tag = uri.partition("/")[2].rpartition(":")
-    stage.client("ecr").batch_delete_image(repositoryName=repository, imageIds=[{"imageTag": tag}])
-    yield
-    record_image(uri, stage.client("ecr"))
-
-
-def trust(change: Callable[[dict[str, Any]], None]) -> Fault:
-    @contextmanager
-    def fault(stage: Stage, deployed: DeployedStage) -> Iterator[None]:
-        iam, name = stage.client("iam"), role_name(deployed.job_role_arn)
-        before = iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
-        changed = json.loads(json.dumps(before))
-        change(changed["Statement"][0])
-        iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(changed))
-        yield
-        iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(before))
-
-    return fault
-
-
-def policy(change: Callable[[list[dict[str, Any]]], None], role: str = "job") -> Fault:
-    @contextmanager
-    def fault(stage: Stage, deployed: DeployedStage) -> Iterator[None]:
-        iam = stage.client("iam")
-        arn = deployed.job_role_arn if role == "job" else deployed.functions[role]["Role"]
-        name = role_name(arn)
-        policy_name = iam.list_role_policies(RoleName=name)["PolicyNames"][0]
-        before = iam.get_role_policy(RoleName=name, PolicyName=policy_name)["PolicyDocument"]
-        changed = json.loads(json.dumps(before))
-        change(changed["Statement"])
-        iam.put_role_policy(RoleName=name, PolicyName=policy_name, PolicyDocument=json.dumps(changed))
-        yield
-        iam.put_role_policy(RoleName=name, PolicyName=policy_name, PolicyDocument=json.dumps(before))
-
-    return fault
-
-
-@contextmanager
-def boundary(stage: Stage, deployed: DeployedStage) -> Iterator[None]:
-    iam, name = stage.client("iam"), role_name(deployed.job_role_arn)
-    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
-    arn = iam.create_policy(PolicyName="boundary", PolicyDocument=json.dumps(document))["Policy"]["Arn"]
-    iam.put_role_permissions_boundary(RoleName=name, PermissionsBoundary=arn)
-    yield
-    iam.delete_role_permissions_boundary(RoleName=name)
-    iam.delete_policy(PolicyArn=arn)
-
-
-@contextmanager
-def no_logs_in_key_policy(stage: Stage, deployed: DeployedStage) -> Iterator[None]:
-    kms = stage.client("kms")
-    before = kms.get_key_policy(KeyId=deployed.key_arn, PolicyName="default")["Policy"]
-    kept = [item for item in json.loads(before)["Statement"] if "logs." not in json.dumps(item["Principal"])]
-    changed = json.dumps({"Version": "2012-10-17", "Statement": kept})
-    kms.put_key_policy(KeyId=deployed.key_arn, PolicyName="default", Policy=changed)
-    yield
-    kms.put_key_policy(KeyId=deployed.key_arn, PolicyName="default", Policy=before)
-
-
-@contextmanager
-def disabled_key(stage: Stage, deployed: DeployedStage) -> Iterator[None]:
-    stage.client("kms").disable_key(KeyId=deployed.key_arn)
-    yield
-    stage.client("kms").enable_key(KeyId=deployed.key_arn)
-
-
-@contextmanager
-def no_rotation(stage: Stage, deployed: DeployedStage) -> Iterator[None]:
-    stage.client("kms").disable_key_rotation(KeyId=deployed.key_arn)
-    yield
-    stage.client("kms").enable_key_rotation(KeyId=deployed.key_arn)
-
-
-def bucket(part: str, delete: str, put: str, argument: str, answer: str = "") -> Fault:
-    """Return a fault that removes a part of the results bucket's configuration."""
-
-    @contextmanager
-    def fault(stage: Stage, deployed: DeployedStage) -> Iterator[None]:
-        s3, name = stage.client("s3"), deployed.buckets["results"]
-        before = getattr(s3, f"get_{part}")(Bucket=name)[answer or argument]
-        if argument == "LifecycleConfiguration":
-            before = {"Rules": before}
-        getattr(s3, delete)(Bucket=name)
-        yield
-        getattr(s3, put)(Bucket=name, **{argument: before})
-
-    return fault
-
-
-@contextmanager
-def no_versions(stage: Stage, deployed: DeployedStage) -> Iterator[None]:
-    s3, name = stage.client("s3"), deployed.buckets["results"]
-    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Suspended"})
-    yield
-    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
-
-
-@contextmanager
-def no_events(stage: Stage, deployed: DeployedStage) -> Iterator[None]:
-    s3, name = stage.client("s3"), deployed.buckets["datasets"]
-    s3.put_bucket_notification_configuration(Bucket=name, NotificationConfiguration={})
-    yield
-    s3.put_bucket_notification_configuration(Bucket=name, NotificationConfiguration={"EventBridgeConfiguration": {}})
-
-
-@contextmanager
-def disabled_rule(stage: Stage, deployed: DeployedStage) -> Iterator[None]:
-    name = next(item.physical_id for item in deployed.of_type("AWS::Events::Rule") if "Closing" in item.logical_id)
-    stage.client("events").disable_rule(Name=name)
-    yield
-    stage.client("events").enable_rule(Name=name)
-
-
-def role_name(arn: str) -> str:
-    return arn.rpartition("/")[2]
-
-
-def without(action: str) -> Callable[[list[dict[str, Any]]], None]:
-    def change(statements: list[dict[str, Any]]) -> None:
-        statements[:] = [found for found in statements if action not in found["Action"]]
-
-    return change
-
-
-def also(action: str) -> Callable[[list[dict[str, Any]]], None]:
-    return lambda statements: statements.append({"Effect": "Allow", "Action": action, "Resource": "*"})
 
 
 FAULTS: list[tuple[str, Fault, Level, str]] = [
@@ -402,38 +262,6 @@ def test_faults_of_a_vpc_are_found(stage: Stage, deployed: DeployedStage) -> Non
 # ---- permissions ------------------------------------------------------------------------------------------------
 
 
-def person(stage: Stage, deployed: DeployedStage, name: str, statements: list[Any]) -> dict[str, str]:
-    """Create a user with these statements of the documented policy, and return the user's key as variables."""
-    text = json.dumps({"Version": "2012-10-17", "Statement": statements})
-    values = {
-        "REGION": deployed.region,
-        "ACCOUNT": deployed.account_id,
-        "STAGE": "dev",
-        "DATASETS_BUCKET": deployed.buckets["datasets"],
-        "MODELS_BUCKET": deployed.buckets["models"],
-        "RESULTS_BUCKET": deployed.buckets["results"],
-        "TRAINING_ROLE_ARN": deployed.training_role_arn,
-        "JOB_ROLE_ARN": deployed.job_role_arn,
-        "KEY_ARN": deployed.key_arn,
-    }
-    for word, value in values.items():
-        text = text.replace(word, value)
-    iam = stage.client("iam")
-    iam.create_user(UserName=name)
-    iam.put_user_policy(UserName=name, PolicyName="doctor", PolicyDocument=text)
-    key = iam.create_access_key(UserName=name)["AccessKey"]
-    return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
-
-
-def connection_of(key: dict[str, str], deployed: DeployedStage) -> Connection:
-    session = boto3.Session(
-        aws_access_key_id=key["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=key["AWS_SECRET_ACCESS_KEY"],
-        region_name=deployed.region,
-    )
-    return Connection(_session=[session])
-
-
 def test_each_denied_check_names_its_action(stage: Stage, deployed: DeployedStage) -> None:
     statements = json.loads(POLICY.read_text())["Statement"]
     denied = read_stage(connection_of(person(stage, deployed, "nobody", statements[:FIRST_READ]), deployed), "dev")
@@ -461,7 +289,7 @@ NOT_SIMULATED = {
 
 
 def test_every_permission_of_a_role_is_simulated(stage: Stage, deployed: DeployedStage) -> None:
-    """When this fails, add the call that needs the permission to cli/doctor/roles/calls.py."""
+    """When this fails, add the call that needs the permission to cli/doctor/roles/."""
     iam = stage.client("iam")
     missing = []
     for role in stage_roles(deployed):

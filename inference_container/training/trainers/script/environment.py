@@ -10,6 +10,7 @@ from typing import Any
 
 from contract.json_text import parse_json
 from contract.layout import TrainingPaths
+from scoring.files.scratch import SCRATCH_NAME
 
 PROGRAM = "sagemaker_program"
 SUBMIT_DIRECTORY = "sagemaker_submit_directory"
@@ -53,7 +54,9 @@ def variables(
     resources = _json(paths.resource_config)
     hosts = list(resources.get("hosts") or ["algo-1"])
     host = str(resources.get("current_host") or hosts[0])
-    channels = sorted(path.name for path in paths.data.iterdir() if path.is_dir()) if paths.data.is_dir() else []
+    found = (path.name for path in paths.data.iterdir() if path.is_dir()) if paths.data.is_dir() else ()
+    # Unfinished work may be there too, where the root disk is small.
+    channels = sorted(name for name in found if name != SCRATCH_NAME)
     folders = {name: str(paths.data / name) for name in channels}
     # The script finds each object at the path that is its key, wherever SageMaker has put the files.
     folders |= {root.relative_to(paths.data).parts[0]: str(root) for root in roots if root.is_dir()}

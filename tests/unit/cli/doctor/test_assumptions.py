@@ -13,7 +13,7 @@ import pytest
 
 from cli.doctor.findings import Level
 from cli.doctor.job.assumptions import assumption_findings
-from cli.doctor.job.inspection_job import EMPTY_KEY, NESTED_KEY, Inspected
+from cli.doctor.job.inspection import EMPTY_KEY, NESTED_KEY, Inspected
 from cli.doctor.job.training_inspection import training_findings
 
 ROOT = Path(__file__).parents[4]
@@ -56,6 +56,14 @@ def inspected(tmp_path_factory: pytest.TempPathFactory) -> Inspected:
 
 def test_a_job_as_assumed_has_no_finding(inspected: Inspected) -> None:
     assert [found for found in assumption_findings(inspected, 0) if found.level is not Level.OK] == []
+
+
+def test_an_address_that_ends_with_a_slash_may_lead_to_keys_with_two(inspected: Inspected) -> None:
+    keys = (f"{OUTPUTS}ledger//report.json", f"{OUTPUTS}plain/report.json")
+    found = {item.check: item for item in assumption_findings(replace(inspected, output_keys=keys), 0)}
+    assert found["job.slash"].level is Level.OK
+    assert found["job.slash"].found.endswith("if it ended with a slash: ledger//report.json")
+    assert found["job.foreign"].level is Level.OK
 
 
 def test_full_keys_are_accepted_too(inspected: Inspected) -> None:
@@ -103,14 +111,14 @@ FAULTS: list[tuple[str, Level, str, Callable[[Inspected], Inspected]]] = [
         with_report(lambda report: report.update(files=[x for x in report["files"] if EMPTY_KEY not in x["path"]])),
     ),
     (
-        "job.slash", Level.WARNING, "expected plain/report.json, found plainreport.json",
+        "job.slash", Level.ERROR, "expected plain/report.json, found plainreport.json",
         lambda inspected: replace(
             inspected, output_keys=(f"{OUTPUTS}ledger/report.json", f"{OUTPUTS}plainreport.json")
         ),
     ),
     (
-        "job.slash", Level.ERROR, "expected ledger/report.json, found nothing",
-        lambda inspected: replace(inspected, output_keys=(f"{OUTPUTS}plain/report.json",)),
+        "job.slash", Level.ERROR, "expected plain/report.json, found nothing",
+        lambda inspected: replace(inspected, output_keys=(f"{OUTPUTS}ledger/report.json",)),
     ),
     (
         "job.foreign", Level.ERROR, "SageMaker wrote ledger/_SUCCESS",

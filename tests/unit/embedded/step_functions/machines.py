@@ -92,7 +92,7 @@ class Workflows:
         described: dict[str, Any] = self.client.describe_execution(executionArn=execution_arn)
         return described
 
-    def wait(self, look: Any, until: Any, seconds: float = 20.0) -> Any:
+    def wait(self, look: Any, until: Any, seconds: float = 60.0) -> Any:
         deadline = time.monotonic() + seconds
         while not until(seen := look()):
             assert time.monotonic() < deadline, f"not reached within {seconds} s: {seen}"

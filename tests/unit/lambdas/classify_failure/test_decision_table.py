@@ -7,8 +7,9 @@ import pytest
 
 from contract.status import FailureKind
 from lambdas.attempts.failure_cause import read_cause
-from lambdas.classify_failure.decision_table import DECISION_TABLE, Retry
+from lambdas.classify_failure.decision_table import DECISION_TABLE
 from lambdas.classify_failure.decisions import find_rule
+from lambdas.classify_failure.failure_rule import Retry
 
 FAILED = "States.TaskFailed"
 API_ERROR = "SageMaker.AmazonSageMakerException"

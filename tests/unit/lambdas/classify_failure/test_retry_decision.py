@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.status import ExecutionKind, FailureKind
-from lambdas.classify_failure.decision_table import DECISION_TABLE, FailureRule
+from lambdas.classify_failure.decision_table import DECISION_TABLE
 from lambdas.classify_failure.decisions import MAX_REASON_CHARACTERS, MAX_WAIT_SECONDS, Decision, decide, wait_seconds
+from lambdas.classify_failure.failure_rule import FailureRule
 
 RULES = {rule.name: rule for rule in DECISION_TABLE}
 

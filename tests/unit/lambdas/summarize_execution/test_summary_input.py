@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import boto3
@@ -10,9 +10,13 @@ import pytest
 
 from contract.problems import InvalidInputError
 from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus
+from lambdas.stage.messaging.execution_reader import EndedExecution
+from lambdas.summarize_execution.summary_input import read_summary_input
 from tests.unit.lambdas.builders import STARTED_AT, Stage, execution_arn, pointer_event, summary_event
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
+
+STOPPED_AT = datetime.fromisoformat(STARTED_AT) + timedelta(minutes=5)
 
 
 def status_change(status: str, *, execution_id: str = "e-1", **detail: Any) -> dict[str, Any]:
@@ -26,6 +30,7 @@ def status_change(status: str, *, execution_id: str = "e-1", **detail: Any) -> d
             "name": execution_id,
             "status": status,
             "startDate": int(datetime.fromisoformat(STARTED_AT).timestamp() * 1_000),
+            "stopDate": int(STOPPED_AT.timestamp() * 1_000),
             "input": "{}",
             "error": None,
             "cause": None,
@@ -99,3 +104,18 @@ def test_a_stopped_execution_whose_event_has_no_data_is_described(stage: Stage, 
     summarize(status_change("ABORTED", execution_id="e-3", executionArn=arn, input=None, cause=None))
 
     assert json.loads(stage.execution("e-3").request_json) == {"models": ["a"]}
+
+
+@pytest.mark.parametrize(("seconds", "is_read"), [(-60, True), (60, False)], ids=["before the end", "after it"])
+def test_an_end_is_ignored_only_if_the_execution_was_redriven_since(seconds: int, is_read: bool) -> None:
+    described = EndedExecution("{}", "", "", redriven_at=STOPPED_AT + timedelta(seconds=seconds))
+    assert (read_summary_input(status_change("ABORTED"), lambda _: described) is not None) == is_read
+
+
+def test_a_late_event_closes_no_record_of_a_redriven_execution(
+    opened: Stage, summarize: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described = EndedExecution("{}", "", "", redriven_at=STOPPED_AT + timedelta(seconds=60))
+    monkeypatch.setattr("lambdas.stage.messaging.execution_reader.ExecutionReader.read", lambda *_: described)
+    assert summarize(status_change("ABORTED")) == {}
+    assert (opened.execution().status, opened.job().status) == (ExecutionStatus.RUNNING, JobStatus.RUNNING)

@@ -2,13 +2,16 @@
 
 import json
 import signal
+from pathlib import Path
 
 import joblib
 import numpy as np
 import pytest
 
+from contract.layout import TrainingPaths
 from tests.unit.training.training_folder import SCRIPT, TrainingFolder, numbers_frame
 from tests.unit.warm_process import DEADLINE_SECONDS
+from training.trainers.script.environment import variables
 
 TRAIN = """
 import argparse, json, os
@@ -39,6 +42,15 @@ def script(job: TrainingFolder) -> TrainingFolder:
     job.add_object("a.parquet", numbers_frame(300, 1).dropna())
     job.write_spec(**SPEC)
     return job
+
+
+def test_unfinished_work_among_the_channels_is_no_channel(tmp_path: Path) -> None:
+    paths = TrainingPaths(tmp_path)
+    for name in ("train", ".unfinished"):
+        (paths.data / name).mkdir(parents=True)
+    found = variables(paths, "train.py", "code", {}, roots=[paths.data / "train"], cores=1, gpus=0)
+    assert json.loads(found["SM_CHANNELS"]) == ["train"]
+    assert [name for name in found if name.startswith("SM_CHANNEL_")] == ["SM_CHANNEL_TRAIN"]
 
 
 def with_script(job: TrainingFolder, text: str) -> TrainingFolder:

@@ -1,0 +1,201 @@
+"""Calls of the roles of functions and schedules."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from cli.doctor.roles.calls import EXECUTION, JOB, USE_KEY, Call, CallMaker, leading_keys
+from contract import layout
+from contract.table import records
+
+
+def function_calls(make: CallMaker, name: str, configuration: Mapping[str, Any]) -> Iterator[Call]:
+    if name in _OWN_CALLS:
+        yield from _OWN_CALLS[name](make)
+    group = configuration.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{configuration['FunctionName']}"
+    stream = make.stage.arn("logs", f"log-group:{group}:log-stream:doctor")
+    yield Call(("logs:CreateLogStream", "logs:PutLogEvents"), stream)
+    yield Call(("xray:PutTraceSegments", "xray:PutTelemetryRecords"))
+    yield make.key("lambda", "kms:Decrypt")
+    yield make.never("s3:DeleteObject", f"{make.datasets}/doctor/part-0.parquet")
+    yield make.never("dynamodb:Scan", make.table)
+    yield make.never("dynamodb:DeleteItem", make.table, **leading_keys(records.MODEL_PARTITIONS))
+    if name != "register_model_version":
+        yield make.never("dynamodb:PutItem", make.table, **leading_keys(records.MODEL_PARTITIONS))
+        yield make.never("s3:PutObject", f"{make.models}/{layout.artifact_key('doctor', '1')}")
+
+
+def _plan_execution(make: CallMaker) -> Iterator[Call]:
+    yield from _reading_for_plans(make)
+    yield make.execution_objects("s3:GetObject", "s3:PutObject")
+    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem")
+    yield from make.keys_for("dynamodb", "s3")
+
+
+def _check_request(make: CallMaker) -> Iterator[Call]:
+    yield from _reading_for_plans(make)
+    yield Call(("s3:GetObject",), f"{make.models}/{layout.code_key('doctor', '0')}")
+    for service in ("dynamodb", "s3"):
+        yield make.key(service, "kms:Decrypt")
+    yield make.never("s3:PutObject", f"{make.results}/{layout.summary_key(EXECUTION)}")
+    yield make.never("dynamodb:PutItem", make.table, **leading_keys(records.EXECUTION_PARTITIONS))
+
+
+def _record_attempt(make: CallMaker) -> Iterator[Call]:
+    yield from _listing_results(make)
+    yield make.execution_objects("s3:GetObject", "s3:PutObject")
+    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "PutItem")
+    yield from make.keys_for("dynamodb", "s3")
+
+
+def _verify_output(make: CallMaker) -> Iterator[Call]:
+    yield Call(("s3:ListBucket",), make.datasets)
+    yield from _listing_results(make)
+    yield make.execution_objects("s3:GetObject")
+    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "PutItem")
+    yield from make.keys_for("dynamodb", "s3")
+    outputs = layout.job_outputs_prefix("predictions", "doctor", EXECUTION, JOB)
+    yield make.never("s3:GetObject", f"{make.results}/{outputs}part-0.parquet")
+
+
+def _classify_failure(make: CallMaker) -> Iterator[Call]:
+    yield make.listing(make.results, layout.EXECUTIONS_PREFIX)
+    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem")
+    yield from make.keys_for("dynamodb")
+    for word in ("Processing", "Training"):
+        job = make.stage.arn("sagemaker", f"{word.lower()}-job/{make.stage.name}-doctor")
+        yield Call((f"sagemaker:Describe{word}Job", f"sagemaker:Stop{word}Job"), job)
+        other = make.stage.arn("sagemaker", f"{word.lower()}-job/another-job")
+        yield make.never(f"sagemaker:Stop{word}Job", other)
+
+
+def _summarize_execution(make: CallMaker) -> Iterator[Call]:
+    yield make.execution_objects("s3:PutObject")
+    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem", "UpdateItem")
+    for machine in make.stage.machines.values():
+        arn = make.stage.arn("states", f"execution:{machine['name']}:one")
+        yield Call(("states:DescribeExecution",), arn)
+    # A task that waits for an execution belongs to a state machine of the account.
+    waiting = make.stage.arn("states", "stateMachine:doctor")
+    yield Call(("states:SendTaskSuccess", "states:SendTaskFailure"), waiting)
+    for queue in make.queues("ClosingDeadLetters"):
+        yield Call(("sqs:SendMessage",), queue)
+    yield from make.keys_for("dynamodb", "s3", "sqs", "states")
+
+
+def _prepare_training(make: CallMaker) -> Iterator[Call]:
+    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem")
+    yield from _catalog(make)
+    yield from make.keys_for("dynamodb")
+
+
+def _plan_training(make: CallMaker) -> Iterator[Call]:
+    yield Call(("s3:ListBucket",), make.datasets)
+    yield make.listing(make.models, layout.CODE_PREFIX)
+    yield Call(("s3:GetObject",), f"{make.datasets}/doctor/part-0.parquet")
+    yield Call(("s3:GetObject",), f"{make.models}/{layout.code_key('doctor', '0')}")
+    yield make.execution_objects("s3:GetObject", "s3:PutObject")
+    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem")
+    yield from _catalog(make)
+    yield from make.keys_for("dynamodb", "s3")
+
+
+def _register_model_version(make: CallMaker) -> Iterator[Call]:
+    yield Call(("s3:ListBucket",), make.datasets)
+    yield make.listing(make.results, layout.EXECUTIONS_PREFIX)
+    yield make.execution_objects("s3:GetObject")
+    artifact = f"{make.models}/{layout.artifact_key('doctor', '1')}"
+    yield Call(("s3:PutObject", "s3:AbortMultipartUpload"), artifact)
+    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "PutItem")
+    yield make.items(records.MODEL_PARTITIONS, "GetItem", "BatchGetItem", "PutItem")
+    yield from make.keys_for("dynamodb", "s3")
+
+
+def _announce_status(make: CallMaker) -> Iterator[Call]:
+    stream = make.stage.storage["TableStreamArn"]
+    yield Call(("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"), stream)
+    yield Call(("dynamodb:ListStreams",))
+    bus = make.stage.arn("events", f"event-bus/fleetscore-{make.stage.name}")
+    for kind in ("Execution", "Job"):
+        detail_type = f"Fleetscore {kind} Status Change"
+        yield Call(("events:PutEvents",), bus, {"events:source": "fleetscore", "events:detail-type": detail_type})
+    for queue in make.queues("AnnouncementsDeadLetters"):
+        yield Call(("sqs:SendMessage",), queue)
+    for service in ("dynamodb", "sqs"):
+        yield make.key(service, *USE_KEY)
+
+
+def _start_on_schedule(make: CallMaker) -> Iterator[Call]:
+    yield Call(("states:StartExecution",), make.stage.deployment.state_machine_arn)
+    for queue in make.queues("SchedulesDeadLetters"):
+        yield Call(("sqs:SendMessage",), queue)
+    for service in ("sqs", "states"):
+        yield make.key(service, *USE_KEY)
+
+
+def _start_on_upload(make: CallMaker) -> Iterator[Call]:
+    yield Call(("states:StartExecution",), make.stage.deployment.state_machine_arn)
+    yield Call(("s3:ListBucket",), make.datasets)
+    yield make.listing(make.results, layout.UPLOADS_PREFIX)
+    yield Call(("s3:GetObject", "s3:GetObjectVersion"), f"{make.datasets}/doctor/_READY")
+    yield Call(("s3:GetObject", "s3:PutObject"), f"{make.results}/{layout.upload_manifest_key('doctor', '1')}")
+    for partition in (records.UPLOAD_PARTITIONS, records.UPLOADS_PARTITIONS):
+        yield make.items(partition, "GetItem", "BatchGetItem", "Query", "PutItem", "ConditionCheckItem")
+    for queue in make.queues("UploadsQueue"):
+        yield Call(
+            (
+                "sqs:ReceiveMessage",
+                "sqs:DeleteMessage",
+                "sqs:GetQueueAttributes",
+                "sqs:ChangeMessageVisibility",
+                "sqs:SendMessage",
+            ),
+            queue,
+        )
+    yield from make.keys_for("dynamodb", "s3", "sqs", "states")
+    yield make.never("s3:GetObject", f"{make.datasets}/doctor/part-0.parquet")
+
+
+def schedule_calls(make: CallMaker) -> Iterator[Call]:
+    yield Call(("lambda:InvokeFunction",), make.stage.triggers["ScheduleTargetArn"])
+    for queue in make.queues("SchedulesDeadLetters"):
+        yield Call(("sqs:SendMessage",), queue)
+    for service in ("scheduler", "sqs"):
+        yield make.key(service, *USE_KEY)
+    yield make.never("states:StartExecution", make.stage.deployment.state_machine_arn)
+
+
+def _reading_for_plans(make: CallMaker) -> Iterator[Call]:
+    yield Call(("s3:ListBucket",), make.datasets)
+    yield Call(("s3:ListBucket",), make.models)
+    yield make.listing(make.results, layout.UPLOADS_PREFIX)
+    yield Call(("s3:GetObject",), f"{make.datasets}/doctor/part-0.parquet")
+    yield Call(("s3:GetObject",), f"{make.models}/{layout.artifact_key('doctor', '1')}")
+    yield Call(("s3:GetObject",), f"{make.results}/{layout.upload_manifest_key('doctor', '1')}")
+    yield from _catalog(make)
+
+
+def _catalog(make: CallMaker) -> Iterator[Call]:
+    yield make.items(records.MODEL_PARTITIONS, "BatchGetItem")
+    yield Call(("dynamodb:Query",), f"{make.table}/index/{records.INDEX_NAME}")
+
+
+def _listing_results(make: CallMaker) -> Iterator[Call]:
+    for prefix in (layout.EXECUTIONS_PREFIX, layout.PREDICTIONS_PREFIX, layout.QUARANTINE_PREFIX):
+        yield make.listing(make.results, prefix)
+
+
+_OWN_CALLS: Mapping[str, Callable[[CallMaker], Iterator[Call]]] = {
+    "plan_execution": _plan_execution,
+    "check_request": _check_request,
+    "record_attempt": _record_attempt,
+    "verify_output": _verify_output,
+    "classify_failure": _classify_failure,
+    "summarize_execution": _summarize_execution,
+    "prepare_training": _prepare_training,
+    "plan_training": _plan_training,
+    "register_model_version": _register_model_version,
+    "announce_status": _announce_status,
+    "start_on_schedule": _start_on_schedule,
+    "start_on_upload": _start_on_upload,
+}
+"""Calls of each function besides those that all functions make."""
