@@ -66,6 +66,9 @@ def main() -> int:
             results.write(options.out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    if devices and not any(results.of(name, "predictions").get("device") == "gpu" for name in FORMATS):
+        results.add(Part("all", "devices", "failed", "no library of this Python has used the GPU"))
+        results.write(options.out)
     print(f"\n{results.markdown()}\nWritten to {options.out}/gpu.json and gpu.md")
     return int(results.failed)
 

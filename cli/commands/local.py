@@ -53,23 +53,29 @@ state_dir_option = click.option(
     examples="""
     eval "$(fleetscore up)"
     fleetscore up --foreground
+    fleetscore up --persist
     """,
 )
 @click.option("--foreground", is_flag=True, help="Run until Ctrl-C instead of in the background.")
+@click.option("--persist", is_flag=True, help="Keep all data in the folder, and continue with them at the next `up`.")
 @state_dir_option
 @click.pass_obj
-def up(invocation: Invocation, *, foreground: bool, state_dir: Path) -> ExitStatus:
+def up(invocation: Invocation, *, foreground: bool, persist: bool, state_dir: Path) -> ExitStatus:
     """Start the embedded AWS, deploy Fleetscore to it, and print exports for this shell.
 
     Standard output holds only the exports, which point the shell's AWS clients at the embedded AWS and nowhere else.
     If the command fails, standard output is `false`, so that `eval` fails too.
     """
+    if foreground and persist:
+        raise click.UsageError("--persist keeps data of an embedded AWS in the background. Leave out --foreground.")
     _require_checkout()
     from embedded.images.image_store import ImageStore  # noqa: PLC0415
     from embedded.server.detached import (  # noqa: PLC0415 - commands on an AWS account must not import the embedded AWS
         check_project,
         detached_endpoint,
         detached_root,
+        keeping_problem,
+        keeps_data,
         leftover_text,
         running_text,
         start_detached,
@@ -93,7 +99,15 @@ def up(invocation: Invocation, *, foreground: bool, state_dir: Path) -> ExitStat
         started_here = endpoint is None
         if endpoint is not None:
             check_project(state_dir)
+            if persist and not keeps_data(state_dir):
+                raise CommandError(
+                    f"The embedded AWS in {state_dir.absolute()} runs without --persist, and what it holds cannot be "
+                    "kept. Run `fleetscore down`, which deletes it, and then `fleetscore up --persist`.",
+                    ExitStatus.FAILED,
+                )
             output.notice(f"{running_text(state_dir)} Deploying to it what has changed.")
+            if problem := keeping_problem(state_dir):
+                output.notice(problem)
         else:
             if lost := leftover_text(state_dir):
                 output.notice(lost)
@@ -104,7 +118,9 @@ def up(invocation: Invocation, *, foreground: bool, state_dir: Path) -> ExitStat
                 )
             output.notice("Starting the embedded AWS ...")
             output.notice(probe().summary)
-            endpoint = start_detached(state_dir)
+            if keeps_data(state_dir):
+                output.notice(f"It continues with the data in {state_dir.absolute()} (--persist).")
+            endpoint = start_detached(state_dir, persist=persist)
         try:
             _deploy(invocation, endpoint, ImageStore(image_root(detached_root(state_dir))), state_dir)
         except BaseException:
@@ -116,22 +132,30 @@ def up(invocation: Invocation, *, foreground: bool, state_dir: Path) -> ExitStat
 
 
 @click.command("down", cls=Command, examples="fleetscore down")
+@click.option("--delete-data", is_flag=True, help="Delete also the data that `up --persist` has kept.")
 @state_dir_option
 @click.pass_obj
-def down(invocation: Invocation, *, state_dir: Path) -> ExitStatus:
-    """Stop the embedded AWS and remove its files."""
+def down(invocation: Invocation, *, delete_data: bool, state_dir: Path) -> ExitStatus:
+    """Stop the embedded AWS and remove its files, except the data of `up --persist`."""
     _require_checkout()
-    from embedded.server.detached import detached_endpoint, leftover_text, stop_detached  # noqa: PLC0415
+    from embedded.server.detached import detached_endpoint, keeping_problem, keeps_data, leftover_text, stop_detached  # noqa: PLC0415
 
     with _errors_of_the_embedded_aws():
         endpoint = detached_endpoint(state_dir)
         lost = leftover_text(state_dir)
-        was_running = stop_detached(state_dir)
+        was_running = stop_detached(state_dir, delete_data=delete_data)
     _remove_if_empty(state_dir)
     text = "The embedded AWS has ended." if was_running else f"No embedded AWS was running in {state_dir.absolute()}."
     invocation.output.data({"was_running": was_running}, text)
     if lost:
         invocation.output.notice(lost)
+    if keeps_data(state_dir):
+        invocation.output.notice(
+            f"Its data stay in {state_dir.absolute()}: `fleetscore up` continues with them, "
+            "`fleetscore down --delete-data` deletes them."
+        )
+        if problem := keeping_problem(state_dir):
+            invocation.output.notice(problem)
     if not was_running:
         for other in _others(state_dir):
             invocation.output.notice(

@@ -196,7 +196,7 @@ def _register_bulk(invocation: Invocation, file: Path, *, load: bool) -> ExitSta
     done = register_all(
         catalog,
         lines,
-        file.parent,
+        file,
         registered_by=caller(invocation.connection),
         check=check,
         notice=output.notice,

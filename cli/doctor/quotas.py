@@ -60,9 +60,11 @@ def instance_finding(
     limit, settings = int(value), f"the settings ask for up to {instances:,} instances at once"
     if limit >= instances:
         return report.ok(f"the quota is {limit:,}; {settings}")
-    remedy = f'{_CONSOLE} > "{name}", or lower default_max_concurrency or compute.instance_count in cdk.json.'
+    request = f'{_CONSOLE} > "{name}"'
+    remedy = f"{request}, or lower default_max_concurrency or compute.instance_count in cdk.json."
     if limit == 0:
         found = "the quota is 0: no such job can start"
+        remedy = f"{request}, or choose another compute.instance_type in cdk.json."
         return report.error(found, remedy) if is_needed else report.warning(found, f"To train models: {remedy}")
     return report.warning(f"the quota is {limit:,}; {settings}, so jobs wait for each other", remedy)
 

@@ -12,7 +12,10 @@ from cli.doctor.stage import DeployedStage
 from cli.failures import error_code
 from contract.json_text import parse_json
 
-_DEPLOY = "Deploy the stage again with `cdk deploy --all`; if the template is unchanged, restore the setting by hand."
+_DEPLOY = (
+    "Restore the setting by hand, as the stack's template has it: `cdk deploy` changes only what differs from the "
+    "template that was deployed last."
+)
 
 
 def storage_checks(stage: DeployedStage) -> Iterator[Check]:

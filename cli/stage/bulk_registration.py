@@ -50,7 +50,7 @@ class BulkResult:
 def register_all(
     catalog: Catalog,
     lines: Sequence[BulkLine],
-    folder: Path,
+    file: Path,
     *,
     registered_by: str,
     check: Callable[[Sequence[ModelDocument]], Sequence[Sequence[Problem]]] = lambda documents: [()] * len(documents),
@@ -60,6 +60,7 @@ def register_all(
 
     First all artifacts are stored. Then the versions are written and made current, in transactions. An interruption
     leaves no version that is not current: the next run continues with the artifacts and versions that it finds.
+    Paths are relative to the folder of `file`, which messages name.
     `check` returns further problems of each model; versions that exist already are not checked again.
 
     Raises:
@@ -67,7 +68,7 @@ def register_all(
         CommandError: when somebody else keeps changing the same models.
     """
     notice(f"Checking {len(lines):,} models ...")
-    checked = _check(catalog, lines, folder, registered_by, check)
+    checked = _check(catalog, lines, file, registered_by, check)
     new = [item for item in checked if item.existing is None]
     notice(f"Storing {len(new):,} artifacts; {len(checked) - len(new):,} versions exist already ...")
 
@@ -75,7 +76,7 @@ def register_all(
         document = item.line.document
         if item.existing is not None:
             return NewVersion(document, item.existing, is_new=False)
-        with fetch_artifact(document.artifact, folder, catalog.s3) as (path, _):
+        with fetch_artifact(document.artifact, file.parent, catalog.s3) as (path, _):
             artifact = None if path is None else hash_artifact(path)
             if artifact is None or artifact.sha256 != item.sha256:
                 raise CommandError(
@@ -98,13 +99,13 @@ def register_all(
 def _check(
     catalog: Catalog,
     lines: Sequence[BulkLine],
-    folder: Path,
+    file: Path,
     registered_by: str,
     check_models: Callable[[Sequence[ModelDocument]], Sequence[Sequence[Problem]]],
 ) -> list[_Checked]:
     def check(line: BulkLine) -> _Checked | list[Problem]:
         try:
-            return _check_line(catalog, line, folder, registered_by)
+            return _check_line(catalog, line, file.parent, registered_by)
         except InvalidInputError as error:
             return at_line(line.number, error.problems, line.document.model_id)
 
@@ -119,7 +120,7 @@ def _check(
     for line, found in zip(new, check_models([line.document for line in new]), strict=True):
         problems += at_line(line.number, found, line.document.model_id)
     if problems:
-        raise InvalidInputError("bulk", problems)
+        raise InvalidInputError(file.name, problems)
     return checked
 
 

@@ -19,13 +19,14 @@ def findings_json(findings: Sequence[Finding]) -> dict[str, Any]:
 
 
 def findings_view(findings: Sequence[Finding]) -> list[RenderableType]:
-    """Return a line per finding, what to do about those that are not OK, and their number."""
+    """Return a line per finding, the most serious last, what to do about them, and their number."""
     lines: list[RenderableType] = []
-    for finding in findings:
-        text = f"{finding.level.value:<8}{finding.check:<19}{finding.subject}: {finding.found}"
+    width = max(len(finding.check) for finding in findings) + 2
+    for finding in sorted(findings, key=lambda finding: list(Level).index(finding.level)):
+        text = f"{finding.level.value:<8}{finding.check:<{width}}{finding.subject}: {finding.found}"
         lines.append(plain_text(one_line(text), _STYLES[finding.level]))
         if finding.remedy:
-            lines.append(plain_text(one_line(f"{'':<8}{'':<19}To do: {finding.remedy}")))
+            lines.append(plain_text(one_line(f"{'':<{8 + width}}To do: {finding.remedy}")))
     numbers = Counter(finding.level for finding in findings)
     verdict = "The stage is ready." if is_ready(findings) else "The stage is not ready."
     bad = [counted(numbers[Level.WARNING], "warning"), counted(numbers[Level.ERROR], "error")]

@@ -47,6 +47,19 @@ class ServiceQuotas:
         self._quotas: dict[str, dict[str, Any]] = {}
         self._defaults: dict[str, float] = {}
 
+    def saved(self) -> dict[str, float]:
+        """Return the values that are not the defaults, by code."""
+        with self._lock:
+            return {
+                code: quota["Value"] for code, quota in self._quotas.items() if quota["Value"] != self._defaults[code]
+            }
+
+    def restore(self, saved: dict[str, float]) -> None:
+        with self._lock:
+            self._create()
+            for code, value in saved.items():
+                self._quotas[code]["Value"] = value
+
     async def handle(
         self, _method: str, _path: str, headers: dict[str, str], body: bytes, _query: dict[str, Any]
     ) -> Response:

@@ -263,6 +263,23 @@ class SageMakerService:
         with self._lock:
             return [job.name for job in self._jobs.values() if not job.status.is_final]
 
+    def saved(self) -> list[dict[str, Any]]:
+        """Return all jobs, of builtin types and datetimes."""
+        with self._lock:
+            return [
+                {"kind": job.kind.name, "request": job.request, "arn": job.arn, "tags": dict(job.tags), **job.saved()}
+                for job in self._jobs.values()
+            ]
+
+    def restore(self, saved: list[dict[str, Any]]) -> None:
+        """Take over the jobs of a server that has ended. Those that had not ended fail."""
+        types = {job_type.kind.name: job_type.job for job_type in JOB_TYPES}
+        for fields in saved:
+            job = types[fields["kind"]](fields["request"], fields["arn"], fields["tags"])
+            job.restore(fields)
+            with self._lock:
+                self._jobs[job.arn] = job
+
     def stop(self, job: Job) -> bool:
         """End a job early. Return False if it has already ended."""
         if not job.request_stop():

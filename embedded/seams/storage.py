@@ -4,6 +4,7 @@
 # ruff: noqa: PLC0415, SLF001
 
 import re
+import secrets
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
@@ -58,6 +59,27 @@ def install_bucket_not_empty_error() -> None:
         return ministack_delete(physical_id, properties)
 
     handlers["delete"] = delete
+
+
+def install_new_names() -> None:
+    """Give each new resource of a stack a new name, as AWS does, unless its template names it.
+
+    ministack derives names from stack and logical id. A table that outlived its stack would be
+    replaced by the table of the next deployment.
+    """
+    from ministack.services.cloudformation import provisioners, stacks
+
+    seed = provisioners._NAME_SEED
+
+    def provision(*arguments: Any) -> tuple[Any, str]:
+        # CloudFormation keeps the returned seed for the resource's updates.
+        token = seed.set(secrets.token_hex(4))
+        try:
+            return provisioners._provision_resource(*arguments), seed.get()
+        finally:
+            seed.reset(token)
+
+    stacks._provision_keeping_seed = provision
 
 
 def install_restore_status() -> None:

@@ -14,6 +14,7 @@ Record = dict[str, Any]
 DefinitionCheck = Callable[[str, str, Record, str], Sequence[object]]
 """Returns the problems of (definition, role ARN, logging, type); each one's `str` is its text."""
 
+_RESTARTED = "States.ServiceRestart"
 EVENT_LOCK = threading.RLock()
 """Guards every change of a record's history or status: several threads write to one execution."""
 
@@ -21,6 +22,24 @@ EVENT_LOCK = threading.RLock()
 def execution_record(execution_arn: str) -> Record | None:
     record: Record | None = _engine()._executions.get(execution_arn)
     return record
+
+
+def interrupted_executions() -> list[Record]:
+    """Return the restored executions that were running, as running. ministack has marked them as failed."""
+    with EVENT_LOCK:
+        found = [record for record in _engine()._executions.all_values() if record.get("error") == _RESTARTED]
+        for record in found:
+            record.update(status="RUNNING", stopDate=None, error=None, cause=None)
+        return found
+
+
+def map_runs() -> list[Record]:
+    return list(_engine()._map_runs.all_values())
+
+
+def forget_execution(execution_arn: str) -> None:
+    """Delete the record of an ended execution."""
+    _engine()._executions.pop(execution_arn, None)
 
 
 def store_execution(record: Record) -> None:

@@ -15,16 +15,31 @@ from contract.control_characters import replace_control_characters
 from embedded.sagemaker.instances.guard import delete_folder, kill_escaped_processes
 from embedded.server.endpoint import Endpoint
 from embedded.server.inventory import Inventory, moment, write_private
+from embedded.server.keeping import (
+    KEPT_FILE,
+    KEPT_NAMES,
+    PROBLEM_FILE,
+    SNAPSHOT_FILE,
+    KeptData,
+    KeptDataError,
+    versions,
+)
 from embedded.server.launch import PROJECT, STOP_SECONDS, EmbeddedAwsError, launch
 from embedded.server.process import LOCK_FILE
 
 STATE_FILE = "embedded-aws.json"
 
 
-def start_detached(state_dir: Path, *, port: int = 0, time_scale: float = 1.0, enforce_iam: bool = True) -> Endpoint:
+def start_detached(
+    state_dir: Path, *, port: int = 0, time_scale: float = 1.0, enforce_iam: bool = True, persist: bool = False
+) -> Endpoint:
     """Start an embedded AWS that outlives this process.
 
-    `detached_endpoint` and `stop_detached` find it through `state_dir`.
+    `detached_endpoint` and `stop_detached` find it through `state_dir`. In a folder that keeps data,
+    it continues with them, at the same address and with the same key.
+
+    Args:
+        persist: Keep the data in the folder from now on.
 
     Raises:
         EmbeddedAwsError: It did not start, or one is already running.
@@ -36,13 +51,48 @@ def start_detached(state_dir: Path, *, port: int = 0, time_scale: float = 1.0, e
         if running is not None:
             raise EmbeddedAwsError(f"an embedded AWS already runs at {running.url}: stop it first (fleetscore down)")
         root = detached_root(state_dir)
-        _remove_leftovers(root)
+        kept = _kept_data(root)
+        _remove_leftovers(root, keep=kept is not None)
         process, endpoint = launch(
-            root, port=port, time_scale=time_scale, enforce_iam=enforce_iam, parent_pipe=-1, remove_root=False
+            root,
+            port=port if kept is None else kept.port,
+            secret_access_key=None if kept is None else kept.secret_access_key,
+            time_scale=time_scale,
+            enforce_iam=enforce_iam,
+            parent_pipe=-1,
+            remove_root=False,
+            keep=persist or kept is not None,
         )
+        if persist and kept is None:
+            number = int(endpoint.url.rpartition(":")[2])
+            KeptData(versions(), number, endpoint.secret_access_key).write(root)
         state = {"pid": process.pid, "project": str(PROJECT), "endpoint": json.loads(endpoint.to_json())}
         write_private(state_dir / STATE_FILE, json.dumps(state, indent=2))
     return endpoint
+
+
+def keeps_data(state_dir: Path) -> bool:
+    """Return whether the folder has data that the next start continues with."""
+    return (detached_root(state_dir) / KEPT_FILE).exists()
+
+
+def keeping_problem(state_dir: Path) -> str:
+    """Return why the last changes were not kept; empty if they were, or if nothing is kept."""
+    try:
+        reason = (detached_root(state_dir) / PROBLEM_FILE).read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    return f"The last changes in {state_dir.absolute()} could not be kept: {reason}."
+
+
+def _kept_data(root: Path) -> KeptData | None:
+    try:
+        kept = KeptData.read(root)
+        if kept is not None:
+            kept.check(root)
+    except KeptDataError as failure:
+        raise EmbeddedAwsError(str(failure)) from failure
+    return kept
 
 
 @contextmanager
@@ -82,28 +132,46 @@ def leftover_text(state_dir: Path) -> str:
     """
     _check_folder(state_dir)
     root = detached_root(state_dir)
-    if not root.exists() or detached_endpoint(state_dir) is not None:
+    if detached_endpoint(state_dir) is not None or (not (state_dir / STATE_FILE).exists() and not root.exists()):
         return ""
+    if keeps_data(state_dir) and not (state_dir / STATE_FILE).exists():
+        return ""  # it has ended with `fleetscore down`
     found, place = Inventory.read(root), f"The embedded AWS in {state_dir.absolute()}"
     if found is None:
         return f"{place} was ended while it started, before it held anything. Its files are removed."
     how = "a restart of the machine" if found.is_from_another_boot else "a signal or a crash"
     text = (
         f"{place} (process {found.process_id}) did not end with `fleetscore down`, but with {how} at about "
-        f"{moment(found.written_at)}. Lost with it: {found.summary()}."
+        f"{moment(found.written_at)}. "
     )
     unfinished = found.unfinished()
+    if keeps_data(state_dir):
+        file = root / SNAPSHOT_FILE
+        saved = f"what it held at {moment(file.stat().st_mtime)}" if file.exists() else "nothing yet"
+        text += f"It has kept {saved} (--persist); later changes are lost. At the end it held {found.summary()}."
+        return f"{text} Running then, and failed now: {unfinished}." if unfinished else text
+    text += f"Lost with it: {found.summary()}."
     return f"{text} Running then, and ended without a result: {unfinished}." if unfinished else text
 
 
-def _remove_leftovers(root: Path) -> None:
-    """End the processes and delete the files of an embedded AWS that is not running, or that nobody can find."""
+def _remove_leftovers(root: Path, *, keep: bool = False) -> None:
+    """End the processes and delete the files of an embedded AWS that is not running, or that nobody can find.
+
+    Args:
+        keep: Leave the files that a restart continues with.
+    """
     if _is_locked(root / LOCK_FILE):
         # Its `up` was killed before it wrote the state file, so no shell has its exports.
         _end_process(int((root / LOCK_FILE).read_text() or 0), root)
     if root.exists():
         kill_escaped_processes(root)
-        delete_folder(root)
+        for left in [each for each in root.iterdir() if each.name not in KEPT_NAMES] if keep else [root]:
+            if left.is_dir():
+                delete_folder(left)
+            else:
+                left.unlink(missing_ok=True)
+        if keep:
+            delete_folder(root / "sagemaker" / "jobs")
 
 
 def _end_process(pid: int, root: Path) -> None:
@@ -207,8 +275,11 @@ def _check_folder(state_dir: Path) -> None:
         )
 
 
-def stop_detached(state_dir: Path) -> bool:
+def stop_detached(state_dir: Path, *, delete_data: bool = False) -> bool:
     """End a detached embedded AWS and delete its files. Return False if none was running.
+
+    Args:
+        delete_data: Delete also data that it keeps.
 
     Raises:
         EmbeddedAwsError: Another user could have written the folder's files, or they are damaged.
@@ -219,8 +290,8 @@ def stop_detached(state_dir: Path) -> bool:
     running = detached_endpoint(state_dir) is not None
     if running:
         _end_process(_read_state(state_dir)[0], root)
+    _remove_leftovers(root, keep=keeps_data(state_dir) and not delete_data)
     state_file.unlink(missing_ok=True)
-    _remove_leftovers(root)
     return running
 
 

@@ -48,6 +48,8 @@ def launch(
     pythons: Mapping[str, str] | None = None,
     shared_folder: Path | None = None,
     call_recording: Path | None = None,
+    keep: bool = False,
+    secret_access_key: str | None = None,
 ) -> tuple["subprocess.Popen[bytes]", Endpoint]:
     """Start the server process with a folder, certificates and credentials of its own, and wait until it
     answers.
@@ -76,7 +78,7 @@ def launch(
             region=REGION,
             account_id=ACCOUNT_ID,
             access_key_id="AKIAFLEETSCORELOCAL1",
-            secret_access_key=secrets.token_hex(20),
+            secret_access_key=secret_access_key or secrets.token_hex(20),
         )
         endpoint.write_client_files()
         settings = ServerSettings(
@@ -91,6 +93,7 @@ def launch(
             pythons=interpreters,
             shared_folder=shared_folder,
             call_recording=call_recording,
+            keep=keep,
         )
         settings_file = root / "settings.json"
         settings_file.touch(mode=0o600)

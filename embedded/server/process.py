@@ -51,24 +51,28 @@ from embedded.seams.iam.template_check import install_condition_check
 from embedded.seams.images import install_missing_image_error
 from embedded.seams.message_moves import install_message_moves
 from embedded.seams.monitoring.alarms import install_alarms, start_evaluation
-from embedded.seams.monitoring.logs import install_filter_patterns, install_log_search
+from embedded.seams.monitoring.logs import install_filter_patterns, install_log_limit, install_log_search
 from embedded.seams.monitoring.metrics import (
     install_embedded_metrics,
     install_execution_metrics,
     install_metric_queries,
 )
+from embedded.seams.objects import ContentStore, install_objects_on_disk
 from embedded.seams.schedules import all_schedules, install_schedule_check, install_scheduler, remove_schedule
 from embedded.seams.services import ecr_resource_arn, events_resource_arn, iam_resource_arn, name_resources
 from embedded.seams.storage import (
     install_bucket_not_empty_error,
     install_bucket_properties,
     install_managed_key,
+    install_new_names,
     install_restore_status,
 )
 from embedded.server.endpoint import Endpoint
 from embedded.server.inventory import start_inventory
+from embedded.server.keeping import OBJECTS, Keeper
 from embedded.step_functions import service
 from embedded.step_functions.executions import running
+from embedded.step_functions.executions.restart import end_interrupted
 from embedded.step_functions.tasks import task_tokens
 
 LOCK_FILE = "lock"
@@ -90,6 +94,7 @@ class ServerSettings:
             outlive the parent.
         time_scale: Factor for the seconds of Wait states and of retries.
         remove_root: Whether to delete `root` at the end.
+        keep: Whether to restore what `root` holds, and to write changes to it.
         pythons: Interpreters by image variant.
         shared_folder: Folder that all jobs see and may change.
         call_recording: Folder for a recording of the calls of roles; None means no recording.
@@ -103,6 +108,7 @@ class ServerSettings:
     parent_pipe: int
     time_scale: float
     remove_root: bool
+    keep: bool = False
     pythons: dict[str, str] = field(default_factory=dict)
     shared_folder: Path | None = None
     call_recording: Path | None = None
@@ -164,6 +170,35 @@ async def _serve(settings: ServerSettings) -> None:
     config.certfile, config.keyfile = str(settings.certificate), str(settings.private_key)
     config.keep_alive_timeout = 75
     config.errorlog = logging.getLogger("hypercorn.error")
+    store = ContentStore(settings.root / OBJECTS, keep_dropped=settings.keep)
+    _install_corrections(settings, store)
+    sagemaker = _add_sagemaker(settings)
+    service_quotas = quotas.ServiceQuotas(settings.endpoint.region, settings.endpoint.account_id)
+    seams.add_service(quotas.NAME, quotas.TARGET_PREFIX, service_quotas.handle)
+    _install_scheduler(settings)
+    install_execution_role()
+    if settings.parent_pipe < 0:
+        start_inventory(settings.root, sagemaker.unfinished_jobs)
+    closed = asyncio.Event()
+    served = guarded(application(), settings.endpoint.account_id)
+    keeper = _restored_keeper(settings, store, sagemaker, service_quotas) if settings.keep else None
+    if keeper is not None:
+        served = keeper.counted(served)
+        snapshots = asyncio.create_task(keeper.run())
+    server = asyncio.create_task(serve(served, config, shutdown_trigger=closed.wait))
+    await asyncio.wait({server, asyncio.create_task(ended.wait())}, return_when=asyncio.FIRST_COMPLETED)
+    # Close before the server ends, because jobs that end may still call it.
+    await asyncio.to_thread(_close, sagemaker)
+    if keeper is not None:
+        snapshots.cancel()
+        keeper.write()
+    closed.set()
+    await asyncio.wait({server}, timeout=_GRACE_SECONDS)
+    if server.done():
+        server.result()
+
+
+def _install_corrections(settings: ServerSettings, store: ContentStore) -> None:
     service.install(settings.time_scale)
     install_function_errors()
     install_lambda_actions()
@@ -174,31 +209,34 @@ async def _serve(settings: ServerSettings) -> None:
     install_missing_image_error()
     install_message_moves()
     _install_monitoring(settings.time_scale)
+    install_objects_on_disk(store)
     install_bucket_not_empty_error()
     install_bucket_properties()
+    install_new_names()
     install_restore_status()
     install_managed_key()
     name_resources("ecr", ecr_resource_arn)
     name_resources("iam", iam_resource_arn)
     name_resources("events", events_resource_arn)
     name_resources("states", task_tokens.resource_arn)
-    sagemaker = _add_sagemaker(settings)
-    service_quotas = quotas.ServiceQuotas(settings.endpoint.region, settings.endpoint.account_id)
-    seams.add_service(quotas.NAME, quotas.TARGET_PREFIX, service_quotas.handle)
-    _install_scheduler(settings)
-    install_execution_role()
-    if settings.parent_pipe < 0:
-        start_inventory(settings.root, sagemaker.unfinished_jobs)
-    closed = asyncio.Event()
-    served = guarded(application(), settings.endpoint.account_id)
-    server = asyncio.create_task(serve(served, config, shutdown_trigger=closed.wait))
-    await asyncio.wait({server, asyncio.create_task(ended.wait())}, return_when=asyncio.FIRST_COMPLETED)
-    # Close before the server ends, because jobs that end may still call it.
-    await asyncio.to_thread(_close, sagemaker)
-    closed.set()
-    await asyncio.wait({server}, timeout=_GRACE_SECONDS)
-    if server.done():
-        server.result()
+
+
+def _restored_keeper(
+    settings: ServerSettings, store: ContentStore, sagemaker: SageMakerService, service_quotas: quotas.ServiceQuotas
+) -> Keeper:
+    keeper = Keeper(
+        settings.root,
+        store,
+        save=lambda: {"sagemaker": sagemaker.saved(), "quotas": service_quotas.saved()},
+        is_busy=lambda: running.any_running() or bool(sagemaker.unfinished_jobs()),
+    )
+    kept = keeper.restore()
+    if kept is not None:
+        sagemaker.restore(kept["sagemaker"])
+        service_quotas.restore(kept["quotas"])
+        # In a thread: what is told about the failures may call this server.
+        threading.Thread(target=end_interrupted, name="end-interrupted", daemon=True).start()
+    return keeper
 
 
 def _install_iam(settings: ServerSettings) -> None:
@@ -213,6 +251,7 @@ def _install_iam(settings: ServerSettings) -> None:
 
 
 def _install_monitoring(time_scale: float) -> None:
+    install_log_limit()
     install_log_search()
     install_filter_patterns()
     install_embedded_metrics()

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 DEFAULT_MAX_RUNTIME_SECONDS = 86_400
 FAILURE_REASON_CHARACTERS = 1_024
+ENDED_WITH_SERVER = "InternalServerError: The embedded AWS ended while this job ran. Start a new one."
 Timestamp = Callable[[datetime], float]
 
 
@@ -199,6 +200,31 @@ class Job(abc.ABC):
         """Block until the job has ended. Return False if `timeout` seconds pass first."""
         with self._changed:
             return self._changed.wait_for(lambda: self.status.is_final, timeout)
+
+    def saved(self) -> dict[str, Any]:
+        """Return what `restore` needs, of builtin types and datetimes."""
+        with self._changed:
+            return {
+                "created_at": self.created_at,
+                "started_at": self.started_at,
+                "ended_at": self.ended_at,
+                "modified_at": self.modified_at,
+                "failure_reason": self.failure_reason,
+                "status": str(self.status),
+            }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Take over the state that `saved` has returned in a server that has ended.
+
+        A job that had not ended fails: its processes have ended with that server.
+        """
+        for name in ("created_at", "started_at", "ended_at", "modified_at", "failure_reason"):
+            setattr(self, name, saved[name])
+        status = Status(saved["status"])
+        if status.is_final:
+            self.status = status
+        else:
+            self.end(Status.FAILED, failure_reason=ENDED_WITH_SERVER)
 
     def describe(self, timestamp: Timestamp = epoch_seconds) -> dict[str, Any]:
         """Return the response of Describe: the request with defaults, and the job's progress."""

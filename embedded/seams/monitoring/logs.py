@@ -4,13 +4,20 @@
 # ruff: noqa: PLC0415, SLF001
 
 import itertools
+import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
 from embedded.cloudwatch.filter_patterns import FilterPatternError, compile_pattern
 from embedded.cloudwatch.log_search import InvalidSearchError, MissingStreamError, filter_log_events
 from embedded.seams.functions import MinistackChangedError
+
+LOG_LIMIT_BYTES = 200_000_000
+"""Memory for log events. The oldest are dropped for newer ones."""
+_EVENT_BYTES = 600
+"""Memory of a log event besides its message, in about."""
 
 
 def append_log(log_group_arn: str, stream: str, messages: Sequence[str]) -> bool:
@@ -83,3 +90,37 @@ def install_filter_patterns() -> None:
     cloudwatch_logs._put_subscription_filter = put
     cloudwatch_logs._subscription_pattern_matches = lambda pattern, message: compile_pattern(pattern or "")(message)
     cloudwatch_logs._put_metric_filter = refuse
+
+
+def install_log_limit(limit_bytes: int = LOG_LIMIT_BYTES) -> None:
+    """Drop the oldest log events when all of them need more memory than `limit_bytes`.
+
+    ministack keeps all, and a second copy of each for CloudWatch Logs Insights, which it can make
+    again.
+    """
+    from ministack.core.responses import AccountRegionScopedDict
+    from ministack.services import cloudwatch_logs
+
+    ministack_append, lock = cloudwatch_logs._append_log_events, threading.Lock()
+    batches: deque[tuple[dict[str, Any], int, int]] = deque()
+    held = 0
+
+    class Forgetting(AccountRegionScopedDict):  # type: ignore[misc, unused-ignore]
+        def __setitem__(self, key: Any, value: Any) -> None:
+            """Keep nothing."""
+
+    def append(stream: dict[str, Any], events: list[dict[str, Any]]) -> None:
+        nonlocal held
+        ministack_append(stream, events)
+        size = sum(len(event["message"]) + _EVENT_BYTES for event in events)
+        with lock:
+            batches.append((stream, len(events), size))
+            held += size
+            while held > limit_bytes and len(batches) > 1:
+                old, count, freed = batches.popleft()
+                held -= freed
+                with cloudwatch_logs._log_events_lock:
+                    del old["events"][:count]
+
+    cloudwatch_logs._append_log_events = append
+    cloudwatch_logs._log_records = Forgetting()

@@ -1,6 +1,7 @@
 """The executions that are running, by ARN."""
 
 import threading
+from collections import deque
 
 from embedded.seams import workflows
 from embedded.step_functions.executions.execution import Execution
@@ -9,6 +10,9 @@ _lock = threading.Lock()
 _added = threading.Condition(_lock)
 _LOOK_AGAIN_SECONDS = 0.1
 _running: dict[str, Execution] = {}
+KEPT = 20_000
+"""Ended executions whose records and histories are kept, children of Maps included. AWS keeps all for 90 days."""
+_ended: deque[str] = deque()
 
 
 def add(execution: Execution) -> None:
@@ -21,8 +25,16 @@ def remove(execution: Execution) -> None:
     """Log an ended execution and wake the threads that wait for it."""
     with _lock:
         _running.pop(execution.arn, None)
+        _ended.append(execution.arn)
+        oldest = _ended.popleft() if len(_ended) > KEPT else None
+        if oldest is not None and oldest not in _running and oldest not in _ended:
+            workflows.forget_execution(oldest)
     execution.log.write(execution.record)
     execution.done.set()
+
+
+def any_running() -> bool:
+    return bool(_running)
 
 
 def find(execution_arn: str) -> Execution | None:

@@ -59,7 +59,7 @@ def check_artifact(version: ModelVersion, artifact: StoredArtifact | None, model
     field = f"model {spec.model_id!r} version {spec.version!r}: artifact"
     if artifact is None:
         expected = f"an object at {uri} that the functions may read"
-        return [Problem(field, None, expected, "Upload it, or register the model again.")]
+        return [Problem(field, "no object", expected, "Restore the deleted object, or register the model again.")]
     if artifact.bytes != spec.artifact_bytes:
         expected = f"the {spec.artifact_bytes:,} bytes that were registered, at {uri}"
         remedy = "It was replaced: find out by whom, and restore the earlier version of the object."

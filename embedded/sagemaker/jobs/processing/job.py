@@ -32,6 +32,13 @@ class ProcessingJob(Job):
 
     exit_message: str | None = None
 
+    def saved(self) -> dict[str, Any]:
+        return {**super().saved(), "exit_message": self.exit_message}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        self.exit_message = saved["exit_message"]
+        super().restore(saved)
+
     @property
     def inputs(self) -> list[dict[str, Any]]:
         return [item["S3Input"] for item in self.request.get("ProcessingInputs") or []]

@@ -95,6 +95,20 @@ class TrainingJob(Job):
         self.metrics = Metrics(self.request["AlgorithmSpecification"].get("MetricDefinitions") or [])
         self.transitions.append(Transition(SecondaryStatus.STARTING, self.created_at))
 
+    def saved(self) -> dict[str, Any]:
+        with self._changed:
+            transitions = [(str(each.status), each.start, each.end) for each in self.transitions]
+            values = {"billed": self._billed, "transitions": transitions, "metrics": self.metrics.values()}
+            return {**super().saved(), **values}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        self._billed = saved["billed"]
+        self.transitions = [
+            Transition(SecondaryStatus(status), start, end) for status, start, end in saved["transitions"]
+        ]
+        self.metrics.restore(saved["metrics"])
+        super().restore(saved)
+
     @property
     def channels(self) -> list[dict[str, Any]]:
         return self.request.get("InputDataConfig") or []

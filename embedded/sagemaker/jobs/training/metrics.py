@@ -43,13 +43,19 @@ class Metrics:
                     with self._lock:
                         self._values[name] = value, datetime.now(UTC)
 
+    def values(self) -> dict[str, tuple[float, datetime]]:
+        with self._lock:
+            return dict(self._values)
+
+    def restore(self, values: dict[str, tuple[float, datetime]]) -> None:
+        with self._lock:
+            self._values = values
+
     def final(self, timestamp: Callable[[datetime], float]) -> list[dict[str, Any]]:
         """Return FinalMetricDataList."""
-        with self._lock:
-            values = dict(self._values)
         return [
             {"MetricName": name, "Value": value, "Timestamp": timestamp(moment)}
-            for name, (value, moment) in values.items()
+            for name, (value, moment) in self.values().items()
         ]
 
 

@@ -27,7 +27,7 @@ def test_down_without_an_embedded_aws_says_so(tmp_path: Path, capsys: pytest.Cap
 def test_failed_start_of_the_embedded_aws_is_explained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(_: Path) -> None:
+    def refuse(_: Path, **__: object) -> None:
         raise EmbeddedAwsError("port 1 of 127.0.0.1 cannot be used")
 
     monkeypatch.setattr("embedded.server.detached.start_detached", refuse)
@@ -83,7 +83,7 @@ def test_down_warns_a_shell_that_still_points_at_it(
 ) -> None:
     endpoint = Endpoint("https://localhost:4566", tmp_path / "ca.pem", "us-east-1", "123456789012", "key", "secret")
     monkeypatch.setattr("embedded.server.detached.detached_endpoint", lambda _: endpoint)
-    monkeypatch.setattr("embedded.server.detached.stop_detached", lambda _: True)
+    monkeypatch.setattr("embedded.server.detached.stop_detached", lambda _, delete_data: not delete_data)
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint.url)
     assert main(["down", "--state-dir", str(tmp_path / "state")]) == 0
     captured = capsys.readouterr()

@@ -75,7 +75,7 @@ def test_bulk_names_each_model_that_a_job_would_refuse_and_registers_nothing(
     assert entry.main(["models", "register", "--bulk", str(bulk)]) == 2
     shown = capsys.readouterr().err
     assert "Loading 4 of 4 models as a job does ..." in shown
-    assert "bulk has 2 problems:" in shown
+    assert "models.jsonl has 2 problems:" in shown
     for place in ("line 2, model lacks", "line 4, model lacks-too"):
         assert f"{place}: model_file: got 'model.ubj', expected a model that a job can load with this record" in shown
     assert account.client("s3").list_objects_v2(Bucket="some-models")["KeyCount"] == 0

@@ -218,7 +218,7 @@ def test_all_problems_of_a_request_are_reported_together(stage: Stage, plan: Ste
         "dataset 'empty': got 'no objects', expected at least one object with data below s3://datasets-test/empty/",
         "dataset 'mixed': got '1 of 2 objects in another format by their names', expected objects that end in",
         "These do not: b.xlsx (a spreadsheet).",
-        "model 'delays-b6' version '1': artifact: got None, expected an object at s3://models-test/delays-b6/1/model",
+        "model 'delays-b6' version '1': artifact: got 'no object', expected an object at s3://models-test/delays-b6/1/model",
         "model 'delays-ev' version '1': artifact: got '5 bytes', expected the 25 bytes that were registered",
     ):
         assert part in reason

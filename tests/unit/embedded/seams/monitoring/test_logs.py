@@ -7,7 +7,7 @@ import pytest
 from ministack.services import cloudwatch_logs
 
 from embedded.cloudwatch import log_search
-from embedded.seams.monitoring.logs import install_filter_patterns, install_log_search
+from embedded.seams.monitoring.logs import install_filter_patterns, install_log_limit, install_log_search
 from tests.unit.embedded.seams.conftest import Call
 
 GROUP = "/aws/sagemaker/ProcessingJobs"
@@ -122,3 +122,17 @@ def test_filters_of_log_groups_are_refused_by_name(logs: Any, call: Call) -> Non
     assert "does not support metric filters" in refused["message"]
     assert cloudwatch_logs._subscription_pattern_matches("{ $.a = 1 }", '{"a": 1}')
     assert not cloudwatch_logs._subscription_pattern_matches("ERROR", "error")
+
+
+def test_the_oldest_events_make_room_for_new_ones(logs: Any, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_append_log_events", "_log_records"):
+        monkeypatch.setattr(cloudwatch_logs, name, getattr(cloudwatch_logs, name))
+    install_log_limit(limit_bytes=20_000)
+    stream = {"logGroupName": GROUP, "logStreamName": "long/algo-1"}
+    call(cloudwatch_logs, "CreateLogStream", **stream)
+    for number in range(50):
+        events = [{"timestamp": START + 1000 + number, "message": f"{number:1000d}"}]
+        call(cloudwatch_logs, "PutLogEvents", **stream, logEvents=events)
+    found = logs(logStreamNames=["long/algo-1"])["events"]
+    assert [int(event["message"]) for event in found] == list(range(38, 50))
+    assert not cloudwatch_logs._log_records._data
