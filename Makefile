@@ -59,10 +59,18 @@ TEST_GROUPS := \
   "tests/unit/scoring --ignore tests/unit/scoring/models" \
   "tests/unit/scoring/models tests/unit/cli/sample_scoring" \
   "tests/unit/training tests/unit/examples tests/e2e"
+# The calls that the end-to-end tests made. `make verify-aws` compares them with the roles' policies.
+CALL_RECORDING := build/aws-calls
 .PHONY: test
 test: $(STAMP)-test lint ## Check style and types, then run every test
-	@failed=0; for group in $(TEST_GROUPS); do PATH="$(CURDIR)/$(BIN):$$PATH" \
+	@rm -rf $(CALL_RECORDING)
+	@failed=0; for group in $(TEST_GROUPS); do PATH="$(CURDIR)/$(BIN):$$PATH" AWS_CALL_RECORDING="$(CURDIR)/$(CALL_RECORDING)" \
 	  $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $$group || failed=1; done; exit $$failed
+
+.PHONY: verify-aws
+verify-aws: $(STAMP)-test ## Check templates, policies and definitions with AWS's rules, and list permissions that no test used
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest tests/unit/infra/verification tests/unit/infra/definitions
+	@$(BIN)/python -m tests.recorded_calls.unused_permissions $(CALL_RECORDING)
 
 .PHONY: fuzz
 fuzz: $(STAMP)-test ## Run the property tests of readers and Parquet footers on many more examples: a minute or two

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from embedded.requests.constraints import check_clients
+
 # Skips aws-cdk-lib's template validation, whose rules take seconds to load and only print warnings.
 os.environ.setdefault("CDK_VALIDATION", "false")
 # Reuse the unpacked aws-cdk-lib in tests with another home: unpacking it takes most of a synthesis's time.
@@ -23,3 +25,8 @@ def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str)
     Compressed bytes contain the time, and the processes of pytest-xdist must use the same ids.
     """
     return argname if isinstance(val, bytes) else None
+
+
+def pytest_configure() -> None:
+    """Refuse every request of a test that violates botocore's model of the service."""
+    check_clients()

@@ -49,8 +49,8 @@ def doctor(invocation: Invocation, *, job: bool, training_job: bool, instance_ty
     if instance_type and not (job or training_job):
         raise click.UsageError("--instance-type is the type of the job that is run. Add --job or --training-job.")
     connection, output = invocation.connection, invocation.output
-    # First, because every other call fails when the clock is wrong.
-    findings = list(carry_out([Check("clock", "this machine's clock", lambda: clock_findings(connection))]))
+    # First, because every other call fails when the clock is wrong or AWS cannot be reached.
+    findings = list(clock_findings(connection))
     if is_ready(findings):
         stage = read_stage(connection, invocation.stage)
         findings += carry_out(list(stage_checks(stage)))

@@ -5,6 +5,8 @@
 
 from typing import Any
 
+from embedded.requests import constraints
+
 _FAILED = "embedded-aws:function-error"
 
 # How ministack's worker reports an exception.
@@ -25,6 +27,17 @@ _sys.meta_path[:] = [f for f in _sys.meta_path if not getattr(f, "__module__", "
 """
 
 
+# AWS refuses a request whose names, lengths or values its model excludes; most services of ministack accept it.
+_CHECKED_REQUESTS = f"""
+import importlib.util as _util
+_spec = _util.spec_from_file_location("_request_constraints", {constraints.__file__!r})
+_constraints = _util.module_from_spec(_spec)
+_spec.loader.exec_module(_constraints)
+_constraints.check_clients()
+"""
+_PRELUDE = _ONLY_WHAT_WAS_DEPLOYED + _CHECKED_REQUESTS
+
+
 class MinistackChangedError(RuntimeError):
     """A private name of ministack is missing: its version is not the pinned one."""
 
@@ -41,7 +54,7 @@ def install_function_errors() -> None:
         raise MinistackChangedError(
             "ministack's Python worker does not report exceptions in the expected way: install the pinned version"
         )
-    lambda_runtime._PYTHON_WORKER_SCRIPT = _ONLY_WHAT_WAS_DEPLOYED + script.replace(_MINISTACK_REPORT, _REPORT)
+    lambda_runtime._PYTHON_WORKER_SCRIPT = _PRELUDE + script.replace(_MINISTACK_REPORT, _REPORT)
     ministack_execute = lambda_svc._execute_function_warm
 
     def execute(*arguments: Any, **named: Any) -> dict[str, Any]:

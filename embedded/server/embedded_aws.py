@@ -29,6 +29,7 @@ class EmbeddedAws:
         pythons: Interpreters by image variant; None means those that EMBEDDED_AWS_PYTHONS names.
         shared_folder: Folder of this machine that all jobs see at the same path and may change.
             Tests exchange signals with their jobs in it. None means that there is no such folder.
+        call_recording: Folder for a recording of the calls of roles; None means no recording.
 
     Example:
         Deploy an app in a test, and call it::
@@ -48,6 +49,7 @@ class EmbeddedAws:
         pythons: Mapping[str, str] | None = None,
         *,
         shared_folder: Path | None = None,
+        call_recording: Path | None = None,
     ) -> None:
         self._own_root = root is None
         self.root = Path(tempfile.mkdtemp(prefix="embedded-aws-")) if root is None else root.resolve()
@@ -56,6 +58,7 @@ class EmbeddedAws:
         self._enforce_iam = enforce_iam
         self._pythons = pythons
         self.shared_folder = shared_folder
+        self._call_recording = call_recording
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe = -1
         self._endpoint: Endpoint | None = None
@@ -108,6 +111,7 @@ class EmbeddedAws:
                 enforce_iam=self._enforce_iam,
                 pythons=self._pythons,
                 shared_folder=self.shared_folder,
+                call_recording=self._call_recording,
                 parent_pipe=read_end,
                 remove_root=self._own_root,
             )

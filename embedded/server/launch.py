@@ -47,6 +47,7 @@ def launch(
     remove_root: bool,
     pythons: Mapping[str, str] | None = None,
     shared_folder: Path | None = None,
+    call_recording: Path | None = None,
     keep: bool = False,
     secret_access_key: str | None = None,
 ) -> tuple["subprocess.Popen[bytes]", Endpoint]:
@@ -91,6 +92,7 @@ def launch(
             remove_root=remove_root,
             pythons=interpreters,
             shared_folder=shared_folder,
+            call_recording=call_recording,
             keep=keep,
         )
         settings_file = root / "settings.json"

@@ -41,6 +41,7 @@ from embedded.seams.functions import (
     stop_function_workers,
 )
 from embedded.seams.iam.bus_policies import install_bus_policies
+from embedded.seams.iam.call_recording import install_call_recording
 from embedded.seams.iam.conditions import install_conditions
 from embedded.seams.iam.execution_role import install_execution_role
 from embedded.seams.iam.identity import install_administrator
@@ -96,6 +97,7 @@ class ServerSettings:
         keep: Whether to restore what `root` holds, and to write changes to it.
         pythons: Interpreters by image variant.
         shared_folder: Folder that all jobs see and may change.
+        call_recording: Folder for a recording of the calls of roles; None means no recording.
     """
 
     endpoint: Endpoint
@@ -109,6 +111,7 @@ class ServerSettings:
     keep: bool = False
     pythons: dict[str, str] = field(default_factory=dict)
     shared_folder: Path | None = None
+    call_recording: Path | None = None
 
     def to_json(self) -> str:
         return json.dumps({**asdict(self), "endpoint": self.endpoint.to_json()}, default=str)
@@ -116,7 +119,7 @@ class ServerSettings:
     @classmethod
     def from_json(cls, text: str) -> "ServerSettings":
         fields = json.loads(text)
-        named = ("root", "certificate", "private_key", "shared_folder")
+        named = ("root", "certificate", "private_key", "shared_folder", "call_recording")
         paths = {name: Path(fields[name]) for name in named if fields[name] is not None}
         return cls(**{**fields, **paths, "endpoint": Endpoint.from_json(fields["endpoint"])})
 
@@ -202,21 +205,16 @@ def _install_corrections(settings: ServerSettings, store: ContentStore) -> None:
     install_object_versions()
     install_batch_actions()
     install_queue_polling(settings.time_scale)
-    if enforces_iam():
-        install_administrator(settings.endpoint.access_key_id, settings.endpoint.secret_access_key)
+    _install_iam(settings)
     install_missing_image_error()
     install_message_moves()
     _install_monitoring(settings.time_scale)
-    install_conditions({f"sagemaker:{operation}": condition_keys for operation in CREATIONS})
-    install_bus_policies()
-    install_condition_check()
     install_objects_on_disk(store)
     install_bucket_not_empty_error()
     install_bucket_properties()
     install_new_names()
     install_restore_status()
     install_managed_key()
-    install_simulation()
     name_resources("ecr", ecr_resource_arn)
     name_resources("iam", iam_resource_arn)
     name_resources("events", events_resource_arn)
@@ -239,6 +237,17 @@ def _restored_keeper(
         # In a thread: what is told about the failures may call this server.
         threading.Thread(target=end_interrupted, name="end-interrupted", daemon=True).start()
     return keeper
+
+
+def _install_iam(settings: ServerSettings) -> None:
+    if enforces_iam():
+        install_administrator(settings.endpoint.access_key_id, settings.endpoint.secret_access_key)
+    install_conditions({f"sagemaker:{operation}": condition_keys for operation in CREATIONS})
+    install_bus_policies()
+    install_condition_check()
+    install_simulation()
+    if settings.call_recording is not None:
+        install_call_recording(settings.call_recording)
 
 
 def _install_monitoring(time_scale: float) -> None:

@@ -9,6 +9,7 @@ import pytest
 from embedded.cdk.deploy import deploy
 from embedded.cdk.synth import synthesize
 from embedded.server.embedded_aws import EmbeddedAws
+from tests.e2e.recording import SessionRecorder, record_policies, recording_folder
 from tests.e2e.stage import Stage, environment, find_stage
 from tests.unit.shared_models import share_models
 
@@ -22,6 +23,13 @@ UPLOADS = [
 ]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    folder = recording_folder()
+    # Workers of pytest-xdist report to the process that started them.
+    if folder is not None and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(SessionRecorder(folder))
+
+
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """Yield a stage deployed from the synthesized templates, with waits 100 times shorter."""
@@ -29,9 +37,10 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     shared = folder / "shared"
     shared.mkdir()
     shared.chmod(0o777)
-    with EmbeddedAws(time_scale=0.01, shared_folder=shared) as aws:
+    with EmbeddedAws(time_scale=0.01, shared_folder=shared, call_recording=recording_folder()) as aws:
         assembly = synthesize(ROOT / "app.py", folder / "cdk.out", {"fleetscore.uploads": UPLOADS})
         deploy(assembly, aws.endpoint, aws.images)
+        record_policies(aws.endpoint)
         with environment(aws.endpoint.environment()):
             yield find_stage(aws, folder)
 

@@ -215,7 +215,7 @@ def test_commands_shown_in_documents_exist(document: str) -> None:
     assert [words for words in shown if words[0] not in known] == []
     actions = subcommands(known["models"])
     assert [words for words in shown if words[0] == "models" and words[1] and words[1] not in actions] == []
-    targets = re.findall(r"(?:^|`)make ([a-z]+)", text_of(document), re.MULTILINE)
+    targets = re.findall(r"(?:^|`)make ([a-z-]+)", text_of(document), re.MULTILINE)
     assert [name for name in targets if not re.search(rf"^{name}:", text_of("Makefile"), re.MULTILINE)] == []
 
 

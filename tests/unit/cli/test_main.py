@@ -183,9 +183,10 @@ def test_unknown_execution_is_refused(capsys: Captured) -> None:
     assert "There is no execution 'nothing'" in capsys.readouterr().err
 
 
-def test_unreachable_endpoint_is_named(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("command", [["models", "list"], ["doctor"]])
+def test_unreachable_endpoint_is_named(command: list[str], capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cli.stage.connection._ATTEMPTS", 1)
-    assert entry.main(["models", "list", "--endpoint-url", "http://127.0.0.1:9"]) == 4
+    assert entry.main([*command, "--endpoint-url", "http://127.0.0.1:9"]) == 4
     assert "AWS cannot be reached" in capsys.readouterr().err
 
 

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from statelint.config import Config
+from statelint.linter import Linter
+from statelint.problem import ProblemType
 
 from contract.workflow import messages
 from infra.definitions.shared_states import message
@@ -234,12 +237,42 @@ def test_a_message_with_unknown_or_missing_fields_stops_synthesis() -> None:
         message(messages.JobPointer, execution_id="$.a", job_id="$.b", attempt="$.c", colour="$.d")
 
 
+def with_arns(golden: Path) -> str:
+    """Return a definition with an ARN in place of each placeholder."""
+    return re.sub("<[^>]*>", "arn:aws:lambda:us-east-1:123456789012:function:any", golden.read_text())
+
+
 @pytest.mark.parametrize("golden", GOLDEN_FILES.values(), ids=GOLDEN_FILES)
 def test_asl_validator_accepts_the_definitions(tmp_path: Path, golden: Path) -> None:
     """npm's asl-validator checks the schema of States Language and every JSONPath."""
     validator = ROOT / "node_modules" / ".bin" / "asl-validator"
     assert validator.exists(), "`make test` installs it"
     definition = tmp_path / "workflow.asl.json"
-    definition.write_text(re.sub("<[^>]*>", "arn:aws:lambda:us-east-1:123456789012:function:any", golden.read_text()))
+    definition.write_text(with_arns(golden))
     done = subprocess.run([validator, "--json-path", definition], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+AWS_FIELDS = (
+    # Fields that AWS documents for distributed Maps, and that the specification of States Language lacks.
+    r'Field "Label" not allowed in State Machine\.States\.(ScoreModels|TrainModels)',
+    r'Field "InputType" not allowed in State Machine\.States\.(ScoreModels|TrainModels)\.ItemReader\.ReaderConfig',
+)
+
+
+@pytest.mark.parametrize("golden", GOLDEN_FILES.values(), ids=GOLDEN_FILES)
+def test_statelint_accepts_the_definitions(golden: Path) -> None:
+    """PyPI's statelint follows the specification of States Language, independently of asl-validator."""
+    found = statelint(with_arns(golden))
+    assert [text for text in found if not any(re.fullmatch(known, text) for known in AWS_FIELDS)] == []
+    assert len(found) == len(AWS_FIELDS)
+
+
+def test_statelint_refuses_a_faulty_definition() -> None:
+    broken = with_arns(GOLDEN_FILES["scoring"]).replace('"Next": "ScoreModels"', '"Next": "ScoreModel"')
+    assert any("ScoreModel" in problem for problem in statelint(broken))
+
+
+def statelint(definition: str) -> list[str]:
+    # Whole numbers are numbers in JSON, but not floats in Python.
+    return list(Linter.validate(json.loads(definition), Config({ProblemType.FLOAT})))

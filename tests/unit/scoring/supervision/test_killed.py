@@ -110,7 +110,7 @@ def test_kill_9_at_any_moment_leaves_only_whole_files(tmp_path: Path, booster: x
     job = make_job(tmp_path / "killed", booster)
     if not why_not_separable():
         # With a mount per output folder, files are copied; the bytes must be those of files that are renamed.
-        job.paths.quarantine.mkdir()
+        job.paths.quarantine.mkdir(exist_ok=True)
         job.command_prefix = mount_each(job.paths.predictions, job.paths.quarantine, job.paths.ledger)
     moments = random.Random(20_131)
     committed = [0]
