@@ -19,7 +19,7 @@ from cli.failures import CommandError
 from cli.sample_scoring.container_process import run_container_code
 from contract import codec
 from contract.archives import NoRoomError
-from contract.catalog.model_formats import ModelFormat
+from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT
 from contract.free_memory import UNKNOWN_BYTES, free_memory
 from contract.json_text import dump_json, parse_json
 from contract.problems import Problem
@@ -27,16 +27,13 @@ from contract.problems import Problem
 OpenArtifact = Callable[[ModelDocument], AbstractContextManager[tuple[Path | None, list[Problem]]]]
 """Provides a model's artifact as a local file inside the context, or the reason why there is none."""
 
-_LIBRARIES: dict[ModelFormat, str] = {
-    "xgboost-json": "xgboost",
-    "xgboost-ubj": "xgboost",
-    "xgboost-sklearn-json": "xgboost",
-    "xgboost-sklearn-ubj": "xgboost",
-    "lightgbm-text": "lightgbm",
-    "catboost-cbm": "catboost",
+_LIBRARIES: dict[str, str] = {
+    "xgboost": "xgboost",
+    "lightgbm": "lightgbm",
+    "catboost": "catboost",
     "onnx": "onnxruntime",
 }
-"""Modules of the libraries that load models without running code of them, by format."""
+"""Modules of the frameworks that load models without running code of them."""
 _MODELS_PER_PROCESS = 200
 """Most models that one process loads; starting it takes longer than loading many small models."""
 _UNPACKED_BYTES = 2 << 30
@@ -72,7 +69,7 @@ class _Limits:
 
 def is_loadable(document: ModelDocument) -> bool:
     """Return whether a model can be loaded here without running code of it."""
-    library = _LIBRARIES.get(document.format)
+    library = _LIBRARIES.get(FRAMEWORK_OF_FORMAT[document.format])
     if library is None or document.custom_code:
         return False
     return all(map(importlib.util.find_spec, ("scoring", "numpy", library)))
@@ -125,11 +122,11 @@ def find_load_problems(
 def _plan(documents: Sequence[ModelDocument], numbers: Sequence[int], memory: int) -> tuple[list[list[int]], int]:
     """Return the models of each process, by the number of their document, and how many processes run concurrently."""
     processes = max(1, min(_cores(), memory // _PROCESS_BYTES, len(numbers)))
-    by_library: dict[str, list[int]] = {}
+    by_framework: dict[str, list[int]] = {}
     for number in numbers:
-        by_library.setdefault(_LIBRARIES[documents[number].format], []).append(number)
+        by_framework.setdefault(FRAMEWORK_OF_FORMAT[documents[number].format], []).append(number)
     batches: list[list[int]] = []
-    for group in by_library.values():
+    for group in by_framework.values():
         size = min(_MODELS_PER_PROCESS, -(-len(group) // processes))
         batches += [group[start : start + size] for start in range(0, len(group), size)]
     return batches, max(1, min(processes, len(batches)))
