@@ -54,15 +54,19 @@ def check_columns(
     missing = [f"{name} ({kind})" for name, kind in needed if name not in types and name not in absent]
     if missing:
         found = f"{key} without {list_first(missing)}"
-        expected = f"an object with all columns that the model needs; it has {list_first(list(types)) or 'none'}"
         is_csv = all(column.type is None and not column.is_field for column in columns)
-        remedy = "" if not is_csv or any(name in types for name, _ in needed) else _NO_HEADER
+        similar = _similar_names(spec, types)
+        has_names = not is_csv or bool(similar) or any(name in types for name, _ in needed)
+        expected = "an object with all columns that the model needs"
+        if has_names:  # Otherwise they may be cells, and a reason holds no values of the data.
+            expected += f"; it has {list_first(list(types)) or 'none'}"
+        remedy = "" if has_names else _NO_HEADER
         if remedy and len(types) == 1:
             remedy += _ONE_CELL
         in_key = [name for name, _ in needed if name not in types and f"/{quote(name)}=" in f"/{key}"]
         if in_key:
             remedy = f"The key has {list_first(in_key)}, so add them to partition_columns (--partition-columns). "
-        remedy = f"{_similar_names(spec, types) or remedy}Add them to the dataset, or {alternative} for other columns."
+        remedy = f"{similar or remedy}Add them to the dataset, or {alternative} for other columns."
         problems.append(Problem(field, found, expected, remedy))
     unsuitable = [
         f"{feature.name} is {types[feature.name]}, not {feature.type}{'' if feature.nullable else ' without nulls'}"

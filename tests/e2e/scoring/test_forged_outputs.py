@@ -125,7 +125,8 @@ def test_no_object_of_an_earlier_execution_is_changed_or_added(
 ) -> None:
     now = versions(stage)
     assert {key: now[key] for key in victims_objects} == victims_objects
-    owned = [layout.execution_prefix(attack.execution_id)]
+    # Step Functions writes the results of a Map's children.
+    owned = [layout.execution_prefix(attack.execution_id), layout.MAP_RUNS_PREFIX]
     owned += [
         layout.job_outputs_prefix(kind, DATASET, attack.execution_id, job.job_id)
         for job in attack.jobs

@@ -183,6 +183,15 @@ def test_a_header_without_the_columns_is_refused(stage: Stage, plan: Step) -> No
     assert "it has Distance, minute" in reason
 
 
+def test_a_first_row_that_may_be_data_is_not_shown(stage: Stage, plan: Step) -> None:
+    stage.register()
+    put(stage, "a.csv", b"123-45-6789,Ada\n")
+    with pytest.raises(InvalidRequestError, match="without distance") as refusal:
+        plan(plan_event({}))
+    assert "123-45" not in str(refusal.value)
+    assert "Ada" not in str(refusal.value)
+
+
 def test_each_model_is_checked_with_its_own_input_options(stage: Stage, plan: Step) -> None:
     register(stage, "commas")
     register(stage, "semicolons", input=InputOptions(csv_delimiter=";"))
