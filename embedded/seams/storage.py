@@ -10,6 +10,8 @@ from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree as ET
 
+from embedded.seams.stack_resources import after_deployment
+
 _ENCRYPTION = "x-amz-server-side-encryption"
 _ARCHIVED = re.compile(b"<StorageClass>(GLACIER|DEEP_ARCHIVE)</StorageClass>")
 
@@ -151,22 +153,7 @@ def install_managed_key() -> None:
 
 def install_bucket_properties() -> None:
     """Give a stack's bucket the encryption and the lifecycle of its template, which ministack drops."""
-    from ministack.services.cloudformation import provisioners
-
-    handlers = provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]
-    create, update = handlers["create"], handlers["update"]
-
-    def create_bucket(logical_id: str, properties: dict[str, Any], stack_name: str) -> Any:
-        made = create(logical_id, properties, stack_name)
-        _set_properties(made[0], properties)
-        return made
-
-    def update_bucket(physical_id: str, before: dict[str, Any], properties: dict[str, Any], stack_name: str) -> Any:
-        updated = update(physical_id, before, properties, stack_name)
-        _set_properties(updated[0], properties)
-        return updated
-
-    provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"] = {**handlers, "create": create_bucket, "update": update_bucket}
+    after_deployment("AWS::S3::Bucket", _set_properties)
 
 
 def _set_properties(bucket: str, properties: dict[str, Any]) -> None:

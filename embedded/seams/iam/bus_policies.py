@@ -3,10 +3,10 @@
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
 
-from collections.abc import Callable
 from typing import Any
 
-Provision = Callable[..., Any]
+from embedded.seams.stack_resources import after_deployment
+
 _BUS = "AWS::Events::EventBus"
 
 
@@ -17,21 +17,8 @@ def install_bus_policies() -> None:
     """
     from ministack.core import iam_evaluator
     from ministack.services import eventbridge
-    from ministack.services.cloudformation import provisioners
 
-    handlers = provisioners._RESOURCE_HANDLERS[_BUS]
-    create, update = handlers["create"], handlers["update"]
     resolve = iam_evaluator._resolve_condition_key
-
-    def create_bus(logical_id: str, properties: dict[str, Any], stack_name: str) -> Any:
-        made = create(logical_id, properties, stack_name)
-        _store(made[0], properties)
-        return made
-
-    def update_bus(physical_id: str, before: dict[str, Any], properties: dict[str, Any], stack_name: str) -> Any:
-        updated = update(physical_id, before, properties, stack_name)
-        _store(updated[0], properties)
-        return updated
 
     def bus_policy_for_arn(arn: str) -> tuple[Any, str] | None:
         name = arn.partition(":event-bus/")[2]
@@ -43,7 +30,7 @@ def install_bus_policies() -> None:
             return _role_arn(context)
         return resolve(key, context)
 
-    provisioners._RESOURCE_HANDLERS[_BUS] = {**handlers, "create": create_bus, "update": update_bus}
+    after_deployment(_BUS, _store)
     eventbridge.bus_policy_for_arn = bus_policy_for_arn
     iam_evaluator._RESOURCE_POLICY_LOOKUPS["events"] = ("eventbridge", "bus_policy_for_arn")
     iam_evaluator._resolve_condition_key = resolve_condition_key
