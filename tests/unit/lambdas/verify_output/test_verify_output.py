@@ -127,3 +127,41 @@ def test_counts_of_a_note_are_summed_over_the_objects(opened: Stage, verify: Ste
     verify(pointer_event())
     total = f"{1_000 * len(spec.objects):,}"
     assert opened.job().notes == ("delays-ua: column 'price' is rounded: " + total + " values", "delays-ua: loaded")
+
+
+def test_equal_commits_of_two_attempts_count_once(opened: Stage, verify: Step) -> None:
+    """The first attempt was killed, and the object was scored again for another model."""
+    opened.commit()
+    spec = opened.spec()
+    commit = opened.write_outputs(spec, spec.models[0], spec.objects[1])
+    opened.write_segment(spec, commit, host="algo-2")
+    verify(pointer_event())
+    assert (opened.job().rows_in, opened.job().duplicate_keys) == (20, 4)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_commits_that_differ_the_one_that_fits_the_files_counts(
+    opened: Stage, verify: Step, order: tuple[int, int]
+) -> None:
+    opened.commit(objects=1)
+    spec = opened.spec()
+    right = opened.write_outputs(spec, spec.models[0], spec.objects[1])
+    wrong = replace(right, rows_in=9, rows_scored=9, outputs=(replace(right.outputs[0], bytes=49),))
+    for number in order:
+        opened.write_segment(spec, (right, wrong)[number])
+    verify(pointer_event())
+    assert opened.job().rows_in == 20
+
+
+def test_an_object_that_no_longer_has_a_quarantine_counts_as_the_last_attempt_says(opened: Stage, verify: Step) -> None:
+    """Files that the commit does not name are found, although an older commit names them."""
+    opened.commit(objects=1)
+    spec = opened.spec()
+    opened.commit_one(spec, spec.models[0], spec.objects[1], rows_quarantined=1)
+    opened.s3.delete_object(
+        Bucket="results-test",
+        Key=outputs_prefix("quarantine", spec) + layout.output_key("delays-ua", "b.parquet"),
+    )
+    opened.commit_one(spec, spec.models[0], spec.objects[1])
+    verify(pointer_event())
+    assert (opened.job().rows_scored, opened.job().rows_quarantined) == (19, 1)
