@@ -76,7 +76,7 @@ class _Totals:
         return [f"{note}: {count:,} values" if count else note for note, count in sorted(self.notes.items())]
 
 
-def read_commits(spec: JobSpec, objects: Sequence[PinnedObject], store: ObjectStore) -> Commits:
+def read_commits(spec: JobSpec, store: ObjectStore) -> Commits:
     """Return the job's commits of these pinned objects.
 
     Lists everything below the job's prefixes, and reads its ledger. Memory is limited by the number

@@ -64,7 +64,7 @@ def _new_scoring_attempt(pointer: JobPointer, job: JobRecord, deployment: Deploy
     first = pointer.attempt == 1
     left = [item.key for item in spec.objects]
     if not first:
-        left = list(read_commits(spec, spec.objects, deployment.store).open_objects)
+        left = list(read_commits(spec, deployment.store).open_objects)
     if left:
         deployment.store.write_data_manifest(spec, pointer.attempt, left)
     return AttemptRecord(
