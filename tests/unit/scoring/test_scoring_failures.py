@@ -311,11 +311,11 @@ def test_job_spec_of_another_schema_version_is_refused(job: JobFolder, booster: 
     add_booster(job, booster)
     job.add_object("a.parquet", make_flights(1, 1))
     job.write_spec()
-    job.paths.spec.write_text(job.paths.spec.read_text().replace('"schema_version": 1', '"schema_version": 2'))
+    job.paths.spec.write_text(job.paths.spec.read_text().replace('"schema_version": 2', '"schema_version": 3'))
 
     assert job.run().returncode == 1
 
-    assert job.message.startswith("CONFIGURATION: job.json has 1 problem: schema_version: got 2, expected 1")
+    assert job.message.startswith("CONFIGURATION: job.json has 1 problem: schema_version: got 3, expected 2")
 
 
 def blocking_job(root: Path) -> tuple[JobFolder, Path, Path]:

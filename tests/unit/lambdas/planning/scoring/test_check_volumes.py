@@ -8,6 +8,7 @@ import pytest
 from contract.catalog.models import Compute
 from contract.dataset.input_options import InputOptions
 from contract.job.scoring_spec import PinnedObject
+from contract.job.snapshot import Snapshot
 from lambdas.errors import InvalidRequestError
 from lambdas.planning.scoring.check_volumes import check_volumes, volume_notes
 from lambdas.planning.scoring.form_jobs import PlannedJob
@@ -26,11 +27,11 @@ def job(
 ) -> PlannedJob:
     instance_type = changes.pop("instance_type", "ml.m5.large")
     spec = any_model_spec(**{"artifact_bytes": 0, **changes})
+    objects = tuple(PinnedObject(f"{number}{ending}", size, "e") for number, size in enumerate(sizes))
     return PlannedJob(
         "delays-ua",
-        "flights",
+        Snapshot("flights", "datasets-test", objects),
         tuple(replace(spec, model_id=f"m-{number}") for number in range(models)),
-        tuple(PinnedObject(f"{number}{ending}", size, "e") for number, size in enumerate(sizes)),
         Compute(instance_type, instances, volume, 3_600),
         3,
     )
