@@ -46,7 +46,7 @@ class Snapshot:
     objects: tuple[PinnedObject, ...]
 
     @cached_property
-    def bytes(self) -> int:
+    def total_bytes(self) -> int:
         """Sum of the objects' sizes."""
         return sum(item.size for item in self.objects)
 
@@ -59,7 +59,7 @@ class Snapshot:
         if len({item.key for item in self.objects}) != len(self.objects):
             found = f"{len(self.objects):,} objects"
             raise InvalidInputError("snapshot", [Problem("objects", found, "each key once")])
-        header = SnapshotHeader(self.dataset, self.dataset_bucket, len(self.objects), self.bytes)
+        header = SnapshotHeader(self.dataset, self.dataset_bucket, len(self.objects), self.total_bytes)
         text = io.BytesIO()
         text.write(f"{codec.dumps(header)}\n".encode())
         for item in self.objects:
@@ -75,7 +75,7 @@ class Snapshot:
 
     def ref(self, uri: str, text: bytes) -> SnapshotRef:
         """Return the reference to the file at this URI, whose content is `text`."""
-        return SnapshotRef(uri, hashlib.sha256(text).hexdigest(), len(self.objects), self.bytes)
+        return SnapshotRef(uri, hashlib.sha256(text).hexdigest(), len(self.objects), self.total_bytes)
 
 
 def read_snapshot(file: BinaryIO, ref: SnapshotRef) -> Iterator[PinnedObject]:

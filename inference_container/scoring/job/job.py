@@ -141,14 +141,17 @@ def _read_spec(paths: ContainerPaths) -> JobSpec:
 def _open_snapshot(paths: ContainerPaths, spec: JobSpec) -> Iterator[Iterator[PinnedObject]]:
     """Open the snapshot and return its objects, which need not fit into memory together."""
     try:
-        with paths.snapshot.open("rb") as file:
-            yield read_snapshot(file, spec.snapshot)
-    except InvalidInputError as error:
-        raise ConfigurationError(str(error)) from error
+        file = paths.snapshot.open("rb")
     except OSError as error:
         raise ConfigurationError(
-            f"the snapshot cannot be read ({describe_error(error)}): check the job's input {paths.snapshot.parent.name!r}"
+            f"the snapshot cannot be read ({describe_error(error)}): check the job's input"
         ) from error
+    with file:
+        try:
+            objects = read_snapshot(file, spec.snapshot)
+        except InvalidInputError as error:
+            raise ConfigurationError(str(error)) from error
+        yield objects
 
 
 def _summarize(failed: Sequence[ObjectDone], objects: int) -> tuple[FailureKind, str]:

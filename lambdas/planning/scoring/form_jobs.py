@@ -46,7 +46,7 @@ class PlannedJob:
 
     @property
     def input_bytes(self) -> int:
-        return self.snapshot.bytes
+        return self.snapshot.total_bytes
 
     @property
     def image(self) -> ImageVariant:
@@ -54,9 +54,7 @@ class PlannedJob:
         return image_of(self.models[0].framework, self.models[0].accelerator)
 
     def spec(self, execution_id: str, snapshot: SnapshotRef) -> JobSpec:
-        return JobSpec(
-            execution_id, self.job_id, self.dataset, self.snapshot.dataset_bucket, self.models, snapshot
-        )
+        return JobSpec(execution_id, self.job_id, self.dataset, self.snapshot.dataset_bucket, self.models, snapshot)
 
     def record(self, execution_id: str, created_at: str, image_uri: str = "") -> JobRecord:
         return JobRecord(

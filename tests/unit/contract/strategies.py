@@ -110,7 +110,11 @@ def model_specs(draw: st.DrawFn, model_id: str | None = None) -> ModelSpec:
 
 
 snapshot_refs = st.builds(
-    SnapshotRef, uri=texts, sha256=st.text("0123456789abcdef", min_size=64, max_size=64), objects=st.integers(1, 1 << 40), bytes=counts
+    SnapshotRef,
+    uri=texts,
+    sha256=st.text("0123456789abcdef", min_size=64, max_size=64),
+    objects=st.integers(1, 1 << 40),
+    bytes=counts,
 )
 job_specs = st.builds(
     JobSpec,

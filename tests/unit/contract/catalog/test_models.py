@@ -7,7 +7,7 @@ from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute, ModelVersion
 from contract.job.ledger import Marker
-from contract.job.scoring_spec import JobSpec, SnapshotRef
+from contract.job.scoring_spec import JobSpec, PinnedObject, SnapshotRef
 from contract.problems import InvalidInputError, Problem
 from contract.table import records
 from tests.unit.contract.strategies import computes, model_specs

@@ -97,7 +97,9 @@ def test_what_no_volume_can_hold_is_to_be_split() -> None:
 def test_outputs_of_a_whole_shard_are_noted() -> None:
     jobs = [job(*[GB] * 20, volume=30), job(*[GB] * 4, volume=30)]
     assert check_volumes(jobs) == []
-    (note,) = volume_notes([replace(item, dataset=f"d{number}") for number, item in enumerate(jobs)])
+    (note,) = volume_notes(
+        [replace(item, snapshot=replace(item.snapshot, dataset=f"d{number}")) for number, item in enumerate(jobs)]
+    )
     assert note == (
         "1 job may need larger volumes: an instance of job 'delays-ua' holds about 40.0 GB with its outputs, and "
         "volume_size_gb is 30. Set volume_size_gb of the model or the stage to 40 or more, or instance_count to 2 or "

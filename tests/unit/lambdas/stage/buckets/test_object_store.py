@@ -54,7 +54,9 @@ def test_a_replaced_snapshot_is_refused(stage: Stage) -> None:
     ref = stage.deployment.store.add_snapshot("e-1", any_snapshot("a.parquet"))
     key = layout.snapshot_key("e-1", "flights")
     stage.s3.put_object(Bucket="results-test", Key=key, Body=any_snapshot("b.parquet").text())
-    with pytest.raises(InvalidInputError, match=r"snapshot s3://results-test/.*: SHA-256: got .* The file was replaced"):
+    with pytest.raises(
+        InvalidInputError, match=r"snapshot s3://results-test/.*: SHA-256: got .* The file was replaced"
+    ):
         stage.deployment.store.objects_of(any_spec(snapshot=ref))
 
 
