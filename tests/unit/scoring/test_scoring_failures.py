@@ -318,7 +318,7 @@ def test_a_replaced_or_missing_snapshot_is_refused(job: JobFolder, booster: xgbo
     assert f"expected {expected}. The file was replaced after the plan wrote it" in job.message
     job.paths.snapshot.unlink()
     assert job.run().returncode == 1
-    assert job.message.startswith("CONFIGURATION: the snapshot cannot be read (No such file or directory")
+    assert job.message.startswith("CONFIGURATION: the snapshot cannot be read (FileNotFoundError")
 
 
 def test_job_spec_of_another_schema_version_is_refused(job: JobFolder, booster: xgboost.Booster) -> None:
