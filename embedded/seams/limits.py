@@ -54,7 +54,9 @@ def _limit_events() -> None:
 
 
 def _event_bytes(entry: Record) -> int:
-    texts = [entry.get(name) or "" for name in ("Source", "DetailType", "Detail")] + (entry.get("Resources") or [])
+    parts = [entry.get(name) or "" for name in ("Source", "DetailType", "Detail")] + (entry.get("Resources") or [])
+    # Step Functions gives the detail as an object.
+    texts = [part if isinstance(part, str) else json.dumps(part) for part in parts]
     return sum(len(text.encode()) for text in texts) + (_EVENT_TIME_BYTES if "Time" in entry else 0)
 
 
