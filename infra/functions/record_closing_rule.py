@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 
+import jsii
 from aws_cdk import Aws, Duration
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_lambda_destinations as destinations
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from infra.dead_letters import DeadLetters
+from infra.permissions import allow_sending
 
 
 class RecordClosingRule(Construct):
@@ -47,7 +48,7 @@ class RecordClosingRule(Construct):
         function.configure_async_invoke(
             max_event_age=Duration.hours(6),
             retry_attempts=2,
-            on_failure=destinations.SqsDestination(self.dead_letters.queue),
+            on_failure=_QueueDestination(self.dead_letters.queue.queue_arn),
         )
         self.rule = events.Rule(
             self,
@@ -72,3 +73,21 @@ class RecordClosingRule(Construct):
                 )
             ],
         )
+
+
+@jsii.implements(lambda_.IDestination)
+class _QueueDestination:
+    """A queue for the events at which a function fails. The CDK's own destination grants more than sending."""
+
+    def __init__(self, queue_arn: str) -> None:
+        self._queue_arn = queue_arn
+
+    def bind(
+        self,
+        scope: Construct,
+        fn: lambda_.IFunction,
+        *,
+        type: lambda_.DestinationType,  # noqa: A002 - jsii passes it by this name
+    ) -> lambda_.DestinationConfig:
+        fn.add_to_role_policy(allow_sending(self._queue_arn))
+        return lambda_.DestinationConfig(destination=self._queue_arn)
