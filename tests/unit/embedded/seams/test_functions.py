@@ -10,11 +10,11 @@ from ministack.services import lambda_svc
 
 from embedded.seams.application import application, switches
 from embedded.seams.functions import (
-    _ONLY_WHAT_WAS_DEPLOYED,
     MinistackChangedError,
     install_function_errors,
     stop_function_workers,
 )
+from embedded.seams.functions.forks import ONLY_WHAT_WAS_DEPLOYED
 from embedded.server.endpoint import Endpoint
 
 
@@ -60,7 +60,7 @@ def test_ministack_reads_every_environment_variable_we_set() -> None:
 
 def test_function_imports_only_its_package_and_the_runtime(tmp_path: Path) -> None:
     (tmp_path / "not_packaged.py").touch()
-    code = f"import not_packaged, boto3\n{_ONLY_WHAT_WAS_DEPLOYED}\ndel sys.modules['not_packaged']\n"
+    code = f"import not_packaged, boto3\n{ONLY_WHAT_WAS_DEPLOYED}\ndel sys.modules['not_packaged']\n"
     code = f"import sys\n{code}import json, botocore\nimport not_packaged\n"
     result = subprocess.run(
         [sys.executable, "-c", code],
