@@ -11,6 +11,7 @@ import runpy
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import Any
 
 ANSWER_BYTES = 16
@@ -61,7 +62,7 @@ def load_libraries() -> None:
     for name in _LIBRARIES:
         importlib.import_module(name)
     create_loader, loaders = botocore.session.create_loader, {}
-    models = os.path.join(os.path.dirname(boto3.__file__), "data")
+    models = str(Path(boto3.__file__).parent / "data")
 
     def shared_loader(search_path: str | None = None) -> Any:
         if search_path not in loaders:
@@ -98,7 +99,7 @@ def run_worker(request: dict[str, Any], pipes: list[int]) -> None:
         code = 0
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
-    except BaseException:  # noqa: BLE001 - as the interpreter, it prints the traceback and exits
+    except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
         for stream in (sys.stdout, sys.stderr):

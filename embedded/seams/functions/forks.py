@@ -55,6 +55,12 @@ class WorkerProcesses:
                 self._server = _ForkServer()
             return self._server.start_worker(command[1], Path(options["cwd"]), options["env"])
 
+    def close(self) -> None:
+        """End the fork server. Workers end when their pipes are closed."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
 
 class ForkedProcess:
     """A worker, with the part of the interface of `subprocess.Popen` that ministack uses."""
@@ -105,7 +111,8 @@ class _ForkServer:
         self._socket, theirs = socket.socketpair()
         code = Path(fork_server.__file__).read_text(encoding="utf-8")
         with theirs:
-            self._process = subprocess.Popen(
+            # Our own code, in this interpreter.
+            self._process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-c", f"{ONLY_WHAT_WAS_DEPLOYED}\n{code}\nserve({theirs.fileno()})"],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -113,6 +120,10 @@ class _ForkServer:
 
     def is_running(self) -> bool:
         return self._process.poll() is None
+
+    def close(self) -> None:
+        self._socket.close()
+        self._process.wait()
 
     def start_worker(self, script: str, folder: Path, environment: dict[str, str]) -> ForkedProcess:
         """Fork a worker that runs the script in a folder."""

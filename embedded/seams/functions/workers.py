@@ -65,7 +65,7 @@ def install_function_errors() -> None:
         return
     if script.count(_MINISTACK_REPORT) != 1 or script.count(_MINISTACK_FOLDER) != 1:
         raise MinistackChangedError(
-            "ministack's Python worker does not start or report exceptions in the expected way: install the pinned version"
+            "ministack's Python worker starts or reports exceptions in another way: install the pinned version"
         )
     script = script.replace(_MINISTACK_REPORT, _REPORT).replace(_MINISTACK_FOLDER, _FOLDER)
     lambda_runtime._PYTHON_WORKER_SCRIPT = _PRELUDE + script
