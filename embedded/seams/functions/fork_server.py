@@ -72,7 +72,7 @@ def load_libraries() -> None:
         loader.search_paths[:] = [*(path for path in loader.search_paths if path != models), models]
         return loader
 
-    botocore.session.create_loader = shared_loader  # type: ignore[attr-defined]
+    botocore.session.create_loader = shared_loader
     # With names of nobody: what these clients cache is the same for all.
     session = boto3.Session("none", "none", region_name="us-east-1")
     for service in _SERVICES:
