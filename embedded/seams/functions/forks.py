@@ -16,7 +16,7 @@ import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from embedded.seams.functions import fork_server
+from embedded.seams.functions.fork_server import ANSWER_BYTES
 
 # On AWS a function sees its package, its layers and the runtime. Without this, an editable install
 # of this project in the server's environment would let it import modules that were not packaged.
@@ -109,7 +109,7 @@ class _ForkServer:
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair()
-        code = Path(fork_server.__file__).read_text(encoding="utf-8")
+        code = Path(__file__).with_name("fork_server.py").read_text(encoding="utf-8")
         with theirs:
             # Our own code, in this interpreter.
             self._process = subprocess.Popen(  # noqa: S603
@@ -137,7 +137,7 @@ class _ForkServer:
             for descriptor in (theirs_in, theirs_out, theirs_err):
                 os.close(descriptor)
         self._socket.sendall(request)
-        answer, descriptors, _, _ = socket.recv_fds(self._socket, fork_server.ANSWER_BYTES, 1)
+        answer, descriptors, _, _ = socket.recv_fds(self._socket, ANSWER_BYTES, 1)
         if not descriptors:
             raise RuntimeError("the process that starts functions has ended: see the server's log")
         return ForkedProcess(int(answer), descriptors[0], _Pipes(stdin, stdout, stderr))
