@@ -5,6 +5,9 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
+# Tests and the demo start many processes, each of which would compile our modules again.
+export PYTHONDONTWRITEBYTECODE :=
+
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -71,7 +74,7 @@ test: $(STAMP)-test lint ## Check style and types, run every test, then compare 
 	@$(COMPARE_CALLS)
 
 .PHONY: verify-aws
-verify-aws: $(STAMP)-test ## Check templates, policies and workflows with AWS's rules, and permissions with the calls of the last `make test`
+verify-aws: $(STAMP)-test ## Check templates, policies and workflows with AWS's rules, and permissions with recorded calls
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest tests/unit/infra/verification tests/unit/infra/definitions
 	@$(COMPARE_CALLS)
 
