@@ -1,8 +1,8 @@
 """The rule that closes the records of executions that end abnormally."""
 
 from collections.abc import Sequence
+from typing import cast
 
-import jsii
 from aws_cdk import Aws, Duration
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
@@ -43,13 +43,8 @@ class RecordClosingRule(Construct):
                 "queue"
             ),
         )
-        # EventBridge counts an event as delivered once Lambda has queued it. Without a destination,
-        # Lambda would try a failing event three times and drop it without a trace.
-        function.configure_async_invoke(
-            max_event_age=Duration.hours(6),
-            retry_attempts=2,
-            on_failure=_QueueDestination(self.dead_letters.queue.queue_arn),
-        )
+        function.configure_async_invoke(max_event_age=Duration.hours(6), retry_attempts=2)
+        _keep_failed_events(function, self.dead_letters.queue.queue_arn)
         self.rule = events.Rule(
             self,
             "Rule",
@@ -75,19 +70,15 @@ class RecordClosingRule(Construct):
         )
 
 
-@jsii.implements(lambda_.IDestination)
-class _QueueDestination:
-    """A queue for the events at which a function fails. The CDK's own destination grants more than sending."""
+def _keep_failed_events(function: lambda_.IFunction, queue_arn: str) -> None:
+    """Send the events at which a function fails to a queue.
 
-    def __init__(self, queue_arn: str) -> None:
-        self._queue_arn = queue_arn
-
-    def bind(
-        self,
-        scope: Construct,
-        fn: lambda_.IFunction,
-        *,
-        type: lambda_.DestinationType,  # noqa: A002 - jsii passes it by this name
-    ) -> lambda_.DestinationConfig:
-        fn.add_to_role_policy(allow_sending(self._queue_arn))
-        return lambda_.DestinationConfig(destination=self._queue_arn)
+    EventBridge counts an event as delivered once Lambda has queued it. Without a destination, Lambda
+    would try a failing event three times and drop it without a trace. The destination is set on the
+    CloudFormation resource, because the construct's own option grants more than sending.
+    """
+    calls = cast("lambda_.CfnEventInvokeConfig", function.node.find_child("EventInvokeConfig").node.default_child)
+    calls.destination_config = lambda_.CfnEventInvokeConfig.DestinationConfigProperty(
+        on_failure=lambda_.CfnEventInvokeConfig.OnFailureProperty(destination=queue_arn)
+    )
+    function.add_to_role_policy(allow_sending(queue_arn))
