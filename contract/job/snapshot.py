@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
 
 from contract import codec
 from contract.job.scoring_spec import PinnedObject, SnapshotRef
@@ -78,7 +77,7 @@ class Snapshot:
         return SnapshotRef(uri, hashlib.sha256(text).hexdigest(), len(self.objects), self.total_bytes)
 
 
-def read_snapshot(file: BinaryIO, ref: SnapshotRef) -> Iterator[PinnedObject]:
+def read_snapshot(file: io.BufferedIOBase, ref: SnapshotRef) -> Iterator[PinnedObject]:
     """Return an iterator over the objects of a snapshot, after comparing its digest.
 
     Raises:
@@ -95,7 +94,7 @@ def read_snapshot(file: BinaryIO, ref: SnapshotRef) -> Iterator[PinnedObject]:
     return _read_objects(file)
 
 
-def _read_objects(file: BinaryIO) -> Iterator[PinnedObject]:
+def _read_objects(file: io.BufferedIOBase) -> Iterator[PinnedObject]:
     while lines := list(islice(file, _LINES_AT_ONCE)):
         # The digest proves that the plan wrote these lines, so no limits of size or depth are needed.
         for key, size, etag in json.loads(b"[" + b",".join(lines) + b"]"):
