@@ -5,6 +5,9 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
+# Tests and the demo start many processes, each of which would compile our modules again.
+export PYTHONDONTWRITEBYTECODE :=
+
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -59,18 +62,21 @@ TEST_GROUPS := \
   "tests/unit/scoring --ignore tests/unit/scoring/models" \
   "tests/unit/scoring/models tests/unit/cli/sample_scoring" \
   "tests/unit/training tests/unit/examples tests/e2e"
-# The calls that the end-to-end tests made. `make verify-aws` compares them with the roles' policies.
+# The calls that the end-to-end tests made. The last step compares them with the roles' policies.
 CALL_RECORDING := build/aws-calls
+COMPARE_CALLS := $(BIN)/python -m tests.recorded_calls.unused_permissions $(CALL_RECORDING)
 .PHONY: test
-test: $(STAMP)-test lint ## Check style and types, then run every test
+test: $(STAMP)-test lint ## Check style and types, run every test, then compare permissions with calls
 	@rm -rf $(CALL_RECORDING)
 	@failed=0; for group in $(TEST_GROUPS); do PATH="$(CURDIR)/$(BIN):$$PATH" AWS_CALL_RECORDING="$(CURDIR)/$(CALL_RECORDING)" \
-	  $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $$group || failed=1; done; exit $$failed
+	  $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $$group || failed=1; done; \
+	if [ $$failed = 1 ]; then echo "The roles' permissions were not compared with the calls of the tests: tests failed, so the recording of calls is incomplete." >&2; exit 1; fi
+	@$(COMPARE_CALLS)
 
 .PHONY: verify-aws
-verify-aws: $(STAMP)-test ## Check templates, policies and definitions with AWS's rules, and list permissions that no test used
+verify-aws: $(STAMP)-test ## Check templates, policies and workflows with AWS's rules, and permissions with recorded calls
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest tests/unit/infra/verification tests/unit/infra/definitions
-	@$(BIN)/python -m tests.recorded_calls.unused_permissions $(CALL_RECORDING)
+	@$(COMPARE_CALLS)
 
 .PHONY: fuzz
 fuzz: $(STAMP)-test ## Run the property tests of readers and Parquet footers on many more examples: a minute or two
