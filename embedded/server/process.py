@@ -51,6 +51,7 @@ from embedded.seams.iam.signatures import guarded
 from embedded.seams.iam.simulation import install_simulation
 from embedded.seams.iam.template_check import install_condition_check
 from embedded.seams.images import install_missing_image_error
+from embedded.seams.limits import install_limits
 from embedded.seams.message_moves import install_message_moves
 from embedded.seams.monitoring.alarms import install_alarms, start_evaluation
 from embedded.seams.monitoring.logs import install_filter_patterns, install_log_limit, install_log_search
@@ -226,6 +227,7 @@ def _install_corrections(settings: ServerSettings, store: ContentStore) -> None:
     install_new_names()
     install_restore_status()
     install_managed_key()
+    install_limits()
     name_resources("ecr", ecr_resource_arn)
     name_resources("iam", iam_resource_arn)
     name_resources("events", events_resource_arn)

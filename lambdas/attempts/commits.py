@@ -1,6 +1,6 @@
 """Compare a job's pinned objects with the commit markers and all other files of its output in S3."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Literal, get_args
@@ -36,7 +36,7 @@ class Commits:
     missing: tuple[str, ...]
     """Commits that are missing or invalid, each as "<model id>/<object key>: <why>"."""
     open_objects: tuple[str, ...]
-    """Keys of the pinned objects that at least one model has not committed, in the spec's order."""
+    """Keys of the pinned objects that at least one model has not committed, in the snapshot's order."""
     unexpected: tuple[str, ...]
     """The first files that no commit names and no other attempt can replace, each as
     "<area>/<key below the job's prefix>"."""
@@ -100,10 +100,12 @@ class _JobFiles:
     limited by the number of commits, however many files there are.
     """
 
-    def __init__(self, spec: JobSpec, store: ObjectStore, unexpected: _Unexpected) -> None:
+    def __init__(
+        self, spec: JobSpec, objects: Sequence[PinnedObject], store: ObjectStore, unexpected: _Unexpected
+    ) -> None:
         self._sizes: dict[Area, dict[str, int]] = {}
         for area in get_args(Area):
-            names = {_key(area, model, item) for model in spec.models for item in spec.objects}
+            names = {_key(area, model, item) for model in spec.models for item in objects}
             listing = store.results_below(_prefix(area, spec))
             self._sizes[area] = dict(_expected(area, listing, names, unexpected))
 
@@ -116,8 +118,9 @@ def read_commits(spec: JobSpec, store: ObjectStore) -> Commits:
     """Return the job's commits. Lists everything below its prefixes, and reads its markers in
     parallel."""
     unexpected, totals = _Unexpected(), _Totals()
-    files = _JobFiles(spec, store, unexpected)
-    pairs = [(item, model) for item in spec.objects for model in spec.models]
+    objects = store.objects_of(spec)
+    files = _JobFiles(spec, objects, store, unexpected)
+    pairs = [(item, model) for item in objects for model in spec.models]
 
     def read(pair: tuple[PinnedObject, ModelSpec]) -> Marker | str:
         item, model = pair

@@ -70,7 +70,7 @@ def predict_fn(data, model):
             path.unlink()
             path.symlink_to("/opt/ml/processing/input/spec/job.json")
         else:
-            pipe._pipe.write(b'{"type": "ObjectDone", "body": {"schema_version": 1, "key": "people.parquet"}}\\n')
+            pipe._pipe.write(b'{"type": "ObjectDone", "body": {"schema_version": 2, "key": "people.parquet"}}\\n')
         send(pipe, event)
     EventPipe.send = forged
     return data["age"].fillna(0.0)

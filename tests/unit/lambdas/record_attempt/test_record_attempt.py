@@ -26,7 +26,9 @@ Step = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def manifest(stage: Stage, attempt: int) -> list[str]:
-    prefix, *keys = stage.read_json(layout.data_manifest_key("e-1", "delays-ua", attempt))
+    """Return the objects of an attempt's manifest. The plan writes that of the first attempt."""
+    later = layout.data_manifest_key("e-1", "delays-ua", attempt)
+    prefix, *keys = stage.read_json(later if attempt > 1 else layout.snapshot_manifest_key("e-1", "flights"))
     assert prefix == {"prefix": "s3://datasets-test/"}
     assert all(key.startswith("flights/") for key in keys)
     return [key.removeprefix("flights/") for key in keys]
@@ -40,7 +42,8 @@ def test_a_first_attempt_scores_every_pinned_object(planned: Stage, record: Step
         nothing_left=False,
         sagemaker_job_name=name,
         spec_uri="s3://results-test/executions/e-1/jobs/delays-ua/job.json",
-        data_manifest_uri="s3://results-test/executions/e-1/jobs/delays-ua/attempt-1.manifest",
+        snapshot_uri="s3://results-test/executions/e-1/snapshots/flights/objects.jsonl",
+        data_manifest_uri="s3://results-test/executions/e-1/snapshots/flights/objects.manifest",
         models_manifest_uri="s3://results-test/executions/e-1/jobs/delays-ua/models.manifest",
         predictions_uri="s3://results-test/predictions/dataset=flights/execution_id=e-1/job_id=delays-ua",
         quarantine_uri="s3://results-test/quarantine/dataset=flights/execution_id=e-1/job_id=delays-ua",
@@ -102,7 +105,7 @@ def test_a_retry_has_no_objects_when_every_object_is_committed(
     assert (result["nothing_left"], result["sagemaker_job_name"]) == (True, "")
     # The job keeps the name of the processing job that scored it.
     assert opened.job().sagemaker_job_name == opened.attempt(1).sagemaker_job_name
-    assert verify(decision) == {"schema_version": 1, "job_id": "delays-ua"}
+    assert verify(decision) == {"schema_version": 2, "job_id": "delays-ua"}
     assert opened.job().rows_in == 20
 
 
@@ -121,16 +124,16 @@ def test_a_retry_has_no_objects_when_every_object_is_committed(
         lambda stage: stage.s3.put_object(
             Bucket="results-test",
             Key=layout.ledger_prefix("e-1", "delays-ua") + layout.marker_key("delays-ua", "a.parquet"),
-            Body=b'{"schema_version": 1, "execution',
+            Body=b'{"schema_version": 2, "execution',
         ),
         lambda stage: stage.write_marker(
             replace(
-                stage.commit_one(stage.spec(), stage.spec().models[0], stage.spec().objects[0]),
-                object=replace(stage.spec().objects[0], etag="another"),
+                stage.commit_one(stage.spec(), stage.spec().models[0], stage.objects()[0]),
+                object=replace(stage.objects()[0], etag="another"),
             )
         ),
         lambda stage: stage.write_marker(
-            replace(stage.commit_one(stage.spec(), stage.spec().models[0], stage.spec().objects[0]), model_version="2")
+            replace(stage.commit_one(stage.spec(), stage.spec().models[0], stage.objects()[0]), model_version="2")
         ),
     ],
     ids=["output missing", "output cut off", "marker unreadable", "other object", "other version"],
@@ -153,10 +156,10 @@ def test_an_object_is_scored_again_unless_all_models_committed_it(
     plan(plan_event({"models_per_job": 2}))
     job_id = "a.and-1-more"
     record(pointer_event(job_id))
-    spec = stage.spec(job_id=job_id)
-    stage.commit_one(spec, spec.models[0], spec.objects[0])
-    stage.commit_one(spec, spec.models[0], spec.objects[1])
-    stage.commit_one(spec, spec.models[1], spec.objects[1])
+    spec, objects = stage.spec(job_id=job_id), stage.objects(job_id=job_id)
+    stage.commit_one(spec, spec.models[0], objects[0])
+    stage.commit_one(spec, spec.models[0], objects[1])
+    stage.commit_one(spec, spec.models[1], objects[1])
     record(classify(failure_event("OutputIncompleteError", "said so", job_id=job_id)))
     assert stage.read_json(layout.data_manifest_key("e-1", job_id, 2))[1:] == ["flights/a.parquet"]
 
@@ -193,8 +196,8 @@ def test_an_unknown_job_is_refused_by_name(stage: Stage, record: Step) -> None:
 
 
 def test_a_message_of_another_release_is_refused(planned: Stage, record: Step) -> None:
-    with pytest.raises(InvalidInputError, match="schema_version: got 2"):
-        record({**pointer_event(), "schema_version": 2})
+    with pytest.raises(InvalidInputError, match="schema_version: got 3"):
+        record({**pointer_event(), "schema_version": 3})
 
 
 def test_volumes_of_types_with_local_storage_have_no_key(stage: Stage, plan: Step, record: Step) -> None:

@@ -45,7 +45,7 @@ def test_an_execution_succeeds_when_all_jobs_succeed(
     verify(pointer_event())
     outcome = summarize(summary_event({"execution_id": "e-1"}))
     uri = "s3://results-test/executions/e-1/summary.json"
-    assert outcome == {"schema_version": 1, "status": "SUCCEEDED", "summary_uri": uri, "cause": ""}
+    assert outcome == {"schema_version": 2, "status": "SUCCEEDED", "summary_uri": uri, "cause": ""}
     record, summary = opened.execution(), summary_of(opened)
     assert (record.status, record.summary_uri, record.jobs_succeeded) == (ExecutionStatus.SUCCEEDED, uri, 1)
     assert (summary.status, summary.rows_scored, summary.rows_quarantined) == (ExecutionStatus.SUCCEEDED, 19, 1)
@@ -62,7 +62,7 @@ def test_an_execution_succeeds_when_all_jobs_succeed(
 
 def test_notes_of_markers_are_in_the_summary_once(opened: Stage, verify: Step, summarize: Step) -> None:
     spec = opened.spec()
-    for index, item in enumerate(spec.objects):
+    for index, item in enumerate(opened.objects()):
         marker = opened.commit_one(spec, spec.models[0], item)
         notes = ("predicted by daal4py", "a warning") if index == 0 else ("a warning",)
         opened.write_marker(replace(marker, notes=notes))

@@ -71,7 +71,7 @@ def test_the_reason_names_the_key_and_there_is_no_other_attempt(opened: Stage, v
 def test_a_forged_marker_cannot_make_a_file_expected(opened: Stage, verify: Step) -> None:
     opened.commit()
     spec = opened.spec()
-    marker = opened.commit_one(spec, spec.models[0], spec.objects[0])
+    marker = opened.commit_one(spec, spec.models[0], opened.objects()[0])
     put(opened, "predictions", "model_id=victim/a.parquet")
     forged = replace(marker.outputs[0], key="model_id=victim/a.parquet", bytes=len(b"forged"))
     opened.write_marker(replace(marker, outputs=(*marker.outputs, forged)))
@@ -92,9 +92,9 @@ def test_a_marker_with_outputs_of_other_names_is_no_commit(
 ) -> None:
     opened.commit(objects=1)
     spec = opened.spec()
-    opened.commit_one(spec, spec.models[0], spec.objects[1])
+    opened.commit_one(spec, spec.models[0], opened.objects()[1])
     put(opened, "quarantine", "model_id=delays-ua/a.parquet", b"p" * 50)
-    marker = opened.commit_one(spec, spec.models[0], spec.objects[0])
+    marker = opened.commit_one(spec, spec.models[0], opened.objects()[0])
     opened.write_marker(replace(marker, outputs=(replace(marker.outputs[0], **change),)))
     with pytest.raises(OutputIncompleteError, match=expected):
         verify(pointer_event())
@@ -103,7 +103,7 @@ def test_a_marker_with_outputs_of_other_names_is_no_commit(
 def test_a_marker_that_names_an_output_twice_is_no_commit(opened: Stage, verify: Step) -> None:
     opened.commit()
     spec = opened.spec()
-    marker = opened.commit_one(spec, spec.models[0], spec.objects[1])
+    marker = opened.commit_one(spec, spec.models[0], opened.objects()[1])
     opened.write_marker(replace(marker, outputs=marker.outputs * 2))
     with pytest.raises(OutputIncompleteError, match="names an output twice"):
         verify(pointer_event())
@@ -112,7 +112,7 @@ def test_a_marker_that_names_an_output_twice_is_no_commit(opened: Stage, verify:
 def test_a_huge_marker_is_not_read(opened: Stage, verify: Step) -> None:
     opened.commit()
     spec = opened.spec()
-    marker = opened.commit_one(spec, spec.models[0], spec.objects[1])
+    marker = opened.commit_one(spec, spec.models[0], opened.objects()[1])
     text = codec.dumps(marker).encode()
     put(opened, "ledger", "delays-ua/b.parquet.json", text + b" " * (MAX_MARKER_BYTES + 1 - len(text)))
     with pytest.raises(OutputIncompleteError, match="its marker has 65,537 bytes, at most 65,536 are read"):
@@ -134,7 +134,7 @@ def test_outputs_without_a_marker_are_replaced_by_the_next_attempt(
     decision = classify(failure_event("OutputIncompleteError", "b.parquet"))
     record(decision)
     spec = opened.spec()
-    opened.commit_one(spec, spec.models[0], spec.objects[1], rows_quarantined=1)
+    opened.commit_one(spec, spec.models[0], opened.objects()[1], rows_quarantined=1)
     verify(decision)
     assert (opened.job().status, opened.job().rows_quarantined) == (JobStatus.SUCCEEDED, 2)
 
@@ -147,7 +147,7 @@ def test_a_quarantine_that_only_an_earlier_attempt_wrote_is_named(
     decision = classify(failure_event("States.Timeout"))
     record(decision)
     spec = opened.spec()
-    opened.commit_one(spec, spec.models[0], spec.objects[1])
+    opened.commit_one(spec, spec.models[0], opened.objects()[1])
     with pytest.raises(UnexpectedOutputError, match=r"'quarantine/model_id=delays-ua/b\.parquet'.* an earlier attempt"):
         verify(decision)
 

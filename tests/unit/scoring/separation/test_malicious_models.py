@@ -182,7 +182,7 @@ def tamper(number: int, root: Path, kinds: list[str]) -> None:
         }
         raw = {
             "garbage": b'{"type": "ObjectWritten", "body": [\n',
-            "committed": b'{"type": "ObjectDone", "body": {"schema_version": 1, "key": "x", "rows": 1}}\n',
+            "committed": b'{"type": "ObjectDone", "body": {"schema_version": 2, "key": "x", "rows": 1}}\n',
             "deep": b"[" * 100_000 + b"\n",
             "huge": b"x" * (17 << 20),
         }
