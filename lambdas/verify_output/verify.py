@@ -49,7 +49,7 @@ def _verify(job: JobRecord, deployment: Deployment) -> JobRecord:
 
 
 def _check_dataset(spec: JobSpec, deployment: Deployment) -> None:
-    replaced = replaced_objects(spec.objects, deployment.store.dataset_objects(spec.dataset))
+    replaced = replaced_objects(deployment.store.objects_of(spec), deployment.store.dataset_objects(spec.dataset))
     if replaced:
         raise ObjectReplacedError(spec.job_id, replaced)
 
