@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 WHEELS = ROOT / "build/gpu/wheels"
 UNPACKED = ROOT / "build/gpu/packages"
-NAMES = ("numpy", "pyarrow", "msgspec")
+NAMES = ("awscrt", "numpy", "pyarrow", "msgspec")
 """Packages that the container's code imports for a job with a PyTorch model."""
 _LOCK = ROOT / "inference_container/requirements.txt"
 _PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")

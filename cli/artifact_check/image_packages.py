@@ -10,6 +10,7 @@ from contract.catalog.image_variants import CORE, ImageVariant
 
 PACKAGES: dict[ImageVariant, dict[str, str]] = {
     "core": {
+        "awscrt": "0.38.1",
         "cloudpickle": "3.1.2",
         "flatbuffers": "25.12.19",
         "joblib": "1.6.0",

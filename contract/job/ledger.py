@@ -1,7 +1,7 @@
 """The ledger: one commit per object and model, in segments that are written after the outputs.
 
 SageMaker uploads outputs in no particular order. So a commit lists its outputs with size and
-digest, and verification finds a commit whose outputs did not arrive.
+checksum, and verification finds a commit whose outputs did not arrive.
 
 A segment is a text of JSON Lines that never changes: a header, then one commit per line.
 """
@@ -29,7 +29,8 @@ class OutputFile:
     kind: OutputKind
     key: str
     bytes: int
-    sha256: str
+    crc64nvme: str
+    """CRC64NVME of the content in Base64, as S3 shows it."""
 
 
 @dataclass(frozen=True)

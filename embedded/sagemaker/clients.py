@@ -69,6 +69,8 @@ class ClientFactory:
 
     def _client(self, service: str, credentials: Credentials) -> Any:
         config = Config(
+            # AWS does not say that SageMaker sends checksums, so S3 computes its own.
+            request_checksum_calculation="when_required",
             s3={"addressing_style": "path"},
             retries={"mode": "standard", "max_attempts": 3},
             max_pool_connections=_CONNECTIONS,

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from embedded.seams.checksums import add_checksum
 from embedded.seams.functions import MinistackChangedError
 
 CONTENT = "content_file"
@@ -107,6 +108,7 @@ def install_objects_on_disk(store: ContentStore) -> None:
 
     def keep(record: dict[str, Any]) -> None:
         if record.get("body") is not None:
+            add_checksum(record)
             record[CONTENT] = store.add(record["body"])
             record["body"] = None
 

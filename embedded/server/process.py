@@ -35,6 +35,7 @@ from embedded.sagemaker.task_integration import RESOURCES, run_job
 from embedded.scheduler.clock import EmbeddedClock
 from embedded.scheduler.service import LOOK_EVERY_SECONDS, SchedulerService
 from embedded.seams.application import application, enforces_iam
+from embedded.seams.checksums import install_checksums
 from embedded.seams.event_sources import install_batch_actions, install_object_versions, install_queue_polling
 from embedded.seams.functions import (
     install_forked_workers,
@@ -222,6 +223,7 @@ def _install_corrections(settings: ServerSettings, store: ContentStore) -> None:
     install_message_moves()
     _install_monitoring(settings.time_scale)
     install_objects_on_disk(store)
+    install_checksums()
     install_bucket_not_empty_error()
     install_bucket_properties()
     install_new_names()

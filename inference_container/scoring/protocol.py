@@ -113,10 +113,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class WrittenFile:
-    """Size and SHA-256 of a file that a worker has written."""
+    """Size, and CRC64NVME in Base64, of a file that a worker has written."""
 
     bytes: int
-    sha256: str
+    crc64nvme: str
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,9 @@ OURS = frozenset(
         "tests",
     }
 )
-CONTAINER = frozenset({"joblib", "numpy", "pandas", "pyarrow", "scipy", "sklearn", "threadpoolctl", "xgboost"}) | {
+CONTAINER = frozenset(
+    {"awscrt", "joblib", "numpy", "pandas", "pyarrow", "scipy", "sklearn", "threadpoolctl", "xgboost"}
+) | {
     "lightgbm",
     "onnxruntime",
     "packaging",

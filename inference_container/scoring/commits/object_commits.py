@@ -175,7 +175,7 @@ class ObjectCommits:
             except TakeoverError as error:
                 raise BrokenRuleError(pinned.key, str(error), spec) from error
             key = output_key(spec.model_id, target)
-            described.append(OutputFile(kind, key, file.bytes, file.sha256))
+            described.append(OutputFile(kind, key, file.bytes, file.crc64nvme))
             moves.append(FileMove(path, folder / key, self._copied[folder]))
 
         target = output_name(pinned.key, spec.output_format)

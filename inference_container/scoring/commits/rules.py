@@ -12,7 +12,8 @@ from contract.job.ledger import KeyReport
 from scoring.errors import ModelError
 from scoring.protocol import MergeParts, ObjectTask, ObjectWritten, WrittenFile, WrittenOutput
 
-_SHA256 = re.compile("[0-9a-f]{64}")
+_CRC64NVME = re.compile("[A-Za-z0-9+/]{10}[AEIMQUYcgkosw048]=")
+"""Base64 of 8 bytes."""
 _FOLDER = re.compile("[0-9]{1,12}")
 _MAX_COUNT = 1 << 62
 _MAX_WRITER_CHARACTERS = 2_000
@@ -74,7 +75,7 @@ def _problem(spec: ModelSpec, output: WrittenOutput) -> str:  # noqa: PLR0911 - 
     if output.predictions is None and output.rows_in:
         return "it must have a file of predictions if the object has rows"
     if not all(_is_valid(file) for file in (output.predictions, output.quarantine) if file is not None):
-        return "it describes a file without a size and a SHA-256"
+        return "it describes a file without a size and a CRC64NVME"
     if (output.keys is not None) != bool(spec.key_columns) or not _is_plausible(output.keys, output.rows_in):
         return "its report of the key columns has impossible numbers"
     if not all(0 <= count <= _MAX_COUNT for count in output.counts.values()):
@@ -88,7 +89,7 @@ def _problem(spec: ModelSpec, output: WrittenOutput) -> str:  # noqa: PLR0911 - 
 
 
 def _is_valid(file: WrittenFile) -> bool:
-    return 0 <= file.bytes <= _MAX_COUNT and bool(_SHA256.fullmatch(file.sha256))
+    return 0 <= file.bytes <= _MAX_COUNT and bool(_CRC64NVME.fullmatch(file.crc64nvme))
 
 
 def _is_plausible(keys: KeyReport | None, rows: int) -> bool:

@@ -7,6 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from scoring.files.digests import NOTHING, PrefixDigest
+
 
 class EncodedParquetWriter:
     """Writes an output object in row groups of `group_rows` rows, whatever the batch size.
@@ -26,8 +28,9 @@ class EncodedParquetWriter:
         self._waiting_rows = 0
         self.rows = 0
 
-    def prefix_digest(self) -> None:
-        """Return None: no digest of the file's start is known."""
+    def prefix_digest(self) -> PrefixDigest:
+        """Return the digest of no bytes: none is known."""
+        return NOTHING
 
     def write(self, columns: list[Any]) -> None:
         table = pa.Table.from_arrays(columns, schema=self._schema)

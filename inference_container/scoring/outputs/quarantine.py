@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scoring.bad_rows import BadRow
+from scoring.files.digests import NOTHING, PrefixDigest
 
 SCHEMA = pa.schema(
     [
@@ -40,8 +41,9 @@ class QuarantineWriter:
         while len(self._waiting) >= _ROWS_PER_GROUP:
             self._write_group()
 
-    def prefix_digest(self) -> None:
-        """Return None: no digest of the file's start is known."""
+    def prefix_digest(self) -> PrefixDigest:
+        """Return the digest of no bytes: none is known."""
+        return NOTHING
 
     def close(self) -> None:
         if self._waiting:

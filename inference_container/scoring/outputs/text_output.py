@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from contract.catalog.model_spec import ModelSpec
 from scoring.bad_rows import json_text
 from scoring.errors import ConfigurationError, DataError
+from scoring.files.digests import NOTHING, PrefixDigest
 from scoring.outputs.value_texts import UnwritableValueError, is_bytes, is_time, json_values, plain_array, time_texts
 
 _ROWS_PER_CHUNK = 4_096
@@ -71,8 +72,9 @@ class TextWriter:
         for line_block in (lines,) if isinstance(lines, pa.Array) else lines.chunks:
             self._file.write(_bytes_of(line_block))
 
-    def prefix_digest(self) -> None:
-        """Return None: no digest of the file's start is known."""
+    def prefix_digest(self) -> PrefixDigest:
+        """Return the digest of no bytes: none is known."""
+        return NOTHING
 
     def close(self) -> None:
         self._file.close()

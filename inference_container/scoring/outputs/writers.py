@@ -26,8 +26,8 @@ class OutputWriter(Protocol):
 
     def close(self) -> None: ...
 
-    def prefix_digest(self) -> PrefixDigest | None:
-        """Return the digest of the closed file's first bytes; None if it is not already known."""
+    def prefix_digest(self) -> PrefixDigest:
+        """Return the digest of the closed file's first bytes, as far as it is already known."""
 
     def discard(self) -> None:
         """Close and delete the file. Idempotent."""

@@ -1,7 +1,6 @@
 """The input file of spliced outputs: opened, parsed and hashed once for all models of a job."""
 
 import functools
-import hashlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import CancelledError, Executor, Future, wait
@@ -11,7 +10,7 @@ from types import TracebackType
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scoring.files.digests import PrefixDigest
+from scoring.files.digests import NOTHING, PrefixDigest, extended
 from scoring.splice.footer.parsed_footer import Footer, FooterError, read_footer
 from scoring.splice.refusal import refusal_of
 
@@ -75,19 +74,18 @@ class SpliceSource:
 
     def _hash(self) -> PrefixDigest:
         end = self.footer.start
-        digest = hashlib.sha256()
-        at = 0
-        while at < end:
+        digest = NOTHING
+        while digest.bytes < end:
             if self._cancelled:
                 # The digest of a part must not be taken for that of the whole.
                 raise CancelledError
             # pread, because other threads copy from the same file.
-            data = os.pread(self.file.fileno(), min(end - at, _DIGEST_BYTES), at)
+            left = end - digest.bytes
+            data = os.pread(self.file.fileno(), min(left, _DIGEST_BYTES), digest.bytes)
             if not data:
-                raise EOFError(f"file {self.path} ends {end - at:,} bytes before its footer")
-            digest.update(data)
-            at += len(data)
-        return PrefixDigest(digest, end)
+                raise EOFError(f"file {self.path} ends {left:,} bytes before its footer")
+            digest = extended(digest, data)
+        return digest
 
     @property
     def unchanged(self) -> bool:

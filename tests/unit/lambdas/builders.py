@@ -34,6 +34,7 @@ from contract.workflow.messages import AttemptFailure, JobPointer, PlanInput, Su
 from lambdas.planning.scoring.choose_models import Assignment
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.resources import resources
+from tests.unit.checksums import crc64nvme
 
 REGION = "eu-central-1"
 STARTED_AT = "2026-01-05T10:00:00.123Z"
@@ -249,10 +250,10 @@ class Stage:
     ) -> Commit:
         """Write outputs of one object and model, and return their commit."""
         key = layout.output_key(model.model_id, item.key)
-        outputs = [OutputFile("predictions", key, 50, "0" * 64)]
+        outputs = [OutputFile("predictions", key, 50, crc64nvme(b"p" * 50))]
         self.s3.put_object(Bucket=self.results, Key=outputs_prefix("predictions", spec) + key, Body=b"p" * 50)
         if rows_quarantined:
-            outputs.append(OutputFile("quarantine", key, 20, "1" * 64))
+            outputs.append(OutputFile("quarantine", key, 20, crc64nvme(b"q" * 20)))
             self.s3.put_object(Bucket=self.results, Key=outputs_prefix("quarantine", spec) + key, Body=b"q" * 20)
         return Commit(
             model_id=model.model_id,

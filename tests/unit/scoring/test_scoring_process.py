@@ -1,6 +1,5 @@
 """`python -m scoring` on trained models: its predictions, and the files that it leaves."""
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from contract.catalog.model_fields import Feature
+from tests.unit.checksums import crc64nvme
 from tests.unit.scoring.support.flight_data import make_flights
 from tests.unit.scoring.support.job_folder import JobFolder, joblib_saver
 
@@ -80,7 +80,7 @@ def test_each_row_gets_the_models_own_prediction(
             commit = job.commit(model_id, key)
             output = job.output_path(model_id, key).read_bytes()
             assert (commit.rows_in, commit.rows_scored, commit.rows_quarantined) == (count, count, 0)
-            assert [(o.bytes, o.sha256) for o in commit.outputs] == [(len(output), hashlib.sha256(output).hexdigest())]
+            assert [(o.bytes, o.crc64nvme) for o in commit.outputs] == [(len(output), crc64nvme(output))]
             assert job.paths.predictions / commit.outputs[0].key == job.output_path(model_id, key)
     assert {e["object"]: e["rows"] for e in events if e["event"] == "object_scored"} == rows
     assert len(job.files()) == 2 * 2 * len(rows), "nothing but outputs and commits is left"

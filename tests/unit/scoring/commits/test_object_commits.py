@@ -30,7 +30,9 @@ def commit(paths: ContainerPaths, notes: tuple[str, ...] = ()) -> ObjectDone:
     (worker / "0").mkdir(parents=True)
     for model in MODELS:
         (worker / "0" / f"{model.model_id}.parquet").write_bytes(b"output")
-    outputs = tuple(WrittenOutput(model.model_id, 1, 1, 0, WrittenFile(6, "0" * 64), notes=notes) for model in MODELS)
+    outputs = tuple(
+        WrittenOutput(model.model_id, 1, 1, 0, WrittenFile(6, "AAAAAAAAAAA="), notes=notes) for model in MODELS
+    )
     with closing(
         ObjectCommits(WorkerSetup("e", "j", 10, "", MODELS, ("", ""), "", ""), paths, staging, None)
     ) as commits:

@@ -14,7 +14,7 @@ from scoring.protocol import Failure, MergeParts, ObjectWritten, ScoreObject, Wr
 from tests.unit.scoring.support.model_specs import any_spec
 
 PINNED = PinnedObject("a.parquet", 1, "etag")
-FILE = WrittenFile(10, "a" * 64)
+FILE = WrittenFile(10, "rosUhgp5mIg=")
 SPECS = [
     any_spec(Feature("x", "double"), model_id="keyed", key_columns=("id",), tolerated_quarantine_fraction=0.5),
     any_spec(Feature("x", "double"), model_id="plain"),
@@ -75,8 +75,8 @@ def test_results_that_do_not_match_the_models_are_refused(described: ObjectWritt
         ({"quarantine": None}, "must have a quarantine file"),
         ({"rows_scored": 10, "rows_quarantined": 0}, "must have a quarantine file if"),
         ({"predictions": None}, "must have a file of predictions if the object has rows"),
-        ({"predictions": WrittenFile(-1, "a" * 64)}, "without a size and a SHA-256"),
-        ({"quarantine": WrittenFile(1, "A" * 64)}, "without a size and a SHA-256"),
+        ({"predictions": WrittenFile(-1, "rosUhgp5mIg=")}, "without a size and a CRC64NVME"),
+        ({"quarantine": WrittenFile(1, "rosUhgp5mIh=")}, "without a size and a CRC64NVME"),
         ({"keys": None}, "report of the key columns"),
         ({"keys": KeyReport(10, 11, 0)}, "report of the key columns"),
         ({"keys": KeyReport(10, 0, -1)}, "report of the key columns"),

@@ -1,9 +1,8 @@
-import hashlib
 from pathlib import Path
 
 import pyarrow as pa
 
-from scoring.files.digests import PrefixDigest, digest_of
+from scoring.files.digests import NOTHING, digest_of, extended
 from scoring.outputs.parquet_output import EncodedParquetWriter
 
 
@@ -17,6 +16,6 @@ def test_discarded_output_leaves_no_file(tmp_path: Path) -> None:
 
 def test_digest_continues_from_the_known_prefix(tmp_path: Path) -> None:
     (tmp_path / "whole").write_bytes(b"the same, and more")
-    prefix = PrefixDigest(hashlib.sha256(b"the same"), 8)
+    prefix = extended(NOTHING, b"the same")
     for _ in range(2):
         assert digest_of(tmp_path / "whole", prefix) == digest_of(tmp_path / "whole")

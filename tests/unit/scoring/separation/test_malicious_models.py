@@ -208,7 +208,7 @@ FORGERIES = {
     "rows": "the rows that it read are not those that it scored",
     "negative rows": "an impossible number of rows",
     "model": "results of models that it did not have to score",
-    "digest": "a file without a size and a SHA-256",
+    "digest": "a file without a size and a CRC64NVME",
     "folder": "the name of its folder is not a number",
     "no output": "no result of 'evil', expected an output or a failure",
     "two outputs": "several results for one model",

@@ -1,6 +1,5 @@
 """A job killed at any moment leaves only whole files, and the next attempt continues."""
 
-import hashlib
 import os
 import random
 import signal
@@ -15,6 +14,7 @@ import pytest
 import xgboost
 
 from contract.catalog.model_fields import Feature
+from tests.unit.checksums import crc64nvme
 from tests.unit.scoring.support.flight_data import make_flights
 from tests.unit.scoring.support.job_folder import DEADLINE_SECONDS, JobFolder
 from tests.unit.scoring.support.mounted import mount_each
@@ -89,7 +89,7 @@ def assert_whole(job: JobFolder, reference: dict[str, bytes]) -> set[tuple[str, 
         for output in commit.outputs:
             folder = job.paths.predictions if output.kind == "predictions" else job.paths.quarantine
             content = (folder / output.key).read_bytes()
-            assert (len(content), hashlib.sha256(content).hexdigest()) == (output.bytes, output.sha256)
+            assert (len(content), crc64nvme(content)) == (output.bytes, output.crc64nvme)
     for name, content in published(job).items():
         assert reference[name] == content, name
     return job.committed()

@@ -85,7 +85,9 @@ def test_no_worker_outlives_a_failed_supervisor(tmp_path: Path, monkeypatch: pyt
         WorkerReady(0.5),
         SetupFailed(FailureKind.MODEL, "why\nand how"),
         ObjectWritten("a.parquet", "0", 10, 0.25, failures=(Failure("model", FailureKind.DATA, "why"),)),
-        ObjectWritten("a.parquet", "0", 1, 0.2, (WrittenOutput("m", 1, 1, 0, WrittenFile(1, "0" * 64), notes=("n",)),)),
+        ObjectWritten(
+            "a.parquet", "0", 1, 0.2, (WrittenOutput("m", 1, 1, 0, WrittenFile(1, "rosUhgp5mIg="), notes=("n",)),)
+        ),
     ],
 )
 def test_messages_are_encoded_as_one_line(message: Any) -> None:
