@@ -66,7 +66,7 @@ class FeatureBatch:
     ) -> npt.NDArray[Any]:
         if self.shared is None:
             return make(dtype)
-        key = (form, dtype, self.names, tuple(array.type for array in self.arrays))
+        key = (form, dtype, self.rows, self.names, tuple(array.type for array in self.arrays))
         found = self.shared.get(key)
         if found is None:
             found = self.shared[key] = make(dtype)

@@ -83,6 +83,8 @@ class SklearnModel:
             self.notes = time_notes(spec, self._dtype)
         self._predict = getattr(estimator, spec.method)
         self.concurrent = all(type(step).__module__.startswith("sklearn.") for step in _steps(estimator))
+        # An estimator of unknown code may compare the rows of a call.
+        self.rows_are_independent = self.concurrent or self._is_tree_wrapper
         self.outputs = output_fields(spec, *outputs_of(spec, estimator, self._sample(spec)))
 
     def predict(self, batch: FeatureBatch) -> Any:
