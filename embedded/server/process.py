@@ -36,6 +36,7 @@ from embedded.scheduler.service import LOOK_EVERY_SECONDS, SchedulerService
 from embedded.seams.application import application, enforces_iam
 from embedded.seams.event_sources import install_batch_actions, install_object_versions, install_queue_polling
 from embedded.seams.functions import (
+    install_forked_workers,
     install_function_errors,
     install_lambda_actions,
     stop_function_workers,
@@ -201,6 +202,7 @@ async def _serve(settings: ServerSettings) -> None:
 def _install_corrections(settings: ServerSettings, store: ContentStore) -> None:
     service.install(settings.time_scale)
     install_function_errors()
+    install_forked_workers()
     install_lambda_actions()
     install_object_versions()
     install_batch_actions()

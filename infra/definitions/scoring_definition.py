@@ -112,7 +112,9 @@ class ScoringDefinition(Construct):
         score_models.item_processor(self._job())
         score_models.add_catch(summarize_execution, result_path=FAILURE)
         train = f"{_REQUEST}.train"
-        requested = sfn.Condition.and_(sfn.Condition.is_present(train), sfn.Condition.is_not_null(train))
+        requested = sfn.Condition.and_(
+            sfn.Condition.is_present(train), sfn.Condition.not_(sfn.Condition.is_null(train))
+        )
         train_first.when(requested, prepare_training.next(run_training).next(plan_execution))
         train_first.otherwise(plan_execution)
         plan_execution.next(score_models).next(summarize_execution)

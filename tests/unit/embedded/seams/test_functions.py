@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import ministack
@@ -10,11 +11,11 @@ from ministack.services import lambda_svc
 
 from embedded.seams.application import application, switches
 from embedded.seams.functions import (
-    _ONLY_WHAT_WAS_DEPLOYED,
     MinistackChangedError,
     install_function_errors,
     stop_function_workers,
 )
+from embedded.seams.functions.forks import ONLY_WHAT_WAS_DEPLOYED, ForkedProcess, WorkerProcesses
 from embedded.server.endpoint import Endpoint
 
 
@@ -60,7 +61,7 @@ def test_ministack_reads_every_environment_variable_we_set() -> None:
 
 def test_function_imports_only_its_package_and_the_runtime(tmp_path: Path) -> None:
     (tmp_path / "not_packaged.py").touch()
-    code = f"import not_packaged, boto3\n{_ONLY_WHAT_WAS_DEPLOYED}\ndel sys.modules['not_packaged']\n"
+    code = f"import not_packaged, boto3\n{ONLY_WHAT_WAS_DEPLOYED}\ndel sys.modules['not_packaged']\n"
     code = f"import sys\n{code}import json, botocore\nimport not_packaged\n"
     result = subprocess.run(
         [sys.executable, "-c", code],
@@ -70,3 +71,50 @@ def test_function_imports_only_its_package_and_the_runtime(tmp_path: Path) -> No
         check=False,
     )
     assert result.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'not_packaged'"
+
+
+@pytest.fixture
+def worker_processes() -> Iterator[WorkerProcesses]:
+    processes = WorkerProcesses(subprocess)
+    yield processes
+    processes.close()
+
+
+def start_worker(processes: WorkerProcesses, folder: Path, script: str) -> ForkedProcess:
+    path = folder / "worker.py"
+    path.write_text(script)
+    process = processes.Popen([sys.executable, str(path)], cwd=str(folder), env={"NAME": "of this function"})
+    assert isinstance(process, ForkedProcess)
+    return process
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="forks need Linux")
+def test_worker_has_its_own_environment_folder_and_pipes(worker_processes: WorkerProcesses, tmp_path: Path) -> None:
+    script = """
+import os, sys
+print(dict(os.environ), os.getcwd(), input(), "boto3" in sys.modules)
+print("log", file=sys.stderr)
+"""
+    process = start_worker(worker_processes, tmp_path, script)
+    process.stdin.write("event\n")
+    assert process.stdout.readline() == f"{{'NAME': 'of this function'}} {tmp_path} event True\n"
+    assert process.stderr.readline() == "log\n"
+    process.wait(10)
+    assert process.poll() is not None
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="forks need Linux")
+def test_a_worker_that_is_killed_ends_alone(worker_processes: WorkerProcesses, tmp_path: Path) -> None:
+    first = start_worker(worker_processes, tmp_path, "print('started', flush=True)\ninput()")
+    second = start_worker(worker_processes, tmp_path, "print('started', flush=True)\nprint(input(), flush=True)")
+    assert first.stdout.readline() == second.stdout.readline() == "started\n"
+    first.kill()
+    first.wait(10)
+    second.stdin.write("still here\n")
+    assert second.stdout.readline() == "still here\n"
+
+
+def test_function_that_packages_a_library_gets_that_one(worker_processes: WorkerProcesses, tmp_path: Path) -> None:
+    (tmp_path / "boto3").mkdir()
+    process = worker_processes.Popen([sys.executable, "-c", "import sys; sys.exit(3)"], cwd=str(tmp_path), env={})
+    assert process.wait(30) == 3

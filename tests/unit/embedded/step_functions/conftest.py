@@ -6,13 +6,10 @@ import zipfile
 from collections.abc import Iterator
 
 import pytest
-from ministack.services import s3, sqs, stepfunctions
-from ministack.services.cloudformation import provisioners
 
 from embedded.server.embedded_aws import EmbeddedAws
-from embedded.step_functions import service
 from tests.unit.embedded.step_functions.machines import FUNCTION, Workflows
-from tests.unit.embedded.step_functions.recorded.engine import Engine
+from tests.unit.embedded.step_functions.recorded.engine import Engine, installed_engine
 
 
 @pytest.fixture(scope="session")
@@ -49,14 +46,5 @@ def workflows(aws: EmbeddedAws) -> Workflows:
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
     """Return the interpreter, installed in this process until the file ends. Waits take no time."""
-    handlers = provisioners._RESOURCE_HANDLERS["AWS::StepFunctions::StateMachine"]
-    with pytest.MonkeyPatch.context() as restored:
-        for name in ["handle_request", *(name for name in vars(stepfunctions) if name.startswith("_"))]:
-            restored.setattr(stepfunctions, name, getattr(stepfunctions, name))
-        restored.setattr(provisioners, "_sfn_state_machine_create", provisioners._sfn_state_machine_create)
-        restored.setitem(handlers, "create", handlers["create"])
-        service.install(time_scale=0)
-        yield Engine()
-    stepfunctions.reset()
-    s3.reset()
-    sqs.reset()
+    with installed_engine() as installed:
+        yield installed

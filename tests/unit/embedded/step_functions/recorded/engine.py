@@ -8,13 +8,17 @@ import asyncio
 import json
 import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from ministack.services import s3, stepfunctions
+from ministack.services import s3, sqs, stepfunctions
+from ministack.services.cloudformation import provisioners
 
 from embedded.seams import workflows
+from embedded.step_functions import service
 from embedded.step_functions.executions import running
 
 ROLE = "arn:aws:iam::000000000000:role/recorded"
@@ -120,6 +124,22 @@ class Engine:
             event = next(event for event in history if event["type"] == kind)
             shown: dict[str, Any] = next((value for key, value in event.items() if key.endswith("EventDetails")), {})
             assert {key: shown.get(key) for key in details} == details
+
+
+@contextmanager
+def installed_engine() -> Iterator[Engine]:
+    """Install the interpreter in this process. Waits take no time."""
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::StepFunctions::StateMachine"]
+    with pytest.MonkeyPatch.context() as restored:
+        for name in ["handle_request", *(name for name in vars(stepfunctions) if name.startswith("_"))]:
+            restored.setattr(stepfunctions, name, getattr(stepfunctions, name))
+        restored.setattr(provisioners, "_sfn_state_machine_create", provisioners._sfn_state_machine_create)
+        restored.setitem(handlers, "create", handlers["create"])
+        service.install(time_scale=0)
+        yield Engine()
+    stepfunctions.reset()
+    s3.reset()
+    sqs.reset()
 
 
 def one_state(state: dict[str, Any], **fields: Any) -> dict[str, Any]:

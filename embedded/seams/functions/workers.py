@@ -6,6 +6,7 @@
 from typing import Any
 
 from embedded.requests import constraints
+from embedded.seams.functions.forks import ONLY_WHAT_WAS_DEPLOYED, WorkerProcesses
 
 _FAILED = "embedded-aws:function-error"
 
@@ -17,16 +18,6 @@ _REPORT = (
     '"requestId": getattr(context, "aws_request_id", ""), '
     '"stackTrace": traceback.format_tb(e.__traceback__)}}}'
 )
-# On AWS a function sees its package, its layers and the runtime. Without this, an editable install
-# of this project in the server's environment would let it import modules that were not packaged.
-_ONLY_WHAT_WAS_DEPLOYED = """
-import os as _os, sys as _sys
-_roots = (_sys.prefix, _sys.base_prefix, _os.path.dirname(_os.__file__))
-_sys.path[:] = [p for p in _sys.path if p.startswith(_roots)]
-_sys.meta_path[:] = [f for f in _sys.meta_path if not getattr(f, "__module__", "").startswith("__editable__")]
-"""
-
-
 # AWS refuses a request whose names, lengths or values its model excludes; most services of ministack accept it.
 _CHECKED_REQUESTS = f"""
 import importlib.util as _util
@@ -35,7 +26,29 @@ _constraints = _util.module_from_spec(_spec)
 _spec.loader.exec_module(_constraints)
 _constraints.check_clients()
 """
-_PRELUDE = _ONLY_WHAT_WAS_DEPLOYED + _CHECKED_REQUESTS
+# All workers of a package run from one folder, so that its bytecode is compiled once.
+_SHARED_FOLDER = """
+import hashlib as _hashlib
+def _shared_folder(folder):
+    with open(_os.path.join(_os.path.dirname(folder), "code.zip"), "rb") as _file:
+        _digest = _hashlib.file_digest(_file, "sha256").hexdigest()
+    _shared = _os.path.join(_os.path.dirname(_os.path.dirname(folder)), "function-code", _digest)
+    _os.makedirs(_os.path.dirname(_shared), exist_ok=True)
+    # Whatever PYTHONDONTWRITEBYTECODE says of other folders.
+    _sys.dont_write_bytecode, _sys.pycache_prefix = False, _os.path.join(_os.path.dirname(_shared), "bytecode")
+    try:
+        _os.rename(folder, _shared)
+    except OSError:
+        if not _os.path.isdir(_shared):
+            return folder
+    _os.chdir(_shared)
+    if _os.environ.get("LAMBDA_TASK_ROOT") == folder:
+        _os.environ["LAMBDA_TASK_ROOT"] = _shared
+    return _shared
+"""
+_MINISTACK_FOLDER = 'code_dir = init["code_dir"]'
+_FOLDER = 'code_dir = _shared_folder(init["code_dir"])'
+_PRELUDE = ONLY_WHAT_WAS_DEPLOYED + _CHECKED_REQUESTS + _SHARED_FOLDER
 
 
 class MinistackChangedError(RuntimeError):
@@ -50,11 +63,12 @@ def install_function_errors() -> None:
     script = lambda_runtime._PYTHON_WORKER_SCRIPT
     if _FAILED in script:
         return
-    if script.count(_MINISTACK_REPORT) != 1:
+    if script.count(_MINISTACK_REPORT) != 1 or script.count(_MINISTACK_FOLDER) != 1:
         raise MinistackChangedError(
-            "ministack's Python worker does not report exceptions in the expected way: install the pinned version"
+            "ministack's Python worker starts or reports exceptions in another way: install the pinned version"
         )
-    lambda_runtime._PYTHON_WORKER_SCRIPT = _PRELUDE + script.replace(_MINISTACK_REPORT, _REPORT)
+    script = script.replace(_MINISTACK_REPORT, _REPORT).replace(_MINISTACK_FOLDER, _FOLDER)
+    lambda_runtime._PYTHON_WORKER_SCRIPT = _PRELUDE + script
     ministack_execute = lambda_svc._execute_function_warm
 
     def execute(*arguments: Any, **named: Any) -> dict[str, Any]:
@@ -70,36 +84,15 @@ def install_function_errors() -> None:
     lambda_svc._execute_function_warm = execute
 
 
+def install_forked_workers() -> None:
+    """Start workers of Python functions as forks of a process that has loaded their libraries."""
+    from ministack.core import lambda_runtime
+
+    lambda_runtime.subprocess = WorkerProcesses(lambda_runtime.subprocess)
+
+
 def stop_function_workers() -> None:
     """Stop all worker processes and remove their folders."""
     from ministack.core import lambda_runtime
 
     lambda_runtime.reset()
-
-
-def install_lambda_actions() -> None:
-    """Authorize GetLayerVersionByArn and GetAccountSettings as Lambda does.
-
-    ministack authorizes the first as a listing of all layers, and does not authorize the second.
-    """
-    from ministack.core import iam_actions
-
-    ministack_action, ministack_arn = iam_actions.extract_iam_action, iam_actions.extract_resource_arn
-
-    def layer_arn(service: str, query: Any) -> str:
-        found = query.get("Arn", "") if service == "lambda" and "find" in query else ""
-        return str(found[0] if isinstance(found, list) else found)
-
-    def extract_iam_action(service: str, method: str, path: str, *rest: Any) -> Any:
-        if service == "lambda" and path.rstrip("/").endswith("/account-settings"):
-            return "lambda:GetAccountSettings"
-        if layer_arn(service, rest[-1]):
-            return "lambda:GetLayerVersion"
-        return ministack_action(service, method, path, *rest)
-
-    def extract_resource_arn(service: str, *arguments: Any) -> Any:
-        query = arguments[4]
-        return layer_arn(service, query) or ministack_arn(service, *arguments)
-
-    iam_actions.extract_iam_action = extract_iam_action
-    iam_actions.extract_resource_arn = extract_resource_arn
