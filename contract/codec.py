@@ -15,7 +15,7 @@ from contract.control_characters import has_lone_surrogate
 from contract.json_text import JsonError, dump_json, parse_json
 from contract.problems import InvalidInputError, Problem
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA_VERSION_FIELD = "schema_version"
 
 MISSING_VALUE = "a value: the field is required"
@@ -33,7 +33,7 @@ def to_json(message: Any) -> dict[str, Json]:
 
     >>> from contract.workflow.messages import JobPointer
     >>> to_json(JobPointer("nightly-1", "delays-ua", 1))
-    {'schema_version': 1, 'execution_id': 'nightly-1', 'job_id': 'delays-ua', 'attempt': 1}
+    {'schema_version': 2, 'execution_id': 'nightly-1', 'job_id': 'delays-ua', 'attempt': 1}
     """
     return {SCHEMA_VERSION_FIELD: SCHEMA_VERSION, **to_value(message)}
 
@@ -62,11 +62,19 @@ def from_json(cls: type[T], data: Json, *, subject: str | None = None) -> T:
             "of one release, then start a new execution.",
         )
         raise InvalidInputError(name, [problem])
-    body = {key: value for key, value in data.items() if key != SCHEMA_VERSION_FIELD}
+    return from_value(cls, {key: value for key, value in data.items() if key != SCHEMA_VERSION_FIELD}, subject=name)
+
+
+def from_value(cls: type[T], value: Json, *, subject: str | None = None) -> T:
+    """Return an instance of `cls` from JSON values without a schema version, such as a part of a message.
+
+    Raises:
+        InvalidInputError: with every problem that was found.
+    """
     problems: list[Problem] = []
-    built = _decode(cls, body, "", problems)
+    built = _decode(cls, value, "", problems)
     if problems:
-        raise InvalidInputError(name, problems)
+        raise InvalidInputError(subject or cls.__name__, problems)
     return typing.cast("T", built)
 
 
@@ -74,7 +82,7 @@ def loads(cls: type[T], text: str | bytes, *, subject: str | None = None) -> T:
     """Return an instance of `cls` from JSON text; see `from_json`.
 
     >>> from contract.workflow.messages import JobResult
-    >>> loads(JobResult, '{"schema_version": 1, "job_id": "delays-ua"}')
+    >>> loads(JobResult, '{"schema_version": 2, "job_id": "delays-ua"}')
     JobResult(job_id='delays-ua')
     """
     name = subject or cls.__name__

@@ -147,7 +147,7 @@ class WrittenFile:
 
 @dataclass(frozen=True)
 class WrittenOutput:
-    """What a worker has written for a model; it becomes the marker when it is committed."""
+    """What a worker has written for a model; it becomes the commit."""
 
     model_id: str
     rows_in: int
@@ -228,7 +228,7 @@ def encode(message: Message) -> bytes:
     """Return the message as one line of ASCII JSON.
 
     >>> encode(WorkerReady(0.5))
-    b'{"type": "WorkerReady", "body": {"schema_version": 1, "seconds": 0.5, "threads_help": true}}\\n'
+    b'{"type": "WorkerReady", "body": {"schema_version": 2, "seconds": 0.5, "threads_help": true}}\\n'
     """
     line = json.dumps({"type": type(message).__name__, "body": to_json(message)})
     return line.encode("ascii") + b"\n"

@@ -62,7 +62,9 @@ def _new_scoring_attempt(pointer: JobPointer, job: JobRecord, deployment: Deploy
     spec = deployment.store.job_spec(pointer.execution_id, pointer.job_id)
     # The ledger belongs to the execution, so it is empty at the first attempt and need not be read.
     first = pointer.attempt == 1
-    left = [item.key for item in spec.objects] if first else list(read_commits(spec, deployment.store).open_objects)
+    left = [item.key for item in spec.objects]
+    if not first:
+        left = list(read_commits(spec, spec.objects, deployment.store).open_objects)
     if left:
         deployment.store.write_data_manifest(spec, pointer.attempt, left)
     return AttemptRecord(

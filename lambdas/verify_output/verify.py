@@ -55,10 +55,10 @@ def _check_dataset(spec: JobSpec, deployment: Deployment) -> None:
 
 
 def _check_commits(spec: JobSpec, deployment: Deployment) -> Commits:
-    commits = read_commits(spec, deployment.store)
+    commits = read_commits(spec, spec.objects, deployment.store)
     # First, because another attempt cannot remove such files.
     if commits.unexpected_count:
         raise UnexpectedOutputError(spec.job_id, commits.unexpected, commits.unexpected_count)
-    if commits.missing:
-        raise OutputIncompleteError(spec.job_id, commits.missing, commits.expected)
+    if commits.missing_count:
+        raise OutputIncompleteError(spec.job_id, commits.missing, commits.missing_count, commits.expected)
     return commits

@@ -148,7 +148,7 @@ class Engine:
 
         def run(wanted: JobInput) -> tuple[int, ObjectScoring]:
             with open_object(pinned.key, path, wanted) as source, SpliceSource(path) as file:
-                scoring = ObjectScoring(self._setup, pinned, source, file, folder, place)
+                scoring = ObjectScoring(self._setup, pinned, source, file, folder, place=place)
                 return work(scoring), scoring
 
         try:

@@ -76,7 +76,7 @@ class GroupScoring:
             path = Path(self._setup.data) / pinned.key
             source = stack.enter_context(open_object(pinned.key, path, self._wanted))
             file = stack.enter_context(SpliceSource(path))
-            scoring = ObjectScoring(self._setup, pinned, source, file, self._folder, place)
+            scoring = ObjectScoring(self._setup, pinned, source, file, self._folder, place=place)
             small = scoring.read_small(self._models, self._batch_rows)
         # Scored alone, where the same failure is explained.
         except Exception:

@@ -70,6 +70,7 @@ class ObjectScoring:
         source: InputObject,
         file: SpliceSource,
         folder: Path,
+        *,
         place: int = 0,
     ) -> None:
         """Outputs are written to `folder`, which is created when there is one.

@@ -70,7 +70,7 @@ def test_every_change_of_status_is_announced(stage: Stage, catalog: None, listen
     events = wait_for(lambda: (found := listener.listen("announced")) and len(found) >= 5 and found, "five events")
     assert in_order(events, EXECUTION_DETAIL_TYPE) == ["RUNNING", "SUCCEEDED"]
     assert in_order(events, JOB_DETAIL_TYPE) == ["PENDING", "RUNNING", "SUCCEEDED"]
-    assert all(event["schema_version"] == 1 and event["stage"] == "dev" for event in events.values())
+    assert all(event["schema_version"] == 2 and event["stage"] == "dev" for event in events.values())
     ended = next(event for event in events.values() if event["status"] == "SUCCEEDED" and "job_id" in event)
     assert (ended["rows_in"], ended["model_ids"], ended["model_versions"]) == (20, ["heard"], ["1"])
 

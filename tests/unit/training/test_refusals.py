@@ -183,5 +183,5 @@ def test_a_missing_spec_or_unknown_schema_version_is_refused(job: TrainingFolder
     assert job.refused().startswith("CONFIGURATION: the training spec cannot be read")
     job.add_object("a.parquet", ONE_OF)
     job.write_spec(**QUICK)
-    job.paths.spec.write_text(job.paths.spec.read_text().replace('"schema_version": 1', '"schema_version": 99'))
+    job.paths.spec.write_text(job.paths.spec.read_text().replace('"schema_version": 2', '"schema_version": 99'))
     assert "schema_version: got 99" in job.refused()

@@ -78,7 +78,7 @@ def test_declared_format_replaces_that_of_the_extension() -> None:
     assert str(format_of("a.csv", "tsv")) == "TSV"
     assert str(format_of("a.csv.gz", "jsonl")) == "JSON Lines"
     with pytest.raises(InvalidInputError, match="format: got 'orc'"):
-        from_json(InputOptions, {"schema_version": 1, "format": "orc"})
+        from_json(InputOptions, {"schema_version": 2, "format": "orc"})
 
 
 @pytest.mark.parametrize(

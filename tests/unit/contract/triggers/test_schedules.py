@@ -82,7 +82,7 @@ def test_future_local_time_in_a_later_zone_is_accepted() -> None:
 def test_target_input_has_the_request_and_a_time_placeholder() -> None:
     schedule = Schedule("nightly", "rate(1 day)", request={"models": ["a"]})
     assert json.loads(target_input(schedule)) == {
-        "schema_version": 1,
+        "schema_version": 2,
         "schedule": "nightly",
         "scheduled_time": SCHEDULED_TIME,
         "request": {"models": ["a"]},

@@ -31,7 +31,7 @@ def test_each_schedule_of_the_settings_is_deployed(automated: Assembly) -> None:
     assert hourly["State"] == "DISABLED"
     assert hourly["FlexibleTimeWindow"] == {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 15}
     assert json.loads(nightly["Target"]["Input"]) == {
-        "schema_version": 1,
+        "schema_version": 2,
         "schedule": "nightly",
         "scheduled_time": "<aws.scheduler.scheduled-time>",
         "request": {"models": ["a"]},

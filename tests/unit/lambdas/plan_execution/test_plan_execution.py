@@ -34,7 +34,7 @@ def test_an_empty_request_plans_one_job_per_enabled_model(stage: Stage, plan: St
     result = plan(plan_event({}))
 
     assert result == {
-        "schema_version": 1,
+        "schema_version": 2,
         "execution_id": "e-1",
         "jobs_bucket": "results-test",
         "jobs_key": "executions/e-1/jobs.json",
@@ -188,7 +188,7 @@ def test_an_unreadable_catalog_record_is_named(stage: Stage, plan: Step) -> None
 
 
 def test_a_late_second_plan_does_not_reset_a_running_job(planned: Stage, plan: Step, record: Step) -> None:
-    record({"schema_version": 1, "execution_id": "e-1", "job_id": "delays-ua", "attempt": 1})
+    record({"schema_version": 2, "execution_id": "e-1", "job_id": "delays-ua", "attempt": 1})
     remove_plan(planned)
     plan(plan_event({}))
     assert planned.job().status is JobStatus.RUNNING

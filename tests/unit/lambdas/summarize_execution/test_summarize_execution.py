@@ -45,7 +45,7 @@ def test_an_execution_succeeds_when_all_jobs_succeed(
     verify(pointer_event())
     outcome = summarize(summary_event({"execution_id": "e-1"}))
     uri = "s3://results-test/executions/e-1/summary.json"
-    assert outcome == {"schema_version": 1, "status": "SUCCEEDED", "summary_uri": uri, "cause": ""}
+    assert outcome == {"schema_version": 2, "status": "SUCCEEDED", "summary_uri": uri, "cause": ""}
     record, summary = opened.execution(), summary_of(opened)
     assert (record.status, record.summary_uri, record.jobs_succeeded) == (ExecutionStatus.SUCCEEDED, uri, 1)
     assert (summary.status, summary.rows_scored, summary.rows_quarantined) == (ExecutionStatus.SUCCEEDED, 19, 1)

@@ -162,6 +162,6 @@ def test_markers_note_the_warnings_of_their_own_model_only(
 
     job.score()
 
-    [note] = job.marker("old", "a.parquet").notes
+    [note] = job.commit("old", "a.parquet").notes
     assert "LogisticRegression from version 1.1.0" in note
-    assert job.marker("new", "a.parquet").notes == ()
+    assert job.commit("new", "a.parquet").notes == ()
