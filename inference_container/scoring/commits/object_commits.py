@@ -235,7 +235,5 @@ def _failed(key: str, written: ObjectWritten, error: Exception) -> ObjectDone:
     if isinstance(error, OSError):
         error = write_error(key, error)
     if isinstance(error, ScoringError):
-        failure = Failure("", error.kind, error.text)
-    else:
-        failure = unforeseen_failure(key, error)
-    return ObjectDone(key, 0, written.seconds, (failure,))
+        return ObjectDone(key, 0, written.seconds, (Failure("", error.kind, error.text),))
+    return ObjectDone(key, 0, written.seconds, (unforeseen_failure(key, error),))

@@ -323,7 +323,7 @@ class ObjectScoring:
             check.add(item.batch)
         for output, result in zip(outputs, results, strict=True):
             output.write(item, result)
-        return item.batch.num_rows + len(item.rejected)
+        return int(item.batch.num_rows) + len(item.rejected)
 
     @staticmethod
     def _check_totals(
