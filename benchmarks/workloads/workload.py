@@ -55,7 +55,7 @@ class Workload:
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(json.dumps([3, asdict(self)], sort_keys=True).encode()).hexdigest()[:12]
+        return hashlib.sha256(json.dumps([4, asdict(self)], sort_keys=True).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)

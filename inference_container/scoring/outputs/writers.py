@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from contract.catalog.model_spec import ModelSpec
-from scoring.columns.column_plan import ColumnPlan, is_from_key
+from scoring.columns.column_plan import ColumnPlan
 from scoring.files.digests import PrefixDigest
 from scoring.outputs.parquet_output import EncodedParquetWriter
 from scoring.outputs.text_output import CsvWriter, JsonlWriter, check_csv_columns
@@ -64,7 +64,7 @@ def choose_writer(
         return WriterChoice(lambda path: CsvWriter(path, spec, plan.schema), plan.kept, "csv")
     if spec.output_format == "jsonl":
         return WriterChoice(lambda path: JsonlWriter(path, plan.schema), plan.kept, "jsonl")
-    reason = reencode_reason or _copy_refusal(spec, source) or file.refusal(plan.added)
+    reason = reencode_reason or _copy_refusal(spec, plan, source) or file.refusal(plan.added)
     if not reason:
         name = "parquet, input copied"
         return WriterChoice(lambda path: SplicedWriter(path, file, plan.added), (), name, copies_input=True)
@@ -77,12 +77,12 @@ def choose_writer(
     )
 
 
-def _copy_refusal(spec: ModelSpec, source: InputObject) -> str:
+def _copy_refusal(spec: ModelSpec, plan: ColumnPlan, source: InputObject) -> str:
     """Return why the input cannot be copied, or "" if its record and format allow it."""
     if source.kind.name != "parquet":
         return "the input is not Parquet"
     if spec.columns != "all":
         return "the record keeps only the key columns"
-    if any(is_from_key(field) and field.name in spec.key_columns for field in source.schema):
+    if plan.has_key_outside_file:
         return "a key column comes from the object's key and is not in the file"
     return ""

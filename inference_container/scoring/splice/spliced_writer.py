@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 from contract.dataset.thrift_compact import ThriftError
 from scoring.errors import ScoringError, describe_error
 from scoring.files.digests import PrefixDigest
-from scoring.splice.assembly import assemble
+from scoring.files.ranges import append
+from scoring.splice.assembly import appended_parts
 from scoring.splice.copied_prefix import CopiedPrefix
 from scoring.splice.footer.parsed_footer import FooterError
 from scoring.splice.prediction_chunks import PredictionChunks
@@ -44,7 +45,7 @@ class SplicedWriter:
             path.with_name(f"{path.name}.predictions"),
             self._columns,
             [group.rows for group in self._footer.groups],
-            page_index=self._footer.has_page_index,
+            page_index=source.has_page_index,
         )
 
     def start_copying(self, executor: Executor) -> None:
@@ -69,6 +70,9 @@ class SplicedWriter:
     def close(self) -> None:
         """Complete and verify the file.
 
+        pyarrow reads the footer of the first output with these columns; further ones differ from it
+        in numbers only.
+
         Raises:
             SpliceError: Rows are missing, or the file does not read as expected.
         """
@@ -78,11 +82,20 @@ class SplicedWriter:
             raise SpliceError(f"file {self._source.path} was changed while it was scored: start a new execution")
         try:
             encoded = self._predictions.finish()
+            extension = self._source.extension(self._columns, encoded.footer)
+            ranges, rest = appended_parts(extension, encoded)
             with self._prefix.take() as file:
-                size = assemble(file, self._footer, self._columns, encoded)
+                for each in ranges:
+                    encoded.append_to(file, each.start, len(each))
+                append(file, rest)
+            size = self._footer.start + sum(map(len, ranges)) + len(rest)
         except (FooterError, ThriftError, EOFError) as error:
             raise self._not_as_expected(describe_error(error)) from error
-        self._verify(size, len(self._footer.leaves) + len(encoded.footer.leaves))
+        if extension not in self._source.verified:
+            self._verify(size, len(self._footer.leaves) + len(encoded.footer.leaves))
+            self._source.verified.append(extension)
+        elif self.path.stat().st_size != size:
+            raise self._not_as_expected(f"bytes {self.path.stat().st_size:,}, {size:,} expected")
         self._predictions.discard()
 
     def prefix_digest(self) -> PrefixDigest:

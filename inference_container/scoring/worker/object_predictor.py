@@ -52,6 +52,7 @@ class ThreadSafeModel:
         self.loaded = loaded
         self.features = spec.features
         """The record's features; one object for all models of a job with the same."""
+        self.width = sum(feature.width for feature in spec.features)
         self.dtype_depends_on_nulls = frozenset(
             feature.name for feature in spec.features if feature.type.startswith(("bool", "int", "uint"))
         )

@@ -83,6 +83,8 @@ class ObjectScoring:
         self._file = file
         self._folder = folder
         self._place = place
+        self._nulls: dict[int, tuple[dict[str, int], frozenset[str]]] = {}
+        """Null counts, and the columns with nulls, per list of features."""
         self.written: list[WrittenOutput] = []
         """Finished outputs, which wait to be committed."""
         self.errors: list[tuple[str, ScoringError]] = []
@@ -156,6 +158,7 @@ class ObjectScoring:
                 columns |= needed
         if changed:
             # Plans made before the change have the old types.
+            self._nulls.clear()
             return self._open_predictors(models)
         self.errors += errors
         return opened, columns
@@ -335,11 +338,17 @@ class ObjectScoring:
         return {check.columns: check.report() for check in checks}
 
     def _open_predictor(self, model: ThreadSafeModel) -> ObjectPredictor:
-        spec, source = model.spec, self._source
-        nulls = source.null_counts([feature.name for feature in spec.features])
+        source = self._source
+        nulls, with_nulls = self._null_counts(model)
         plan = model.plan(self._pinned.key, source.schema, nulls, source.absent)
-        with_nulls = frozenset(name for name, count in nulls.items() if count)
         return ObjectPredictor(model, self._pinned.key, source.rows, plan, with_nulls)
+
+    def _null_counts(self, model: ThreadSafeModel) -> tuple[dict[str, int], frozenset[str]]:
+        key = id(model.features)
+        if key not in self._nulls:
+            counts = self._source.null_counts([feature.name for feature in model.features])
+            self._nulls[key] = counts, frozenset(name for name, count in counts.items() if count)
+        return self._nulls[key]
 
     def _choose_outputs(self, models: Sequence[tuple[ThreadSafeModel, str]]) -> tuple[list[_Chosen], frozenset[str]]:
         """Choose the models' writers, each with its reason to re-encode or "".
@@ -363,6 +372,7 @@ class ObjectScoring:
                 columns |= needed
         if changed:
             # What was chosen before the change has the old types.
+            self._nulls.clear()
             return self._choose_outputs(models)
         self.errors += errors
         return found, columns
@@ -390,9 +400,6 @@ class ObjectScoring:
         return outputs
 
     def _rows_per_batch(self, most: int, columns: frozenset[str], predictors: Sequence[ObjectPredictor]) -> int:
-        widest = max(
-            (predictor.model.spec.features for predictor in predictors),
-            key=lambda features: sum(feature.width for feature in features),
-        )
+        widest = max((predictor.model for predictor in predictors), key=lambda model: model.width).features
         factor = max(batch_size_factor(predictor.model.loaded) for predictor in predictors)
         return rows_per_batch(most, self._source, columns, widest, factor)
