@@ -3,7 +3,7 @@
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import FileIO
 
 _UNSUPPORTED = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM})
@@ -34,6 +34,15 @@ def append(target: FileIO, data: bytes | memoryview) -> None:
     left = memoryview(data)
     while left:
         left = left[target.write(left) :]
+
+
+def append_all(target: FileIO, parts: Sequence[bytes]) -> None:
+    """Write several parts to an unbuffered file, usually in one system call."""
+    written = os.writev(target.fileno(), parts)
+    for part in parts:
+        if written < len(part):
+            append(target, memoryview(part)[written:])
+        written = max(0, written - len(part))
 
 
 def _copy_range(copy: Callable[[int, int, int, int], int], source: int, target: int, start: int, end: int) -> int:

@@ -13,7 +13,7 @@ from scoring.files.digests import PrefixDigest
 from scoring.outputs.parquet_output import EncodedParquetWriter
 from scoring.outputs.text_output import CsvWriter, JsonlWriter, check_csv_columns
 from scoring.readers import InputObject
-from scoring.splice import SplicedWriter, SpliceSource
+from scoring.splice import SharedPartFiles, SplicedWriter, SpliceSource
 
 
 class OutputWriter(Protocol):
@@ -37,8 +37,8 @@ class OutputWriter(Protocol):
 class WriterChoice:
     """How an output is written, and the input columns that its writer takes before the added columns."""
 
-    open: Callable[[Path], OutputWriter]
-    """Opens the writer of a new file."""
+    open: Callable[[Path, SharedPartFiles | None], OutputWriter]
+    """Opens the writer of a new file. Outputs of a group may share the files of encoded predictions."""
     kept: tuple[str, ...]
     name: str
     """How the output is written, with the reason for re-encoding, for the ledger."""
@@ -61,17 +61,19 @@ def choose_writer(
     """
     if spec.output_format == "csv":
         check_csv_columns(spec, plan.schema)
-        return WriterChoice(lambda path: CsvWriter(path, spec, plan.schema), plan.kept, "csv")
+        return WriterChoice(lambda path, _: CsvWriter(path, spec, plan.schema), plan.kept, "csv")
     if spec.output_format == "jsonl":
-        return WriterChoice(lambda path: JsonlWriter(path, plan.schema), plan.kept, "jsonl")
+        return WriterChoice(lambda path, _: JsonlWriter(path, plan.schema), plan.kept, "jsonl")
     reason = reencode_reason or _copy_refusal(spec, plan, source) or file.refusal(plan.added)
     if not reason:
         name = "parquet, input copied"
-        return WriterChoice(lambda path: SplicedWriter(path, file, plan.added), (), name, copies_input=True)
+        return WriterChoice(
+            lambda path, shared: SplicedWriter(path, file, plan.added, shared), (), name, copies_input=True
+        )
     texts = [field.name for field in plan.added if pa.types.is_string(field.type)]
     dictionaries = [*source.text_columns(), *texts]
     return WriterChoice(
-        lambda path: EncodedParquetWriter(path, plan.schema, dictionaries, group_rows()),
+        lambda path, _: EncodedParquetWriter(path, plan.schema, dictionaries, group_rows()),
         plan.kept,
         f"parquet, encoded: {reason}",
     )

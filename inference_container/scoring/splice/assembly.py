@@ -62,6 +62,8 @@ def _page_indexes(
     The first index begins at `offset` in the output.
     """
     references: list[Struct] = [{} for _ in chunks]
+    if not predictions.has_page_index:
+        return b"", references
     out = bytearray()
     for field in (ChunkField.COLUMN_INDEX, ChunkField.OFFSET_INDEX):
         for chunk, reference in zip(chunks, references, strict=True):

@@ -54,6 +54,14 @@ class SpliceSource:
         """The parsed footer. Raises FooterError if it is malformed."""
         return read_footer(self.file)
 
+    @functools.cached_property
+    def prefix(self) -> bytes:
+        """Everything before the footer, in memory."""
+        data = os.pread(self.file.fileno(), self.footer.start, 0)
+        if len(data) != self.footer.start:
+            raise EOFError(f"file {self.path} ends before its footer")
+        return data
+
     def extension(self, columns: tuple[pa.Field, ...], added: Footer) -> FooterExtension:
         """Return the extension of the footer by columns that are encoded with the footer `added`."""
         key = (columns, added.schema)

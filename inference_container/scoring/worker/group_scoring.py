@@ -10,7 +10,7 @@ from contract.job.scoring_spec import PinnedObject
 from scoring.columns.row_blocks import rows_in_blocks
 from scoring.protocol import ObjectWritten, WorkerSetup
 from scoring.readers import open_object
-from scoring.splice import SpliceSource
+from scoring.splice import SharedPartFiles, SpliceSource
 from scoring.worker.group_predictions import GroupPredictor, Result
 from scoring.worker.object_predictor import ThreadSafeModel
 from scoring.worker.object_scoring import ObjectScoring, SmallObject
@@ -19,6 +19,10 @@ ScoreAlone = Callable[[int], ObjectWritten]
 """Scores the object at a place of the group alone. It explains what failed."""
 Describe = Callable[[int, int, ObjectScoring], ObjectWritten]
 """Describes the object at a place, with the rows read."""
+
+
+_MAX_WAITING_PREDICTIONS = 1 << 20
+"""Most predictions, of all models together, that wait in memory to be completed: about 8 MB."""
 
 
 @dataclass
@@ -103,18 +107,36 @@ class GroupScoring:
             if own:
                 for index, result in group.predict(own).items():
                     results[index][model] = result
+        shared = SharedPartFiles()
+        waiting: list[tuple[_Member, Callable[[], int]]] = []
+        size = 0
         for member, found in zip(members, results, strict=True):
-            self._write(member, found)
+            try:
+                complete = member.small.scoring.write_small(member.small, found, shared, member.stack)
+            except Exception:
+                self._write_alone(member)
+                continue
+            waiting.append((member, complete))
+            size += _rows(member.small) * len(found)
+            if not member.small.copies_input or size > _MAX_WAITING_PREDICTIONS:
+                self._complete(waiting)
+                waiting, shared, size = [], SharedPartFiles(), 0
+        self._complete(waiting)
         self._close()
 
-    def _write(self, member: _Member, results: dict[ThreadSafeModel, Result]) -> None:
-        scoring = member.small.scoring
-        try:
-            rows = scoring.write_small(member.small, results, self._batch_rows)
-            self._written[member.place] = self._describe(member.place, rows, scoring)
-        except Exception:
+    def _complete(self, waiting: Sequence[tuple[_Member, Callable[[], int]]]) -> None:
+        """Complete the outputs of objects that are written."""
+        for member, complete in waiting:
+            try:
+                rows = complete()
+                self._written[member.place] = self._describe(member.place, rows, member.small.scoring)
+            except Exception:
+                self._write_alone(member)
             member.stack.close()
-            self._written[member.place] = self._score_alone(member.place)
+
+    def _write_alone(self, member: _Member) -> None:
+        member.stack.close()
+        self._written[member.place] = self._score_alone(member.place)
 
     def _close(self) -> None:
         for member in self._members:

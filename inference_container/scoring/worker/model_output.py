@@ -19,7 +19,7 @@ from scoring.outputs.quarantine import QuarantineWriter
 from scoring.outputs.writers import WriterChoice
 from scoring.protocol import WrittenFile, WrittenOutput, predictions_file, quarantine_file
 from scoring.readers import InputBatch, Reading, describe_readings
-from scoring.splice import SplicedWriter, SpliceError
+from scoring.splice import SharedPartFiles, SplicedWriter, SpliceError
 from scoring.worker.object_predictor import MAX_RAISING_ROWS, BatchResult, ObjectPredictor, too_many_bad_rows
 
 
@@ -35,8 +35,12 @@ class ModelOutput:
         notes: tuple[str, ...] = (),
         *,
         place: int = 0,
+        shared: SharedPartFiles | None = None,
     ) -> None:
-        """`notes` are those about the object, `place` is its position in its group."""
+        """`notes` are those about the object, `place` is its position in its group.
+
+        `shared` has files that outputs of a group share.
+        """
         self.predictor = predictor
         self._notes = notes
         self.error: ScoringError | None = None
@@ -46,7 +50,7 @@ class ModelOutput:
         self._rows = rows
         spec = predictor.model.spec
         self._row_numbers = bool(spec.row_number_column)
-        self._writer = choice.open(folder / predictions_file(spec, place))
+        self._writer = choice.open(folder / predictions_file(spec, place), shared)
         path = folder / quarantine_file(spec, place)
         self._quarantine = QuarantineWriter(path, predictor.key, spec.model_id, spec.version)
         self._first_bad: BadRow | None = None

@@ -52,6 +52,8 @@ class ThreadSafeModel:
         self.loaded = loaded
         self.features = spec.features
         """The record's features; one object for all models of a job with the same."""
+        self.names = tuple(feature.name for feature in spec.features)
+        self.without_nulls = frozenset(feature.name for feature in spec.features if not feature.nullable)
         self.width = sum(feature.width for feature in spec.features)
         self.dtype_depends_on_nulls = frozenset(
             feature.name for feature in spec.features if feature.type.startswith(("bool", "int", "uint"))
@@ -129,13 +131,11 @@ class ObjectPredictor:
         self.plan = plan
         self.key = key
         spec = model.spec
-        self._names = tuple(feature.name for feature in spec.features)
+        self._names = model.names
         self._categories = model.categories
         # Null rows of a non-nullable feature are not scored, so the model sees a column without
         # nulls. NaN in floating-point numbers that are read as whole ones is null, in any batch.
-        self.with_nulls = (with_nulls | plan.may_have_nan) - {
-            feature.name for feature in spec.features if not feature.nullable
-        }
+        self.with_nulls = (with_nulls | plan.may_have_nan) - model.without_nulls
         fraction = spec.tolerated_quarantine_fraction
         # The tolerated number is unknown until the number of rows is known.
         self.tolerated = sys.maxsize if rows is None and fraction else tolerated_rows(fraction, rows or 0)

@@ -14,7 +14,7 @@ from scoring.models import batch_size_factor
 from scoring.outputs.writers import WriterChoice, choose_writer
 from scoring.protocol import WorkerSetup, WrittenOutput
 from scoring.readers import EmptyObject, InputBatch, InputObject
-from scoring.splice import SpliceSource
+from scoring.splice import SharedPartFiles, SpliceSource
 from scoring.worker.batch_pipeline import PredictionThreads, predict_in_order, split_into_units
 from scoring.worker.batch_size import rows_per_batch
 from scoring.worker.model_output import ModelOutput
@@ -44,6 +44,11 @@ class SmallObject:
     chosen: list[_Chosen]
     batch_rows: int
     """Most rows of a batch of such objects."""
+
+    @property
+    def copies_input(self) -> bool:
+        """Whether no output has an open file while it waits to be completed."""
+        return all(each.writer.copies_input for each in self.chosen)
 
     @property
     def predictors(self) -> dict[ThreadSafeModel, ObjectPredictor]:
@@ -252,16 +257,27 @@ class ObjectScoring:
         return SmallObject(self, items[0], chosen, batch_rows) if is_small else None
 
     def write_small(
-        self, small: SmallObject, results: Mapping[ThreadSafeModel, BatchResult | ScoringError], batch_rows: int
-    ) -> int:
-        """Write what `read_small` has read, with a result per chosen model. Returns the rows read."""
-        with ExitStack() as stack:
-            outputs = self._open_outputs(small.chosen, stack)
-            checks = self._key_checks(outputs)
-            found = [results[output.predictor.model] for output in outputs]
-            rows = self._write_batch(outputs, checks, small.item, found)
-            first = self._finish(outputs, rows, self._check_totals(outputs, checks, rows))
-            return self._reencode(first, lambda predictor: predictor.predict, 1, batch_rows, stack)
+        self,
+        small: SmallObject,
+        results: Mapping[ThreadSafeModel, BatchResult | ScoringError],
+        shared: SharedPartFiles,
+        stack: ExitStack,
+    ) -> Callable[[], int]:
+        """Write what `read_small` has read, with a result per chosen model.
+
+        Returns a function that completes the outputs and returns the rows read. `stack` discards the
+        outputs that were not finished.
+        """
+        outputs = self._open_outputs(small.chosen, stack, shared)
+        checks = self._key_checks(outputs)
+        rows = self._write_batch(outputs, checks, small.item, [results[each.predictor.model] for each in outputs])
+        keys = self._check_totals(outputs, checks, rows)
+
+        def complete() -> int:
+            first = self._finish(outputs, rows, keys)
+            return self._reencode(first, lambda predictor: predictor.predict, 1, small.batch_rows, stack)
+
+        return complete
 
     def _finish(
         self, outputs: Sequence[ModelOutput], rows: int, keys: Mapping[tuple[str, ...], KeyReport]
@@ -390,11 +406,15 @@ class ObjectScoring:
             reencode_reason=reencode_reason,
         )
 
-    def _open_outputs(self, chosen: Sequence[_Chosen], stack: ExitStack) -> list[ModelOutput]:
+    def _open_outputs(
+        self, chosen: Sequence[_Chosen], stack: ExitStack, shared: SharedPartFiles | None = None
+    ) -> list[ModelOutput]:
         outputs = []
         for each in chosen:
             rows, notes = self._source.rows, self._source.notes
-            output = ModelOutput(each.predictor, each.writer, self._folder, rows, notes, place=self._place)
+            output = ModelOutput(
+                each.predictor, each.writer, self._folder, rows, notes, place=self._place, shared=shared
+            )
             stack.callback(output.discard)
             outputs.append(output)
         return outputs
