@@ -6,6 +6,7 @@ last row is repeated until its last block is complete. Then a row is computed in
 whether its object is alone or not.
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from scoring.columns.features import FeatureBatch
+from scoring.columns.predictions import numeric_column
 
 ROWS_PER_BLOCK = 32
 """A multiple of the rows that the kernels of OpenBLAS compute together: 4, 8 or 16, or 32 for
@@ -29,16 +31,43 @@ def rows_in_blocks(rows: int) -> int:
     return -(-rows // ROWS_PER_BLOCK) * ROWS_PER_BLOCK
 
 
+class RowBlocks(FeatureBatch):
+    """The rows of batches with the same columns and nulls, each batch in blocks of its own."""
+
+    _batches: Sequence[FeatureBatch]
+
+    def __init__(self, batches: Sequence[FeatureBatch], shared: dict[object, npt.NDArray[Any]] | None) -> None:
+        # Not with the fields of a FeatureBatch, because most models need a matrix and no arrays.
+        for name, value in {"names": batches[0].names, "with_nulls": batches[0].with_nulls, "shared": shared}.items():
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "_batches", batches)
+
+    @functools.cached_property
+    def arrays(self) -> tuple[pa.Array, ...]:  # type: ignore[override]
+        columns = zip(*(batch.arrays for batch in self._batches), strict=True)
+        return tuple(pa.concat_arrays([piece for array in column for piece in _in_blocks(array)]) for column in columns)
+
+    @property
+    def types(self) -> tuple[pa.DataType, ...]:
+        return self._batches[0].types
+
+    @property
+    def rows(self) -> int:
+        return sum(rows_in_blocks(batch.rows) for batch in self._batches)
+
+    def fill(self, matrix: npt.NDArray[Any]) -> None:
+        start = 0
+        for batch in self._batches:
+            stop = start + batch.rows
+            batch.fill(matrix[start:stop])
+            start += rows_in_blocks(batch.rows)
+            matrix[stop:start] = matrix[stop - 1]
+
+
 def join_in_blocks(batches: Sequence[FeatureBatch], shared: dict[object, npt.NDArray[Any]] | None) -> FeatureBatch:
     """Return the rows of batches with the same columns and nulls, each batch in blocks of its own."""
-    first = batches[0]
-    if len(batches) == 1 and first.rows == rows_in_blocks(first.rows):
-        return first
-    arrays = [
-        pa.concat_arrays([piece for array in column for piece in _in_blocks(array)])
-        for column in zip(*(batch.arrays for batch in batches), strict=True)
-    ]
-    return FeatureBatch(first.names, tuple(arrays), first.with_nulls, shared)
+    is_complete = len(batches) == 1 and batches[0].rows == rows_in_blocks(batches[0].rows)
+    return batches[0] if is_complete else RowBlocks(batches, shared)
 
 
 def first_rows(values: Any, rows: int, given: int) -> Any:
@@ -57,6 +86,5 @@ def first_rows(values: Any, rows: int, given: int) -> Any:
 
 def _in_blocks(array: pa.Array) -> Iterator[pa.Array]:
     yield array
-    last = array.slice(len(array) - 1)
-    for _ in range(rows_in_blocks(len(array)) - len(array)):
-        yield last
+    if missing := rows_in_blocks(len(array)) - len(array):
+        yield array.take(numeric_column(np.full(missing, len(array) - 1)))

@@ -10,6 +10,8 @@ _UNSUPPORTED = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTS
 """Errors by which kernels and file systems refuse a system call that they do not support."""
 _MAX_BYTES_PER_CALL = 1 << 30
 _BUFFER_BYTES = 1 << 20
+_MAX_PARTS_PER_CALL = 1_024
+"""Linux's IOV_MAX."""
 
 
 def append_range(source: int, target: int, start: int, count: int) -> None:
@@ -38,7 +40,7 @@ def append(target: FileIO, data: bytes | memoryview) -> None:
 
 def append_all(target: FileIO, parts: Sequence[bytes]) -> None:
     """Write several parts to an unbuffered file, usually in one system call."""
-    written = os.writev(target.fileno(), parts)
+    written = os.writev(target.fileno(), parts[:_MAX_PARTS_PER_CALL])
     for part in parts:
         if written < len(part):
             append(target, memoryview(part)[written:])
