@@ -169,7 +169,7 @@ def test_record_can_ask_for_key_columns_only(job: JobFolder, classifier: xgboost
     assert scored["flight_id"].tolist() == frame["flight_id"].tolist()
 
 
-def test_object_without_rows_gives_an_output_and_a_marker(
+def test_object_without_rows_gives_an_output_and_a_commit(
     job: JobFolder, classifier: xgboost.XGBClassifier, pipeline: object
 ) -> None:
     add_classifier(job, classifier)

@@ -149,7 +149,7 @@ def test_xgboosts_binary_format_is_refused_with_a_remedy(tmp_path: Path) -> None
         load_model(spec_of("xgboost-sklearn-json", model_file="model.bin"), tmp_path / "model.bin")
 
 
-def test_markers_note_the_warnings_of_their_own_model_only(
+def test_commits_note_the_warnings_of_their_own_model_only(
     job: JobFolder, training: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frame = training[list(NAMES)].fillna(0)

@@ -31,7 +31,7 @@ def halves(matrix: Any) -> Any:
         ({"output_format": "jsonl"}, "jsonl"),
     ],
 )
-def test_marker_names_the_writer_and_its_reason(job: JobFolder, fields: dict[str, Any], expected: str) -> None:
+def test_commit_names_the_writer_and_its_reason(job: JobFolder, fields: dict[str, Any], expected: str) -> None:
     job.add_object("a.parquet", TABLE)
     (done,) = score_in_process(job, {model_spec(**fields): FunctionModel(halves)}, batch_rows=64)
     assert done.failures == ()
@@ -88,4 +88,5 @@ def test_threads_change_no_byte_and_a_failed_model_leaves_no_file(job: JobFolder
         written.append({path.name: path.read_bytes() for path in files})
         assert not [path for path in (job.paths.root / "scratch").rglob("*") if path.is_file()]
     assert written[0] == written[1] == written[2]
-    assert len(written[0]) == 2
+    assert list(written[0]) == ["a.parquet"]
+    assert job.committed() == {("good", "a.parquet")}

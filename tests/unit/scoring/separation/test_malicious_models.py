@@ -158,7 +158,7 @@ def tamper(number: int, root: Path, kinds: list[str]) -> None:
         "folder link": link_folder,
         "size": shorten,
         "missing": Path.unlink,
-        "marker link": lambda path: (path.parent / "evil.marker").symlink_to(root / "output" / "message"),
+        "link next to it": lambda path: (path.parent / "evil.commit").symlink_to(root / "output" / "message"),
     }
 
     def forged(pipe: Any, event: Any) -> None:
@@ -214,7 +214,7 @@ FORGERIES = {
     "two outputs": "several results for one model",
     "honest": "",
     "half a character": "",
-    "marker link": "",
+    "link next to it": "",
 }
 BREAKS_PIPE = ("key", "garbage", "committed", "deep", "endless", "huge")
 
@@ -243,10 +243,10 @@ def test_forged_files_and_results_fail_their_object_by_name(folder: str, request
     assert sorted(job.files()) == [
         "ledger/evil/half a character.parquet",
         "ledger/evil/honest.parquet",
-        "ledger/evil/marker link.parquet",
+        "ledger/evil/link next to it.parquet",
         "predictions/model_id=evil/half a character.parquet",
         "predictions/model_id=evil/honest.parquet",
-        "predictions/model_id=evil/marker link.parquet",
+        "predictions/model_id=evil/link next to it.parquet",
     ]
 
 

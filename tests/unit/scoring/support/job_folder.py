@@ -172,13 +172,12 @@ class JobFolder:
             return file.read()
 
     def commit(self, model_id: str, key: str) -> Commit:
-        """Return the only commit of an object and model."""
-        [commit] = [commit for commit in self.commits() if (commit.model_id, commit.object) == (model_id, key)]
-        return commit
+        """Return the last commit of an object and model."""
+        return [commit for commit in self.commits() if (commit.model_id, commit.object) == (model_id, key)][-1]
 
     def commits(self) -> list[Commit]:
-        """Return all commits of the ledger, which has whole segments only."""
-        files = [path for path in self.paths.ledger.rglob("*") if path.is_file()]
+        """Return all commits of the ledger, which has whole segments only, the oldest segment first."""
+        files = sorted(self.paths.ledger.iterdir(), key=lambda path: path.stat().st_mtime_ns)
         return [commit for path in files for commit in read_segment(path.name, path.read_bytes()).commits()]
 
     def committed(self) -> set[tuple[str, str]]:
