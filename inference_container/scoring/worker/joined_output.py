@@ -56,12 +56,8 @@ class ModelColumns:
 
 
 class JoinedMember(ModelOutput):
-    """The part of one model in a joined output, with a quarantine of its own.
+    """The part of one model in a joined output, with a quarantine of its own."""
 
-    Bad rows stay in the output, so they are no reason to re-encode it.
-    """
-
-    _must_drop_bad_rows = False
     file: WrittenFile | None = None
     """The joined output, once it is complete."""
     _columns: ModelColumns

@@ -5,6 +5,7 @@ from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pyarrow as pa
 
@@ -16,7 +17,7 @@ from scoring.columns.keys import KeyCheck
 from scoring.errors import ConfigurationError, DataError, ScoringError, log_error, with_cause
 from scoring.models import LoadedModel
 from scoring.outputs.writers import WriterChoice, choose_writer
-from scoring.protocol import WorkerSetup, joined_file
+from scoring.protocol import WorkerSetup, WrittenFile, WrittenOutput, joined_file
 from scoring.readers import InputBatch, InputObject
 from scoring.splice import SharedPartFiles, SpliceError, SpliceSource
 from scoring.worker.joined_output import JoinedMember, JoinedOutput
@@ -68,6 +69,8 @@ class JoinedScoring(ObjectScoring):
         super().__init__(setup, pinned, source, file, folder, place=place)
         self._models = models
         self._joined: JoinedOutput | None = None
+        self._decodes_kept = False
+        """Whether kept columns are decoded although their bytes are copied, for the raw values of bad rows."""
 
     def _fail(self, model_id: str, error: ScoringError) -> None:
         super()._fail(model_id if self._setup.joined_nulls else "", error)
@@ -91,6 +94,9 @@ class JoinedScoring(ObjectScoring):
             reason = next((reason for _, reason in models if reason), "")
             choice, read = self._choose_joined_writer(predictors, reason)
             columns = read | frozenset(choice.kept)
+            if self._decodes_kept:
+                columns = columns.union(*(predictor.plan.kept for predictor in predictors))
+                choice = replace(choice, copies_input=False)
             changed |= self._source.choose_types(columns)
             chosen = [Chosen(predictor, choice) for predictor in predictors]
         if changed:
@@ -183,12 +189,12 @@ class JoinedScoring(ObjectScoring):
     ) -> PassResult:
         """Complete the joined output if all its models have scored the object."""
         result = PassResult(rows, [], [])
-        good = [output for output in outputs if not output.ended]
-        for output in outputs:
-            if output.error is not None:
-                self._fail(output.predictor.model.spec.model_id, output.error)
+        failed = [output for output in outputs if output.error is not None]
+        for output in failed:
+            self._fail(output.predictor.model.spec.model_id, cast("ScoringError", output.error))
+        needs_kept = any(output.reencode_reason for output in outputs)
         reason = ""
-        if len(good) == len(outputs):
+        if not failed and not needs_kept:
             try:
                 file = self._open_joined.finish()
             except SpliceError as error:
@@ -196,19 +202,25 @@ class JoinedScoring(ObjectScoring):
                 log_error(error)
                 reason = f"copying failed ({error.text})"
             else:
-                for output in outputs:
-                    assert isinstance(output, JoinedMember)  # noqa: S101 - see _open_outputs
-                    output.file = file
-                    written = output.finish(keys.get(output.predictor.model.spec.key_columns))
-                    assert written is not None  # noqa: S101 - it has not ended
-                    result.written.append(written)
+                result.written += [self._finish_member(output, file, keys) for output in outputs]
                 return result
+        self._decodes_kept |= needs_kept
         self._open_joined.discard()
         for output in outputs:
             output.discard()
-        if self._setup.joined_nulls or reason:
-            result.to_reencode += [(output.predictor.model, reason) for output in good]
+        if self._setup.joined_nulls or not failed:
+            result.to_reencode += [(output.predictor.model, reason) for output in outputs if output not in failed]
         return result
+
+    @staticmethod
+    def _finish_member(
+        output: ModelOutput, file: WrittenFile, keys: Mapping[tuple[str, ...], KeyReport]
+    ) -> WrittenOutput:
+        assert isinstance(output, JoinedMember)  # noqa: S101 - see _open_outputs
+        output.file = file
+        written = output.finish(keys.get(output.predictor.model.spec.key_columns))
+        assert written is not None  # noqa: S101 - it has not ended
+        return written
 
     def _reencode(
         self,
@@ -218,7 +230,10 @@ class JoinedScoring(ObjectScoring):
         batch_rows: int,
         stack: ExitStack,
     ) -> int:
-        """Run further passes while there are models that can score the object, but no output yet."""
+        """Run further passes while there are models that can score the object, but no output yet.
+
+        Each pass leaves out a model, decodes the kept columns, or no longer copies the input.
+        """
         result = first
         while result.to_reencode:
             result = self._run_pass(result.to_reencode, predict_of, threads, batch_rows, stack)

@@ -26,9 +26,6 @@ from scoring.worker.object_predictor import MAX_RAISING_ROWS, BatchResult, Objec
 class ModelOutput:
     """Writes the results of an ObjectPredictor, in the order of the object's rows."""
 
-    _must_drop_bad_rows = True
-    """Whether the output has no rows that are in quarantine."""
-
     def __init__(
         self,
         predictor: ObjectPredictor,
@@ -190,7 +187,7 @@ class ModelOutput:
                 f"{self._first_bad.reason}; the model is at fault and not single rows: register a corrected version",
                 f"row {self._first_bad.row:,}: {self._first_bad.full_reason}",
             )
-        elif self._must_drop_bad_rows and self._choice.copies_input:
+        elif self._choice.copies_input:
             self.reencode_reason = "rows are in quarantine"
 
     def _fail(self, count: int, rows: int | None) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet as pq
@@ -52,11 +53,9 @@ def _refuses_large(matrix: Any) -> Any:
 def _models(**fields: Any) -> dict[ModelSpec, Any]:
     fields = {"key_columns": ("id",), **fields}
     return {
-        model_spec(X, model_id="classes", method="predict_proba", **fields): TwoColumns(),
+        model_spec(X, model_id="classes", **fields): TwoColumns(),
         model_spec(X, Y, model_id="picky", tolerated_quarantine_fraction=0.5, **fields): RowModel(_refuses_large),
-        model_spec(Y, model_id="sum-up", output_columns=("total",), **fields): RowModel(
-            lambda matrix: matrix[:, 0] + 1
-        ),
+        model_spec(Y, model_id="sum-up", **fields): RowModel(lambda matrix: matrix[:, 0] + 1),
     }
 
 
@@ -110,7 +109,7 @@ def test_columns_equal_those_of_one_output_per_model(
     own_names = {
         "classes": {"classes_no": "prediction_no", "classes_yes": "prediction_yes"},
         "picky": {"picky": "prediction"},
-        "sum-up": {"sum-up": "total"},
+        "sum-up": {"sum-up": "prediction"},
     }
     for model_id, names in own_names.items():
         own = _read(jobs["alone"].output_path(model_id, name))
@@ -237,7 +236,7 @@ def test_an_object_without_data_is_committed_without_an_output(job: JobFolder) -
 
 def test_columns_with_one_name_are_refused_before_any_object_is_scored(job: JobFolder) -> None:
     models = {
-        model_spec(X, model_id="a", method="predict_proba"): TwoColumns(),
+        model_spec(X, model_id="a"): TwoColumns(),
         model_spec(X, model_id="a_yes"): RowModel(lambda matrix: matrix[:, 0]),
     }
     with pytest.raises(ConfigurationError, match=r"models \['a', 'a_yes'\]: prediction column 'a_yes' appears"):
