@@ -103,8 +103,8 @@ class JoinedScoring(ObjectScoring):
             # What was chosen before the change has the old types.
             self._nulls.clear()
             return self._choose_outputs(models)
-        for model_id, error in errors:
-            self._fail(model_id, error)
+        for model_id, reason in errors:
+            self._fail(model_id, reason)
         return chosen, columns
 
     def _choose_joined_writer(

@@ -166,8 +166,8 @@ class ObjectScoring:
             # Plans made before the change have the old types.
             self._nulls.clear()
             return self._open_predictors(models)
-        for model_id, error in errors:
-            self._fail(model_id, error)
+        for model_id, reason in errors:
+            self._fail(model_id, reason)
         return opened, columns
 
     def _store(self, predictor: ObjectPredictor, file: PartWriter, item: InputBatch) -> bool:
@@ -403,8 +403,8 @@ class ObjectScoring:
             # What was chosen before the change has the old types.
             self._nulls.clear()
             return self._choose_outputs(models)
-        for model_id, error in errors:
-            self._fail(model_id, error)
+        for model_id, reason in errors:
+            self._fail(model_id, reason)
         return found, columns
 
     def _choose_writer(self, predictor: ObjectPredictor, reencode_reason: str) -> WriterChoice:
