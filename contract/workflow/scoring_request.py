@@ -181,10 +181,7 @@ class ExecutionRequest(ExecutionOptions):
     )
 
     def __post_init__(self) -> None:
-        problems = check_fields(self)
-        if self.joined_nulls and self.output_layout != "joined":
-            problems.append(Problem("joined_nulls", True, "false, because output_layout is not 'joined'"))
-        raise_if_any(problems, "request")
+        raise_if_any(check_fields(self), "request")
 
 
 def hide_task_token(request: Any) -> Any:

@@ -103,8 +103,8 @@ class JoinedScoring(ObjectScoring):
             # What was chosen before the change has the old types.
             self._nulls.clear()
             return self._choose_outputs(models)
-        for model_id, reason in errors:
-            self._fail(model_id, reason)
+        for model_id, why in errors:
+            self._fail(model_id, why)
         return chosen, columns
 
     def _choose_joined_writer(

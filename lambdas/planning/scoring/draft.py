@@ -50,7 +50,7 @@ def draft_scoring(request: ExecutionRequest, deployment: Deployment, defaults: P
     )
     raise_if_any(problems, "request")
     jobs = form_jobs(request, choice.assignments, snapshots.by_dataset, defaults.compute)
-    problems = [*check_instance_types(jobs, defaults.instance_types), *check_joined_outputs(jobs)]
+    problems = [*check_instance_types(jobs, defaults.instance_types), *check_joined_outputs(request, jobs)]
     raise_if_any([*problems, *check_commit_counts(jobs), *check_volumes(jobs)], "request")
     skipped = uploads.skipped if uploads is not None else {}
     return ScoringDraft(tuple(jobs), skipped, tuple(volume_notes(jobs)))
