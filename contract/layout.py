@@ -112,6 +112,31 @@ def summary_key(execution_id: str) -> str:
     return f"{execution_prefix(execution_id)}summary.json"
 
 
+SNAPSHOT_NAME = "objects.jsonl"
+"""File name of a snapshot: see `contract.job.snapshot`."""
+
+
+def snapshot_key(execution_id: str, dataset: str) -> str:
+    """Return the key of the snapshot that lists the objects of a dataset as the plan pinned them.
+
+    No other object's key begins with it, because the job's channel `snapshot` copies all such
+    objects.
+
+    >>> snapshot_key("nightly-1", "flights")
+    'executions/nightly-1/snapshots/flights/objects.jsonl'
+    """
+    return f"{_snapshot_prefix(execution_id, dataset)}{SNAPSHOT_NAME}"
+
+
+def snapshot_manifest_key(execution_id: str, dataset: str) -> str:
+    """Return the key of the manifest of all objects of a snapshot, which first attempts share."""
+    return f"{_snapshot_prefix(execution_id, dataset)}objects{MANIFEST_SUFFIX}"
+
+
+def _snapshot_prefix(execution_id: str, dataset: str) -> str:
+    return f"{execution_prefix(execution_id)}snapshots/{dataset}/"
+
+
 def job_prefix(execution_id: str, job_id: str) -> str:
     return f"{execution_prefix(execution_id)}jobs/{job_id}/"
 
@@ -129,10 +154,8 @@ def models_manifest_key(execution_id: str, job_id: str) -> str:
 
 
 def data_manifest_key(execution_id: str, job_id: str, attempt: int) -> str:
-    """Return the key of the manifest of the objects that an attempt scores.
-
-    These are the objects that not every model has committed.
-    """
+    """Return the key of the manifest of the objects that a later attempt scores: those that are not
+    committed. The first one has the snapshot's."""
     return f"{job_prefix(execution_id, job_id)}attempt-{attempt}{MANIFEST_SUFFIX}"
 
 
@@ -369,6 +392,7 @@ class ContainerPaths:
         self.resource_config = root / "config" / "resourceconfig.json"
         self.exit_message = root / "output" / "message"
         self.spec = processing / "input" / "spec" / "job.json"
+        self.snapshot = processing / "input" / "snapshot" / SNAPSHOT_NAME
         self.data = processing / "input" / "data"
         self.models = processing / "input" / "models"
         self.predictions = processing / "output" / "predictions"

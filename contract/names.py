@@ -8,6 +8,8 @@ from contract.checks import Matches
 from contract.problems import Problem
 
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_UNSAFE_IN_PATH = re.compile(rf"(?:^|/)\.{{0,2}}(?:/|\Z)|{_CONTROL_CHARACTER.pattern}")
+"""Finds what `RelativePath` refuses. It is faster than a look at each part, for lists of a million keys."""
 _LETTERS = "1 to 63 of a-z, 0-9, '-' and '_', with a letter or digit at both ends"
 
 
@@ -27,12 +29,12 @@ class RelativePath:
     json_type: Literal["string"] = "string"
 
     def problems(self, field: str, value: str) -> list[Problem]:
+        if not _UNSAFE_IN_PATH.search(value):
+            return []
         parts = value.split("/")
         if any(part in ("", ".", "..") for part in parts):
             return [Problem(field, value, "a relative path without empty, '.' or '..' parts")]
-        if _CONTROL_CHARACTER.search(value):
-            return [Problem(field, value, "a path without control characters", "Copy the object to another key.")]
-        return []
+        return [Problem(field, value, "a path without control characters", "Copy the object to another key.")]
 
     def keywords(self) -> dict[str, Any]:
         return {"minLength": 1}

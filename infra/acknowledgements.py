@@ -64,6 +64,8 @@ def acknowledge(
             ): "A job may score with any model of its stage.",
             names.objects_arn(names.results_bucket, f"{layout.job_prefix('*', '*')}job.json"): _KEYS_UNKNOWN,
             names.objects_arn(names.results_bucket, f"{layout.job_prefix('*', '*')}*.manifest"): _KEYS_UNKNOWN,
+            names.objects_arn(names.results_bucket, layout.snapshot_key("*", "*")): _KEYS_UNKNOWN,
+            names.objects_arn(names.results_bucket, layout.snapshot_manifest_key("*", "*")): _KEYS_UNKNOWN,
             names.objects_arn(names.results_bucket, f"{layout.ledger_prefix('*', '*')}*"): _KEYS_UNKNOWN,
             **{names.objects_arn(names.results_bucket, pattern): _KEYS_UNKNOWN for pattern in OUTPUT_PATTERNS},
             log_streams(SCORING_LOG_GROUP): _LOG_STREAMS,

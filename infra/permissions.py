@@ -78,4 +78,4 @@ def via(*services: str) -> dict[str, Any]:
 
 def allow_sending(queue_arn: str) -> iam.PolicyStatement:
     """Allow sending messages to a queue."""
-    return allow(["sqs:SendMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"], queue_arn)
+    return allow(["sqs:SendMessage"], queue_arn)

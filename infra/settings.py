@@ -54,6 +54,8 @@ _LOG_RETENTION_DAYS = (
 
 _LONGEST_UPLOADS = 3_000
 """Largest `uploads` setting as JSON, in bytes; Lambda allows 4 KB for all variables."""
+_LONGEST_INSTANCE_TYPES = 2_000
+"""Largest `instance_types` setting as JSON, in bytes, for the same reason."""
 
 
 def _check_text(pattern: re.Pattern[str], expected: str, name: str, value: str | None) -> list[Problem]:
@@ -102,6 +104,10 @@ def _check_instance_types(name: str, value: tuple[str, ...]) -> list[Problem]:
     expected = "patterns of instance types such as 'ml.m5.*', in which * is any text and ? is any character"
     if not value:
         return [Problem(name, [], expected, "Name at least the type of compute.instance_type.")]
+    size = len(json.dumps(value))
+    if size > _LONGEST_INSTANCE_TYPES:
+        limit = f"at most {_LONGEST_INSTANCE_TYPES:,} bytes as JSON, so that the functions' variables fit into 4 KB"
+        return [Problem(name, f"{size:,} bytes", limit, "Name several types with one pattern, such as 'ml.m5.*'.")]
     return [
         Problem(f"{name}[{index}]", pattern, expected)
         for index, pattern in enumerate(value)

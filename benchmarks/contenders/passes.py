@@ -19,6 +19,7 @@ def main() -> None:
     for model in spec.models:
         job = ContainerPaths(output / model.model_id / "ml")
         job.spec.parent.mkdir(parents=True)
+        job.snapshot.parent.symlink_to(shared.snapshot.parent)
         job.data.symlink_to(shared.data)
         job.models.symlink_to(shared.models)
         (job.root / "config").symlink_to(root / "config")

@@ -21,6 +21,7 @@ from contract.catalog.model_spec import ModelSpec
 from contract.codec import dumps
 from contract.environment import ML_ROOT
 from contract.job.scoring_spec import JobSpec, PinnedObject, ScoringOptions
+from contract.job.snapshot import Snapshot
 from contract.layout import ContainerPaths, artifact_key, output_key
 
 MODEL = "network"
@@ -80,7 +81,8 @@ def write_job(root: Path, item: Format, model_folder: Path, data: Path, batch_ro
         objects.append(PinnedObject(path.name, path.stat().st_size, f"etag-{path.name}"))
     models = (spec_of(item, archive),)
     options = ScoringOptions(batch_rows=batch_rows)
-    spec = JobSpec("execution-1", "job-1", "numbers", "datasets", models, tuple(objects), options=options)
+    snapshot = Snapshot("numbers", "datasets", tuple(objects)).write(paths.snapshot)
+    spec = JobSpec("execution-1", "job-1", "numbers", "datasets", models, snapshot, options=options)
     paths.spec.write_text(dumps(spec), encoding="utf-8")
     paths.resource_config.write_text(json.dumps({"current_host": "algo-1", "hosts": ["algo-1"]}), encoding="utf-8")
 

@@ -23,6 +23,7 @@ from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
 from contract.codec import dumps
 from contract.job.scoring_spec import JobSpec, PinnedObject
+from contract.job.snapshot import Snapshot
 from contract.layout import ContainerPaths, artifact_key
 
 _CHUNK_ROWS = 250_000
@@ -103,7 +104,8 @@ def _make(workload: Workload, paths: ContainerPaths) -> None:
         folder = paths.root / "trained" / _model_id(index)
         train(kind, index, sample, labels_of(sample.to_numpy(), index), folder)
         models.append(_pack(workload, paths, index, folder))
-    spec = JobSpec("execution-1", "job-1", "benchmark", "datasets", tuple(models), tuple(objects))
+    snapshot = Snapshot("benchmark", "datasets", tuple(objects)).write(paths.snapshot)
+    spec = JobSpec("execution-1", "job-1", "benchmark", "datasets", tuple(models), snapshot)
     paths.spec.parent.mkdir(parents=True)
     paths.spec.write_text(dumps(spec), encoding="utf-8")
     paths.resource_config.parent.mkdir(parents=True)

@@ -14,6 +14,7 @@ from contract.catalog.models import ModelVersion
 from contract.dataset.formats import extension_of, other_format
 from contract.job.ledger import read_segment
 from contract.job.scoring_spec import JobSpec, PinnedObject
+from contract.job.snapshot import Snapshot
 from contract.layout import ContainerPaths, artifact_key
 from contract.problems import InvalidInputError, Problem
 from contract.status import FailureKind
@@ -127,14 +128,16 @@ def object_key(path: Path, spec: ModelSpec) -> str:
 
 
 def _lay_out(paths: ContainerPaths, version: ModelVersion, artifact: Path, path: Path, key: str) -> None:
+    pinned = PinnedObject(key, path.stat().st_size, "this-machine")
+    snapshot = Snapshot(version.dataset, "this-machine", (pinned,))
     spec = JobSpec(
         execution_id=_EXECUTION,
         job_id=version.spec.model_id,
-        dataset=version.dataset,
-        dataset_bucket="this-machine",
+        dataset=snapshot.dataset,
+        dataset_bucket=snapshot.dataset_bucket,
         # The preview reads Parquet, so the output format of the record does not apply.
         models=(replace(version.spec, output_format="parquet", csv_formulas="keep"),),
-        objects=(PinnedObject(key, path.stat().st_size, "this-machine"),),
+        snapshot=snapshot.write(paths.snapshot),
     )
     target = paths.models / artifact_key(version.spec.model_id, version.spec.version)
     for folder in (paths.spec.parent, (paths.data / key).parent, target.parent):

@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 
 from contract.catalog.model_spec import ModelSpec
 from contract.checks import check_unique, raise_if_any
-from contract.names import check_dataset_name, check_execution_name, check_job_id, check_object_key
+from contract.names import check_dataset_name, check_execution_name, check_job_id, check_object_key, check_sha256
 from contract.problems import InvalidInputError, Problem
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PinnedObject:
     """One object of the dataset as the plan saw it."""
 
@@ -20,6 +20,26 @@ class PinnedObject:
 
     def __post_init__(self) -> None:
         raise_if_any(check_object_key("key", self.key))
+
+
+@dataclass(frozen=True)
+class SnapshotRef:
+    """The snapshot that has a job's objects: see `contract.job.snapshot`. Jobs over the same objects
+    share one."""
+
+    uri: str
+    sha256: str
+    """Digest of the snapshot's file."""
+    objects: int
+    """Number of objects."""
+    bytes: int
+    """Sum of the objects' sizes."""
+
+    def __post_init__(self) -> None:
+        problems = check_sha256("sha256", self.sha256)
+        if self.objects < 1:
+            problems.append(Problem("objects", self.objects, "at least one object"))
+        raise_if_any(problems)
 
 
 @dataclass(frozen=True)
@@ -38,14 +58,14 @@ class ScoringOptions:
 
 @dataclass(frozen=True)
 class JobSpec:
-    """The immutable input of a job: some models over some objects of one dataset."""
+    """The immutable input of a job: some models over the objects of a snapshot of one dataset."""
 
     execution_id: str
     job_id: str
     dataset: str
     dataset_bucket: str
     models: tuple[ModelSpec, ...]
-    objects: tuple[PinnedObject, ...]
+    snapshot: SnapshotRef
     options: ScoringOptions = field(default_factory=ScoringOptions)
 
     def __post_init__(self) -> None:
@@ -57,10 +77,6 @@ class JobSpec:
         ]
         if not self.models:
             problems.append(Problem("models", [], "at least one model"))
-        if not self.objects:
-            problems.append(Problem("objects", [], "at least one object"))
         problems.extend(check_unique("models", [model.model_id for model in self.models]))
-        if len({item.key for item in self.objects}) != len(self.objects):
-            problems.append(Problem("objects", f"{len(self.objects)} objects", "each key once"))
         if problems:
             raise InvalidInputError("JobSpec", problems)

@@ -94,6 +94,7 @@ class AttemptPlan:
     fails a job without input."""
     sagemaker_job_name: str
     spec_uri: str
+    snapshot_uri: str
     data_manifest_uri: str
     models_manifest_uri: str
     predictions_uri: str

@@ -52,11 +52,11 @@ def constraint_problems(shape: Any, value: Any, path: str = "") -> Iterator[str]
         for name, member in value.items():
             if name in shape.members:
                 yield from constraint_problems(shape.members[name], member, member_path(path, name))
-    elif kind == "list":
+    elif kind == "list" and isinstance(value, (list, tuple)):
         yield from length_problems(shape, value, path)
         for number, item in enumerate(value, 1):
             yield from constraint_problems(shape.member, item, f"{path}.{number}.member")
-    elif kind == "map":
+    elif kind == "map" and isinstance(value, dict):
         yield from length_problems(shape, value, path)
         for key, item in value.items():
             yield from constraint_problems(shape.key, key, f"{path}.{key}.key")
@@ -65,7 +65,7 @@ def constraint_problems(shape: Any, value: Any, path: str = "") -> Iterator[str]
         yield from text_problems(shape, value, path)
     elif kind == "blob" and isinstance(value, (bytes, bytearray, str)):
         yield from length_problems(shape, value, path)
-    elif kind in _NUMBERS:
+    elif kind in _NUMBERS and isinstance(value, (int, float)):
         yield from range_problems(shape, value, path)
 
 

@@ -15,6 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from embedded.images.interpreters import read_pythons
+from embedded.requests.violations import LOG_VARIABLE
 from embedded.seams.application import switches
 from embedded.server.certificates import make_certificates
 from embedded.server.endpoint import Endpoint
@@ -93,6 +94,7 @@ def launch(
             pythons=interpreters,
             shared_folder=shared_folder,
             call_recording=call_recording,
+            violations=Path(os.environ[LOG_VARIABLE]) if os.environ.get(LOG_VARIABLE) else None,
             keep=keep,
         )
         settings_file = root / "settings.json"

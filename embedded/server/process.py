@@ -26,6 +26,7 @@ from hypercorn.config import Config
 from embedded import seams
 from embedded.images.image_store import ImageStore
 from embedded.quotas import service as quotas
+from embedded.requests.violations import log_to
 from embedded.sagemaker.instances.disks import own_mounts
 from embedded.sagemaker.instances.guard import delete_folder
 from embedded.sagemaker.requests.condition_keys import CREATIONS, condition_keys
@@ -50,6 +51,7 @@ from embedded.seams.iam.signatures import guarded
 from embedded.seams.iam.simulation import install_simulation
 from embedded.seams.iam.template_check import install_condition_check
 from embedded.seams.images import install_missing_image_error
+from embedded.seams.limits import install_limits
 from embedded.seams.message_moves import install_message_moves
 from embedded.seams.monitoring.alarms import install_alarms, start_evaluation
 from embedded.seams.monitoring.logs import install_filter_patterns, install_log_limit, install_log_search
@@ -59,6 +61,7 @@ from embedded.seams.monitoring.metrics import (
     install_metric_queries,
 )
 from embedded.seams.objects import ContentStore, install_objects_on_disk
+from embedded.seams.request_checks import checked
 from embedded.seams.schedules import all_schedules, install_schedule_check, install_scheduler, remove_schedule
 from embedded.seams.services import ecr_resource_arn, events_resource_arn, iam_resource_arn, name_resources
 from embedded.seams.storage import (
@@ -99,6 +102,8 @@ class ServerSettings:
         pythons: Interpreters by image variant.
         shared_folder: Folder that all jobs see and may change.
         call_recording: Folder for a recording of the calls of roles; None means no recording.
+        violations: File for the requests that violate botocore's models; None means that clients' requests
+            are not checked.
     """
 
     endpoint: Endpoint
@@ -113,6 +118,7 @@ class ServerSettings:
     pythons: dict[str, str] = field(default_factory=dict)
     shared_folder: Path | None = None
     call_recording: Path | None = None
+    violations: Path | None = None
 
     def to_json(self) -> str:
         return json.dumps({**asdict(self), "endpoint": self.endpoint.to_json()}, default=str)
@@ -120,7 +126,7 @@ class ServerSettings:
     @classmethod
     def from_json(cls, text: str) -> "ServerSettings":
         fields = json.loads(text)
-        named = ("root", "certificate", "private_key", "shared_folder", "call_recording")
+        named = ("root", "certificate", "private_key", "shared_folder", "call_recording", "violations")
         paths = {name: Path(fields[name]) for name in named if fields[name] is not None}
         return cls(**{**fields, **paths, "endpoint": Endpoint.from_json(fields["endpoint"])})
 
@@ -181,7 +187,11 @@ async def _serve(settings: ServerSettings) -> None:
     if settings.parent_pipe < 0:
         start_inventory(settings.root, sagemaker.unfinished_jobs)
     closed = asyncio.Event()
-    served = guarded(application(), settings.endpoint.account_id)
+    served = application()
+    if settings.violations is not None:
+        log_to(settings.violations)
+        served = checked(served)
+    served = guarded(served, settings.endpoint.account_id)
     keeper = _restored_keeper(settings, store, sagemaker, service_quotas) if settings.keep else None
     if keeper is not None:
         served = keeper.counted(served)
@@ -217,6 +227,7 @@ def _install_corrections(settings: ServerSettings, store: ContentStore) -> None:
     install_new_names()
     install_restore_status()
     install_managed_key()
+    install_limits()
     name_resources("ecr", ecr_resource_arn)
     name_resources("iam", iam_resource_arn)
     name_resources("events", events_resource_arn)

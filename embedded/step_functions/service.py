@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import threading
 from typing import Any
 
@@ -18,6 +19,9 @@ from embedded.step_functions.states import run_states
 
 _logger = logging.getLogger("embedded.step_functions")
 _redrive_lock = threading.Lock()
+_NAME = re.compile(r"""[^\s<>{}\[\]?*"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]+""")
+"""Names of executions, as StartExecution documents them."""
+_LONGEST_NAME = 80
 
 
 def install(time_scale: float) -> None:
@@ -152,21 +156,28 @@ def _context(record: workflows.Record, machine_record: workflows.Record, machine
 
 
 def _check_start(request: dict[str, Any]) -> workflows.Record | tuple[str, str] | None:
-    """Refuse an input that is too long or not JSON, and return the running execution of the same
-    name and input.
+    """Refuse an input that is too long or not JSON and a bad name, and return the running execution
+    of the same name and input.
     """
     text = request.get("input", "{}")
     if len(text.encode(errors="surrogatepass")) > PAYLOAD_LIMIT_BYTES:
-        length = f"Member must have length less than or equal to {PAYLOAD_LIMIT_BYTES}"
-        problem = f"1 validation error detected: Value at 'input' failed to satisfy constraint: {length}"
-        return "ValidationException", problem
+        return "ValidationException", _too_long("input", PAYLOAD_LIMIT_BYTES)
     try:
         json.loads(text)
     except ValueError as failure:
         return "InvalidExecutionInput", f"Invalid State Machine Execution Input: '{failure}'"
     name = request.get("name", "")
+    if len(name) > _LONGEST_NAME:
+        return "ValidationException", _too_long("name", _LONGEST_NAME)
+    if name and not _NAME.fullmatch(name):
+        return "InvalidName", f"Invalid Name: '{name}'"
     machine_arn = str(request.get("stateMachineArn", ""))
     existing = workflows.execution_record(f"{machine_arn.replace(':stateMachine:', ':execution:')}:{name}")
     if existing is not None and existing["status"] == "RUNNING" and existing["input"] == text:
         return existing
     return None
+
+
+def _too_long(field: str, most: int) -> str:
+    length = f"Member must have length less than or equal to {most}"
+    return f"1 validation error detected: Value at '{field}' failed to satisfy constraint: {length}"

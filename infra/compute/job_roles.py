@@ -27,8 +27,8 @@ def log_streams(log_group: str) -> str:
 def scoring_role(scope: Construct, storage: Storage, repository_arns: Sequence[str], *, in_vpc: bool) -> iam.Role:
     """Create the role of processing jobs.
 
-    It reads datasets, models, and each job's spec and manifests, and writes only the outputs of
-    jobs.
+    It reads datasets, models, and each job's spec, snapshot and manifests, and writes only the
+    outputs of jobs.
     """
     results = storage.results_bucket
     job_folder = layout.job_prefix("*", "*")
@@ -42,6 +42,8 @@ def scoring_role(scope: Construct, storage: Storage, repository_arns: Sequence[s
             storage.objects_arn(storage.models_bucket, f"*/{layout.ARTIFACT_NAME}"),
             storage.objects_arn(results, f"{job_folder}job.json"),
             storage.objects_arn(results, f"{job_folder}*.manifest"),
+            storage.objects_arn(results, layout.snapshot_key("*", "*")),
+            storage.objects_arn(results, layout.snapshot_manifest_key("*", "*")),
         ),
         allow(
             ["s3:PutObject", "s3:AbortMultipartUpload"],
@@ -50,7 +52,7 @@ def scoring_role(scope: Construct, storage: Storage, repository_arns: Sequence[s
         ),
         *_common_permissions(storage, repository_arns, SCORING_LOG_GROUP, in_vpc=in_vpc),
     ]
-    description = "Reads datasets, models and a job's spec and manifests; writes the job's outputs"
+    description = "Reads datasets, models and a job's spec, snapshot and manifests; writes the job's outputs"
     return _role(scope, "JobRole", description, statements)
 
 

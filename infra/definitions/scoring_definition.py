@@ -223,6 +223,7 @@ class ScoringDefinition(Construct):
             timeout=sfn.Timeout.at(f"{_PLAN}.{_TIMEOUT_FIELD}"),
             inputs=[
                 channel("spec", "spec_uri", DataType.S3_PREFIX, Distribution.FULLY_REPLICATED),
+                channel("snapshot", "snapshot_uri", DataType.S3_PREFIX, Distribution.FULLY_REPLICATED),
                 channel("data", "data_manifest_uri", DataType.MANIFEST_FILE, Distribution.SHARDED_BY_S3_KEY),
                 channel("models", "models_manifest_uri", DataType.MANIFEST_FILE, Distribution.FULLY_REPLICATED),
             ],

@@ -1,17 +1,18 @@
 """The rule that closes the records of executions that end abnormally."""
 
 from collections.abc import Sequence
+from typing import cast
 
 from aws_cdk import Aws, Duration
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_lambda_destinations as destinations
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from infra.dead_letters import DeadLetters
+from infra.permissions import allow_sending
 
 
 class RecordClosingRule(Construct):
@@ -42,13 +43,8 @@ class RecordClosingRule(Construct):
                 "queue"
             ),
         )
-        # EventBridge counts an event as delivered once Lambda has queued it. Without a destination,
-        # Lambda would try a failing event three times and drop it without a trace.
-        function.configure_async_invoke(
-            max_event_age=Duration.hours(6),
-            retry_attempts=2,
-            on_failure=destinations.SqsDestination(self.dead_letters.queue),
-        )
+        function.configure_async_invoke(max_event_age=Duration.hours(6), retry_attempts=2)
+        _keep_failed_events(function, self.dead_letters.queue.queue_arn)
         self.rule = events.Rule(
             self,
             "Rule",
@@ -72,3 +68,17 @@ class RecordClosingRule(Construct):
                 )
             ],
         )
+
+
+def _keep_failed_events(function: lambda_.IFunction, queue_arn: str) -> None:
+    """Send the events at which a function fails to a queue.
+
+    EventBridge counts an event as delivered once Lambda has queued it. Without a destination, Lambda
+    would try a failing event three times and drop it without a trace. The destination is set on the
+    CloudFormation resource, because the construct's own option grants more than sending.
+    """
+    calls = cast("lambda_.CfnEventInvokeConfig", function.node.find_child("EventInvokeConfig").node.default_child)
+    calls.destination_config = lambda_.CfnEventInvokeConfig.DestinationConfigProperty(
+        on_failure=lambda_.CfnEventInvokeConfig.OnFailureProperty(destination=queue_arn)
+    )
+    function.add_to_role_policy(allow_sending(queue_arn))

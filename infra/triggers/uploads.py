@@ -110,10 +110,8 @@ class UploadTrigger(Construct):
             permissions=[
                 allow_listing(storage.datasets_bucket),
                 allow_listing_below(storage.results_bucket, layout.UPLOADS_PREFIX),
-                allow(
-                    ["s3:GetObject", "s3:GetObjectVersion"],
-                    storage.objects_arn(storage.datasets_bucket, f"*/{MARKER_NAME}"),
-                ),
+                # The bucket keeps versions, and the version of the event is read.
+                allow(["s3:GetObjectVersion"], storage.objects_arn(storage.datasets_bucket, f"*/{MARKER_NAME}")),
                 allow(["s3:GetObject", "s3:PutObject"], upload_manifests),
                 allow_items(
                     storage,

@@ -1,6 +1,5 @@
 """Compare a job's pinned objects with its commits and with all files of its output in S3."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import get_args
@@ -8,7 +7,7 @@ from typing import get_args
 from contract import layout
 from contract.catalog.model_spec import tolerated_rows
 from contract.job.ledger import Commit
-from contract.job.scoring_spec import JobSpec, PinnedObject
+from contract.job.scoring_spec import JobSpec
 from lambdas.attempts.output_files import OutputFiles, Pairs, UnexpectedFiles
 from lambdas.attempts.segments import read_ledger
 from lambdas.errors import UnexpectedFile
@@ -34,7 +33,7 @@ class Commits:
     """The first commits that are missing or invalid, each as "<model id>/<object key>: <why>"."""
     missing_count: int
     open_objects: tuple[str, ...]
-    """Keys of the pinned objects that at least one model has not committed, in the spec's order."""
+    """Keys of the pinned objects that at least one model has not committed, in the snapshot's order."""
     unexpected: tuple[UnexpectedFile, ...]
     """The first files that no commit names and no other attempt can replace."""
     unexpected_count: int
@@ -76,13 +75,13 @@ class _Totals:
         return [f"{note}: {count:,} values" if count else note for note, count in sorted(self.notes.items())]
 
 
-def read_commits(spec: JobSpec, objects: Sequence[PinnedObject], store: ObjectStore) -> Commits:
-    """Return the job's commits of these pinned objects.
+def read_commits(spec: JobSpec, store: ObjectStore) -> Commits:
+    """Return the job's commits.
 
     Lists everything below the job's prefixes, and reads its ledger. Memory is limited by the number
     of objects times models, however much a job has written.
     """
-    pairs, unexpected, totals = Pairs(spec.models, objects), UnexpectedFiles(), _Totals()
+    pairs, unexpected, totals = Pairs(spec.models, store.objects_of(spec)), UnexpectedFiles(), _Totals()
     files = OutputFiles(spec, pairs, store, unexpected)
     committed = bytearray(len(pairs))
     """Whether a pair is committed, and with which outputs: see `_bits`."""

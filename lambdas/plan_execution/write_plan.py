@@ -1,4 +1,4 @@
-"""Write the plan down: specs, the list of jobs, and records."""
+"""Write the plan down: snapshots, specs, the list of jobs, and records."""
 
 from collections.abc import Mapping, Sequence
 
@@ -25,7 +25,7 @@ def write_plan(
     """Write the plan and return it. `skipped` are objects that are not scored, by key, each with
     the reason.
 
-    The order matters: specs, the list of jobs, job records, and last the plan in the execution's
+    The order matters: snapshots, specs, the list of jobs, job records, and last the plan in the execution's
     record. After a call that did not finish, a later call with the same jobs writes the rest.
     """
     execution_id, store = record.execution_id, deployment.store
@@ -33,9 +33,11 @@ def write_plan(
         store.add_skipped(execution_id, skipped)
         logger.warning("objects of the upload manifest are skipped", count=len(skipped))
         publish_counts(deployment.settings.stage, {"ObjectsSkipped": len(skipped)})
-    bucket = deployment.settings.datasets_bucket
-    # Each spec is made where it is written, because all of them together would not fit into memory.
-    for _ in in_parallel(lambda job: store.add_job_spec(job.spec(execution_id, bucket)), jobs):
+    snapshots = {job.dataset: job.snapshot for job in jobs}
+    # Each text is made where it is written, because all of them together would not fit into memory.
+    written = in_parallel(lambda snapshot: store.add_snapshot(execution_id, snapshot), snapshots.values())
+    refs = dict(zip(snapshots, written, strict=True))
+    for _ in in_parallel(lambda job: store.add_job_spec(job.spec(execution_id, refs[job.dataset])), jobs):
         pass
     store.add_jobs(execution_id, [job.pointer(execution_id) for job in jobs])
     created_at = deployment.now()

@@ -17,7 +17,8 @@ from lambdas.stage.deployment import Deployment
 def record_attempt(pointer: JobPointer, deployment: Deployment) -> AttemptPlan | TrainingAttemptPlan:
     """Open the attempt that the pointer names, and return what its SageMaker job needs. Idempotent.
 
-    The manifest is written before the attempt is opened, so an open attempt always has its input.
+    A later attempt's manifest is written before the attempt is opened, so an open attempt always has
+    its input. The first one has the snapshot's manifest, which the plan has written.
 
     Raises:
         JobClosedError: when the job has ended.
@@ -58,28 +59,31 @@ def _new_training_attempt(pointer: JobPointer, job: JobRecord, deployment: Deplo
 
 
 def _new_scoring_attempt(pointer: JobPointer, job: JobRecord, deployment: Deployment) -> AttemptRecord:
-    """Write the manifest of the uncommitted objects, and return the record of a scoring attempt."""
-    spec = deployment.store.job_spec(pointer.execution_id, pointer.job_id)
+    """Return the record of a scoring attempt, whose manifest is written."""
     # The ledger belongs to the execution, so it is empty at the first attempt and need not be read.
-    first = pointer.attempt == 1
-    left = [item.key for item in spec.objects]
-    if not first:
-        left = list(read_commits(spec, spec.objects, deployment.store).open_objects)
-    if left:
-        deployment.store.write_data_manifest(spec, pointer.attempt, left)
+    left = job.object_count if pointer.attempt == 1 else _write_open_objects(pointer, deployment)
     return AttemptRecord(
         execution_id=pointer.execution_id,
         job_id=pointer.job_id,
         attempt=pointer.attempt,
         status=AttemptStatus.RUNNING,
         sagemaker_job_name=_sagemaker_job_name(pointer, deployment) if left else "",
-        object_count=len(left),
+        object_count=left,
         instance_type=job.compute.instance_type or "",
         # Objects are not split between instances, so more instances than objects would only add
         # cost.
-        instance_count=max(1, min(job.compute.instance_count or 1, len(left))),
+        instance_count=max(1, min(job.compute.instance_count or 1, left)),
         started_at=deployment.now(),
     )
+
+
+def _write_open_objects(pointer: JobPointer, deployment: Deployment) -> int:
+    """Write the manifest of the objects that are not committed, and return their number."""
+    spec = deployment.store.job_spec(pointer.execution_id, pointer.job_id)
+    left = read_commits(spec, deployment.store).open_objects
+    if left:
+        deployment.store.write_data_manifest(spec, pointer.attempt, left)
+    return len(left)
 
 
 def _sagemaker_job_name(pointer: JobPointer, deployment: Deployment) -> str:
@@ -93,6 +97,12 @@ def _attempt_plan(pointer: JobPointer, job: JobRecord, attempt: AttemptRecord, d
     bucket = deployment.settings.results_bucket
     execution_id, job_id = pointer.execution_id, pointer.job_id
 
+    data_manifest_key = (
+        layout.snapshot_manifest_key(execution_id, job.dataset)
+        if attempt.attempt == 1
+        else layout.data_manifest_key(execution_id, job_id, attempt.attempt)
+    )
+
     def outputs_prefix(kind: layout.OutputKind) -> str:
         return layout.job_outputs_prefix(kind, job.dataset, execution_id, job_id)
 
@@ -100,7 +110,8 @@ def _attempt_plan(pointer: JobPointer, job: JobRecord, attempt: AttemptRecord, d
         nothing_left=attempt.object_count == 0,
         sagemaker_job_name=attempt.sagemaker_job_name,
         spec_uri=layout.s3_uri(bucket, layout.job_spec_key(execution_id, job_id)),
-        data_manifest_uri=layout.s3_uri(bucket, layout.data_manifest_key(execution_id, job_id, attempt.attempt)),
+        snapshot_uri=layout.s3_uri(bucket, layout.snapshot_key(execution_id, job.dataset)),
+        data_manifest_uri=layout.s3_uri(bucket, data_manifest_key),
         models_manifest_uri=layout.s3_uri(bucket, layout.models_manifest_key(execution_id, job_id)),
         # A job can only write below its own prefixes, whatever its models' code does.
         predictions_uri=layout.output_uri(bucket, outputs_prefix("predictions")),

@@ -49,13 +49,13 @@ def _verify(job: JobRecord, deployment: Deployment) -> JobRecord:
 
 
 def _check_dataset(spec: JobSpec, deployment: Deployment) -> None:
-    replaced = replaced_objects(spec.objects, deployment.store.dataset_objects(spec.dataset))
+    replaced = replaced_objects(deployment.store.objects_of(spec), deployment.store.dataset_objects(spec.dataset))
     if replaced:
         raise ObjectReplacedError(spec.job_id, replaced)
 
 
 def _check_commits(spec: JobSpec, deployment: Deployment) -> Commits:
-    commits = read_commits(spec, spec.objects, deployment.store)
+    commits = read_commits(spec, deployment.store)
     # First, because another attempt cannot remove such files.
     if commits.unexpected_count:
         raise UnexpectedOutputError(spec.job_id, commits.unexpected, commits.unexpected_count)

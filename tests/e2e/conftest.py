@@ -8,9 +8,11 @@ import pytest
 
 from embedded.cdk.deploy import deploy
 from embedded.cdk.synth import synthesize
+from embedded.requests.violations import LOG_VARIABLE
 from embedded.server.embedded_aws import EmbeddedAws
 from tests.e2e.recording import SessionRecorder, record_policies, recording_folder
 from tests.e2e.stage import Stage, environment, find_stage
+from tests.e2e.violations import Violations
 from tests.unit.shared_models import share_models
 
 share_models()
@@ -31,14 +33,35 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Synthesize the stage `dev` once per process."""
+    return synthesize(ROOT / "app.py", tmp_path_factory.mktemp("assembly") / "cdk.out", {"fleetscore.uploads": UPLOADS})
+
+
+@pytest.fixture(scope="session")
+def violations(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Violations]:
+    """Have every embedded AWS of these tests check the requests of all clients, commands and functions."""
+    log = tmp_path_factory.mktemp("violations") / "log"
+    with environment({LOG_VARIABLE: str(log)}):
+        yield Violations(log)
+
+
+@pytest.fixture(autouse=True)
+def _requests_are_valid(violations: Violations) -> Iterator[None]:
+    """Fail a test during which a request violated botocore's model of its service."""
+    yield
+    if found := violations.take():
+        pytest.fail("AWS would refuse requests that were made during this test:\n" + "\n".join(found))
+
+
+@pytest.fixture(scope="session")
+def stage(assembly: Path, tmp_path_factory: pytest.TempPathFactory, violations: Violations) -> Iterator[Stage]:
     """Yield a stage deployed from the synthesized templates, with waits 100 times shorter."""
     folder = tmp_path_factory.mktemp("stage")
     shared = folder / "shared"
     shared.mkdir()
     shared.chmod(0o777)
     with EmbeddedAws(time_scale=0.01, shared_folder=shared, call_recording=recording_folder()) as aws:
-        assembly = synthesize(ROOT / "app.py", folder / "cdk.out", {"fleetscore.uploads": UPLOADS})
         deploy(assembly, aws.endpoint, aws.images)
         record_policies(aws.endpoint)
         with environment(aws.endpoint.environment()):

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-DEADLINE_SECONDS = 60
+DEADLINE_SECONDS = 300
+"""Long enough for a deployment on a busy machine, for which a test lets a model wait."""
 
 
 class AlwaysFails:
@@ -62,6 +63,16 @@ class Gate:
         Path(self.waiting).touch()
         _wait_for(lambda: Path(self.open).exists())
         return np.full((len(features), 2), 0.5)
+
+
+class NeverEnds:
+    """A model that scores nothing before the test has ended it."""
+
+    classes_ = (0, 1)
+
+    def predict_proba(self, _features: Any) -> Any:
+        time.sleep(DEADLINE_SECONDS)
+        raise TimeoutError("nobody has ended the model")
 
 
 class WaitsToBeKilled:

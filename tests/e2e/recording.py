@@ -66,6 +66,7 @@ class SessionRecorder:
         self._digest = sources_digest()
         self._passed: set[str] = set()
         self._failed: set[str] = set()
+        self._skipped: set[str] = set()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         name = report.nodeid.partition("::")[0]
@@ -73,10 +74,11 @@ class SessionRecorder:
             return
         if report.failed:
             self._failed.add(report.nodeid)
-        elif report.when == "call":
-            # A skipped test counts: it needs something that this machine lacks.
-            self._passed.add(name)
         elif report.skipped:
+            # Its file counts: the test needs something that this machine lacks.
+            self._skipped.add(report.nodeid)
+            self._passed.add(name)
+        elif report.when == "call":
             self._passed.add(name)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -86,6 +88,7 @@ class SessionRecorder:
             "digest": self._digest,
             "files": sorted(self._passed),
             "failed": sorted(self._failed),
+            "skipped": sorted(self._skipped),
             "selected": selected,
         }
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -1,15 +1,26 @@
-"""Print the permissions of the stage's roles that no call of the last run of the end-to-end tests used.
+"""Compare the permissions of the stage's roles with the calls of the last run of the end-to-end tests.
 
-A missing permission fails the tests themselves, because the embedded AWS denies the call.
+It fails if a role has a permission that no call used and no reason in `reasons.py` covers, or if a
+reason covers no permission. A missing permission fails the tests themselves, because the embedded
+AWS denies the call.
 """
 
 import sys
-from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.e2e.recording import ROOT, SESSION_FILE, sources_digest
-from tests.recorded_calls.recorded_permissions import read_recording
+from tests.recorded_calls.reasons import REASONS, Reason
+from tests.recorded_calls.recorded_permissions import Recording, read_recording
+
+_WHAT_TO_DO = """\
+For each of them, do one of these:
+  - Remove the permission from its role, in infra/.
+  - Add a test to tests/e2e that needs the permission, if a call of ours does.
+  - If AWS itself uses it, or the CDK grants it together with one that is needed, add the reason to
+    tests/recorded_calls/reasons.py.
+"""
 
 
 def session_problems(session: dict[str, Any]) -> list[str]:
@@ -25,19 +36,33 @@ def session_problems(session: dict[str, Any]) -> list[str]:
     return [text for text, holds in found.items() if holds]
 
 
+def comparison_problems(recording: Recording, reasons: Sequence[Reason]) -> Iterator[str]:
+    """Yield a text per kind of difference between what is granted and what calls and reasons need."""
+    unused = sorted(recording.granted - recording.used)
+    if unexplained := [item for item in unused if not any(reason.covers(item) for reason in reasons)]:
+        lines = "".join(f"  {item}\n" for item in unexplained)
+        skipped = recording.session["skipped"]
+        hint = f"Tests that were skipped may need it: {', '.join(skipped)}.\n" if skipped else ""
+        yield f"No end-to-end test uses these permissions:\n{lines}{hint}{_WHAT_TO_DO}"
+    stale = [reason for reason in reasons if not any(reason.covers(item) for item in recording.granted)]
+    if stale:
+        lines = "".join(f"  {reason}\n" for reason in stale)
+        yield f"These reasons cover no permission of a role. Remove them from tests/recorded_calls/reasons.py:\n{lines}"
+
+
 def main(folder: Path) -> None:
     if not (folder / SESSION_FILE).exists():
         sys.exit(f"There is no recording of calls in {folder}: run `make test` first.")
     recording = read_recording(folder)
     if problems := session_problems(recording.session):
         sys.exit(f"The recording of calls in {folder} cannot be used: {'; '.join(problems)}. Run `make test` again.")
-    unused = recording.granted - recording.used
-    sys.stdout.write(f"Calls of the end-to-end tests used {len(recording.used)} permissions, and not {len(unused)}:\n")
-    by_action: dict[str, list[str]] = defaultdict(list)
-    for item in sorted(unused):
-        by_action[item.action].append(f"  {item.role}: {item.resource}\n")
-    for action, places in sorted(by_action.items()):
-        sys.stdout.write(f"{action}\n{''.join(places)}")
+    if found := list(comparison_problems(recording, REASONS)):
+        sys.exit("\n".join(found))
+    explained = len(recording.granted - recording.used)
+    sys.stdout.write(
+        f"The roles have {len(recording.granted)} permissions: calls of the end-to-end tests used "
+        f"{len(recording.granted) - explained}, and reasons explain the other {explained}.\n"
+    )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cli.doctor.findings import Finding, Report, names
-from cli.doctor.job.inspection import CHANNEL, EMPTY_KEY, NESTED_KEY, REPORT, Inspected
+from cli.doctor.job.inspection import CHANNEL, EMPTY_KEY, NESTED_KEY, ONE_OBJECT_CHANNELS, REPORT, Inspected
 from cli.doctor.job.processing_inspection import MESSAGE, WITH_SLASH, WITHOUT_SLASH
 
 _GIB = 1024**3
@@ -30,6 +30,7 @@ def assumption_findings(inspected: Inspected, volume_size_gb: int) -> Iterator[F
     where = Report("job.manifest", "where objects of a manifest lie below their channel")
     yield manifest_finding(where, inspected, _CHANNEL_FOLDER)
     yield _empty_object(report)
+    yield _one_object(report)
     yield from _uploads(inspected)
     yield mounts_finding(Report("job.mounts", "mounts of the job's folders"), report)
     yield _unfinished_files(report)
@@ -73,6 +74,18 @@ def _empty_object(report: Mapping[str, Any]) -> Finding:
     if any(path.endswith(EMPTY_KEY) for path in _below_channel(report, _CHANNEL_FOLDER)):
         return result.ok("it arrives as a file")
     return result.error("it does not arrive", "Remove objects of 0 bytes from datasets: a job with one would fail.")
+
+
+def _one_object(report: Mapping[str, Any]) -> Finding:
+    result = Report("job.spec", "files of channels whose address is the key of one object")
+    missing = [
+        f"input/{channel}/{name}"
+        for channel, name in ONE_OBJECT_CHANNELS.items()
+        if name not in _below_channel(report, f"processing/input/{channel}/")
+    ]
+    if missing:
+        return result.error(f"{names(missing)} did not arrive", REPORT_IT)
+    return result.ok("they arrive under the object's name")
 
 
 def _uploads(inspected: Inspected) -> Iterator[Finding]:

@@ -20,6 +20,9 @@ NESTED_KEY = "part=1/nested.manifest"
 EMPTY_KEY = "empty.manifest"
 """Keys of the objects that the job's manifest names, relative to its prefix: one in a folder, one of 0 bytes."""
 CHANNEL = "data"
+ONE_OBJECT_CHANNELS = {"spec": "job.json", "snapshot": layout.SNAPSHOT_NAME}
+"""Channels of scoring jobs that name one object instead of a manifest, with the name of its file."""
+DATASET = "doctor"
 REPORT = "report.json"
 JOB_ID = "inspection"
 ARGUMENT = "inspect"
@@ -117,6 +120,7 @@ def input_objects(stage: DeployedStage, execution_id: str) -> dict[str, bytes]:
     manifest = [{"prefix": layout.s3_uri(stage.deployment.results_bucket, prefix)}, NESTED_KEY, EMPTY_KEY]
     return {
         layout.job_spec_key(execution_id, JOB_ID): b"{}",
+        layout.snapshot_key(execution_id, DATASET): b"",
         layout.data_manifest_key(execution_id, JOB_ID, 1): json.dumps(manifest).encode(),
         f"{prefix}{NESTED_KEY}": b"[]",
         f"{prefix}{EMPTY_KEY}": b"",

@@ -10,6 +10,7 @@ from typing import Any
 from cli.doctor.job.inspection import (
     ARGUMENT,
     CHANNEL,
+    DATASET,
     JOB_ID,
     MAX_RUNTIME_SECONDS,
     REPORT,
@@ -61,6 +62,7 @@ def job_request(stage: DeployedStage, execution_id: str, instance_type: str) -> 
         "AppSpecification": {"ImageUri": stage.images[CORE], "ContainerArguments": [ARGUMENT]},
         "ProcessingInputs": [
             _input("spec", layout.s3_uri(bucket, layout.job_spec_key(execution_id, JOB_ID)), "S3Prefix"),
+            _input("snapshot", layout.s3_uri(bucket, layout.snapshot_key(execution_id, DATASET)), "S3Prefix"),
             _input(
                 CHANNEL,
                 layout.s3_uri(bucket, layout.data_manifest_key(execution_id, JOB_ID, 1)),

@@ -136,7 +136,7 @@ def _start_on_upload(make: CallMaker) -> Iterator[Call]:
     yield Call(("states:StartExecution",), make.stage.deployment.state_machine_arn)
     yield Call(("s3:ListBucket",), make.datasets)
     yield make.listing(make.results, layout.UPLOADS_PREFIX)
-    yield Call(("s3:GetObject", "s3:GetObjectVersion"), f"{make.datasets}/doctor/_READY")
+    yield Call(("s3:GetObjectVersion",), f"{make.datasets}/doctor/_READY")
     yield Call(("s3:GetObject", "s3:PutObject"), f"{make.results}/{layout.upload_manifest_key('doctor', '1')}")
     for partition in (records.UPLOAD_PARTITIONS, records.UPLOADS_PARTITIONS):
         yield make.items(partition, "GetItem", "BatchGetItem", "Query", "PutItem", "ConditionCheckItem")

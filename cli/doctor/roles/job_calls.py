@@ -17,7 +17,9 @@ def scoring_job_calls(make: CallMaker) -> Iterator[Call]:
     yield Call(("s3:GetObject",), f"{make.datasets}/doctor/part-0.parquet")
     yield Call(("s3:GetObject",), f"{make.models}/{layout.artifact_key('doctor', '1')}")
     yield Call(("s3:GetObject",), f"{job}job.json")
-    yield Call(("s3:GetObject",), f"{job}attempt-1.manifest")
+    yield Call(("s3:GetObject",), f"{job}attempt-2.manifest")
+    yield Call(("s3:GetObject",), f"{make.results}/{layout.snapshot_key(EXECUTION, 'doctor')}")
+    yield Call(("s3:GetObject",), f"{make.results}/{layout.snapshot_manifest_key(EXECUTION, 'doctor')}")
     for target in (
         f"{make.results}/{outputs}part-0.parquet",
         f"{make.results}/{quarantine}part-0.parquet",
@@ -28,6 +30,7 @@ def scoring_job_calls(make: CallMaker) -> Iterator[Call]:
     yield make.never("s3:PutObject", f"{make.models}/{layout.artifact_key('doctor', '1')}")
     yield make.never("s3:PutObject", f"{make.datasets}/doctor/part-0.parquet")
     yield make.never("s3:PutObject", f"{job}job.json")
+    yield make.never("s3:PutObject", f"{make.results}/{layout.snapshot_key(EXECUTION, 'doctor')}")
 
 
 def training_job_calls(make: CallMaker) -> Iterator[Call]:

@@ -5,18 +5,24 @@ AWS operations without credentials. Every user and every browser of this machine
 """
 
 # ministack reads its environment at import, and this package exists to reach its private names.
-# ruff: noqa: PLC0415, SLF001
+# ruff: noqa: PLC0415
 
 import re
-import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qs, quote
 
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Failure = tuple[str, str]
+from embedded.seams.http import (
+    Failure,
+    Message,
+    Receive,
+    Send,
+    answer,
+    error_answer,
+    header_map,
+    query_map,
+    raw_path,
+    read_body,
+)
 
 _LOCAL_HOST = re.compile(r"(?:localhost|127\.0\.0\.1|[a-z0-9-]+\.localhost)(?::\d{1,5})?", re.IGNORECASE)
 """Names in the server's certificate. Other names come from DNS rebinding: a web page whose name resolves to this
@@ -41,13 +47,13 @@ def guarded(application: Any, account_id: str) -> Any:
             await send({"type": "websocket.close", "code": 1008})
             return
         if scope["type"] == "http":
-            headers = _headers(scope)
+            headers = header_map(scope)
             if refusal := _refusal(scope["path"], headers):
-                await _answer(send, 403, {"content-type": "text/plain; charset=utf-8"}, refusal.encode())
+                await answer(send, 403, {"content-type": "text/plain; charset=utf-8"}, refusal.encode())
                 return
             failure, receive = await _check_signature(scope, headers, receive, account_id)
             if failure is not None:
-                await _answer(send, *_error(failure, scope, headers))
+                await answer(send, *error_answer(failure, scope, headers))
                 return
         await application(scope, receive, send)
 
@@ -76,7 +82,7 @@ async def _check_signature(
     """Return what is wrong with the signature, and the channel that the application receives from."""
     from ministack.core import sigv4
 
-    query = _query(scope)
+    query = query_map(scope)
     presigned = "authorization" not in headers
     if presigned and "AWSAccessKeyId" in query and "X-Amz-Signature" not in query:
         return _legacy_url_failure(scope, query, account_id), receive
@@ -95,9 +101,9 @@ async def _check_signature(
     body = b""
     if not presigned and headers.get(_HASH_HEADER, _SIGNED_CHUNKS).startswith(_SIGNED_CHUNKS):
         # The body is only kept in memory when the access key is known.
-        body, receive = await _read_body(receive)
+        body, receive = await read_body(receive)
     failure = sigv4.header_signature_failure(
-        signature, secret, scope["method"], _raw_path(scope), query, headers, body, presigned=presigned
+        signature, secret, scope["method"], raw_path(scope), query, headers, body, presigned=presigned
     )
     return failure, receive
 
@@ -127,7 +133,7 @@ def _legacy_url_failure(scope: Message, query: dict[str, list[str]], account_id:
     """Return what is wrong with a presigned URL of Signature Version 2, the default of boto3 for S3 in us-east-1."""
     from ministack.core import iam_evaluator
 
-    iam_evaluator.pin_signed_request(scope["method"], _raw_path(scope), query, scope["headers"])
+    iam_evaluator.pin_signed_request(scope["method"], raw_path(scope), query, scope["headers"])
     try:
         checked = iam_evaluator.authenticate(query["AWSAccessKeyId"][0], account_id)
     except iam_evaluator.AmbiguousAccessKeyError:
@@ -163,59 +169,3 @@ def _time_failure(signature: Any, query: Mapping[str, list[str]], *, presigned: 
     except ValueError:
         expired = True
     return ("AccessDenied", "Request has expired") if expired else None
-
-
-def _error(failure: Failure, scope: Message, headers: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
-    """Return the failure as the service that the request is for would report it."""
-    import ministack.app
-    from ministack.core.iam_evaluator import AuthError
-    from ministack.core.router import detect_service
-
-    service = detect_service(scope["method"], scope["path"], headers, _query(scope))
-    answer: tuple[int, dict[str, str], bytes] = ministack.app._credential_failure(
-        service, "", str(uuid.uuid4()), AuthError(*failure), headers
-    )
-    return answer
-
-
-async def _read_body(receive: Receive) -> tuple[bytes, Receive]:
-    """Return the body, and a channel from which the application receives the same body."""
-    messages: list[Message] = []
-    while True:
-        message = await receive()
-        messages.append(message)
-        if message["type"] != "http.request" or not message.get("more_body"):
-            break
-    body = b"".join(message.get("body", b"") for message in messages)
-    messages.reverse()
-
-    async def replay() -> Message:
-        return messages.pop() if messages else await receive()
-
-    return body, replay
-
-
-async def _answer(send: Send, status: int, headers: Mapping[str, str], body: bytes) -> None:
-    sent = {name.lower(): value for name, value in headers.items()} | {"content-length": str(len(body))}
-    encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in sent.items()]
-    await send({"type": "http.response.start", "status": status, "headers": encoded})
-    await send({"type": "http.response.body", "body": body})
-
-
-def _headers(scope: Message) -> dict[str, str]:
-    """Return the headers as a signature sees them: a repeated one has its values joined by a comma."""
-    from ministack.core.sigv4 import decode_header_value
-
-    headers: dict[str, str] = {}
-    for name, value in scope["headers"]:
-        key, text = name.decode("latin-1").lower(), decode_header_value(value)
-        headers[key] = f"{headers[key]},{text}" if key in headers else text
-    return headers
-
-
-def _query(scope: Message) -> dict[str, list[str]]:
-    return parse_qs(scope.get("query_string", b"").decode("utf-8", "replace"), keep_blank_values=True)
-
-
-def _raw_path(scope: Message) -> str:
-    return str((scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1"))

@@ -13,14 +13,15 @@ from embedded.step_functions.executions.cancellation import Cancellation
 from embedded.step_functions.executions.execution import Branch, start_thread
 from embedded.step_functions.tasks import nested_execution, task_tokens
 from embedded.step_functions.tasks.task_events import NO_TIMEOUT_SECONDS, TaskEvents
+from embedded.step_functions.tasks.task_requests import check_request
 
 
 def run_task(branch: Branch, state: State, raw: Any) -> Any:
     """Return the task's result, before ResultSelector.
 
     Raises:
-        TaskError: The role lacks a permission, the call failed or timed out, or its data is too
-            large.
+        TaskError: The role lacks a permission, the request violates its model, the call failed or
+            timed out, or its data is too large.
         CancelledError: The branch was cancelled.
     """
     resource = state["Resource"]
@@ -33,6 +34,7 @@ def run_task(branch: Branch, state: State, raw: Any) -> Any:
     events.scheduled(parameters, timeout)
     try:
         authorization.check_task(branch.execution, resource, parameters)
+        check_request(resource, parameters)
         result = _call(branch, state, parameters, token=token, timeout=timeout, submitted=events.submitted)
         limited_result(result, events.name)
     except TaskError as failure:

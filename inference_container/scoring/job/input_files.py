@@ -6,10 +6,11 @@ relative to the dataset, as `fleetscore models test` lays them out, are accepted
 """
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from contract.job.scoring_spec import PinnedObject
 from contract.layout import MANIFEST_SUFFIX, dataset_prefix
 from scoring.errors import ConfigurationError
 
@@ -28,34 +29,46 @@ class InputFiles:
 
     root: Path
     """Folder below which an object's file has the object's key as its path."""
-    found: Mapping[str, Path]
-    """Files of pinned objects, by key."""
+    objects: tuple[PinnedObject, ...]
+    """The objects that have a file."""
     others: tuple[str, ...]
     """Paths of all other files, relative to the input's folder."""
 
+    def path(self, item: PinnedObject) -> Path:
+        return self.root / item.key
 
-def find_input_files(folder: Path, dataset: str, keys: Collection[str]) -> InputFiles:
-    """Return the files below `folder` that belong to objects of the dataset with these keys.
+
+def find_input_files(folder: Path, dataset: str, objects: Iterable[PinnedObject]) -> InputFiles:
+    """Return which of the dataset's objects have a file below `folder`.
+
+    The objects are not kept, because a shard may have a small part of millions.
 
     Raises ConfigurationError when there are files but none of these objects has one, or when some
     objects have a file below their full key and others relative to the dataset.
     """
     paths = files_below(folder)
     prefix = dataset_prefix(dataset)
-    full = {prefix + key for key in keys} & paths
-    relative = (set(keys) & paths) - full
+    full: dict[str, PinnedObject] = {}
+    relative: dict[str, PinnedObject] = {}
+    example = ""
+    for item in objects:
+        example = example or prefix + item.key
+        if (path := prefix + item.key) in paths:
+            full[path] = item
+        if item.key in paths:
+            relative[item.key] = item
+    # A key may begin with the dataset's name.
+    relative = {path: item for path, item in relative.items() if path not in full}
     if full and relative:
         raise ConfigurationError(
             f"input {folder.name!r} has files in two layouts, {_shown(full)} below their full key and "
             f"{_shown(relative)} relative to the dataset, expected one of them: {_REMEDY}"
         )
     found = full or relative
-    others = sorted(paths - found)
+    others = sorted(paths - found.keys())
     if not found:
-        expected = [prefix + key for key in sorted(keys)[:1]]
-        raise_if_unknown(folder, others, expected)
-    start = prefix if full else ""
-    return InputFiles(folder / start, {path.removeprefix(start): folder / path for path in found}, tuple(others))
+        raise_if_unknown(folder, others, [example] if example else [])
+    return InputFiles(folder / prefix if full else folder, tuple(found.values()), tuple(others))
 
 
 def raise_if_unknown(folder: Path, others: Iterable[str], expected: Collection[str]) -> None:

@@ -11,7 +11,8 @@ from typing import Never
 
 from contract.catalog.model_formats import ModelFormat
 from contract.codec import loads
-from contract.job.scoring_spec import JobSpec
+from contract.job.scoring_spec import JobSpec, PinnedObject
+from contract.job.snapshot import read_snapshot
 from contract.json_text import dump_json
 from contract.layout import ContainerPaths
 from contract.problems import InvalidInputError
@@ -68,9 +69,10 @@ def _score_shard(paths: ContainerPaths, cores: int, workers: int | None) -> tupl
     """Score the shard. Returns the failed objects and the number of all, or None if none failed."""
     started = time.monotonic()
     spec = _read_spec(paths)
-    shard = find_shard(paths.data, spec)
+    with _open_snapshot(paths, spec) as objects:
+        shard = find_shard(paths.data, spec.dataset, objects)
     for key in shard.ignored:
-        _print(event="file_ignored", file=key, reason="it is not in the job spec")
+        _print(event="file_ignored", file=key, reason="it is not in the job's snapshot")
     ended = list(shard.refused)
     for done in shard.refused:
         _report(done)
@@ -135,6 +137,23 @@ def _read_spec(paths: ContainerPaths) -> JobSpec:
         raise ConfigurationError(
             f"the job spec cannot be read ({describe_error(error)}): check the job's input"
         ) from error
+
+
+@contextmanager
+def _open_snapshot(paths: ContainerPaths, spec: JobSpec) -> Iterator[Iterator[PinnedObject]]:
+    """Open the snapshot and return its objects, which need not fit into memory together."""
+    try:
+        file = paths.snapshot.open("rb")
+    except OSError as error:
+        raise ConfigurationError(
+            f"the snapshot cannot be read ({describe_error(error)}): check the job's input"
+        ) from error
+    with file:
+        try:
+            objects = read_snapshot(file, spec.snapshot)
+        except InvalidInputError as error:
+            raise ConfigurationError(str(error)) from error
+        yield objects
 
 
 def _summarize(failed: Sequence[ObjectDone], objects: int) -> tuple[FailureKind, str]:

@@ -1,9 +1,10 @@
 """Finds this instance's shard by comparing its data files with the pinned objects."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from contract.job.scoring_spec import JobSpec, PinnedObject
+from contract.job.scoring_spec import PinnedObject
 from scoring.errors import DataError, ScoringError
 from scoring.job.input_files import find_input_files
 from scoring.protocol import Failure, ObjectDone
@@ -22,22 +23,20 @@ class Shard:
     committed. SageMaker does not document whether it leaves the manifest among the data."""
 
 
-def find_shard(folder: Path, spec: JobSpec) -> Shard:
-    """Compare each file below `folder` with the spec.
+def find_shard(folder: Path, dataset: str, pinned: Iterable[PinnedObject]) -> Shard:
+    """Compare each file below `folder` with the pinned objects.
 
-    Raises ConfigurationError when there are files but none is of an object of the spec.
+    Raises ConfigurationError when there are files but none is of a pinned object.
     """
-    pinned = {item.key: item for item in spec.objects}
-    files = find_input_files(folder, spec.dataset, pinned.keys())
+    files = find_input_files(folder, dataset, pinned)
     objects: list[PinnedObject] = []
     refused: list[ObjectDone] = []
-    for key, path in sorted(files.found.items()):
-        item = pinned[key]
-        if (problem := _size_problem(item, path)) is None:
+    for item in sorted(files.objects, key=lambda item: item.key):
+        if (problem := _size_problem(item, files.path(item))) is None:
             objects.append(item)
         else:
             failure = Failure(model_id="", kind=problem.kind, text=problem.text)
-            refused.append(ObjectDone(key=key, rows=0, seconds=0.0, failures=(failure,)))
+            refused.append(ObjectDone(key=item.key, rows=0, seconds=0.0, failures=(failure,)))
     # Largest first, so that no worker ends up with a long object while the others are idle.
     objects.sort(key=lambda item: (-item.size, item.key))
     return Shard(files.root, tuple(objects), tuple(refused), files.others)

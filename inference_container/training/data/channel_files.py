@@ -47,12 +47,13 @@ def find_channel(folder: Path, dataset: str | None, pinned: tuple[PinnedObject, 
                 "leave the channel out"
             )
         return Channel(folder)
-    files = find_input_files(folder, dataset, {item.key for item in pinned})
+    files = find_input_files(folder, dataset, pinned)
+    found = set(files.objects)
     problems = []
     sources = []
     for item in sorted(pinned, key=lambda item: item.key):
-        path = files.found.get(item.key)
-        if path is None:
+        path = files.path(item)
+        if item not in found:
             problems.append(f"object {item.key!r} is missing")
             continue
         size = path.stat().st_size

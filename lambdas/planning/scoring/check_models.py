@@ -77,7 +77,7 @@ def _check_columns(assignments: Sequence[Assignment], snapshots: Snapshots, depl
     An object that cannot be read is skipped here. Its job reports it and fails alone, as for any
     other damaged object.
     """
-    objects = snapshots.objects
+    objects = {dataset: snapshot.objects for dataset, snapshot in snapshots.by_dataset.items()}
     candidates = {dataset: sample_candidates(pinned) for dataset, pinned in objects.items()}
     readings = [
         [_reading(assignment, chosen) for chosen in candidates.get(assignment.dataset, ())]

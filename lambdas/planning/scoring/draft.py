@@ -41,7 +41,7 @@ def draft_scoring(request: ExecutionRequest, deployment: Deployment, defaults: P
     problems = [*choice.problems, *snapshots.problems]
     problems += check_models(choice.assignments, snapshots, defaults.image_uris, deployment)
     raise_if_any(problems, "request")
-    jobs = form_jobs(request, choice.assignments, snapshots.objects, defaults.compute)
+    jobs = form_jobs(request, choice.assignments, snapshots.by_dataset, defaults.compute)
     problems = check_instance_types(jobs, defaults.instance_types)
     raise_if_any([*problems, *check_commit_counts(jobs), *check_volumes(jobs)], "request")
     skipped = uploads.skipped if uploads is not None else {}

@@ -11,7 +11,8 @@ from contract.catalog.models import Compute
 from contract.dataset.formats import format_of
 from contract.dataset.input_options import InputOptions
 from contract.job.job_input import input_of, types_agree
-from contract.job.scoring_spec import JobSpec, PinnedObject
+from contract.job.scoring_spec import JobSpec, PinnedObject, SnapshotRef
+from contract.job.snapshot import Snapshot
 from contract.problems import Problem
 from contract.status import JobStatus
 from contract.table.records import JobRecord
@@ -29,23 +30,30 @@ class PlannedJob:
     """One job of the plan, before it is written."""
 
     job_id: str
-    dataset: str
+    snapshot: Snapshot
     models: tuple[ModelSpec, ...]
-    objects: tuple[PinnedObject, ...]
     compute: Compute
     max_attempts: int
 
     @property
+    def dataset(self) -> str:
+        return self.snapshot.dataset
+
+    @property
+    def objects(self) -> tuple[PinnedObject, ...]:
+        return self.snapshot.objects
+
+    @property
     def input_bytes(self) -> int:
-        return sum(item.size for item in self.objects)
+        return self.snapshot.total_bytes
 
     @property
     def image(self) -> ImageVariant:
         """The image that serves all models of the job."""
         return image_of(self.models[0].framework, self.models[0].accelerator)
 
-    def spec(self, execution_id: str, dataset_bucket: str) -> JobSpec:
-        return JobSpec(execution_id, self.job_id, self.dataset, dataset_bucket, self.models, self.objects)
+    def spec(self, execution_id: str, snapshot: SnapshotRef) -> JobSpec:
+        return JobSpec(execution_id, self.job_id, self.dataset, self.snapshot.dataset_bucket, self.models, snapshot)
 
     def record(self, execution_id: str, created_at: str, image_uri: str = "") -> JobRecord:
         return JobRecord(
@@ -81,7 +89,7 @@ class _SharedBy(NamedTuple):
 def form_jobs(
     request: ExecutionRequest,
     assignments: Sequence[Assignment],
-    objects: Mapping[str, tuple[PinnedObject, ...]],
+    snapshots: Mapping[str, Snapshot],
     stage_default: Compute,
 ) -> list[PlannedJob]:
     """Return the jobs, largest first, so that the longest does not start last.
@@ -100,7 +108,7 @@ def form_jobs(
         reading = input_of(spec)
         shared = _SharedBy(
             dataset=dataset,
-            compute=_limit_instances(compute, len(objects[dataset])),
+            compute=_limit_instances(compute, len(snapshots[dataset].objects)),
             max_attempts=version.max_attempts,
             image=image_of(spec.framework, spec.accelerator),
             options=reading.options,
@@ -108,12 +116,12 @@ def form_jobs(
         )
         models.setdefault(shared, []).append(spec)
     jobs = [
-        PlannedJob(_job_id(group), by.dataset, group, objects[by.dataset], by.compute, by.max_attempts)
+        PlannedJob(_job_id(group), snapshots[by.dataset], group, by.compute, by.max_attempts)
         for by, specs in models.items()
         for group in _split_models(
             specs,
             request.models_per_job or 1,
-            is_typed_by_models=bool(by.partition_columns) or _may_have_text(objects[by.dataset], by.options),
+            is_typed_by_models=bool(by.partition_columns) or _may_have_text(snapshots[by.dataset].objects, by.options),
         )
     ]
     return sorted(jobs, key=lambda job: (-job.input_bytes * len(job.models), job.job_id))

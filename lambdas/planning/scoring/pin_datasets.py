@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from contract import layout
-from contract.job.scoring_spec import PinnedObject
+from contract.job.snapshot import Snapshot
 from contract.problems import Problem
 from contract.workflow.scoring_request import MAX_MODELS_PER_JOB
 from lambdas.dataset.archived import check_archived
@@ -21,9 +21,9 @@ from lambdas.stage.parallel import in_parallel
 
 @dataclass(frozen=True)
 class Snapshots:
-    """The objects that are scored, by dataset, with the size and ETag of the listing."""
+    """The objects that are scored, with the size and ETag of the listing."""
 
-    objects: Mapping[str, tuple[PinnedObject, ...]]
+    by_dataset: Mapping[str, Snapshot]
     problems: tuple[Problem, ...]
     unproven: Refusing = field(default_factory=dict)
     """Models that refuse tables, by dataset of which no key tells that it is one."""
@@ -41,19 +41,20 @@ def pin_datasets(choice: Choice, uploads: Uploads | None, deployment: Deployment
     unproven: dict[str, Sequence[str]] = {}
     bucket = deployment.settings.datasets_bucket
     prefix_bytes = _max_output_prefix_bytes(choice.assignments)
-    objects: dict[str, tuple[PinnedObject, ...]] = {}
+    snapshots: dict[str, Snapshot] = {}
     problems: list[Problem] = []
     for dataset, listing in zip(choice.datasets, listings, strict=True):
         tables = tables_of(dataset, listing, uploads, refusing, deployment.store)
         files = [entry for entry in listing if not any(table.is_metadata(entry.key) for table in tables)]
-        objects[dataset], found = pin_objects(dataset, files, bucket, prefix_bytes)
+        pinned, found = pin_objects(dataset, files, bucket, prefix_bytes)
+        snapshots[dataset] = Snapshot(dataset, bucket, pinned)
         problems += [*check_tables(dataset, tables, refusing.get(dataset, ())), *found]
-        problems += _check_folder_names(dataset, [item.key for item in objects[dataset]])
+        problems += _check_folder_names(dataset, [item.key for item in pinned])
         data = [entry for entry in files if is_data(entry.key)]
         problems += check_archived(dataset, data, deployment.store, deployment.clock().timestamp())
         if not tables and dataset in refusing:
             unproven[dataset] = refusing[dataset]
-    return Snapshots(objects, tuple(problems), unproven)
+    return Snapshots(snapshots, tuple(problems), unproven)
 
 
 def _check_folder_names(dataset: str, keys: Iterable[str]) -> list[Problem]:

@@ -3,6 +3,7 @@
 Only `ObjectStore` calls S3.
 """
 
+import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from contract import codec, layout
-from contract.job.scoring_spec import JobSpec, PinnedObject
+from contract.job.scoring_spec import JobSpec, PinnedObject, SnapshotRef
+from contract.job.snapshot import Snapshot, read_snapshot
 from contract.json_text import dump_json, parse_json
 from contract.triggers.uploads import ObjectVersion, UploadManifest
 from contract.workflow.messages import JobPointer
@@ -78,6 +80,7 @@ class ObjectStore(TrainingObjects):
         self.datasets_bucket = datasets_bucket
         self.models_bucket = models_bucket
         self.results_bucket = results_bucket
+        self._last_snapshot: tuple[SnapshotRef, tuple[PinnedObject, ...]] | None = None
 
     # ---- datasets and artifacts --------------------------------------------------------------
 
@@ -225,6 +228,19 @@ class ObjectStore(TrainingObjects):
 
     # ---- the plan ----------------------------------------------------------------------------
 
+    def add_snapshot(self, execution_id: str, snapshot: Snapshot) -> SnapshotRef:
+        """Write a snapshot, and the manifest of its objects.
+
+        Raises:
+            PlanChangedError: when an earlier call wrote different content.
+        """
+        key, text = layout.snapshot_key(execution_id, snapshot.dataset), snapshot.text()
+        self._put_once(key, text)
+        prefix = layout.dataset_prefix(snapshot.dataset)
+        manifest = input_manifest(snapshot.dataset_bucket, (prefix + item.key for item in snapshot.objects))
+        self._put_once(layout.snapshot_manifest_key(execution_id, snapshot.dataset), _text(manifest))
+        return snapshot.ref(layout.s3_uri(self.results_bucket, key), text)
+
     def add_job_spec(self, spec: JobSpec) -> None:
         """Write a job's spec and the manifest of its models.
 
@@ -255,8 +271,23 @@ class ObjectStore(TrainingObjects):
         key = layout.job_spec_key(execution_id, job_id)
         return codec.loads(JobSpec, self._get(key), subject=layout.s3_uri(self.results_bucket, key))
 
+    def objects_of(self, spec: JobSpec) -> tuple[PinnedObject, ...]:
+        """Return the objects of the job's snapshot.
+
+        The last one is kept, because the jobs of an execution share few.
+
+        Raises:
+            InvalidInputError: when the snapshot was replaced or comes from another release.
+        """
+        kept = self._last_snapshot
+        if kept is None or kept[0] != spec.snapshot:
+            key = spec.snapshot.uri.removeprefix(layout.s3_uri(self.results_bucket, ""))
+            kept = spec.snapshot, tuple(read_snapshot(io.BytesIO(self._get(key)), spec.snapshot))
+            self._last_snapshot = kept
+        return kept[1]
+
     def write_data_manifest(self, spec: JobSpec, attempt: int, object_keys: Iterable[str]) -> None:
-        """Write the manifest of the objects that an attempt scores."""
+        """Write the manifest of the objects that a later attempt scores."""
         prefix = layout.dataset_prefix(spec.dataset)
         key = layout.data_manifest_key(spec.execution_id, spec.job_id, attempt)
         self._put(key, _text(input_manifest(spec.dataset_bucket, [prefix + object_key for object_key in object_keys])))

@@ -280,9 +280,8 @@ def test_each_denied_check_names_its_action(stage: Stage, deployed: DeployedStag
 
 
 NOT_SIMULATED = {
-    # Granted by helpers for all queues, or by the CDK for maps, tracing and sampling, and not called in every case.
-    "sqs:GetQueueAttributes", "sqs:GetQueueUrl", "states:RedriveExecution", "xray:GetSamplingRules",
-    "xray:GetSamplingTargets",
+    # Granted by the CDK for maps, tracing and sampling, and not called in every case.
+    "states:RedriveExecution", "xray:GetSamplingRules", "xray:GetSamplingTargets",
     # Granted as AWS documents them for tables with a key; which of them a call needs is not documented.
     "kms:Encrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo",
 }  # fmt: skip

@@ -12,7 +12,7 @@ from contract.catalog.models import Compute, CurrentChange, Model, ModelVersion
 from contract.dataset.feature_types import ARROW_TYPES
 from contract.dataset.input_options import InputOptions
 from contract.job.ledger import Commit, KeyReport, OutputFile
-from contract.job.scoring_spec import JobSpec, PinnedObject, ScoringOptions
+from contract.job.scoring_spec import JobSpec, PinnedObject, ScoringOptions, SnapshotRef
 from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus, WindowStatus
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord, UploadWindow
 from contract.triggers.uploads import ObjectVersion, UploadManifest
@@ -109,6 +109,13 @@ def model_specs(draw: st.DrawFn, model_id: str | None = None) -> ModelSpec:
     return ModelSpec(**fields)
 
 
+snapshot_refs = st.builds(
+    SnapshotRef,
+    uri=texts,
+    sha256=st.text("0123456789abcdef", min_size=64, max_size=64),
+    objects=st.integers(1, 1 << 40),
+    bytes=counts,
+)
 job_specs = st.builds(
     JobSpec,
     execution_id=names,
@@ -116,7 +123,7 @@ job_specs = st.builds(
     dataset=names,
     dataset_bucket=texts,
     models=st.lists(model_specs(), min_size=1, max_size=2, unique_by=lambda model: model.model_id).map(tuple),
-    objects=st.lists(pinned_objects, min_size=1, max_size=3, unique_by=lambda item: item.key).map(tuple),
+    snapshot=snapshot_refs,
     options=st.builds(ScoringOptions, st.integers(1, 10_000_000)),
 )
 outputs = st.builds(OutputFile, st.sampled_from(["predictions", "quarantine"]), object_keys, counts, texts)

@@ -160,6 +160,16 @@ def test_files_of_a_job_are_below_its_prefix_and_distinct(execution_id: str, job
     assert prefix.startswith(layout.execution_prefix(execution_id))
 
 
+@given(names, job_ids, names, names)
+def test_a_snapshot_is_the_only_key_that_begins_with_it(e: str, job_id: str, dataset: str, other: str) -> None:
+    """The channel copies every key that begins with the snapshot's."""
+    assume(dataset != other)
+    snapshot = layout.snapshot_key(e, dataset)
+    others = [layout.snapshot_manifest_key(e, dataset), layout.snapshot_key(e, other), layout.job_prefix(e, job_id)]
+    assert not any(key.startswith(snapshot) for key in others)
+    assert snapshot.startswith(layout.execution_prefix(e))
+
+
 @given(names, names)
 def test_ledger_prefix_of_a_job_matches_no_other_job(one: str, other: str) -> None:
     assume(one != other)

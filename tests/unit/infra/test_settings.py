@@ -203,3 +203,5 @@ def test_the_stages_own_instance_type_is_allowed() -> None:
     assert "expected an instance type that this stage allows: ml.c5.*" in found["compute.instance_type"]
     assert "patterns of instance types" in problems(context(instance_types='["m5.xlarge"]'))["instance_types[0]"]
     assert "patterns of instance types" in problems(context(instance_types="[]"))["instance_types"]
+    many = json.dumps([f"ml.m5.{number}xlarge" for number in range(150)])
+    assert "at most 2,000 bytes" in problems(context(instance_types=many))["instance_types"]

@@ -26,6 +26,7 @@ from contract.job.ledger import (
     segment_content,
 )
 from contract.job.scoring_spec import JobSpec, PinnedObject
+from contract.job.snapshot import Snapshot
 from contract.status import ExecutionStatus, JobStatus
 from contract.table import records
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
@@ -86,6 +87,11 @@ def any_model_spec(model_id: str = "delays-ua", version: str = "1", **changes: A
 def assign(*versions: ModelVersion) -> list[Assignment]:
     """Assign each version to its own dataset."""
     return [Assignment(version, version.dataset) for version in versions]
+
+
+def snapshots_of(objects: Mapping[str, Sequence[PinnedObject]]) -> dict[str, Snapshot]:
+    """Return a snapshot of each dataset."""
+    return {dataset: Snapshot(dataset, "datasets-test", tuple(pinned)) for dataset, pinned in objects.items()}
 
 
 def of_framework(framework: str, model_id: str) -> ModelSpec:
@@ -225,7 +231,7 @@ class Stage:
         Each object has 10 rows. One row of the first object is quarantined.
         """
         spec = self.spec(execution_id, job_id)
-        pairs = itertools.product(enumerate(spec.objects[:objects]), spec.models)
+        pairs = itertools.product(enumerate(self.deployment.store.objects_of(spec)[:objects]), spec.models)
         commits = [
             self.write_outputs(spec, model, item, rows_quarantined=1 if index == 0 else 0)
             for (index, item), model in pairs
@@ -286,6 +292,10 @@ class Stage:
 
     def spec(self, execution_id: str = "e-1", job_id: str = "delays-ua") -> JobSpec:
         return codec.from_json(JobSpec, self.read_json(layout.job_spec_key(execution_id, job_id)))
+
+    def objects(self, execution_id: str = "e-1", job_id: str = "delays-ua") -> tuple[PinnedObject, ...]:
+        """Return the pinned objects of a job."""
+        return self.deployment.store.objects_of(self.spec(execution_id, job_id))
 
     def read_json(self, key: str) -> Any:
         return json.loads(self.s3.get_object(Bucket=self.results, Key=key)["Body"].read())

@@ -307,6 +307,20 @@ def test_wrong_features_are_found_before_any_row_is_read(job: JobFolder, booster
     assert "position 0 is 'hour' in the record and 'distance' in the model" in job.message
 
 
+def test_a_replaced_or_missing_snapshot_is_refused(job: JobFolder, booster: xgboost.Booster) -> None:
+    add_booster(job, booster)
+    job.add_object("a.parquet", make_flights(1, 1))
+    expected = job.write_spec().snapshot.sha256
+    text = job.paths.snapshot.read_bytes()
+    job.paths.snapshot.write_bytes(text.replace(b"etag", b"gate"))
+    assert job.run().returncode == 1
+    assert job.message.startswith(f"CONFIGURATION: snapshot {job.paths.snapshot.as_uri()} has 1 problem: SHA-256: got")
+    assert f"expected {expected}. The file was replaced after the plan wrote it" in job.message
+    job.paths.snapshot.unlink()
+    assert job.run().returncode == 1
+    assert job.message.startswith("CONFIGURATION: the snapshot cannot be read (FileNotFoundError")
+
+
 def test_job_spec_of_another_schema_version_is_refused(job: JobFolder, booster: xgboost.Booster) -> None:
     add_booster(job, booster)
     job.add_object("a.parquet", make_flights(1, 1))

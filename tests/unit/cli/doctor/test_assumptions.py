@@ -25,8 +25,8 @@ OUTPUTS = "executions/doctor-1/jobs/inspection/ledger/"
 def inspected(tmp_path_factory: pytest.TempPathFactory) -> Inspected:
     """Return a job with the report of the container's own code."""
     root = tmp_path_factory.mktemp("ml")
-    for name in (NESTED_KEY, EMPTY_KEY):
-        path = root / "processing/input/data" / name
+    for name in (f"data/{NESTED_KEY}", f"data/{EMPTY_KEY}", "spec/job.json", "snapshot/objects.jsonl"):
+        path = root / "processing/input" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     for output in ("ledger", "plain"):
@@ -109,6 +109,10 @@ FAULTS: list[tuple[str, Level, str, Callable[[Inspected], Inspected]]] = [
     (
         "job.empty", Level.ERROR, "it does not arrive",
         with_report(lambda report: report.update(files=[x for x in report["files"] if EMPTY_KEY not in x["path"]])),
+    ),
+    (
+        "job.spec", Level.ERROR, "input/snapshot/objects.jsonl did not arrive",
+        with_report(lambda report: report.update(files=[x for x in report["files"] if "snapshot" not in x["path"]])),
     ),
     (
         "job.slash", Level.ERROR, "expected plain/report.json, found plainreport.json",

@@ -7,7 +7,7 @@ from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute, ModelVersion
 from contract.job.ledger import Commit
-from contract.job.scoring_spec import JobSpec, PinnedObject
+from contract.job.scoring_spec import JobSpec, SnapshotRef
 from contract.problems import InvalidInputError, Problem
 from contract.table import records
 from tests.unit.contract.strategies import computes, model_specs
@@ -96,10 +96,9 @@ def test_stored_record_with_clashing_column_names_can_still_be_read() -> None:
 
 
 @given(model_specs())
-def test_job_spec_refuses_repeated_objects_and_models(spec: ModelSpec) -> None:
-    item = PinnedObject("a.parquet", 1, "e")
-    with pytest.raises(InvalidInputError, match="2 problems"):
-        JobSpec("e", "j", "flights", "bucket", (spec, spec), (item, item))
+def test_job_spec_refuses_repeated_models(spec: ModelSpec) -> None:
+    with pytest.raises(InvalidInputError, match="models"):
+        JobSpec("e", "j", "flights", "bucket", (spec, spec), SnapshotRef("s3://b/k", "0" * 64, 1, 1))
 
 
 def test_problem_text_has_four_parts_and_a_shortened_value() -> None:

@@ -132,6 +132,8 @@ def test_the_scoring_role_reads_inputs_and_writes_only_job_outputs(assembly: Ass
         "arn:aws:s3:::<fleetscore-dev-DatasetsBucket>/*",
         "arn:aws:s3:::<fleetscore-dev-ModelsBucket>/*/model.tar.gz",
         f"{results}/executions/*/jobs/*/job.json",
+        f"{results}/executions/*/snapshots/*/objects.jsonl",
+        f"{results}/executions/*/snapshots/*/objects.manifest",
         f"{results}/executions/*/jobs/*/*.manifest",
     }
     assert not [action for action in allowed if action.startswith(("dynamodb:", "s3:Delete", "iam:"))]

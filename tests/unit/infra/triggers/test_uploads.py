@@ -90,7 +90,7 @@ def test_the_function_may_read_markers_but_no_data(assembly: Assembly) -> None:
             for action in actions:
                 allowed.setdefault(action, set()).update(map(flat, resources))
     datasets, results = "arn:aws:s3:::<fleetscore-dev-DatasetsBucket>", "arn:aws:s3:::<fleetscore-dev-ResultsBucket>"
-    assert allowed["s3:GetObject"] == {f"{datasets}/*/_READY", f"{results}/uploads/*"}
+    assert allowed["s3:GetObject"] == {f"{results}/uploads/*"}
     assert allowed["s3:GetObjectVersion"] == {f"{datasets}/*/_READY"}
     assert allowed["s3:PutObject"] == {f"{results}/uploads/*"}
     assert allowed["states:StartExecution"] == {"<fleetscore-dev-StateMachineArn>"}

@@ -20,7 +20,7 @@ from lambdas.dataset.object_columns import ColumnsUnknownError, object_columns
 from lambdas.dataset.parquet_footer import Column
 from lambdas.errors import InvalidRequestError
 from lambdas.planning.scoring.form_jobs import form_jobs
-from tests.unit.lambdas.builders import STAGE_COMPUTE, Stage, any_model_spec, assign, plan_event
+from tests.unit.lambdas.builders import STAGE_COMPUTE, Stage, any_model_spec, assign, plan_event, snapshots_of
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 CSV = b"distance,hour,more\n1,2,x\n"
@@ -116,7 +116,7 @@ def test_a_dataset_of_several_formats_is_planned(stage: Stage, plan: Step) -> No
     put(stage, "b.jsonl", b'{"distance":1,"hour":2}\n')
     stage.upload_table(pa.table({"distance": pa.array([1.0]), "hour": pa.array([1], pa.int32())}), key="c.parquet")
     assert plan(plan_event({}))["job_count"] == 1
-    assert [item.key for item in stage.spec().objects] == ["a.csv.gz", "b.jsonl", "c.parquet"]
+    assert [item.key for item in stage.objects()] == ["a.csv.gz", "b.jsonl", "c.parquet"]
 
 
 def test_a_parquet_object_without_an_extension_is_recognized(stage: Stage, plan: Step) -> None:
@@ -222,7 +222,7 @@ def test_keys_without_partition_columns_are_named(stage: Stage, plan: Step) -> N
 
 def jobs_of(key: str, *versions: ModelVersion) -> list[list[str]]:
     objects = {"d": (PinnedObject(key, 1, "e"),)}
-    jobs = form_jobs(ExecutionRequest(models_per_job=10), assign(*versions), objects, STAGE_COMPUTE)
+    jobs = form_jobs(ExecutionRequest(models_per_job=10), assign(*versions), snapshots_of(objects), STAGE_COMPUTE)
     return sorted([model.model_id for model in job.models] for job in jobs)
 
 
@@ -250,7 +250,7 @@ def test_models_with_different_types_share_a_job_only_over_parquet() -> None:
 def test_jobs_over_text_respect_models_per_job() -> None:
     objects = {"d": (PinnedObject("a.csv", 1, "e"),)}
     versions = [version(f"m{number}") for number in range(7)]
-    jobs = form_jobs(ExecutionRequest(models_per_job=3), assign(*versions), objects, STAGE_COMPUTE)
+    jobs = form_jobs(ExecutionRequest(models_per_job=3), assign(*versions), snapshots_of(objects), STAGE_COMPUTE)
     assert sorted(len(job.models) for job in jobs) == [1, 3, 3]
 
 

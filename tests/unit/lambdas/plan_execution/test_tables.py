@@ -63,7 +63,7 @@ def test_a_table_is_refused_unless_the_record_takes_its_files(
     assert "with 1 problem" in reason
     stage.register(spec=any_model_spec(input=InputOptions(table="files")))
     assert plan(plan_event({}, "e-2"))["job_count"] == 1
-    assert [item.key for item in stage.spec("e-2").objects] == ["t/a.parquet"]
+    assert [item.key for item in stage.objects("e-2")] == ["t/a.parquet"]
 
 
 def test_copied_data_files_of_iceberg_are_refused_by_their_footer(stage: Stage, plan: Step) -> None:
@@ -90,7 +90,7 @@ def test_named_objects_of_a_table_are_scored(stage: Stage, plan: Step, origin: s
         stage.upload_table(GOOD, key=key)
     put_manifest(stage, origin, "a.parquet", names_objects=True)
     assert plan(plan_event({"objects_manifest": KEY}))["job_count"] == 1
-    [pinned] = stage.spec().objects
+    [pinned] = stage.objects()
     head = stage.s3.head_object(Bucket=stage.datasets, Key="flights/a.parquet")
     assert pinned == PinnedObject("a.parquet", head["ContentLength"], head["ETag"].strip('"'))
 

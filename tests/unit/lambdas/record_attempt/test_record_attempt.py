@@ -27,7 +27,9 @@ Step = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def manifest(stage: Stage, attempt: int) -> list[str]:
-    prefix, *keys = stage.read_json(layout.data_manifest_key("e-1", "delays-ua", attempt))
+    """Return the objects of an attempt's manifest. The plan writes that of the first attempt."""
+    later = layout.data_manifest_key("e-1", "delays-ua", attempt)
+    prefix, *keys = stage.read_json(later if attempt > 1 else layout.snapshot_manifest_key("e-1", "flights"))
     assert prefix == {"prefix": "s3://datasets-test/"}
     assert all(key.startswith("flights/") for key in keys)
     return [key.removeprefix("flights/") for key in keys]
@@ -35,7 +37,7 @@ def manifest(stage: Stage, attempt: int) -> list[str]:
 
 def first_commit(stage: Stage) -> Commit:
     spec = stage.spec()
-    return stage.write_outputs(spec, spec.models[0], spec.objects[0])
+    return stage.write_outputs(spec, spec.models[0], stage.objects()[0])
 
 
 def test_a_first_attempt_scores_every_pinned_object(planned: Stage, record: Step) -> None:
@@ -46,7 +48,8 @@ def test_a_first_attempt_scores_every_pinned_object(planned: Stage, record: Step
         nothing_left=False,
         sagemaker_job_name=name,
         spec_uri="s3://results-test/executions/e-1/jobs/delays-ua/job.json",
-        data_manifest_uri="s3://results-test/executions/e-1/jobs/delays-ua/attempt-1.manifest",
+        snapshot_uri="s3://results-test/executions/e-1/snapshots/flights/objects.jsonl",
+        data_manifest_uri="s3://results-test/executions/e-1/snapshots/flights/objects.manifest",
         models_manifest_uri="s3://results-test/executions/e-1/jobs/delays-ua/models.manifest",
         predictions_uri="s3://results-test/predictions/dataset=flights/execution_id=e-1/job_id=delays-ua",
         quarantine_uri="s3://results-test/quarantine/dataset=flights/execution_id=e-1/job_id=delays-ua",
@@ -147,10 +150,10 @@ def test_an_object_is_scored_again_unless_all_models_committed_it(
     plan(plan_event({"models_per_job": 2}))
     job_id = "a.and-1-more"
     record(pointer_event(job_id))
-    spec = stage.spec(job_id=job_id)
-    stage.commit_one(spec, spec.models[0], spec.objects[0])
-    stage.commit_one(spec, spec.models[0], spec.objects[1])
-    stage.commit_one(spec, spec.models[1], spec.objects[1])
+    spec, objects = stage.spec(job_id=job_id), stage.objects(job_id=job_id)
+    stage.commit_one(spec, spec.models[0], objects[0])
+    stage.commit_one(spec, spec.models[0], objects[1])
+    stage.commit_one(spec, spec.models[1], objects[1])
     record(classify(failure_event("OutputIncompleteError", "said so", job_id=job_id)))
     assert stage.read_json(layout.data_manifest_key("e-1", job_id, 2))[1:] == ["flights/a.parquet"]
 

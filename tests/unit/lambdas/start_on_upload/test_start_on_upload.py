@@ -74,7 +74,7 @@ def test_an_empty_marker_selects_the_data_of_its_folder(uploads: UploadDriver, p
     uploads.stage.register("elsewhere", dataset="orders")
     plan(plan_event(request))
     assert [job.job_id for job in uploads.stage.deployment.table.jobs("e-1")] == ["delays-ua"]
-    assert [item.key for item in uploads.stage.spec().objects] == ["day=1/a.parquet", "day=1/x/b.parquet"]
+    assert [item.key for item in uploads.stage.objects()] == ["day=1/a.parquet", "day=1/x/b.parquet"]
 
 
 @pytest.mark.parametrize("text", ['["b.parquet"]', '{"objects": ["b.parquet", "b.parquet"]}', ' ["b.parquet"]\n'])
@@ -202,14 +202,14 @@ def test_a_replaced_upload_is_skipped_with_its_reason(uploads: UploadDriver, pla
     later = uploads.put("orders/b.parquet", b"the later one")
     uploads.stage.s3.delete_object(Bucket=uploads.stage.datasets, Key="orders/c.parquet")
     plan(plan_event(request))
-    assert [item.key for item in uploads.stage.spec().objects] == ["a.parquet"]
+    assert [item.key for item in uploads.stage.objects()] == ["a.parquet"]
     skipped = {item["key"]: item["reason"] for item in uploads.stage.read_json("executions/e-1/skipped.json")}
     assert skipped.keys() == {"b.parquet", "c.parquet"}
     assert skipped["b.parquet"].endswith("the later upload starts its own execution")
     assert skipped["c.parquet"] == "removed since it was uploaded"
     # The later upload has its own execution.
     plan(plan_event(window(uploads, later), execution_id="e-2"))
-    assert [(item.key, item.size) for item in uploads.stage.spec("e-2").objects] == [("b.parquet", 13)]
+    assert [(item.key, item.size) for item in uploads.stage.objects("e-2")] == [("b.parquet", 13)]
 
 
 def test_a_window_with_no_unchanged_upload_is_refused(uploads: UploadDriver, plan: Step) -> None:

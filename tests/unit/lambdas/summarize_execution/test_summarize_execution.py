@@ -62,7 +62,7 @@ def test_an_execution_succeeds_when_all_jobs_succeed(
 
 def test_notes_of_commits_are_in_the_summary_once(opened: Stage, verify: Step, summarize: Step) -> None:
     spec = opened.spec()
-    for index, item in enumerate(spec.objects):
+    for index, item in enumerate(opened.objects()):
         commit = opened.write_outputs(spec, spec.models[0], item)
         notes = ("predicted by daal4py", "a warning") if index == 0 else ("a warning",)
         opened.write_segment(spec, replace(commit, notes=notes))

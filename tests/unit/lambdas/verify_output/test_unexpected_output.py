@@ -73,7 +73,7 @@ def test_the_reason_names_the_key_and_there_is_no_other_attempt(opened: Stage, v
 def test_a_forged_commit_cannot_make_a_file_expected(opened: Stage, verify: Step) -> None:
     opened.commit()
     spec = opened.spec()
-    commit = opened.write_outputs(spec, spec.models[0], spec.objects[0])
+    commit = opened.write_outputs(spec, spec.models[0], opened.objects()[0])
     put(opened, "predictions", "model_id=victim/a.parquet")
     forged = replace(commit.outputs[0], key="model_id=victim/a.parquet", bytes=len(b"forged"))
     opened.write_segment(spec, replace(commit, outputs=(*commit.outputs, forged)))
@@ -93,9 +93,9 @@ def test_a_commit_with_outputs_of_other_names_is_no_commit(
     opened: Stage, verify: Step, change: dict[str, Any], expected: str
 ) -> None:
     spec = opened.spec()
-    opened.commit_one(spec, spec.models[0], spec.objects[1])
+    opened.commit_one(spec, spec.models[0], opened.objects()[1])
     put(opened, "quarantine", "model_id=delays-ua/a.parquet", b"p" * 50)
-    commit = opened.write_outputs(spec, spec.models[0], spec.objects[0])
+    commit = opened.write_outputs(spec, spec.models[0], opened.objects()[0])
     opened.write_segment(spec, replace(commit, outputs=(replace(commit.outputs[0], **change),)))
     with pytest.raises(OutputIncompleteError, match=expected):
         verify(pointer_event())
@@ -104,7 +104,7 @@ def test_a_commit_with_outputs_of_other_names_is_no_commit(
 def test_a_commit_that_names_an_output_twice_does_not_count(opened: Stage, verify: Step) -> None:
     opened.commit(objects=1)
     spec = opened.spec()
-    commit = opened.write_outputs(spec, spec.models[0], spec.objects[1])
+    commit = opened.write_outputs(spec, spec.models[0], opened.objects()[1])
     opened.write_segment(spec, replace(commit, outputs=commit.outputs * 2))
     with pytest.raises(OutputIncompleteError, match="names an output twice"):
         verify(pointer_event())
@@ -126,7 +126,7 @@ def test_a_segment_of_other_jobs_models_or_objects_is_unexpected(
 ) -> None:
     spec = opened.spec()
     opened.commit(objects=1)
-    first, second = (opened.write_outputs(spec, spec.models[0], item) for item in spec.objects)
+    first, second = (opened.write_outputs(spec, spec.models[0], item) for item in opened.objects())
     name = opened.write_segment(spec, second, replace(first, **change), **header)
     with pytest.raises(UnexpectedOutputError, match=expected) as caught:
         verify(pointer_event())
@@ -136,7 +136,7 @@ def test_a_segment_of_other_jobs_models_or_objects_is_unexpected(
 def test_no_commit_of_a_segment_counts_if_one_of_them_is_forged(opened: Stage, record: Step, classify: Step) -> None:
     spec = opened.spec()
     opened.commit(objects=1)
-    commit = opened.write_outputs(spec, spec.models[0], spec.objects[1])
+    commit = opened.write_outputs(spec, spec.models[0], opened.objects()[1])
     opened.write_segment(spec, commit, replace(commit, object="c.parquet"))
     record(classify(failure_event("States.Timeout")))
     assert opened.read_json(layout.data_manifest_key("e-1", "delays-ua", 2))[1:] == ["flights/b.parquet"]
@@ -146,7 +146,7 @@ def test_no_commit_of_a_segment_counts_if_one_of_them_is_forged(opened: Stage, r
 def test_a_damaged_segment_is_unexpected(opened: Stage, verify: Step, damage: str) -> None:
     spec = opened.spec()
     opened.commit()
-    lines = [commit_line(opened.write_outputs(spec, spec.models[0], item)) for item in spec.objects]
+    lines = [commit_line(opened.write_outputs(spec, spec.models[0], item)) for item in opened.objects()]
     name, content = segment_content(SegmentHeader("e-1", "delays-ua", {"delays-ua": "1"}), lines)
     expected = "expected the number of commits and the digest that the name says"
     if damage == "changed":
@@ -197,7 +197,7 @@ def test_outputs_without_a_commit_are_replaced_by_the_next_attempt(
     decision = classify(failure_event("OutputIncompleteError", "b.parquet"))
     record(decision)
     spec = opened.spec()
-    opened.commit_one(spec, spec.models[0], spec.objects[1], rows_quarantined=1)
+    opened.commit_one(spec, spec.models[0], opened.objects()[1], rows_quarantined=1)
     verify(decision)
     assert (opened.job().status, opened.job().rows_quarantined) == (JobStatus.SUCCEEDED, 2)
 
@@ -210,7 +210,7 @@ def test_a_quarantine_that_only_an_earlier_attempt_wrote_is_named(
     decision = classify(failure_event("States.Timeout"))
     record(decision)
     spec = opened.spec()
-    opened.commit_one(spec, spec.models[0], spec.objects[1])
+    opened.commit_one(spec, spec.models[0], opened.objects()[1])
     with pytest.raises(UnexpectedOutputError, match=r"'quarantine/model_id=delays-ua/b\.parquet'.* an earlier attempt"):
         verify(decision)
 

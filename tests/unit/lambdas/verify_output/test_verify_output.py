@@ -50,7 +50,7 @@ def test_an_output_whose_size_differs_from_its_commit_is_refused(opened: Stage, 
 def test_more_quarantined_rows_than_tolerated_are_not_a_commit(opened: Stage, verify: Step) -> None:
     opened.commit(objects=1)
     spec = opened.spec()
-    opened.commit_one(spec, spec.models[0], spec.objects[1], rows_quarantined=2)
+    opened.commit_one(spec, spec.models[0], opened.objects()[1], rows_quarantined=2)
     expected = r"b\.parquet: 2 of 10 rows are in quarantine, tolerated_quarantine_fraction 0\.1 allows 1"
     with pytest.raises(OutputIncompleteError, match=expected):
         verify(pointer_event())
@@ -110,7 +110,7 @@ def test_objects_are_verified_by_listings(stage: Stage, plan: Step, record: Step
 def test_the_number_of_notes_is_limited(opened: Stage, verify: Step) -> None:
     opened.commit(objects=1)
     spec = opened.spec()
-    commit = opened.write_outputs(spec, spec.models[0], spec.objects[1])
+    commit = opened.write_outputs(spec, spec.models[0], opened.objects()[1])
     opened.write_segment(spec, replace(commit, notes=tuple(f"note {index:02}" for index in range(50))))
     verify(pointer_event())
     notes = opened.job().notes
@@ -121,11 +121,11 @@ def test_the_number_of_notes_is_limited(opened: Stage, verify: Step) -> None:
 
 def test_counts_of_a_note_are_summed_over_the_objects(opened: Stage, verify: Step) -> None:
     spec = opened.spec()
-    for item in spec.objects:
+    for item in opened.objects():
         commit = opened.write_outputs(spec, spec.models[0], item)
         opened.write_segment(spec, replace(commit, notes=("loaded",), counts={"column 'price' is rounded": 1_000}))
     verify(pointer_event())
-    total = f"{1_000 * len(spec.objects):,}"
+    total = f"{1_000 * len(opened.objects()):,}"
     assert opened.job().notes == ("delays-ua: column 'price' is rounded: " + total + " values", "delays-ua: loaded")
 
 
@@ -133,7 +133,7 @@ def test_equal_commits_of_two_attempts_count_once(opened: Stage, verify: Step) -
     """The first attempt was killed, and the object was scored again for another model."""
     opened.commit()
     spec = opened.spec()
-    commit = opened.write_outputs(spec, spec.models[0], spec.objects[1])
+    commit = opened.write_outputs(spec, spec.models[0], opened.objects()[1])
     opened.write_segment(spec, commit, host="algo-2")
     verify(pointer_event())
     assert (opened.job().rows_in, opened.job().duplicate_keys) == (20, 4)
@@ -145,7 +145,7 @@ def test_of_commits_that_differ_the_one_that_fits_the_files_counts(
 ) -> None:
     opened.commit(objects=1)
     spec = opened.spec()
-    right = opened.write_outputs(spec, spec.models[0], spec.objects[1])
+    right = opened.write_outputs(spec, spec.models[0], opened.objects()[1])
     wrong = replace(right, rows_in=9, rows_scored=9, outputs=(replace(right.outputs[0], bytes=49),))
     for number in order:
         opened.write_segment(spec, (right, wrong)[number])
@@ -157,11 +157,11 @@ def test_an_object_that_no_longer_has_a_quarantine_counts_as_the_last_attempt_sa
     """Files that the commit does not name are found, although an older commit names them."""
     opened.commit(objects=1)
     spec = opened.spec()
-    opened.commit_one(spec, spec.models[0], spec.objects[1], rows_quarantined=1)
+    opened.commit_one(spec, spec.models[0], opened.objects()[1], rows_quarantined=1)
     opened.s3.delete_object(
         Bucket="results-test",
         Key=outputs_prefix("quarantine", spec) + layout.output_key("delays-ua", "b.parquet"),
     )
-    opened.commit_one(spec, spec.models[0], spec.objects[1])
+    opened.commit_one(spec, spec.models[0], opened.objects()[1])
     verify(pointer_event())
     assert (opened.job().rows_scored, opened.job().rows_quarantined) == (19, 1)

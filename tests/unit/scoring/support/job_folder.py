@@ -24,6 +24,7 @@ from contract.codec import dumps
 from contract.environment import ML_ROOT
 from contract.job.ledger import Commit, commit_line, read_segment
 from contract.job.scoring_spec import JobSpec, PinnedObject, ScoringOptions
+from contract.job.snapshot import Snapshot
 from contract.layout import ContainerPaths, artifact_key, output_key
 from scoring.models import loader_format
 from tests.unit.warm_process import DEADLINE_SECONDS, REPOSITORY, run_warm
@@ -123,7 +124,7 @@ class JobFolder:
             dataset=DATASET,
             dataset_bucket="datasets",
             models=tuple(self.models),
-            objects=tuple(self.objects),
+            snapshot=Snapshot(DATASET, "datasets", tuple(self.objects)).write(self.paths.snapshot),
             options=ScoringOptions(batch_rows=batch_rows),
         )
         self.paths.spec.parent.mkdir(parents=True, exist_ok=True)

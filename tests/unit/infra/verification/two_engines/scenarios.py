@@ -1,8 +1,10 @@
 """Executions of both workflows with mocked tasks: what each call of a task returns, and the path that follows."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
+
+from contract.workflow.messages import AttemptPlan, TrainingAttemptPlan
 
 BUCKET = "recorded"
 
@@ -111,28 +113,24 @@ def decision(index: int, *, again: bool, attempt: int = 1) -> dict[str, Any]:
     }  # fmt: skip
 
 
-ATTEMPT = {
-    "nothing_left": False,
-    "sagemaker_job_name": "dev-e-1-job-0-1",
-    **{f"{name}_uri": f"s3://results/{name}" for name in ("spec", "data_manifest", "models_manifest")},
-    **{f"{name}_uri": f"s3://results/{name}" for name in ("predictions", "quarantine", "ledger")},
-    "cluster": {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 30},
-    "max_runtime_seconds": 3600,
-    "image_uri": "000000000000.dkr.ecr.eu-central-1.amazonaws.com/scoring:1",
-    "unknown_field": "left out by the ResultSelector",
-}
-TRAINING_ATTEMPT = {
-    "training_job_name": "dev-e-1-job-0-1",
-    "channels": [{"ChannelName": "train"}],
-    "hyperparameters": {"rounds": "10"},
-    "output_uri": "s3://results/output",
-    "checkpoints_uri": "s3://results/checkpoints",
-    "resources": {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 30},
-    "spot": False,
-    "stopping_condition": {"MaxRuntimeInSeconds": 3600},
-    "longest_seconds": 3600,
-    "image_uri": "000000000000.dkr.ecr.eu-central-1.amazonaws.com/scoring:1",
-}
+CLUSTER = {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 30}
+
+
+def _attempt(message: type, **values: Any) -> dict[str, Any]:
+    """Return a result of RecordAttempt: the message's fields, as text unless `values` has them, and one more."""
+    return {**{field.name: f"s3://{field.name}" for field in fields(message)}, **values, "more": "not selected"}
+
+
+ATTEMPT = _attempt(AttemptPlan, nothing_left=False, cluster=CLUSTER, max_runtime_seconds=3600)
+TRAINING_ATTEMPT = _attempt(
+    TrainingAttemptPlan,
+    channels=[{"ChannelName": "train"}],
+    hyperparameters={"rounds": "10"},
+    resources=CLUSTER,
+    spot=False,
+    stopping_condition={"MaxRuntimeInSeconds": 3600},
+    longest_seconds=3600,
+)
 # The definitions add an hour to the time of a job. Both engines then wait one second, the shortest time-out.
 SHORTEST_SECONDS = -3599
 JOB_FAILED = fails("States.TaskFailed", json.dumps({"FailureReason": "AlgorithmError: exit code 1"}))

@@ -8,6 +8,7 @@ import pytest
 from contract.catalog.models import Compute
 from contract.dataset.input_options import InputOptions
 from contract.job.scoring_spec import PinnedObject
+from contract.job.snapshot import Snapshot
 from lambdas.errors import InvalidRequestError
 from lambdas.planning.scoring.check_volumes import check_volumes, volume_notes
 from lambdas.planning.scoring.form_jobs import PlannedJob
@@ -26,11 +27,11 @@ def job(
 ) -> PlannedJob:
     instance_type = changes.pop("instance_type", "ml.m5.large")
     spec = any_model_spec(**{"artifact_bytes": 0, **changes})
+    objects = tuple(PinnedObject(f"{number}{ending}", size, "e") for number, size in enumerate(sizes))
     return PlannedJob(
         "delays-ua",
-        "flights",
+        Snapshot("flights", "datasets-test", objects),
         tuple(replace(spec, model_id=f"m-{number}") for number in range(models)),
-        tuple(PinnedObject(f"{number}{ending}", size, "e") for number, size in enumerate(sizes)),
         Compute(instance_type, instances, volume, 3_600),
         3,
     )
@@ -96,7 +97,9 @@ def test_what_no_volume_can_hold_is_to_be_split() -> None:
 def test_outputs_of_a_whole_shard_are_noted() -> None:
     jobs = [job(*[GB] * 20, volume=30), job(*[GB] * 4, volume=30)]
     assert check_volumes(jobs) == []
-    (note,) = volume_notes([replace(item, dataset=f"d{number}") for number, item in enumerate(jobs)])
+    (note,) = volume_notes(
+        [replace(item, snapshot=replace(item.snapshot, dataset=f"d{number}")) for number, item in enumerate(jobs)]
+    )
     assert note == (
         "1 job may need larger volumes: an instance of job 'delays-ua' holds about 40.0 GB with its outputs, and "
         "volume_size_gb is 30. Set volume_size_gb of the model or the stage to 40 or more, or instance_count to 2 or "

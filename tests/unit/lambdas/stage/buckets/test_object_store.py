@@ -2,16 +2,22 @@ import pytest
 from botocore.exceptions import ClientError
 
 from contract import layout
-from contract.job.scoring_spec import JobSpec, PinnedObject
+from contract.job.scoring_spec import JobSpec, PinnedObject, SnapshotRef
+from contract.job.snapshot import Snapshot
+from contract.problems import InvalidInputError
 from contract.workflow.messages import JobPointer
 from lambdas.errors import PlanChangedError
 from lambdas.stage.buckets.object_store import StoredArtifact
 from tests.unit.lambdas.builders import Stage, any_model_spec
 
 
-def any_spec(*keys: str) -> JobSpec:
-    objects = tuple(PinnedObject(key, 1, "e") for key in keys)
-    return JobSpec("e-1", "delays-ua", "flights", "datasets-test", (any_model_spec(),), objects)
+def any_snapshot(*keys: str) -> Snapshot:
+    return Snapshot("flights", "datasets-test", tuple(PinnedObject(key, 1, "e") for key in keys))
+
+
+def any_spec(version: str = "1", snapshot: SnapshotRef | None = None) -> JobSpec:
+    ref = snapshot or SnapshotRef("s3://results-test/s", "0" * 64, 1, 1)
+    return JobSpec("e-1", "delays-ua", "flights", "datasets-test", (any_model_spec(version=version),), ref)
 
 
 def test_a_listing_has_only_keys_below_the_prefix(stage: Stage) -> None:
@@ -29,10 +35,40 @@ def test_keys_with_special_characters_are_listed_unchanged(stage: Stage) -> None
 
 def test_a_different_spec_is_refused(stage: Stage) -> None:
     for _ in range(2):
-        stage.deployment.store.add_job_spec(any_spec("a.parquet"))
+        stage.deployment.store.add_job_spec(any_spec())
     with pytest.raises(PlanChangedError, match=r"s3://results-test/executions/e-1/jobs/delays-ua/job\.json"):
-        stage.deployment.store.add_job_spec(any_spec("a.parquet", "b.parquet"))
-    assert stage.deployment.store.job_spec("e-1", "delays-ua") == any_spec("a.parquet")
+        stage.deployment.store.add_job_spec(any_spec("2"))
+    assert stage.deployment.store.job_spec("e-1", "delays-ua") == any_spec()
+
+
+def test_a_different_snapshot_is_refused(stage: Stage) -> None:
+    store = stage.deployment.store
+    first, again = (store.add_snapshot("e-1", any_snapshot("a.parquet")) for _ in range(2))
+    assert first == again
+    with pytest.raises(PlanChangedError, match=r"s3://results-test/executions/e-1/snapshots/flights/objects\.jsonl"):
+        store.add_snapshot("e-1", any_snapshot("a.parquet", "b.parquet"))
+    assert store.objects_of(any_spec(snapshot=first)) == any_snapshot("a.parquet").objects
+
+
+def test_a_replaced_snapshot_is_refused(stage: Stage) -> None:
+    ref = stage.deployment.store.add_snapshot("e-1", any_snapshot("a.parquet"))
+    key = layout.snapshot_key("e-1", "flights")
+    stage.s3.put_object(Bucket="results-test", Key=key, Body=any_snapshot("b.parquet").text())
+    with pytest.raises(
+        InvalidInputError, match=r"snapshot s3://results-test/.*: SHA-256: got .* The file was replaced"
+    ):
+        stage.deployment.store.objects_of(any_spec(snapshot=ref))
+
+
+def test_jobs_over_one_snapshot_read_it_once(stage: Stage) -> None:
+    store = stage.deployment.store
+    ref = store.add_snapshot("e-1", any_snapshot("a.parquet"))
+    read: list[str] = []
+    store._s3.meta.events.register("provide-client-params.s3.GetObject", lambda params, **_: read.append(params["Key"]))
+    assert {store.objects_of(any_spec(version, ref)) for version in ("1", "2", "3")} == {
+        any_snapshot("a.parquet").objects
+    }
+    assert read == [layout.snapshot_key("e-1", "flights")]
 
 
 def test_a_different_list_of_jobs_is_refused(stage: Stage) -> None:
@@ -45,9 +81,9 @@ def test_a_different_list_of_jobs_is_refused(stage: Stage) -> None:
 
 
 def test_specs_are_written_without_whitespace(stage: Stage) -> None:
-    stage.deployment.store.add_job_spec(any_spec("a.parquet"))
+    stage.deployment.store.add_job_spec(any_spec())
     body = stage.s3.get_object(Bucket="results-test", Key=layout.job_spec_key("e-1", "delays-ua"))["Body"].read()
-    assert b'"key":"a.parquet","size":1' in body
+    assert b'"objects":1,"bytes":1' in body
 
 
 def test_a_missing_artifact_has_no_size(stage: Stage) -> None:

@@ -1,0 +1,151 @@
+"""Which service and operation of botocore's models an HTTP request calls."""
+
+import functools
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+
+import botocore.session
+from botocore.exceptions import UnknownServiceError
+
+_SERVICES = {
+    "states": "stepfunctions",
+    "monitoring": "cloudwatch",
+    "servicequotas": "service-quotas",
+    "tagging": "resourcegroupstaggingapi",
+}
+"""botocore's name of a service by its name in signatures, where they differ."""
+_LABEL = re.compile(r"\{(\w+)(\+?)\}")
+Query = Mapping[str, list[str]]
+
+
+@dataclass(frozen=True)
+class HttpRequest:
+    """A request without its body. Names of headers are in lower case."""
+
+    method: str
+    path: str
+    """Path as it was sent, with its percent-encoding."""
+    query: Query
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operation that a request calls, and the parameters in the request's path, still encoded."""
+
+    model: Any
+    labels: Mapping[str, str]
+
+    @property
+    def is_rest(self) -> bool:
+        """Whether parameters are in path, query and headers too."""
+        return str(self.model.service_model.metadata["protocol"]).startswith("rest")
+
+
+@functools.cache
+def service_model(service: str) -> Any:
+    """Return botocore's ServiceModel of a service, by the service's name in signatures; None if there is none.
+
+    The models are megabytes of JSON, so they are cached.
+    """
+    try:
+        return botocore.session.get_session().get_service_model(_SERVICES.get(service, service))
+    except UnknownServiceError:
+        return None
+
+
+def find_operation(service: Any, request: HttpRequest, body: bytes) -> Operation | None:
+    """Return the operation that a request calls; None if it is not in the service's model.
+
+    Args:
+        service: The ServiceModel.
+        body: The body of a request whose protocol names the operation there; not read for others.
+    """
+    if service.metadata["protocol"].startswith("rest"):
+        return _rest_operation(service, request)
+    if target := request.headers.get("x-amz-target", ""):
+        name = target.rpartition(".")[2]
+    else:
+        name = (request.query.get("Action") or parse_qs(body.decode("utf-8", "replace")).get("Action") or [""])[0]
+    return Operation(service.operation_model(name), {}) if name in service.operation_names else None
+
+
+@dataclass(frozen=True)
+class _Route:
+    """How requests for an operation look."""
+
+    model: Any
+    path: re.Pattern[str]
+    constants: Query
+    """Parameters that the query must have; without a value, any value matches."""
+    queries: frozenset[str]
+    headers: frozenset[str]
+    """Names of the required members in the query and in headers."""
+    rank: tuple[int, int]
+    """Order of operations that match the same request: how much of it they name."""
+
+    def labels(self, request: HttpRequest) -> dict[str, str] | None:
+        """Return the parameters in the path; None if the request is not for this operation."""
+        found = self.path.fullmatch(request.path)
+        if found is None or not self.queries <= request.query.keys() or not self.headers <= request.headers.keys():
+            return None
+        for name, values in self.constants.items():
+            if name not in request.query or (values != [""] and request.query[name] != values):
+                return None
+        return found.groupdict()
+
+
+def _rest_operation(service: Any, request: HttpRequest) -> Operation | None:
+    for route in _routes(service.service_name).get(request.method, ()):
+        if (labels := route.labels(request)) is not None:
+            return Operation(route.model, labels)
+    return None
+
+
+@functools.cache
+def _routes(service_name: str) -> dict[str, list[_Route]]:
+    service = botocore.session.get_session().get_service_model(service_name)
+    routes: dict[str, list[_Route]] = {}
+    for name in service.operation_names:
+        model = service.operation_model(name)
+        # S3 has newer operations at the same addresses.
+        if not model.deprecated:
+            routes.setdefault(model.http["method"], []).append(_route(model))
+    for of_method in routes.values():
+        of_method.sort(key=lambda route: route.rank, reverse=True)
+    return routes
+
+
+def _route(model: Any) -> _Route:
+    path, _, query = model.http["requestUri"].partition("?")
+    constants = parse_qs(query, keep_blank_values=True)
+    # Clients add it to tell operations of the same address apart, and not all do.
+    constants.pop("x-id", None)
+    required = dict(_required(model.input_shape))
+    queries = frozenset(name for name, location in required.items() if location == "querystring")
+    headers = frozenset(name.lower() for name, location in required.items() if location == "header")
+    literal = len(_LABEL.sub("", path))
+    rank = (literal, len(_LABEL.findall(path)) + len(constants) + len(queries) + len(headers))
+    return _Route(model, re.compile(_pattern(path)), constants, queries, headers, rank)
+
+
+def _required(shape: Any) -> Iterator[tuple[str, str]]:
+    """Yield name and location of the required members outside path and body."""
+    for member in shape.required_members if shape is not None else ():
+        serialization = shape.members[member].serialization
+        yield serialization.get("name", member), serialization.get("location", "")
+
+
+def _pattern(path: str) -> str:
+    """Return the regular expression for a path of a model, such as `/{Bucket}/{Key+}`."""
+    parts, end = [], 0
+    for label in _LABEL.finditer(path):
+        parts.append(re.escape(path[end : label.start()]))
+        parts.append(f"(?P<{label[1]}>{'.+' if label[2] else '[^/]+'})")
+        end = label.end()
+    parts.append(re.escape(path[end:]))
+    # Clients differ in a slash at the end.
+    return "".join(parts).rstrip("/") + "/?"

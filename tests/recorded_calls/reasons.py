@@ -1,0 +1,138 @@
+"""Why roles have permissions that no call of the end-to-end tests uses.
+
+A reason must cover a permission that a role has. It may also cover one that calls use in some runs.
+"""
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from tests.recorded_calls.recorded_permissions import Permission
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Patterns of permissions, and why roles have them.
+
+    `roles` and `actions` are patterns, separated by spaces. Roles have the logical ids of their
+    templates, to which the CDK adds eight characters. `resource` is a pattern of an ARN.
+    """
+
+    roles: str
+    actions: str
+    resource: str
+    why: str
+
+    def covers(self, permission: Permission) -> bool:
+        return (
+            any(fnmatchcase(permission.role, pattern) for pattern in self.roles.split())
+            and any(fnmatchcase(permission.action, pattern) for pattern in self.actions.split())
+            and fnmatchcase(permission.resource, self.resource)
+        )
+
+    def __str__(self) -> str:
+        return f"{self.roles}: {self.actions} on {self.resource} ({self.why})"
+
+
+_ANY = "*"
+_KEY = "arn:aws:kms:*:key/*"
+_TABLE = "arn:aws:dynamodb:*:table/*"
+
+# What AWS itself does with a role, and the embedded AWS does without it.
+_BY_AWS = (
+    Reason("*", "xray:PutTraceSegments xray:PutTelemetryRecords", _ANY, "Lambda and Step Functions send traces."),
+    Reason("*StateMachineRole*", "xray:GetSampling*", _ANY, "Step Functions asks X-Ray which executions to trace."),
+    Reason(
+        "*",
+        "logs:CreateLogGroup logs:*LogStream* logs:PutLogEvents",
+        "*:log-group:*",
+        "Lambda and SageMaker write logs. AWS authorizes some of the calls against the group, others against streams.",
+    ),
+    Reason(
+        "*StateMachineRole*",
+        "logs:*LogDeliver* logs:DescribeLogGroups logs:*ResourcePolic*",
+        _ANY,
+        "Step Functions sets up the delivery of a state machine's logs.",
+    ),
+    Reason("JobRole* TrainingRole*", "ecr:*", _ANY, "SageMaker pulls the image with the job's role."),
+    Reason("JobRole* TrainingRole*", "cloudwatch:PutMetricData", _ANY, "SageMaker reports the use of instances."),
+    Reason(
+        "JobRole* TrainingRole*",
+        "s3:ListBucket",
+        _ANY,
+        "SageMaker lists what a prefix or manifest names before it copies the objects.",
+    ),
+    Reason("*", "s3:AbortMultipartUpload", _ANY, "S3's clients abort uploads in parts that fail."),
+    Reason(
+        "AnnouncementsAnnounceStatusRole*",
+        "dynamodb:*Stream* dynamodb:GetRecords dynamodb:GetShardIterator",
+        _ANY,
+        "Lambda reads the table's stream with the function's role.",
+    ),
+    Reason(
+        "*",
+        "sqs:SendMessage",
+        "arn:aws:sqs:*DeadLetters*",
+        "Lambda and EventBridge Scheduler send events that could not be processed.",
+    ),
+    Reason("*", "kms:Decrypt kms:GenerateDataKey", _KEY, "AWS services use the key for the role, to read and write."),
+    Reason(
+        "*",
+        "kms:DescribeKey kms:Encrypt kms:ReEncrypt*",
+        _KEY,
+        "AWS documents them for tables, volumes and outputs with a key. Which calls need them is not documented.",
+    ),
+    Reason("*StateMachineRole*", "sagemaker:ListTags", "*-job/*", "Step Functions reads the tags of a job that ended."),
+    Reason(
+        "*StateMachineRole*",
+        "states:DescribeExecution states:StopExecution states:RedriveExecution",
+        "arn:aws:states:*:execution:*",
+        "Step Functions describes, stops and redrives the children of a distributed Map, as AWS documents it.",
+    ),
+)
+
+# What the CDK grants together with something else.
+_BY_CDK = (
+    Reason(
+        "*StateMachineRole*",
+        "lambda:InvokeFunction",
+        "arn:aws:lambda:*:function:*:*",
+        "The CDK grants the versions of a function together with the function.",
+    ),
+)
+
+# What functions need in cases that only unit tests have.
+_IN_RARE_CASES = (
+    Reason(
+        "Plan*Role* PrepareTrainingRole*",
+        "dynamodb:GetItem dynamodb:Query",
+        f"{_TABLE}*",
+        "A repeated call reads the records of the first, and a request for all models reads the index.",
+    ),
+    Reason("Plan*Role*", "s3:GetObject", "*/executions/*", "A repeated call compares its plan with that of the first."),
+    Reason(
+        "PlanExecutionRole* CheckRequestRole*",
+        "s3:ListBucket",
+        _ANY,
+        "Without it, S3 reports a missing artifact or upload manifest as access denied.",
+    ),
+    Reason(
+        "CheckRequestRole*",
+        "dynamodb:Query s3:GetObject",
+        _ANY,
+        "The check of a request reads all that both plans may read.",
+    ),
+    Reason(
+        "ClassifyFailureRole*",
+        "sagemaker:DescribeTrainingJob sagemaker:StopTrainingJob",
+        "*:training-job/*",
+        "Ends the job of a training state that timed out.",
+    ),
+    Reason(
+        "UploadsStartOnUploadRole*",
+        "dynamodb:ConditionCheckItem",
+        _TABLE,
+        "Adds the uploads of another call to an open window.",
+    ),
+)
+
+REASONS = (*_BY_AWS, *_BY_CDK, *_IN_RARE_CASES)
