@@ -43,7 +43,7 @@ class RowBlocks(FeatureBatch):
         object.__setattr__(self, "_batches", batches)
 
     @functools.cached_property
-    def arrays(self) -> tuple[pa.Array, ...]:  # type: ignore[override]
+    def arrays(self) -> tuple[pa.Array, ...]:
         columns = zip(*(batch.arrays for batch in self._batches), strict=True)
         return tuple(pa.concat_arrays([piece for array in column for piece in _in_blocks(array)]) for column in columns)
 

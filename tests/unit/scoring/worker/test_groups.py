@@ -12,16 +12,20 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
 from scoring.columns.features import FeatureBatch
+from scoring.columns.row_blocks import join_in_blocks
 from scoring.models.scikit_learn.joblib_file import SklearnModel
+from scoring.models.scikit_learn.library import is_without_own_code
 from scoring.protocol import ObjectDone, ScoreGroup, ScoreObject
 from scoring.worker.engine import Engine
+from scoring.worker.object_predictor import ThreadSafeModel
 from tests.unit.fuzzing import examples
 from tests.unit.scoring.support.in_process import (
     FunctionModel,
@@ -257,3 +261,34 @@ def test_objects_of_more_rows_than_a_batch_are_predicted_alone(job: JobFolder) -
     engine.score_group(ScoreGroup(tuple(job.objects)))
 
     assert calls == [96, 96, 32, 96], "the batches of the large object, then one of the three small ones"
+
+
+def _shifted(matrix: Any) -> Any:
+    return matrix - matrix.mean()
+
+
+@pytest.mark.parametrize(
+    ("estimator", "expected"),
+    [
+        (make_pipeline(StandardScaler(), LinearRegression()), True),
+        (ColumnTransformer([("scale", StandardScaler(), [0])]), True),
+        (make_pipeline(FunctionTransformer(_shifted), LinearRegression()), False),
+        (ColumnTransformer([("shift", FunctionTransformer(_shifted), [0])]), False),
+    ],
+)
+def test_estimators_with_functions_of_the_user_get_a_call_per_object(estimator: Any, expected: bool) -> None:
+    assert is_without_own_code(estimator) is expected
+
+
+def test_last_digits_do_not_depend_on_the_group() -> None:
+    """Without blocks, OpenBLAS computes the last rows of a call in another way than those before."""
+    spec = model_spec(*_DOUBLES, framework="sklearn", format="sklearn-joblib", model_file="model.joblib")
+    model = ThreadSafeModel(spec, _LINEAR(spec))
+    columns = [pa.array(_random.normal(size=400)) for _ in NAMES]
+    whole = FeatureBatch(tuple(NAMES), tuple(columns), frozenset())
+    for size in range(1, 70):
+        start = int(_random.integers(0, 400 - size))
+        alone = whole.slice(start, size)
+        together = join_in_blocks([whole.slice(0, 5), alone, whole.slice(300, 11)], None)
+        found = model.predict_as_given(together)[32 : 32 + size]
+        np.testing.assert_array_equal(found, model.predict(alone))
