@@ -10,6 +10,7 @@ import rich_click as click
 from click.exceptions import Exit, NoArgsIsHelpError
 from click.shell_completion import shell_complete
 
+import cli.boto_without_crt  # noqa: F401 - first, see there
 from cli.command_line import CONTEXT_SETTINGS, GLOBAL_OPTIONS, PROGRAM, CommandGroup
 from cli.failures import CommandError, ExitStatus, describe
 from cli.invocation import Invocation
