@@ -28,13 +28,13 @@ def test_contenders_that_give_the_same_answer_are_compared(tmp_path: Path) -> No
 @pytest.mark.parametrize("kept", [slice(0, 299), slice(1, 300)])
 def test_a_lost_row_is_detected(tmp_path: Path, kept: slice) -> None:
     prepared = prepare(TINY, tmp_path / "cache")
-    target = tmp_path / "output" / "model-00"
+    target = tmp_path / "output" / "model-0000"
     target.mkdir(parents=True)
     for path in prepared.objects:
         table = pq.read_table(path).append_column("prediction", [np.zeros(pq.read_metadata(path).num_rows, "int64")])
         pq.write_table(table.slice(kept.start, kept.stop - kept.start), target / path.name)
     with pytest.raises(DifferentAnswersError, match="lost or doubled"):
-        _answer("article", tmp_path / "output", 0, prepared)
+        _answer("article", tmp_path / "output", "model-0000", prepared)
 
 
 def test_a_different_prediction_is_detected() -> None:
