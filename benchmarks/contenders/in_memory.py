@@ -6,8 +6,9 @@ comparison.
 
 Tuned: one thread per core, with one library thread each. PyArrow, NumPy and all models of the
 benchmarks work most of the time without Python's lock: spawned processes were not faster with a
-light model on small objects, nor with a network, and need a second for each start. Fewer row groups
-than cores are decoded by all cores together, one column each. Ready when the models are loaded.
+light model on small objects, nor with a neural network (tried on a busy machine), and each would
+load the libraries again. Fewer row groups than cores are decoded by all cores together, one column
+each. Ready when the models are loaded.
 """
 
 from collections.abc import Callable, Sequence
