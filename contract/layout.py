@@ -3,13 +3,14 @@
 import hashlib
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from contract.environment import ML_ROOT
 
 ARTIFACT_NAME = "model.tar.gz"
-_MARKER_SUFFIX = ".json"
+_SEGMENT = re.compile(r"([1-9][0-9]{0,8})-[0-9a-f]{32}\.jsonl")
 _UNFINISHED = (".", ".unfinished")
 _SLUG_CHARACTERS = 24
 
@@ -59,6 +60,17 @@ def output_key(model_id: str, name: str) -> str:
     'model_id=delays-ua/07.csv.parquet'
     """
     return f"model_id={model_id}/{name}"
+
+
+def split_output_key(key: str) -> tuple[str, str]:
+    """Return the model id and the name in an output's key; two empty texts when it is not such a key.
+
+    >>> split_output_key("model_id=delays-ua/2026/07.parquet"), split_output_key("07.parquet")
+    (('delays-ua', '2026/07.parquet'), ('', ''))
+    """
+    model_id, slash, name = key.partition("/")
+    start = output_key("", "").removesuffix("/")
+    return (model_id.removeprefix(start), name) if slash and model_id.startswith(start) else ("", "")
 
 
 def unfinished_name(name: str) -> str:
@@ -152,9 +164,26 @@ def ledger_prefix(execution_id: str, job_id: str) -> str:
     return f"{job_prefix(execution_id, job_id)}ledger/"
 
 
-def marker_key(model_id: str, object_key: str) -> str:
-    """Return the key of a commit marker, relative to the job's ledger."""
-    return f"{model_id}/{object_key}{_MARKER_SUFFIX}"
+def segment_name(commits: int, content: bytes) -> str:
+    """Return the name of a segment with this number of commits, relative to the job's ledger.
+
+    It follows from the content, so two instances or attempts never write different segments with one
+    name.
+
+    >>> segment_name(20, b"header and commits")
+    '20-677a6359a9283831cc4797b6b6cfa177.jsonl'
+    """
+    return f"{commits}-{hashlib.sha256(content).hexdigest()[:32]}.jsonl"
+
+
+def commits_in_segment(name: str) -> int | None:
+    """Return how many commits a segment of this name has; None when it is not the name of a segment.
+
+    >>> commits_in_segment("20-677a6359a9283831cc4797b6b6cfa177.jsonl"), commits_in_segment("a.json")
+    (20, None)
+    """
+    found = _SEGMENT.fullmatch(name)
+    return int(found[1]) if found else None
 
 
 MAP_RUNS_PREFIX = "map-runs/"
@@ -221,29 +250,63 @@ def is_output_partition(name: str) -> bool:
 
 CODE_PREFIX = "code/"
 PREDICTIONS_PREFIX = "predictions/"
+JOINED_PREFIX = "joined/"
 QUARANTINE_PREFIX = "quarantine/"
 OutputKind = Literal["predictions", "quarantine"]
+OutputLayout = Literal["per_model", "joined"]
+"""Whether each model of a job has an output of its own per object, or all of them share one."""
+OUTPUT_AREAS: tuple[tuple[OutputKind, OutputLayout], ...] = (
+    ("predictions", "per_model"),
+    ("predictions", "joined"),
+    ("quarantine", "per_model"),
+)
+"""The kinds and layouts whose prefixes differ."""
 _PREFIX_OF_KIND: dict[OutputKind, str] = {"predictions": PREDICTIONS_PREFIX, "quarantine": QUARANTINE_PREFIX}
 
 
-def job_outputs_prefix(kind: OutputKind, dataset: str, execution_id: str, job_id: str) -> str:
+def job_outputs_prefix(
+    kind: OutputKind, dataset: str, execution_id: str, job_id: str, output_layout: OutputLayout = "per_model"
+) -> str:
     """Return the prefix of a job's predictions or quarantine, below which no other job can write.
 
     The folders are Hive partitions, so that engines read the outputs of all jobs as one table.
 
     >>> job_outputs_prefix("predictions", "flights", "nightly-1", "delays-ua")
     'predictions/dataset=flights/execution_id=nightly-1/job_id=delays-ua/'
+    >>> job_outputs_prefix("predictions", "flights", "nightly-1", "delays-ua", "joined")
+    'joined/dataset=flights/execution_id=nightly-1/job_id=delays-ua/'
     """
-    return f"{executions_with_outputs_prefix(kind, dataset)}{execution_id}/job_id={job_id}/"
+    return f"{executions_with_outputs_prefix(kind, dataset, output_layout)}{execution_id}/job_id={job_id}/"
 
 
-def executions_with_outputs_prefix(kind: OutputKind, dataset: str) -> str:
+def executions_with_outputs_prefix(kind: OutputKind, dataset: str, output_layout: OutputLayout = "per_model") -> str:
     """Return what precedes the execution's id in the keys of a dataset's outputs.
 
     >>> executions_with_outputs_prefix("quarantine", "flights")
     'quarantine/dataset=flights/execution_id='
     """
-    return f"{_PREFIX_OF_KIND[kind]}dataset={dataset}/execution_id="
+    prefix = JOINED_PREFIX if is_shared_output(kind, output_layout) else _PREFIX_OF_KIND[kind]
+    return f"{prefix}dataset={dataset}/execution_id="
+
+
+def is_shared_output(kind: OutputKind, output_layout: OutputLayout) -> bool:
+    """Return whether the models of a job share one output of this kind per object."""
+    return kind == "predictions" and output_layout == "joined"
+
+
+def output_prefixes(
+    kind: OutputKind,
+    dataset: str,
+    execution_id: str,
+    job_id: str,
+    *,
+    model_ids: Iterable[str],
+    output_layout: OutputLayout,
+) -> list[str]:
+    """Return the prefixes of a job's outputs of this kind: one per model, or one if they share it."""
+    if is_shared_output(kind, output_layout):
+        return [job_outputs_prefix(kind, dataset, execution_id, job_id, output_layout)]
+    return [model_outputs_prefix(kind, dataset, execution_id, job_id, model_id) for model_id in model_ids]
 
 
 def model_outputs_prefix(kind: OutputKind, dataset: str, execution_id: str, job_id: str, model_id: str) -> str:

@@ -29,6 +29,7 @@ from typing import Any, TypeVar
 from contract import codec
 from contract.catalog.models import Compute, Model, ModelVersion
 from contract.control_characters import replace_control_characters
+from contract.layout import OutputLayout
 from contract.problems import InvalidInputError
 from contract.status import AttemptStatus, ExecutionKind, ExecutionStatus, FailureKind, JobStatus, WindowStatus
 from contract.table.attributes import from_attribute, to_attribute
@@ -141,6 +142,7 @@ class JobRecord:
     """The ledger's notes on how models were loaded and columns read, each with its model's id."""
     image_uri: str = ""
     """URI of the attempts' image, pinned when the execution was planned."""
+    output_layout: OutputLayout = "per_model"
 
     def __post_init__(self) -> None:
         _make_printable(self, "reason", "outcome")

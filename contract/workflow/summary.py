@@ -23,7 +23,7 @@ class JobSummary:
     seconds: float
     """Seconds from the start of the first attempt to the end of the job, including waits."""
     predictions_uris: tuple[str, ...]
-    """One prefix per model; empty unless the job succeeded."""
+    """One prefix per model, or one for all with `output_layout` joined; empty unless the job succeeded."""
     failure_kind: FailureKind | None = None
     reason: str = ""
     outcome: str = ""

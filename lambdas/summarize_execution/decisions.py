@@ -156,10 +156,9 @@ def _summarize_job(job: JobRecord, results_bucket: str) -> JobSummary:
     scored = job.status is JobStatus.SUCCEEDED and job.kind is ExecutionKind.SCORING
 
     def uris(kind: layout.OutputKind) -> tuple[str, ...]:
-        prefixes = [
-            layout.model_outputs_prefix(kind, job.dataset, job.execution_id, job.job_id, model_id)
-            for model_id in job.model_ids
-        ]
+        prefixes = layout.output_prefixes(
+            kind, job.dataset, job.execution_id, job.job_id, model_ids=job.model_ids, output_layout=job.output_layout
+        )
         return tuple(layout.s3_uri(results_bucket, prefix) for prefix in prefixes)
 
     return JobSummary(
