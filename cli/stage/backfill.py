@@ -152,10 +152,14 @@ class Backfill:
                 continue
             for parts in self._succeeded_jobs(execution_id):
                 job = parts[0]
+                # Parts whose objects have no rows may have no output.
+                with_rows = [part for part in parts if part.rows_in] or parts
                 if job.dataset != dataset:
                     continue
                 pairs = wanted.intersection(zip(job.model_ids, job.model_versions, strict=True))
-                scored.update(pair for pair in pairs - scored if all(self._has_output(part, pair[0]) for part in parts))
+                scored.update(
+                    pair for pair in pairs - scored if all(self._has_output(part, pair[0]) for part in with_rows)
+                )
             if scored == wanted:
                 break
         return scored

@@ -124,7 +124,7 @@ class Executions:
         if record is not None and record.training_execution_id and record.plan is None and not ended:
             with suppress(CommandError):  # The training may not have started.
                 training = self.snapshot(record.training_execution_id)
-        return Snapshot(execution_id, datetime.now(UTC), workflow, record, jobs, split, committed, training)
+        return Snapshot(execution_id, datetime.now(UTC), workflow, record, jobs, committed, training, split)
 
     def attempts(self, execution_id: str) -> dict[str, list[AttemptRecord]]:
         """Return every attempt of an execution in order, by the id of its job, or of its part of a split job."""

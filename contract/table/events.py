@@ -1,7 +1,8 @@
 """Events on the stage's bus: one for each change of the status of an execution or a job.
 
 Each event is delivered at least once, possibly late or out of order. Repeated deliveries have the
-same `event_id`. Of two changes of one execution or job, the later one has the greater `sequence`.
+same `event_id`. Of two changes of one execution, job or part of a job, the later
+one has the greater `sequence`.
 """
 
 from dataclasses import dataclass
