@@ -121,7 +121,7 @@ class WrittenFile:
 
 @dataclass(frozen=True)
 class WrittenOutput:
-    """What a worker has written for a model; it becomes the marker when it is committed."""
+    """What a worker has written for a model; it becomes the commit."""
 
     model_id: str
     rows_in: int

@@ -11,16 +11,16 @@ from pathlib import Path
 
 from contract.catalog.model_spec import ModelSpec
 from contract.control_characters import replace_control_characters
-from contract.job.ledger import Marker, OutputFile
+from contract.job.ledger import Commit, OutputFile
 from contract.job.scoring_spec import PinnedObject
 from contract.layout import QUARANTINE_FORMAT, ContainerPaths, OutputKind, output_key, output_name
 from contract.status import FailureKind
 from scoring.commits.rules import BrokenRuleError, checked_outputs
+from scoring.commits.segments import CommitTooLongError, SegmentWriter, encode_commit
 from scoring.commits.takeover import TakeoverError, take_file, take_folder
 from scoring.errors import IN_LOG, ScoringError, describe_error, log_error
-from scoring.files.moves import FileMove, write_error
+from scoring.files.moves import FileMove, move_into_place, write_error
 from scoring.files.scratch import renames
-from scoring.outputs.ledger import PreparedCommit, commit, prepare_commit
 from scoring.protocol import (
     Failure,
     ObjectDone,
@@ -51,10 +51,12 @@ class _Taken:
 class ObjectCommits:
     """Commits objects in threads. The descriptor `fileno()` is readable when `ended` has objects.
 
-    `staging` is a new folder that the workers cannot enter.
+    `staging` is a new folder that the workers cannot enter. `host` is the name of this instance.
     """
 
-    def __init__(self, setup: WorkerSetup, paths: ContainerPaths, staging: Path, user: WorkerUser | None) -> None:
+    def __init__(
+        self, setup: WorkerSetup, paths: ContainerPaths, staging: Path, user: WorkerUser | None, host: str = ""
+    ) -> None:
         self._setup = setup
         self._paths = paths
         self._staging = staging
@@ -66,23 +68,31 @@ class ObjectCommits:
         """Pipe with one byte per object that has ended."""
         self.pending = 0
         """Number of objects whose end `ended` has not returned yet."""
-        self._markers = staging / "markers"
-        """Folder for unfinished markers. Model code could have put links into the objects' folders."""
         staging.mkdir(mode=0o700)
-        self._markers.mkdir()
         self._copied = {
             folder: not renames(staging, folder) for folder in (paths.predictions, paths.quarantine, paths.ledger)
         }
         """Whether files must be copied, per output folder, because it is on another mount."""
+        segments = staging / "segments"
+        segments.mkdir()
+        self._segments = SegmentWriter(setup, paths, segments, host=host, is_copied=self._copied[paths.ledger])
 
     def fileno(self) -> int:
         return self._notice_reader
 
     def close(self) -> None:
-        """Wait for the commits in progress."""
+        """Wait for the commits in progress, and write the ledger's last segment.
+
+        Raises ScoringError when it cannot be written.
+        """
         self._threads.shutdown(cancel_futures=True)
         os.close(self._notice_reader)
         os.close(self._notice_writer)
+        self._segments.close()
+
+    def write_due(self, *, is_idle: bool) -> None:
+        """Write the commits that have waited long enough to the ledger; all of them when `is_idle`."""
+        self._segments.write_due(is_idle=is_idle)
 
     def start(self, task: ObjectTask, written: ObjectWritten, folder: Path) -> None:
         """Commit an object that a worker has written below the worker's `folder`.
@@ -135,16 +145,28 @@ class ObjectCommits:
         return _Taken(target, outputs)
 
     def _commit(self, pinned: PinnedObject, taken: _Taken) -> None:
+        """Move all files of an object into place, then add its commits to the ledger.
+
+        Raises BrokenRuleError or OSError; then nothing of the object is committed.
+        """
         try:
-            commit([self._prepare(pinned, taken, spec, output) for spec, output in taken.outputs])
+            moves: list[FileMove] = []
+            commits = [
+                encode_commit(self._prepare(pinned, taken, spec, output, moves)) for spec, output in taken.outputs
+            ]
+            move_into_place(moves)
+            self._segments.add(commits)
+        except CommitTooLongError as error:
+            raise BrokenRuleError(pinned.key, "its notes are too long for the ledger") from error
         finally:
             delete_tree(taken.folder)
 
-    def _prepare(self, pinned: PinnedObject, taken: _Taken, spec: ModelSpec, output: WrittenOutput) -> PreparedCommit:
-        """Take over a model's files and write its marker. Raises BrokenRuleError or OSError."""
-        paths, setup = self._paths, self._setup
+    def _prepare(
+        self, pinned: PinnedObject, taken: _Taken, spec: ModelSpec, output: WrittenOutput, moves: list[FileMove]
+    ) -> Commit:
+        """Take over a model's files, add their moves, and return the commit."""
+        paths = self._paths
         described: list[OutputFile] = []
-        moves: list[FileMove] = []
 
         def add(kind: OutputKind, file: WrittenFile, name: str, target: str, folder: Path) -> None:
             path = taken.folder / name
@@ -162,12 +184,10 @@ class ObjectCommits:
         if output.quarantine is not None:
             target = output_name(pinned.key, QUARANTINE_FORMAT)
             add("quarantine", output.quarantine, quarantine_file(spec), target, paths.quarantine)
-        marker = Marker(
-            execution_id=setup.execution_id,
-            job_id=setup.job_id,
+        return Commit(
             model_id=spec.model_id,
-            model_version=spec.version,
-            object=pinned,
+            object=pinned.key,
+            etag=pinned.etag,
             rows_in=output.rows_in,
             rows_scored=output.rows_scored,
             rows_quarantined=output.rows_quarantined,
@@ -177,8 +197,6 @@ class ObjectCommits:
             notes=tuple(map(replace_control_characters, output.notes)),
             counts={replace_control_characters(note): count for note, count in output.counts.items()},
         )
-        unfinished = self._markers / f"{taken.folder.name}.{spec.model_id}"
-        return prepare_commit(paths.ledger, unfinished, marker, moves, is_copied=self._copied[paths.ledger])
 
 
 def _done(task: ObjectTask, written: ObjectWritten, seconds: float) -> ObjectDone:

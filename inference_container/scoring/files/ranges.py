@@ -36,12 +36,6 @@ def append(target: FileIO, data: bytes | memoryview) -> None:
         left = left[target.write(left) :]
 
 
-def start_writeback(file: FileIO, start: int, count: int) -> None:
-    """Ask Linux to write a range to disk now, so that a later fsync takes less time."""
-    if sys.platform == "linux":
-        os.posix_fadvise(file.fileno(), start, count, os.POSIX_FADV_DONTNEED)
-
-
 def _copy_range(copy: Callable[[int, int, int, int], int], source: int, target: int, start: int, end: int) -> int:
     """Copy as much as one function can, and return the offset that it reached."""
     try:

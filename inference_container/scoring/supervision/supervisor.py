@@ -134,6 +134,8 @@ class Supervisor:
                 self._done.append(done)
                 on_done(done)
             self._dispatch()
+            is_idle = not commits.pending and not any(worker.computing for worker in self._workers)
+            commits.write_due(is_idle=is_idle)
         return self._done
 
     def _has_work(self) -> bool:

@@ -133,7 +133,7 @@ class ModelOutput:
             return None
         written = WrittenOutput(
             model_id=self.predictor.model.spec.model_id,
-            # From the object's footer if it has one, so that the marker detects lost rows.
+            # From the object's footer if it has one, so that the commit detects lost rows.
             rows_in=self._output.writer.rows + self._quarantine.rows if self._rows is None else self._rows,
             rows_scored=self._output.writer.rows,
             rows_quarantined=self._quarantine.rows,

@@ -24,8 +24,7 @@ from lambdas.planning.scoring.choose_models import Assignment
 from lambdas.planning.scoring.shards import Division, divide
 
 MAX_COMMITS = 100_000
-"""Maximum of objects times models per job. VerifyOutput reads one commit marker for each, at an
-estimated 4 ms of CPU.
+"""Maximum of objects times models per job. VerifyOutput reads one commit for each.
 """
 
 

@@ -60,8 +60,8 @@ def try_everything(_: int, root: Path) -> None:
     attempts: dict[str, Callable[[], object]] = {
         "prediction": lambda: write(output / "predictions" / "forged.parquet"),
         "prediction of another": lambda: make(output / "predictions" / "model_id=good"),
-        "marker": lambda: write(output / "ledger" / "forged.json"),
-        "marker of another": lambda: make(output / "ledger" / "good"),
+        "segment": lambda: write(output / "ledger" / f"1-{'0' * 32}.jsonl"),
+        "folder of the ledger": lambda: make(output / "ledger" / "good"),
         "new folder": lambda: make(output / "quarantine" / "new"),
         "exit message": lambda: write(root / "output" / "message"),
         "input data": lambda: write(processing / "input" / "data" / "flights" / "0.parquet"),
@@ -115,8 +115,8 @@ def test_model_cannot_reach_anything_but_its_own_folder(separated: JobFolder) ->
     assert "workers_not_separated" not in ended.stdout
     assert {path: path.read_bytes() for path in before} == before
     assert sorted(separated.files()) == [
-        "ledger/evil/0.parquet.json",
-        "ledger/good/0.parquet.json",
+        "ledger/evil/0.parquet",
+        "ledger/good/0.parquet",
         "predictions/model_id=evil/0.parquet",
         "predictions/model_id=good/0.parquet",
     ]
@@ -158,7 +158,7 @@ def tamper(number: int, root: Path, kinds: list[str]) -> None:
         "folder link": link_folder,
         "size": shorten,
         "missing": Path.unlink,
-        "marker link": lambda path: (path.parent / "evil.marker").symlink_to(root / "output" / "message"),
+        "link next to it": lambda path: (path.parent / "evil.commit").symlink_to(root / "output" / "message"),
     }
 
     def forged(pipe: Any, event: Any) -> None:
@@ -214,7 +214,7 @@ FORGERIES = {
     "two outputs": "several results for one model",
     "honest": "",
     "half a character": "",
-    "marker link": "",
+    "link next to it": "",
 }
 BREAKS_PIPE = ("key", "garbage", "committed", "deep", "endless", "huge")
 
@@ -241,12 +241,12 @@ def test_forged_files_and_results_fail_their_object_by_name(folder: str, request
     assert ended.returncode == 1
     assert job.message.startswith(f"MODEL: {len(FORGERIES) - 3} of {len(FORGERIES)} objects failed: object ")
     assert sorted(job.files()) == [
-        "ledger/evil/half a character.parquet.json",
-        "ledger/evil/honest.parquet.json",
-        "ledger/evil/marker link.parquet.json",
+        "ledger/evil/half a character.parquet",
+        "ledger/evil/honest.parquet",
+        "ledger/evil/link next to it.parquet",
         "predictions/model_id=evil/half a character.parquet",
         "predictions/model_id=evil/honest.parquet",
-        "predictions/model_id=evil/marker link.parquet",
+        "predictions/model_id=evil/link next to it.parquet",
     ]
 
 
@@ -260,7 +260,7 @@ def test_forged_messages_fail_their_object_and_not_the_supervisor(separated: Job
     assert sorted(reasons) == sorted(f"{kind}.parquet" for kind in kinds), ended.stderr
     assert all("a worker sent an invalid message while scoring" in reason for reason in reasons.values())
     assert separated.message.startswith("MODEL: 3 of 6 objects failed")
-    assert len(list(separated.paths.ledger.rglob("*.json"))) == 3
+    assert len(separated.committed()) == 3
 
 
 def test_job_whose_workers_cannot_be_separated_says_why_and_goes_on(job: JobFolder) -> None:
