@@ -115,7 +115,7 @@ synth: $(STAMP)-run ## Write the CloudFormation templates to cdk.out
 
 # Benchmarks have a separate environment, because the compared libraries are large.
 BENCH_VENV := .venv-bench
-QUESTIONS := small_files one_big_file skewed_sizes wide text_formats model_kinds many_models startup memory peers
+QUESTIONS := small_files small_outputs one_big_file skewed_sizes wide text_formats model_kinds many_models startup memory peers
 $(BENCH_VENV)/.installed: requirements-bench.txt tools/requirements-build.txt | $(BIN)/python
 	@echo "Installing the benchmarks' dependencies into $(BENCH_VENV) (once) ..."
 	@[ -x $(BENCH_VENV)/bin/python ] || $(BIN)/python -m venv $(BENCH_VENV)

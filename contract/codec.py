@@ -104,8 +104,10 @@ def decode_fields(cls: type[T], data: Mapping[str, Json]) -> tuple[T | None, lis
 def to_value(value: Any) -> Json:
     """Return the JSON value of a dataclass, an enum, a list or a mapping, without a schema
     version."""
+    if isinstance(value, (str, int, float)) and not isinstance(value, enum.Enum):
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_value(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {name: to_value(getattr(value, name)) for name in _field_names(type(value))}
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, (list, tuple)):
@@ -113,6 +115,11 @@ def to_value(value: Any) -> Json:
     if isinstance(value, Mapping):
         return {str(key): to_value(item) for key, item in value.items()}
     return value
+
+
+@functools.cache
+def _field_names(cls: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(cls))
 
 
 def _surrogate_problems(data: Json) -> list[Problem]:

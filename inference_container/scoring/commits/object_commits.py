@@ -14,23 +14,26 @@ from contract.control_characters import replace_control_characters
 from contract.job.ledger import Commit, OutputFile
 from contract.job.scoring_spec import PinnedObject
 from contract.layout import QUARANTINE_FORMAT, ContainerPaths, OutputKind, output_key, output_name
-from contract.status import FailureKind
 from scoring.commits.rules import BrokenRuleError, checked_outputs
 from scoring.commits.segments import CommitTooLongError, SegmentWriter, encode_commit
 from scoring.commits.takeover import TakeoverError, take_file, take_folder
-from scoring.errors import IN_LOG, ScoringError, describe_error, log_error
+from scoring.errors import ScoringError, log_error
 from scoring.files.moves import FileMove, move_into_place, write_error
 from scoring.files.scratch import renames
 from scoring.protocol import (
     Failure,
+    GroupWritten,
     ObjectDone,
     ObjectTask,
     ObjectWritten,
+    ScoreGroup,
+    ScoreObject,
     WorkerSetup,
     WrittenFile,
     WrittenOutput,
     predictions_file,
     quarantine_file,
+    unforeseen_failure,
 )
 from scoring.separation.file_modes import delete_tree
 from scoring.separation.worker_user import WorkerUser
@@ -41,10 +44,13 @@ _MAX_REASON_CHARACTERS = 4_000
 
 
 @dataclass(frozen=True)
-class _Taken:
-    """An object's files after they were taken over from the worker."""
+class _Written:
+    """An object that a worker has written, with the outputs that follow the rules."""
 
-    folder: Path
+    pinned: PinnedObject
+    place: int
+    """Position of the object in its group, which the names of its files begin with."""
+    written: ObjectWritten
     outputs: Sequence[tuple[ModelSpec, WrittenOutput]]
 
 
@@ -65,7 +71,7 @@ class ObjectCommits:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="commit")
         self._ended: queue.SimpleQueue[tuple[ObjectDone, Path]] = queue.SimpleQueue()
         self._notice_reader, self._notice_writer = os.pipe()
-        """Pipe with one byte per object that has ended."""
+        """Pipe with one byte per object or group that has ended."""
         self.pending = 0
         """Number of objects whose end `ended` has not returned yet."""
         staging.mkdir(mode=0o700)
@@ -99,24 +105,53 @@ class ObjectCommits:
 
         The files are taken over before this returns, so the worker may end.
         """
+        self._start([(task, written)], written.folder, folder)
+
+    def start_group(self, task: ScoreGroup, group: GroupWritten, folder: Path) -> None:
+        """Commit the objects of a group, as `start` does; what is wrong with one fails only this one."""
+        alone = [ScoreObject(pinned, 1) for pinned in task.objects]
+        self._start(list(zip(alone, group.objects, strict=True)), group.folder, folder)
+
+    def _start(self, members: Sequence[tuple[ObjectTask, ObjectWritten]], name: str, folder: Path) -> None:
         started = time.monotonic()
-        self.pending += 1
-        try:
-            taken = self._take(task, written, folder)
-        except (ScoringError, OSError) as error:
-            self._end(_failed(task, written, error), folder)
-            return
-
-        def work() -> None:
+        self.pending += len(members)
+        accepted: list[_Written] = []
+        ended: list[ObjectDone] = []
+        for place, (task, written) in enumerate(members):
             try:
-                self._commit(task.object, taken)
-                done = _done(task, written, time.monotonic() - started)
-            # An unforeseen error fails only this object.
-            except Exception as error:
-                done = _failed(task, written, error)
-            self._end(done, folder)
+                outputs = checked_outputs(self._setup.models, task, written, name)
+            except ScoringError as error:
+                ended.append(_failed(task.object.key, written, error))
+            else:
+                accepted.append(_Written(task.object, place, written, outputs))
+        target = self._staging / str(next(self._numbers))
+        try:
+            if any(each.outputs for each in accepted):
+                take_folder(folder / name, target, self._user)
+        except (TakeoverError, OSError) as error:
+            for each in accepted:
+                key = each.pinned.key
+                reason = BrokenRuleError(key, str(error)) if isinstance(error, TakeoverError) else error
+                ended.append(_failed(key, each.written, reason))
+            accepted = []
+        self._end(ended, folder)
+        if accepted:
+            self._threads.submit(self._commit_all, accepted, target, folder, started)
 
-        self._threads.submit(work)
+    def _commit_all(self, members: Sequence[_Written], taken: Path, folder: Path, started: float) -> None:
+        ended = []
+        try:
+            for each in members:
+                try:
+                    self._commit(each, taken)
+                    seconds = (time.monotonic() - started) / len(members)
+                    ended.append(_done(each.pinned.key, each.written, seconds))
+                # An unforeseen error fails only this object.
+                except Exception as error:
+                    ended.append(_failed(each.pinned.key, each.written, error))
+        finally:
+            delete_tree(taken)
+            self._end(ended, folder)
 
     def ended(self) -> list[tuple[ObjectDone, Path]]:
         """Return the objects that have ended since the last call, each with its worker's folder.
@@ -130,46 +165,34 @@ class ObjectCommits:
         self.pending -= len(found)
         return found
 
-    def _end(self, done: ObjectDone, folder: Path) -> None:
-        self._ended.put((done, folder))
-        os.write(self._notice_writer, b"x")
+    def _end(self, ended: Sequence[ObjectDone], folder: Path) -> None:
+        for done in ended:
+            self._ended.put((done, folder))
+        if ended:
+            os.write(self._notice_writer, b"x")
 
-    def _take(self, task: ObjectTask, written: ObjectWritten, folder: Path) -> _Taken:
-        outputs = checked_outputs(self._setup.models, task, written)
-        target = self._staging / str(next(self._numbers))
-        if outputs:
-            try:
-                take_folder(folder / written.folder, target, self._user)
-            except TakeoverError as error:
-                raise BrokenRuleError(task.object.key, str(error)) from error
-        return _Taken(target, outputs)
-
-    def _commit(self, pinned: PinnedObject, taken: _Taken) -> None:
+    def _commit(self, each: _Written, taken: Path) -> None:
         """Move all files of an object into place, then add its commits to the ledger.
 
         Raises BrokenRuleError or OSError; then nothing of the object is committed.
         """
         try:
             moves: list[FileMove] = []
-            commits = [
-                encode_commit(self._prepare(pinned, taken, spec, output, moves)) for spec, output in taken.outputs
-            ]
+            commits = [encode_commit(self._prepare(each, taken, spec, output, moves)) for spec, output in each.outputs]
             move_into_place(moves)
             self._segments.add(commits)
         except CommitTooLongError as error:
-            raise BrokenRuleError(pinned.key, "its notes are too long for the ledger") from error
-        finally:
-            delete_tree(taken.folder)
+            raise BrokenRuleError(each.pinned.key, "its notes are too long for the ledger") from error
 
     def _prepare(
-        self, pinned: PinnedObject, taken: _Taken, spec: ModelSpec, output: WrittenOutput, moves: list[FileMove]
+        self, each: _Written, taken: Path, spec: ModelSpec, output: WrittenOutput, moves: list[FileMove]
     ) -> Commit:
         """Take over a model's files, add their moves, and return the commit."""
-        paths = self._paths
+        paths, pinned = self._paths, each.pinned
         described: list[OutputFile] = []
 
         def add(kind: OutputKind, file: WrittenFile, name: str, target: str, folder: Path) -> None:
-            path = taken.folder / name
+            path = taken / name
             try:
                 take_file(path, file.bytes, self._user)
             except TakeoverError as error:
@@ -180,10 +203,10 @@ class ObjectCommits:
 
         target = output_name(pinned.key, spec.output_format)
         if output.predictions is not None:
-            add("predictions", output.predictions, predictions_file(spec), target, paths.predictions)
+            add("predictions", output.predictions, predictions_file(spec, each.place), target, paths.predictions)
         if output.quarantine is not None:
             target = output_name(pinned.key, QUARANTINE_FORMAT)
-            add("quarantine", output.quarantine, quarantine_file(spec), target, paths.quarantine)
+            add("quarantine", output.quarantine, quarantine_file(spec, each.place), target, paths.quarantine)
         return Commit(
             model_id=spec.model_id,
             object=pinned.key,
@@ -199,21 +222,18 @@ class ObjectCommits:
         )
 
 
-def _done(task: ObjectTask, written: ObjectWritten, seconds: float) -> ObjectDone:
+def _done(key: str, written: ObjectWritten, seconds: float) -> ObjectDone:
     failures = tuple(
         Failure(failure.model_id, failure.kind, failure.text[:_MAX_REASON_CHARACTERS]) for failure in written.failures
     )
-    return ObjectDone(task.object.key, written.rows, written.seconds + seconds, failures)
+    return ObjectDone(key, written.rows, written.seconds + seconds, failures)
 
 
-def _failed(task: ObjectTask, written: ObjectWritten, error: Exception) -> ObjectDone:
+def _failed(key: str, written: ObjectWritten, error: Exception) -> ObjectDone:
     """Return the end of an object of which nothing is committed."""
     log_error(error)
-    key = task.object.key
     if isinstance(error, OSError):
         error = write_error(key, error)
     if isinstance(error, ScoringError):
-        failure = Failure("", error.kind, error.text)
-    else:
-        failure = Failure("", FailureKind.UNKNOWN, f"object {key!r}: {describe_error(error)}; {IN_LOG}")
-    return ObjectDone(key, 0, written.seconds, (failure,))
+        return ObjectDone(key, 0, written.seconds, (Failure("", error.kind, error.text),))
+    return ObjectDone(key, 0, written.seconds, (unforeseen_failure(key, error),))

@@ -20,6 +20,10 @@ class CopiedPrefix:
         self._copying: Future[FileIO] | None = None
         self._cancelled = False
 
+    @property
+    def is_copying(self) -> bool:
+        return self._copying is not None
+
     def start_copying(self, executor: Executor) -> None:
         """Copy on one thread of the executor and hash on another."""
         self._source.start_hashing(executor)

@@ -8,7 +8,15 @@ from contract.job.ledger import read_segment
 from contract.job.scoring_spec import PinnedObject
 from contract.layout import ContainerPaths
 from scoring.commits.object_commits import ObjectCommits
-from scoring.protocol import ObjectDone, ObjectWritten, ScoreObject, WorkerSetup, WrittenFile, WrittenOutput
+from scoring.protocol import (
+    ObjectDone,
+    ObjectWritten,
+    ScoreObject,
+    WorkerSetup,
+    WrittenFile,
+    WrittenOutput,
+    predictions_file,
+)
 from scoring.separation.file_modes import delete_tree
 from tests.unit.scoring.support.model_specs import any_spec
 
@@ -29,7 +37,7 @@ def commit(paths: ContainerPaths, notes: tuple[str, ...] = ()) -> ObjectDone:
     worker, staging = paths.root / "worker", paths.root / "committing"
     (worker / "0").mkdir(parents=True)
     for model in MODELS:
-        (worker / "0" / f"{model.model_id}.parquet").write_bytes(b"output")
+        (worker / "0" / predictions_file(model)).write_bytes(b"output")
     outputs = tuple(WrittenOutput(model.model_id, 1, 1, 0, WrittenFile(6, "0" * 64), notes=notes) for model in MODELS)
     with closing(
         ObjectCommits(WorkerSetup("e", "j", 10, "", MODELS, ("", ""), "", ""), paths, staging, None)

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,7 @@ def tamper(number: int, root: Path, kinds: list[str]) -> None:
         fields = {name: getattr(output, name) for name in output.__dataclass_fields__}
         if kind in files:
             own = root / "processing" / "output" / ".unfinished" / "worker-0"
-            files[kind](own / event.folder / "evil.parquet")
+            files[kind](own / event.folder / "0-evil.parquet")
         changes: dict[str, dict[str, Any]] = {
             "rows": {"outputs": (WrittenOutput(**{**fields, "rows_in": 7}),)},
             "negative rows": {"outputs": (WrittenOutput(**{**fields, "rows_in": -1, "rows_scored": -1}),)},
@@ -199,12 +200,12 @@ def tamper(number: int, root: Path, kinds: list[str]) -> None:
 
 
 FORGERIES = {
-    "link": "'evil.parquet' is not a regular file but a link",
-    "hard link": "'evil.parquet' has 2 names, expected one: it is a hard link",
-    "fifo": "'evil.parquet' is not a regular file",
+    "link": "'0-evil.parquet' is not a regular file but a link",
+    "hard link": "'0-evil.parquet' has 2 names, expected one: it is a hard link",
+    "fifo": "'0-evil.parquet' is not a regular file",
     "folder link": "its folder is missing or is not a folder",
-    "size": "'evil.parquet' has 10 bytes, the worker reported",
-    "missing": "'evil.parquet' is missing",
+    "size": "'0-evil.parquet' has 10 bytes, the worker reported",
+    "missing": "'0-evil.parquet' is missing",
     "rows": "the rows that it read are not those that it scored",
     "negative rows": "an impossible number of rows",
     "model": "results of models that it did not have to score",
@@ -224,7 +225,45 @@ def run_forgeries(job: JobFolder, kinds: list[str]) -> Any:
     for number, kind in enumerate(kinds):
         job.add_object(f"{kind}.parquet", make_flights(10, number))
     job.write_spec()
-    return job.run("--workers", "1", "--cores", "1")
+    # With so many cores each object is a task of its own.
+    return job.run("--workers", "1", "--cores", "32")
+
+
+def tamper_with_group(_: int, root: Path) -> None:
+    """Change what a message and a folder have of one object of a group."""
+    from scoring.protocol import GroupWritten  # noqa: PLC0415
+    from scoring.worker.task_runner import EventPipe  # noqa: PLC0415
+
+    send = EventPipe.__dict__.get("honest_send", EventPipe.send)
+    EventPipe.honest_send = send  # type: ignore[attr-defined]
+
+    def forged(pipe: Any, event: Any) -> None:
+        if isinstance(event, GroupWritten) and len(event.objects) == 4:
+            folder = root / "processing" / "output" / ".unfinished" / "worker-0" / event.folder
+            (folder / "1-evil.parquet").unlink()
+            (folder / "1-evil.parquet").symlink_to("/etc/hostname")
+            (output,) = event.objects[2].outputs
+            wrong = replace(event.objects[2], outputs=(replace(output, rows_in=7),))
+            event = replace(event, objects=(*event.objects[:2], wrong, *event.objects[3:]))
+        send(pipe, event)
+
+    EventPipe.send = forged  # type: ignore[method-assign]
+
+
+def test_forgery_in_a_group_fails_its_object_and_no_neighbour(separated: JobFolder) -> None:
+    add_attacker(separated, tamper_with_group, separated.paths.root)
+    for number in range(8):
+        separated.add_object(f"{number}.parquet", make_flights(10, 0))
+    separated.write_spec()
+    # The first group has half of the objects.
+    ended = separated.run("--workers", "1", "--cores", "1")
+
+    reasons = failure_reasons(ended)
+    assert ended.returncode == 1
+    assert len(reasons) == 2
+    assert "'1-evil.parquet' is not a regular file but a link" in reasons["1.parquet"]
+    assert "the rows that it read are not those that it scored" in reasons["2.parquet"]
+    assert len(separated.committed()) == 6
 
 
 @pytest.mark.parametrize("folder", ["separated", "job"])
