@@ -166,8 +166,8 @@ class Backfill:
 
     def _executions_with_output(self, dataset: str) -> Iterator[str]:
         # An execution that sent every row to quarantine has no predictions, but it has scored the dataset.
-        for kind in get_args(layout.OutputKind):
-            prefix = layout.executions_with_outputs_prefix(kind, dataset)
+        for kind, output_layout in layout.OUTPUT_AREAS:
+            prefix = layout.executions_with_outputs_prefix(kind, dataset, output_layout)
             pages = self._s3.get_paginator("list_objects_v2").paginate(
                 Bucket=self._deployment.results_bucket, Prefix=prefix, Delimiter="/"
             )
@@ -178,8 +178,11 @@ class Backfill:
     def _has_output(self, job: JobRecord, model_id: str) -> bool:
         """Return whether the model's predictions or quarantine are still in S3; they may expire."""
         prefixes = [
-            layout.model_outputs_prefix(kind, job.dataset, job.execution_id, job.job_id, model_id)
+            prefix
             for kind in get_args(layout.OutputKind)
+            for prefix in layout.output_prefixes(
+                kind, job.dataset, job.execution_id, job.job_id, model_ids=[model_id], output_layout=job.output_layout
+            )
         ]
         bucket = self._deployment.results_bucket
         return any(

@@ -47,7 +47,8 @@ class JobSummary:
     seconds: float
     """Seconds from the start of the first attempt to the end of the job, including waits."""
     predictions_uris: tuple[str, ...]
-    """One prefix per model, and per part if the job is split; empty unless the job succeeded."""
+    """One prefix per model, or one for all with `output_layout` joined. A split job has them per part.
+    Empty unless the job succeeded."""
     failure_kind: FailureKind | None = None
     reason: str = ""
     outcome: str = ""

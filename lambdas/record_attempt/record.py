@@ -105,7 +105,7 @@ def _attempt_plan(pointer: JobPointer, job: JobRecord, attempt: AttemptRecord, d
     )
 
     def outputs_prefix(kind: layout.OutputKind) -> str:
-        return layout.job_outputs_prefix(kind, job.dataset, execution_id, job_id)
+        return layout.job_outputs_prefix(kind, job.dataset, execution_id, job_id, job.output_layout)
 
     return AttemptPlan(
         nothing_left=attempt.object_count == 0,

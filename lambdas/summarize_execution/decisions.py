@@ -163,11 +163,18 @@ def _summarize_job(job: JobRecord, parts: Sequence[JobRecord], results_bucket: s
 
     def uris(kind: layout.OutputKind) -> tuple[str, ...]:
         prefixes = [
-            layout.model_outputs_prefix(kind, part.dataset, part.execution_id, part.job_id, model_id)
-            for model_id in job.model_ids
+            prefix
             for part in parts
-            # A model may have quarantined rows of one part only; then the others have no such folder.
+            # The rows of one part may be in quarantine, and none of another: that one has no such folder.
             if kind == "predictions" or part.rows_quarantined
+            for prefix in layout.output_prefixes(
+                kind,
+                part.dataset,
+                part.execution_id,
+                part.job_id,
+                model_ids=part.model_ids,
+                output_layout=part.output_layout,
+            )
         ]
         return tuple(layout.s3_uri(results_bucket, prefix) for prefix in prefixes)
 

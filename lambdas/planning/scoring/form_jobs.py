@@ -11,15 +11,17 @@ from contract.catalog.models import Compute
 from contract.dataset.formats import format_of
 from contract.dataset.input_options import InputOptions
 from contract.job.job_input import input_of, types_agree
+from contract.job.joined import check_joined
 from contract.job.parts import JobPart, Sharding
 from contract.job.scoring_spec import JobSpec, PinnedObject, SnapshotRef
 from contract.job.snapshot import Snapshot
+from contract.layout import OutputLayout
 from contract.problems import Problem
 from contract.status import JobStatus
 from contract.table.job_parts import whole_job
 from contract.table.records import JobRecord
 from contract.workflow.messages import JobPointer
-from contract.workflow.scoring_request import ExecutionRequest
+from contract.workflow.scoring_request import JOINED_MODELS_PER_JOB, ExecutionRequest
 from lambdas.planning.scoring.choose_models import Assignment
 from lambdas.planning.scoring.shards import Division, divide
 
@@ -37,6 +39,8 @@ class PlannedJob:
     models: tuple[ModelSpec, ...]
     compute: Compute
     max_attempts: int
+    output_layout: OutputLayout = "per_model"
+    joined_nulls: bool = False
     sharding: Sharding | None = None
     """How the objects are divided between instances; None for a job of one instance."""
     part: JobPart | None = None
@@ -67,7 +71,16 @@ class PlannedJob:
         return image_of(self.models[0].framework, self.models[0].accelerator)
 
     def spec(self, execution_id: str, snapshot: SnapshotRef) -> JobSpec:
-        return JobSpec(execution_id, self.job_id, self.dataset, self.snapshot.dataset_bucket, self.models, snapshot)
+        return JobSpec(
+            execution_id=execution_id,
+            job_id=self.job_id,
+            dataset=self.dataset,
+            dataset_bucket=self.snapshot.dataset_bucket,
+            models=self.models,
+            snapshot=snapshot,
+            output_layout=self.output_layout,
+            joined_nulls=self.joined_nulls,
+        )
 
     def record(self, execution_id: str, created_at: str, image_uri: str = "") -> JobRecord:
         return JobRecord(
@@ -85,6 +98,7 @@ class PlannedJob:
             image_uri=image_uri,
             sharding=self.sharding,
             part=self.part,
+            output_layout=self.output_layout,
         )
 
     def pointer(self, execution_id: str) -> JobPointer:
@@ -132,11 +146,19 @@ def form_jobs(
         )
         models.setdefault(shared, []).append(spec)
     jobs = [
-        PlannedJob(_job_id(group), snapshots[by.dataset], group, by.compute, by.max_attempts)
+        PlannedJob(
+            job_id=_job_id(group),
+            snapshot=snapshots[by.dataset],
+            models=group,
+            compute=by.compute,
+            max_attempts=by.max_attempts,
+            output_layout=request.output_layout,
+            joined_nulls=request.joined_nulls,
+        )
         for by, specs in models.items()
         for group in _split_models(
             specs,
-            request.models_per_job or 1,
+            request.models_per_job or (JOINED_MODELS_PER_JOB if request.output_layout == "joined" else 1),
             is_typed_by_models=bool(by.partition_columns) or _may_have_text(snapshots[by.dataset].objects, by.options),
         )
     ]
@@ -179,6 +201,16 @@ def check_commit_counts(jobs: Sequence[PlannedJob]) -> list[Problem]:
             expected = f"at most {MAX_COMMITS:,} objects times models"
             problems.append(Problem(f"job {job.job_id!r}", value, expected, remedy))
     return problems
+
+
+def check_joined_outputs(request: ExecutionRequest, jobs: Sequence[PlannedJob]) -> list[Problem]:
+    """Return the problems of models that cannot share the joined output of their job."""
+    if request.output_layout == "joined":
+        return [problem for job in jobs for problem in check_joined(job.job_id, job.models)]
+    if not request.joined_nulls:
+        return []
+    remedy = "Set output_layout to 'joined', or leave joined_nulls out."
+    return [Problem("joined_nulls", True, "false, because output_layout is not 'joined'", remedy)]
 
 
 def check_instance_types(jobs: Sequence[PlannedJob], allowed: Sequence[str]) -> list[Problem]:
