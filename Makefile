@@ -115,7 +115,7 @@ synth: $(STAMP)-run ## Write the CloudFormation templates to cdk.out
 
 # Benchmarks have a separate environment, because the compared libraries are large.
 BENCH_VENV := .venv-bench
-QUESTIONS := small_files small_outputs one_big_file skewed_sizes wide text_formats model_kinds many_models startup memory peers
+QUESTIONS := small_files small_outputs one_big_file skewed_sizes wide text_formats model_kinds many_models startup memory peers fleets
 $(BENCH_VENV)/.installed: requirements-bench.txt tools/requirements-build.txt | $(BIN)/python
 	@echo "Installing the benchmarks' dependencies into $(BENCH_VENV) (once) ..."
 	@[ -x $(BENCH_VENV)/bin/python ] || $(BIN)/python -m venv $(BENCH_VENV)
@@ -124,7 +124,7 @@ $(BENCH_VENV)/.installed: requirements-bench.txt tools/requirements-build.txt | 
 	@touch $@
 
 .PHONY: bench
-bench: $(BENCH_VENV)/.installed ## Compare Fleetscore with a process-pool loop, Ray, Dask, Spark and in-memory scoring: a few minutes
+bench: $(BENCH_VENV)/.installed ## Compare Fleetscore with a process-pool loop, Polars, Daft, Dask, Ray, Spark and in-memory scoring: a few minutes
 	@for question in $(QUESTIONS); do $(BENCH_VENV)/bin/python -m benchmarks.questions.$$question; echo; done
 
 .PHONY: bench-full

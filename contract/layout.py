@@ -117,25 +117,29 @@ SNAPSHOT_NAME = "objects.jsonl"
 """File name of a snapshot: see `contract.job.snapshot`."""
 
 
-def snapshot_key(execution_id: str, dataset: str) -> str:
-    """Return the key of the snapshot that lists the objects of a dataset as the plan pinned them.
+def snapshot_key(execution_id: str, dataset: str, part: str = "") -> str:
+    """Return the key of the snapshot that lists the objects of a dataset as the plan pinned them, or
+    those of a part: see `contract.job.parts`.
 
     No other object's key begins with it, because the job's channel `snapshot` copies all such
     objects.
 
     >>> snapshot_key("nightly-1", "flights")
     'executions/nightly-1/snapshots/flights/objects.jsonl'
+    >>> snapshot_key("nightly-1", "flights", "part-2-of-3")
+    'executions/nightly-1/snapshots/flights/part-2-of-3/objects.jsonl'
     """
-    return f"{_snapshot_prefix(execution_id, dataset)}{SNAPSHOT_NAME}"
+    return f"{_snapshot_prefix(execution_id, dataset, part)}{SNAPSHOT_NAME}"
 
 
-def snapshot_manifest_key(execution_id: str, dataset: str) -> str:
+def snapshot_manifest_key(execution_id: str, dataset: str, part: str = "") -> str:
     """Return the key of the manifest of all objects of a snapshot, which first attempts share."""
-    return f"{_snapshot_prefix(execution_id, dataset)}objects{MANIFEST_SUFFIX}"
+    return f"{_snapshot_prefix(execution_id, dataset, part)}objects{MANIFEST_SUFFIX}"
 
 
-def _snapshot_prefix(execution_id: str, dataset: str) -> str:
-    return f"{execution_prefix(execution_id)}snapshots/{dataset}/"
+def _snapshot_prefix(execution_id: str, dataset: str, part: str) -> str:
+    folder = f"{part}/" if part else ""
+    return f"{execution_prefix(execution_id)}snapshots/{dataset}/{folder}"
 
 
 def job_prefix(execution_id: str, job_id: str) -> str:

@@ -23,14 +23,25 @@ from benchmarks.workloads.workload import Prepared, Workload, prepare
 _NOT_INHERITED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 _ONE_LIBRARY_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_RAY = {**_ONE_LIBRARY_THREAD, "RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
+_SPARK = {**_ONE_LIBRARY_THREAD, "PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
 _ENVIRONMENT = {
     # Batches in parallel with one thread per call are faster than one call with all threads.
     "in_memory": _ONE_LIBRARY_THREAD,
+    "daft_frame": {
+        **_ONE_LIBRARY_THREAD,
+        "DO_NOT_TRACK": "true",
+        "DAFT_ANALYTICS_ENABLED": "0",
+        "DAFT_PROGRESS_BAR": "0",
+    },
     "dask_frame": _ONE_LIBRARY_THREAD,
-    "ray_data": {**_ONE_LIBRARY_THREAD, "RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"},
-    "spark": {**_ONE_LIBRARY_THREAD, "PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable},
+    "polars_threads": _ONE_LIBRARY_THREAD,
+    "ray_data": _RAY,
+    "spark": _SPARK,
+    "fleets.ray_map_groups": _RAY,
+    "fleets.spark_apply": _SPARK,
 }
-"""Tuning variables per contender. The article's loop and Fleetscore get none."""
+"""Tuning variables per contender. The article's loop, pandas and Fleetscore get none."""
 
 
 class DifferentAnswersError(AssertionError):
@@ -43,7 +54,6 @@ class Cell:
 
     workload: Workload
     usages: dict[str, list[Usage]] = field(default_factory=dict)
-    notes: dict[str, Any] = field(default_factory=dict)
 
     def ratio(self, of: str, to: str, what: str) -> tuple[float, float, float]:
         """Return median, minimum and maximum of the paired ratios `of / to`."""
@@ -76,9 +86,7 @@ def compare(workload: Workload, contenders: Sequence[str], *, repetitions: int, 
             usage = _run(name, prepared, output, cache)
             cell.usages.setdefault(name, []).append(usage)
             if repetition == 0:
-                answers[name] = [_answer(name, output, index, prepared) for index in range(len(workload.models))]
-                if name == "in_memory":
-                    cell.notes["in_memory_seconds"] = json.loads((output / "seconds.json").read_text(encoding="utf-8"))
+                answers[name] = [_answer(name, output, table, prepared) for table in prepared.tables]
             _empty(output)
     _compare_answers(workload, answers)
     return cell
@@ -110,9 +118,8 @@ def _run(name: str, prepared: Prepared, output: Path, cache: Path) -> Usage:
     return usage
 
 
-def _answer(name: str, output: Path, index: int, prepared: Prepared) -> Any:
-    """Return a model's predictions by `row_id`, and the sum of a column that no model reads."""
-    model = prepared.model_folders[index].name
+def _answer(name: str, output: Path, model: str, prepared: Prepared) -> Any:
+    """Return the predictions of a model or fleet by `row_id`, and the sum of a column that no model reads."""
     if name == "in_memory":
         return np.load(output / f"{model}.npy")
     if name in ("fleetscore", "passes"):
@@ -156,7 +163,6 @@ def save(cells: Sequence[Cell], path: Path) -> None:
         {
             "workload": asdict(cell.workload) | {"rows": [len(cell.workload.rows), cell.workload.total_rows]},
             "usages": {name: [asdict(usage) for usage in usages] for name, usages in cell.usages.items()},
-            "notes": cell.notes,
         }
         for cell in cells
     ]

@@ -81,7 +81,9 @@ def rows(cell: Cell, contenders: Sequence[str]) -> list[str]:
 
 def title(workload: Workload) -> str:
     kinds = ", ".join(KINDS[name].title for name in dict.fromkeys(workload.models))
-    count = f"{len(workload.models)} x " if len(workload.models) > 1 else ""
+    count = f"{len(workload.kinds):,} x " if len(workload.kinds) > 1 else ""
+    if workload.routes:
+        count = f"a fleet of {count}"
     return f"{workload.name}: {workload.total_rows:,} rows in {len(workload.rows):,} objects; {count}{kinds}"
 
 

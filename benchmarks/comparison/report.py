@@ -36,7 +36,7 @@ def _read(item: dict[str, Any]) -> Cell:
     sizes = (total // objects,) * (objects - 1)
     kept = Workload(**workload | {"rows": (*sizes, total - sum(sizes)), "models": tuple(workload["models"])})
     usages = {name: [Usage(**usage) for usage in found] for name, found in item["usages"].items()}
-    return Cell(kept, usages, item["notes"])
+    return Cell(kept, usages)
 
 
 if __name__ == "__main__":

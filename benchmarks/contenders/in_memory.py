@@ -1,53 +1,79 @@
 """Decoding and predicting in memory: read the needed columns, then predict on arrays, on all cores.
 
-No output is written, no model is checked, no row is accounted for. Loading libraries and models
-counts as start-up. Several models predict one after the other over the same arrays. Predictions are
-kept for the comparison.
+No output is written, no model is checked, no row is accounted for. Each thread decodes a row group
+and predicts it with every model, in batches of 65,536 rows. Predictions are kept for the
+comparison.
+
+Tuned: one thread per core, with one library thread each. PyArrow, NumPy and all models of the
+benchmarks work most of the time without Python's lock: spawned processes were not faster with a
+light model on small objects, nor with a neural network (tried on a busy machine), and each would
+load the libraries again. Fewer row groups than cores are decoded by all cores together, one column
+each. Ready when the models are loaded.
 """
 
-import json
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import joblib
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.comparison.measure import mark_ready
 from benchmarks.contenders import arguments, cores, features_of, model_folders, objects_of
 
 BATCH_ROWS = 65_536
+Group = tuple[str, int]
+"""An object and the number of one of its row groups."""
+
+
+class Scorer:
+    """The models of a job, and the columns that they read."""
+
+    def __init__(self, root: Path) -> None:
+        self.features = features_of(root)
+        models = [joblib.load(folder / "model.joblib") for folder in model_folders(root)]
+        self.models = [_native(model) for model in models]
+
+    def decode(self, group: Group, *, use_threads: bool = False) -> Any:
+        path, number = group
+        with pq.ParquetFile(path) as file:
+            table = file.read_row_group(number, columns=self.features, use_threads=use_threads)
+        matrix = np.empty((table.num_rows, len(self.features)))
+        for index, name in enumerate(self.features):
+            matrix[:, index] = table.column(name).to_numpy()
+        return matrix
+
+    def predict(self, batch: Any) -> list[Any]:
+        return [model(batch) for model in self.models]
+
+    def score(self, group: Group) -> list[Any]:
+        """Return the predictions of each model."""
+        return _joined([self.predict(batch) for batch in _batches(self.decode(group))])
 
 
 def main() -> None:
     root, output = arguments()
-    features = features_of(root)
-    models = [_native(joblib.load(folder / "model.joblib")) for folder in model_folders(root)]
-    output.mkdir(parents=True, exist_ok=True)
+    scorer = Scorer(root)
+    groups = [(path, number) for path in objects_of(root) for number in range(pq.read_metadata(path).num_row_groups)]
     mark_ready()
-    began = time.monotonic()
-    arrays = [_matrix(path, features) for path in objects_of(root)]
-    decoded = time.monotonic()
-    blocks = [array[at : at + BATCH_ROWS] for array in arrays for at in range(0, len(array), BATCH_ROWS)]
     with ThreadPoolExecutor(cores()) as pool:
-        results = [list(pool.map(model, blocks)) for model in models]
-    ended = time.monotonic()
-    for folder, parts in zip(model_folders(root), results, strict=True):
-        np.save(output / f"{folder.name}.npy", np.concatenate(parts))
-    seconds = {"decode": decoded - began, "predict": ended - decoded}
-    Path(output / "seconds.json").write_text(json.dumps(seconds), encoding="utf-8")
+        if len(groups) < cores():
+            batches = [batch for group in groups for batch in _batches(scorer.decode(group, use_threads=True))]
+            parts = list(pool.map(scorer.predict, batches))
+        else:
+            parts = list(pool.map(scorer.score, groups))
+    for folder, predictions in zip(model_folders(root), _joined(parts), strict=True):
+        np.save(output / f"{folder.name}.npy", predictions)
 
 
-def _matrix(path: str, features: list[str]) -> Any:
-    table = pq.read_table(path, columns=features)
-    block = np.empty((table.num_rows, len(features)))
-    for index, name in enumerate(features):
-        block[:, index] = table.column(name).to_numpy()
-    return block
+def _batches(matrix: Any) -> list[Any]:
+    return [matrix[at : at + BATCH_ROWS] for at in range(0, len(matrix), BATCH_ROWS)]
+
+
+def _joined(parts: Sequence[list[Any]]) -> list[Any]:
+    return [np.concatenate(predictions) for predictions in zip(*parts, strict=True)]
 
 
 def _native(model: Any) -> Callable[[Any], Any]:
@@ -62,5 +88,4 @@ def _native(model: Any) -> Callable[[Any], Any]:
 
 
 if __name__ == "__main__":
-    pa.set_cpu_count(cores())
     main()

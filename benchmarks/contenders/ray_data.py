@@ -30,7 +30,7 @@ class Predictor:
 
 def main() -> None:
     root, output = arguments()
-    ray.init(num_cpus=cores() + 1, include_dashboard=False, object_store_memory=2 * 2**30, log_to_driver=False)
+    start_cluster()
     mark_ready()
     for folder in model_folders(root):
         options: dict[str, Any] = {"fn_constructor_args": (folder, features_of(root)), "batch_format": "pyarrow"}
@@ -38,6 +38,10 @@ def main() -> None:
         scored = data.map_batches(Predictor, batch_size=65_536, concurrency=cores(), **options)
         scored.write_parquet(str(output / folder.name))
     ray.shutdown()
+
+
+def start_cluster() -> None:
+    ray.init(num_cpus=cores() + 1, include_dashboard=False, object_store_memory=2 * 2**30, log_to_driver=False)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,18 @@ from benchmarks.contenders import arguments, cores, features_of, model_folders, 
 def main() -> None:
     root, output = arguments()
     features = features_of(root)
+    session = start_session(output, {})
+    mark_ready()
+    for folder in model_folders(root):
+        data = session.read.parquet(*objects_of(root))
+        schema = StructType([*data.schema.fields]).add("prediction", LongType())
+        scored = data.mapInPandas(_scorer(folder, features), schema)
+        scored.write.parquet(str(output / folder.name))
+    session.stop()
+
+
+def start_session(output: Path, more: dict[str, str]) -> SparkSession:
+    """Return a session with the tuned settings and `more`."""
     settings = {
         "spark.driver.memory": "4g",
         "spark.ui.enabled": "false",
@@ -28,19 +40,14 @@ def main() -> None:
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
         "spark.local.dir": str(output / "spark"),
+        **more,
     }
     builder = SparkSession.builder.master(f"local[{cores()}]")
     for name, value in settings.items():
         builder = builder.config(name, value)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
-    mark_ready()
-    for folder in model_folders(root):
-        data = session.read.parquet(*objects_of(root))
-        schema = StructType([*data.schema.fields]).add("prediction", LongType())
-        scored = data.mapInPandas(_scorer(folder, features), schema)
-        scored.write.parquet(str(output / folder.name))
-    session.stop()
+    return session
 
 
 def _scorer(folder: Path, features: list[str]) -> object:

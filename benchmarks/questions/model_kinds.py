@@ -6,7 +6,6 @@ The ratio is in_memory / Fleetscore: 1 means as fast as decoding and predicting 
 from collections.abc import Sequence
 
 from benchmarks.comparison.question import Case, Size, ask
-from benchmarks.workloads.models import KINDS
 from benchmarks.workloads.workload import Workload
 
 _SECONDS_PER_MILLION_ROWS = {"light": 0.3, "xgboost": 5, "hist": 12, "lightgbm": 20, "forest": 22, "network": 1}
@@ -19,9 +18,9 @@ _TREES = ("xgboost", "hist", "lightgbm", "forest")
 
 def cases(size: Size) -> Sequence[Case]:
     found = []
-    for name in KINDS:
+    for name, seconds in _SECONDS_PER_MILLION_ROWS.items():
         most = size.of(1_000_000, 24_000_000 if name in _TREES else 8_000_000)
-        rows = min(int(size.of(10, 120) / _SECONDS_PER_MILLION_ROWS[name] * 1e6), most)
+        rows = min(int(size.of(10, 120) / seconds * 1e6), most)
         objects = (rows // 8,) * 8
         found.append(Case(Workload(f"kind-{name}", objects, (name,)), ("in_memory", "article", "fleetscore")))
     return found

@@ -1,22 +1,18 @@
-"""How fast are Ray Data, Dask and Spark on the same objects?
+"""How fast are Polars in threads, Daft, Dask, Ray Data and Spark on the same objects?
 
 `warm` excludes the time before the first row.
 """
 
-import shutil
-import sys
 from collections.abc import Sequence
 
 from benchmarks.comparison.question import Case, Size, ask
+from benchmarks.questions import with_spark
 from benchmarks.workloads.workload import Workload
 
 
 def cases(size: Size) -> Sequence[Case]:
-    contenders = ["article", "fleetscore", "dask_frame", "ray_data"]
-    if shutil.which("java"):
-        contenders.append("spark")
-    else:
-        print("Spark is skipped: this machine has no Java (17 or newer is needed).", file=sys.stderr)
+    peers = ["article", "fleetscore", "polars_threads", "daft_frame", "dask_frame", "ray_data"]
+    contenders = with_spark(peers, "spark")
     small = (5_000,) * size.of(60, 400)
     big = (size.of(400_000, 1_000_000),)
     return [

@@ -14,6 +14,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 TRAINING_ROWS = 20_000
+FLEET_TRAINING_ROWS = 2_000
+"""Fewer rows for each model of a fleet, because there are a thousand of them."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,12 @@ def _xgboost(seed: int) -> Any:
     return xgboost.XGBClassifier(n_estimators=500, max_depth=6, learning_rate=0.05, random_state=seed)
 
 
+def _small_xgboost(seed: int) -> Any:
+    import xgboost  # noqa: PLC0415
+
+    return xgboost.XGBClassifier(n_estimators=20, max_depth=3, random_state=seed)
+
+
 def _hist(seed: int) -> Any:
     return HistGradientBoostingClassifier(max_iter=200, random_state=seed)
 
@@ -64,6 +72,7 @@ KINDS = {
     for kind in (
         ModelKind("light", "logistic regression", "sklearn-joblib", "model.joblib", _light),
         ModelKind("xgboost", "XGBoost, 500 trees", "xgboost-sklearn-ubj", "model.ubj", _xgboost),
+        ModelKind("small-xgboost", "XGBoost, 20 trees", "xgboost-sklearn-ubj", "model.ubj", _small_xgboost),
         ModelKind("hist", "HistGradientBoosting, 200 trees", "sklearn-joblib", "model.joblib", _hist),
         ModelKind("lightgbm", "LightGBM, 500 trees", "sklearn-joblib", "model.joblib", _lightgbm),
         ModelKind("forest", "random forest, 200 trees", "sklearn-joblib", "model.joblib", _forest),

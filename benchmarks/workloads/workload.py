@@ -1,7 +1,7 @@
 """Workloads: data and models generated from a seed, laid out like a SageMaker job.
 
 Rows have a unique `row_id`, float64 features, and three columns that no model reads (two texts and
-a number).
+a number). Those of a fleet also have a `route`, which names the model that scores the row.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from benchmarks.workloads.models import KINDS, TRAINING_ROWS, labels_of, train
+from benchmarks.workloads.models import FLEET_TRAINING_ROWS, KINDS, TRAINING_ROWS, labels_of, train
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
 from contract.codec import dumps
@@ -28,6 +28,8 @@ from contract.layout import ContainerPaths, artifact_key
 
 _CHUNK_ROWS = 250_000
 _SEGMENTS = np.array([f"segment-{index:02d}" for index in range(40)])
+FLEET_OUTPUT = "fleet"
+"""Name of the folder with the predictions of a fleet, which are one table."""
 Form = Literal["parquet", "csv", "jsonl"]
 
 
@@ -45,6 +47,13 @@ class Workload:
     features: int = 30
     group_rows: int = 100_000
     form: Form = "parquet"
+    routes: int = 0
+    """Routes of a fleet. Each has its own model of the one kind in `models`, and each row a `route`."""
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Return the kind of every model."""
+        return self.models * max(self.routes, 1)
 
     @property
     def total_rows(self) -> int:
@@ -56,7 +65,7 @@ class Workload:
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(json.dumps([4, asdict(self)], sort_keys=True).encode()).hexdigest()[:12]
+        return hashlib.sha256(json.dumps([5, asdict(self)], sort_keys=True).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,12 @@ class Prepared:
 
     @property
     def model_folders(self) -> list[Path]:
-        return [self.root / "trained" / _model_id(index) for index in range(len(self.workload.models))]
+        return [self.root / "trained" / _model_id(index) for index in range(len(self.workload.kinds))]
+
+    @property
+    def tables(self) -> list[str]:
+        """Return the names of a contender's output folders: one per model, or one for a fleet."""
+        return [FLEET_OUTPUT] if self.workload.routes else [folder.name for folder in self.model_folders]
 
 
 def prepare(workload: Workload, cache: Path) -> Prepared:
@@ -99,10 +113,14 @@ def _make(workload: Workload, paths: ContainerPaths) -> None:
         objects.append(PinnedObject(path.name, path.stat().st_size, f"etag-{index}"))
     sample = next(_tables(workload, 0, TRAINING_ROWS, seed=10_000_019)).select(workload.feature_names).to_pandas()
     models = []
-    for index, name in enumerate(workload.models):
+    if workload.routes:
+        sample = sample.head(FLEET_TRAINING_ROWS)
+    for index, name in enumerate(workload.kinds):
         kind = KINDS[name]
         folder = paths.root / "trained" / _model_id(index)
-        train(kind, index, sample, labels_of(sample.to_numpy(), index), folder)
+        # The models of a fleet learn from different features, so that a row scored by another's model shows.
+        learned = np.roll(sample.to_numpy(), -index, axis=1) if workload.routes else sample.to_numpy()
+        train(kind, index, sample, labels_of(learned, index), folder)
         models.append(_pack(workload, paths, index, folder))
     snapshot = Snapshot("benchmark", "datasets", tuple(objects)).write(paths.snapshot)
     spec = JobSpec("execution-1", "job-1", "benchmark", "datasets", tuple(models), snapshot)
@@ -113,7 +131,7 @@ def _make(workload: Workload, paths: ContainerPaths) -> None:
 
 
 def _pack(workload: Workload, paths: ContainerPaths, index: int, folder: Path) -> ModelSpec:
-    kind = KINDS[workload.models[index]]
+    kind = KINDS[workload.kinds[index]]
     model_id = _model_id(index)
     archive = paths.models / artifact_key(model_id, "1")
     archive.parent.mkdir(parents=True)
@@ -135,7 +153,7 @@ def _pack(workload: Workload, paths: ContainerPaths, index: int, folder: Path) -
 
 
 def _model_id(index: int) -> str:
-    return f"model-{index:02d}"
+    return f"model-{index:04d}"
 
 
 def _write(workload: Workload, path: Path, *, first_row: int, rows: int, seed: int) -> None:
@@ -180,6 +198,10 @@ def _tables(workload: Workload, first_row: int, rows: int, seed: int) -> Iterato
         columns: dict[str, Any] = {"row_id": np.arange(first_row + start, first_row + start + count)}
         columns["customer"] = pa.array(np.char.add("customer-", random.integers(0, 10**9, count).astype(str)))
         columns["segment"] = pa.array(_SEGMENTS[random.integers(0, len(_SEGMENTS), count)])
+        if workload.routes:
+            # Some routes have many rows and most have few: the square of a uniform number favours the first ones.
+            names = np.array([_model_id(index) for index in range(workload.routes)])
+            columns["route"] = pa.array(names[(random.random(count) ** 2 * workload.routes).astype(int)])
         columns["amount"] = random.gamma(2.0, 50.0, count)
         # Round to six digits, so that text formats have exactly the same numbers.
         matrix = random.normal(size=(count, workload.features)).round(6)

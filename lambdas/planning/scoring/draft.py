@@ -17,6 +17,7 @@ from lambdas.planning.scoring.form_jobs import (
     check_instance_types,
     check_joined_outputs,
     form_jobs,
+    split_notes,
 )
 from lambdas.planning.scoring.pin_datasets import pin_datasets
 from lambdas.planning.scoring.upload_manifest import read_uploads
@@ -53,4 +54,4 @@ def draft_scoring(request: ExecutionRequest, deployment: Deployment, defaults: P
     problems = [*check_instance_types(jobs, defaults.instance_types), *check_joined_outputs(request, jobs)]
     raise_if_any([*problems, *check_commit_counts(jobs), *check_volumes(jobs)], "request")
     skipped = uploads.skipped if uploads is not None else {}
-    return ScoringDraft(tuple(jobs), skipped, tuple(volume_notes(jobs)))
+    return ScoringDraft(tuple(jobs), skipped, (*split_notes(jobs), *volume_notes(jobs)))
