@@ -17,10 +17,11 @@ _FULL_BYTES = 4 << 20
 """Number and bytes of commits that fill a segment. With one more object of the longest commits, and
 the header, it is smaller than the largest segment that is read."""
 _MIN_SECONDS = 1.0
+_MAX_SECONDS = 300.0
 _SHARE_OF_RUN = 0.02
-"""Age at which a commit is written: at least a second, and at most this share of the time since the
-start. So an attempt of five days writes about 500 segments, and one that is killed loses the commits
-of its last seconds, or of its last fiftieth."""
+"""Age at which a commit is written: this share of the time since the start, but at least a second and
+at most five minutes. So an attempt of five days writes fewer than 2,000 segments, and one that is
+killed loses the commits of its last seconds or minutes."""
 
 
 class CommitTooLongError(Exception):
@@ -91,7 +92,8 @@ class SegmentWriter:
         """
         with self._lock:
             now = self._clock()
-            due = self._oldest + max(_MIN_SECONDS, _SHARE_OF_RUN * (now - self._started))
+            age = min(max(_MIN_SECONDS, _SHARE_OF_RUN * (now - self._started)), _MAX_SECONDS)
+            due = self._oldest + age
             if self._waiting and (is_idle or now >= due):
                 self._try_to_write()
 
