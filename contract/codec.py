@@ -67,11 +67,19 @@ def from_json(cls: type[T], data: Json, *, subject: str | None = None) -> T:
             "of one release, then start a new execution.",
         )
         raise InvalidInputError(name, [problem])
-    body = {key: value for key, value in data.items() if key != SCHEMA_VERSION_FIELD}
+    return from_value(cls, {key: value for key, value in data.items() if key != SCHEMA_VERSION_FIELD}, subject=name)
+
+
+def from_value(cls: type[T], value: Json, *, subject: str | None = None) -> T:
+    """Return an instance of `cls` from JSON values without a schema version, such as a part of a message.
+
+    Raises:
+        InvalidInputError: with every problem that was found.
+    """
     problems: list[Problem] = []
-    built = _decode_dataclass(cls, body, "", problems)
+    built = _decoder(cls)(value, "", problems)
     if problems:
-        raise InvalidInputError(name, problems)
+        raise InvalidInputError(subject or cls.__name__, problems)
     return typing.cast("T", built)
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 from contract.environment import ML_ROOT
 
 ARTIFACT_NAME = "model.tar.gz"
-_MARKER_SUFFIX = ".json"
+_SEGMENT = re.compile(r"([1-9][0-9]{0,8})-[0-9a-f]{32}\.jsonl")
 _UNFINISHED = (".", ".unfinished")
 _SLUG_CHARACTERS = 24
 
@@ -59,6 +59,17 @@ def output_key(model_id: str, name: str) -> str:
     'model_id=delays-ua/07.csv.parquet'
     """
     return f"model_id={model_id}/{name}"
+
+
+def split_output_key(key: str) -> tuple[str, str]:
+    """Return the model id and the name in an output's key; two empty texts when it is not such a key.
+
+    >>> split_output_key("model_id=delays-ua/2026/07.parquet"), split_output_key("07.parquet")
+    (('delays-ua', '2026/07.parquet'), ('', ''))
+    """
+    model_id, slash, name = key.partition("/")
+    start = output_key("", "").removesuffix("/")
+    return (model_id.removeprefix(start), name) if slash and model_id.startswith(start) else ("", "")
 
 
 def unfinished_name(name: str) -> str:
@@ -152,9 +163,26 @@ def ledger_prefix(execution_id: str, job_id: str) -> str:
     return f"{job_prefix(execution_id, job_id)}ledger/"
 
 
-def marker_key(model_id: str, object_key: str) -> str:
-    """Return the key of a commit marker, relative to the job's ledger."""
-    return f"{model_id}/{object_key}{_MARKER_SUFFIX}"
+def segment_name(commits: int, content: bytes) -> str:
+    """Return the name of a segment with this number of commits, relative to the job's ledger.
+
+    It follows from the content, so two instances or attempts never write different segments with one
+    name.
+
+    >>> segment_name(20, b"header and commits")
+    '20-677a6359a9283831cc4797b6b6cfa177.jsonl'
+    """
+    return f"{commits}-{hashlib.sha256(content).hexdigest()[:32]}.jsonl"
+
+
+def commits_in_segment(name: str) -> int | None:
+    """Return how many commits a segment of this name has; None when it is not the name of a segment.
+
+    >>> commits_in_segment("20-677a6359a9283831cc4797b6b6cfa177.jsonl"), commits_in_segment("a.json")
+    (20, None)
+    """
+    found = _SEGMENT.fullmatch(name)
+    return int(found[1]) if found else None
 
 
 MAP_RUNS_PREFIX = "map-runs/"

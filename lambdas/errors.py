@@ -2,6 +2,7 @@
 read the messages."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from contract.control_characters import replace_control_characters
 from contract.problems import Problem
@@ -15,6 +16,7 @@ LISTED_FILES = 3
 MAX_COUNTED_FILES = 10_000
 """Largest number of unexpected files that is counted, because more cannot change the result."""
 _MAX_KEY_CHARACTERS = 100
+_MAX_WHY_CHARACTERS = 200
 
 
 class FleetscoreError(Exception):
@@ -127,22 +129,37 @@ class OutputIncompleteError(FleetscoreError):
     """The processing job succeeded, but the ledger and the outputs in S3 do not cover every pinned
     object."""
 
-    def __init__(self, job_id: str, missing: Sequence[str], expected: int) -> None:
+    def __init__(self, job_id: str, missing: Sequence[str], count: int, expected: int) -> None:
+        """`missing` are the first of the `count` missing commits."""
+        shown = list_first(missing, _LISTED_NAMES, separator="; ", count=count)
         super().__init__(
-            f"job {job_id!r}: {len(missing):,} of {expected:,} commits are missing or lack an output: "
-            f"{_list(missing)}. Another attempt scores these objects again."
+            f"job {job_id!r}: {count:,} of {expected:,} commits are missing or lack an output: {shown}. "
+            "Another attempt scores these objects again."
         )
+
+
+class UnexpectedFile(NamedTuple):
+    """A file in a job's output that none of its commits names."""
+
+    path: str
+    """Its area and its key below the job's prefix: "<area>/<key>"."""
+    why: str = ""
+    """Why it is not expected, if the path does not show it."""
 
 
 class UnexpectedOutputError(FleetscoreError):
     """Below the job's own prefixes there are files that none of its commits names.
 
-    The container writes only what it commits, so code of a model wrote them. `keys` are the first
+    The container writes only what it commits, so code of a model wrote them. `files` are the first
     `LISTED_FILES` of them, and `count` is their number.
     """
 
-    def __init__(self, job_id: str, keys: Sequence[str], count: int) -> None:
-        shown = [repr(shorten(key, _MAX_KEY_CHARACTERS)) for key in keys]
+    def __init__(self, job_id: str, files: Sequence[UnexpectedFile], count: int) -> None:
+        shown = [
+            repr(shorten(file.path, _MAX_KEY_CHARACTERS))
+            + (f" ({shorten(file.why, _MAX_WHY_CHARACTERS)})" if file.why else "")
+            for file in files
+        ]
         more = ["and more"] if count > len(shown) else []
         counted = "1 file" if count == 1 else f"{min(count, MAX_COUNTED_FILES):,} files"
         counted = f"more than {counted}" if count > MAX_COUNTED_FILES else counted

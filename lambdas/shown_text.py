@@ -8,8 +8,10 @@ def shorten(text: str, max_characters: int) -> str:
     return text if len(text) <= max_characters else text[: max_characters - 1] + "…"
 
 
-def list_first(names: Sequence[str], max_names: int = 10, separator: str = ", ") -> str:
+def list_first(names: Sequence[str], max_names: int = 10, separator: str = ", ", *, count: int | None = None) -> str:
     """Return the first names as text, with a count of the others.
+
+    `count` is the number of all names when `names` has only the first of them.
 
     >>> list_first(["a", "b", "c"], 2)
     'a, b and 1 more'
@@ -17,7 +19,8 @@ def list_first(names: Sequence[str], max_names: int = 10, separator: str = ", ")
     'a; b; and 1 more'
     """
     shown = separator.join(names[:max_names])
-    if len(names) <= max_names:
+    others = (len(names) if count is None else count) - len(names[:max_names])
+    if not others:
         return shown
     before_count = " " if separator == ", " else separator
-    return f"{shown}{before_count}and {len(names) - max_names:,} more"
+    return f"{shown}{before_count}and {others:,} more"

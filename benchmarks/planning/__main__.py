@@ -67,6 +67,13 @@ def _server(fleet: Fleet) -> Iterator[str]:
             process.communicate()
 
 
+def _show(fleet: Fleet, usage: Usage) -> None:
+    kind = "datasets of their own" if fleet.own_datasets else "one dataset"
+    requests = ", ".join(f"{count:,} {name}" for name, count in sorted(usage.requests.items()))
+    print(f"{fleet.models:,} models, {fleet.objects:,} objects, {kind}: {usage.cpu:.1f} s of CPU, {usage.wall:.0f} s,")
+    print(f"  {usage.peak_bytes / 1e6:,.0f} MB, {usage.written_bytes / 1e6:,.1f} MB in S3; {requests}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help="measure the fleets of the README, not a tenth of them")
@@ -77,14 +84,7 @@ def main() -> None:
         for _ in range(arguments.repetitions):
             usage = measure(fleet)
             results.append({**asdict(fleet), **asdict(usage)})
-            requests = ", ".join(f"{count:,} {name}" for name, count in sorted(usage.requests.items()))
-            kind = "datasets of their own" if fleet.own_datasets else "one dataset"
-            print(
-                f"{fleet.models:,} models, {fleet.objects:,} objects, {kind}: {usage.cpu:.1f} s of CPU, {usage.wall:.0f} s,"
-            )
-            print(
-                f"  {usage.peak_bytes / 1e6:,.0f} MB, {usage.written_bytes / 1e6:,.1f} MB in S3; {requests}", flush=True
-            )
+            _show(fleet, usage)
     if arguments.full:
         RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 

@@ -12,7 +12,7 @@ from contract import codec
 from contract.catalog.model_spec import ModelSpec, assumptions
 from contract.catalog.models import ModelVersion
 from contract.dataset.formats import extension_of, other_format
-from contract.job.ledger import Marker
+from contract.job.ledger import read_segment
 from contract.job.scoring_spec import JobSpec, PinnedObject
 from contract.job.snapshot import Snapshot
 from contract.layout import ContainerPaths, artifact_key
@@ -89,8 +89,8 @@ def score_sample(version: ModelVersion, artifact: Path, path: Path, *, rows: int
             text = f"Scoring with {version.spec.model_id}, version {version.spec.version}, failed. {message}"
             raise ScoringFailedError(text, log, explained=explained)
         made = next((file for file in paths.predictions.rglob("*") if file.is_file()), None)
-        [marker] = [file for file in paths.ledger.rglob("*.json") if file.is_file()]
-        commit = codec.loads(Marker, marker.read_bytes())
+        [segment] = [read_segment(file.name, file.read_bytes()) for file in paths.ledger.iterdir() if file.is_file()]
+        [commit] = segment.commits()
         counted = (f"{note}: {count:,} values" for note, count in commit.counts.items())
         notes = (*assumptions(version.spec), *commit.notes, *counted)
         # A sample without data has no predictions.

@@ -170,13 +170,14 @@ class Executions:
             return {job.job_id: count for job, count in zip(counted, counts, strict=True) if count is not None}
 
     def _committed_objects(self, execution_id: str, job: JobRecord) -> int | None:
-        """Return the number of objects that every model has committed; None if the markers fill several pages."""
-        page = self._s3.list_objects_v2(
-            Bucket=self._deployment.results_bucket, Prefix=layout.ledger_prefix(execution_id, job.job_id)
-        )
+        """Return the number of objects that every model has committed; None if the segments fill several pages."""
+        prefix = layout.ledger_prefix(execution_id, job.job_id)
+        page = self._s3.list_objects_v2(Bucket=self._deployment.results_bucket, Prefix=prefix)
         if page.get("IsTruncated"):
             return None
-        return min(int(page.get("KeyCount", 0)) // len(job.model_ids), job.object_count)
+        names = (entry["Key"].removeprefix(prefix) for entry in page.get("Contents", ()))
+        commits = sum(layout.commits_in_segment(name) or 0 for name in names)
+        return min(commits // len(job.model_ids), job.object_count)
 
 
 def check_request(request_json: str) -> None:

@@ -1,15 +1,24 @@
-"""The ledger: one commit marker per object and model, written after the outputs are complete.
+"""The ledger: one commit per object and model, in segments that are written after the outputs.
 
-SageMaker uploads outputs in no particular order. So a marker lists its outputs with size and
-digest, and verification finds a marker whose outputs did not arrive.
+SageMaker uploads outputs in no particular order. So a commit lists its outputs with size and
+digest, and verification finds a commit whose outputs did not arrive.
+
+A segment is a text of JSON Lines that never changes: a header, then one commit per line.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from contract.job.scoring_spec import PinnedObject
+from contract import codec, layout
+from contract.json_text import JsonError, dump_json, parse_json
 from contract.layout import OutputKind
 from contract.problems import InvalidInputError, Problem
+
+MAX_COMMIT_BYTES = 1 << 20
+"""Longest line of a commit, in bytes. Most have a few hundred; the rest are notes."""
+MAX_SEGMENT_BYTES = 8 << 20
+"""Largest segment, in bytes."""
+_SHOWN_BYTES = 200
 
 
 @dataclass(frozen=True)
@@ -37,14 +46,14 @@ class KeyReport:
 
 
 @dataclass(frozen=True)
-class Marker:
+class Commit:
     """Commit of an object for one model. `rows_in` is always `rows_scored + rows_quarantined`."""
 
-    execution_id: str
-    job_id: str
     model_id: str
-    model_version: str
-    object: PinnedObject
+    object: str
+    """Key of the object, relative to the dataset's prefix."""
+    etag: str
+    """ETag of the object as the plan pinned it."""
     rows_in: int
     rows_scored: int
     rows_quarantined: int
@@ -63,4 +72,72 @@ class Marker:
         if self.rows_in != self.rows_scored + self.rows_quarantined or min(self.rows_scored, self.rows_quarantined) < 0:
             value = f"{self.rows_in} != {self.rows_scored} + {self.rows_quarantined}"
             expected = "rows_in = rows_scored + rows_quarantined"
-            raise InvalidInputError("Marker", [Problem("rows_in", value, expected)])
+            raise InvalidInputError("Commit", [Problem("rows_in", value, expected)])
+
+
+@dataclass(frozen=True)
+class SegmentHeader:
+    """The first line of a segment: whose commits follow."""
+
+    execution_id: str
+    job_id: str
+    models: Mapping[str, str]
+    """Version of each model that has a commit in the segment, by id."""
+    host: str = ""
+    """Instance that wrote the segment; empty when it is unknown."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A segment whose content fits its name."""
+
+    name: str
+    header: SegmentHeader
+    _lines: Sequence[bytes]
+
+    def commits(self) -> Iterator[Commit]:
+        """Yield the commits, in the order in which they were written.
+
+        Raises:
+            InvalidInputError: when a line is not a commit of a model that the header names.
+        """
+        for number, line in enumerate(self._lines, 2):
+            subject = f"line {number:,} of {self.name}"
+            try:
+                value = parse_json(line, max_bytes=MAX_COMMIT_BYTES)
+            except JsonError as error:
+                problem = Problem("commit", line[:_SHOWN_BYTES], f"JSON text, but {error}")
+                raise InvalidInputError(subject, [problem]) from error
+            commit = codec.from_value(Commit, value, subject=subject)
+            if commit.model_id not in self.header.models:
+                raise InvalidInputError(subject, [Problem("model_id", commit.model_id, "a model of the header")])
+            yield commit
+
+
+def commit_line(commit: Commit) -> bytes:
+    """Return a commit as a line of a segment."""
+    return _line(codec.to_value(commit))
+
+
+def segment_content(header: SegmentHeader, lines: Sequence[bytes]) -> tuple[str, bytes]:
+    """Return the name and the content of the segment with these lines of commits."""
+    content = b"".join([_line(codec.to_json(header)), *lines])
+    return layout.segment_name(len(lines), content), content
+
+
+def read_segment(name: str, content: bytes) -> Segment:
+    """Return the segment of this name, whose commits are not parsed yet.
+
+    Raises:
+        InvalidInputError: when the content does not fit the name, or is of another release.
+    """
+    commits = layout.commits_in_segment(name)
+    header, *lines = content.removesuffix(b"\n").split(b"\n") if commits else [b""]
+    if not commits or layout.segment_name(commits, content) != name or len(lines) != commits:
+        expected = "the number of commits and the digest that the name says"
+        raise InvalidInputError(name, [Problem("content", f"{len(content):,} bytes", expected)])
+    return Segment(name, codec.loads(SegmentHeader, header, subject=f"the header of {name}"), lines)
+
+
+def _line(value: object) -> bytes:
+    return dump_json(value, separators=(",", ":"), allow_nan=False).encode() + b"\n"

@@ -2,7 +2,8 @@
 Docker.
 
 The CLI runs the program that CDK_DOCKER names with login, inspect, build, tag and push. `build`
-registers the build context in the image store, and nothing is sent over the network.
+registers the build context in the image store, and `push` records the image in ECR, where the CLI
+and `fleetscore doctor` look for it. Nothing else is sent.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ if TYPE_CHECKING:  # each `docker` command is a process, and these imports would
     from embedded.server.endpoint import Endpoint
 
 IMAGES_VARIABLE = "EMBEDDED_AWS_IMAGES"
+REGISTRY_VARIABLE = "EMBEDDED_AWS_REGISTRY"
+"""Variable with the endpoint whose ECR gets the pushed images."""
 _PROJECT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -39,6 +42,7 @@ def cdk_environment(endpoint: Endpoint, image_root: Path, node: Node, folder: Pa
         "CDK_DEFAULT_ACCOUNT": endpoint.account_id,
         "CDK_DEFAULT_REGION": endpoint.region,
         IMAGES_VARIABLE: str(image_root),
+        REGISTRY_VARIABLE: endpoint.to_json(),
     }
 
 
@@ -98,7 +102,16 @@ def _carry_out(given: argparse.Namespace, images: ImageStore) -> int:
         case "push":
             if images.resolve(given.image) is None:
                 raise ImageNotRegisteredError(given.image)
+            _record(given.image)
     return 0
+
+
+def _record(image_uri: str) -> None:
+    # Only `push` needs boto3.
+    from embedded.images.registry import record_image  # noqa: PLC0415
+    from embedded.server.endpoint import Endpoint  # noqa: PLC0415
+
+    record_image(image_uri, Endpoint.from_json(os.environ[REGISTRY_VARIABLE]).client("ecr"))
 
 
 if __name__ == "__main__":

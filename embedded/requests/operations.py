@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
-import botocore.session
+import botocore.loaders
 from botocore.exceptions import UnknownServiceError
+from botocore.model import ServiceModel
 
 _SERVICES = {
     "states": "stepfunctions",
@@ -52,9 +53,14 @@ def service_model(service: str) -> Any:
     The models are megabytes of JSON, so they are cached.
     """
     try:
-        return botocore.session.get_session().get_service_model(_SERVICES.get(service, service))
+        return _load_model(_SERVICES.get(service, service))
     except UnknownServiceError:
         return None
+
+
+def _load_model(name: str) -> Any:
+    # Not from a session: clients change the models of the loader that they share.
+    return ServiceModel(botocore.loaders.create_loader().load_service_model(name, "service-2"), name)
 
 
 def find_operation(service: Any, request: HttpRequest, body: bytes) -> Operation | None:
@@ -107,7 +113,7 @@ def _rest_operation(service: Any, request: HttpRequest) -> Operation | None:
 
 @functools.cache
 def _routes(service_name: str) -> dict[str, list[_Route]]:
-    service = botocore.session.get_session().get_service_model(service_name)
+    service = _load_model(service_name)
     routes: dict[str, list[_Route]] = {}
     for name in service.operation_names:
         model = service.operation_model(name)

@@ -11,6 +11,9 @@ from xml.etree import ElementTree as ET
 
 from embedded.requests.operations import HttpRequest, Operation
 
+_IN_ANY_CASE = ("ChecksumMode",)
+"""Shapes of headers whose enum S3 reads in any case: AWS's SDK for C++, which pyarrow uses, sends `enabled`."""
+
 
 class UnreadableRequestError(ValueError):
     """The body is not of the service's protocol."""
@@ -79,6 +82,8 @@ def _rest_body(operation: Operation, body: bytes) -> dict[str, Any]:
 
 
 def _header(shape: Any, text: str) -> Any:
+    if shape.name in _IN_ANY_CASE:
+        return text.upper()
     if shape.type_name == "list":
         return [_scalar(shape.member, part.strip()) for part in text.split(",")]
     return _scalar(shape, text)

@@ -16,6 +16,7 @@ from contract.job.ledger import KeyReport
 from contract.job.scoring_spec import PinnedObject
 from contract.json_text import parse_json
 from contract.status import FailureKind
+from scoring.errors import IN_LOG, describe_error
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,16 @@ class WorkerSetup:
     data: str
 
 
-def predictions_file(spec: ModelSpec) -> str:
-    """Return the name of a model's output in the folder of an object that a worker has written."""
-    return f"{spec.model_id}.{spec.output_format}"
+def predictions_file(spec: ModelSpec, place: int = 0) -> str:
+    """Return the name of a model's output in the folder that a worker has written.
+
+    `place` is the object's position in its group.
+    """
+    return f"{place}-{spec.model_id}.{spec.output_format}"
 
 
-def quarantine_file(spec: ModelSpec) -> str:
-    return f"{spec.model_id}.quarantine"
+def quarantine_file(spec: ModelSpec, place: int = 0) -> str:
+    return f"{place}-{spec.model_id}.quarantine"
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,17 @@ class ScoreObject:
     start_after: int = 0
     """Number of tasks that the worker must have computed since its start before it starts this one;
     0 means at once."""
+
+
+@dataclass(frozen=True)
+class ScoreGroup:
+    """Score several small objects on one thread; each model predicts their rows together."""
+
+    objects: tuple[PinnedObject, ...]
+    start_after: int = 0
+    """As in `ScoreObject`."""
+    batch_rows: int = 0
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -82,7 +97,13 @@ class MergeParts:
 
 ObjectTask = ScoreObject | MergeParts
 """A task that writes an object, which is then committed."""
-Task = ObjectTask | PredictPart
+WritingTask = ObjectTask | ScoreGroup
+Task = WritingTask | PredictPart
+
+
+def objects_of(task: Task) -> tuple[PinnedObject, ...]:
+    """Return the objects that a task is about."""
+    return task.objects if isinstance(task, ScoreGroup) else (task.object,)
 
 
 @dataclass(frozen=True)
@@ -111,6 +132,11 @@ class Failure:
     text: str
 
 
+def unforeseen_failure(key: str, error: Exception) -> Failure:
+    """Return the failure of an object by an error that nobody expected."""
+    return Failure("", FailureKind.UNKNOWN, f"object {key!r}: {describe_error(error)}; {IN_LOG}")
+
+
 @dataclass(frozen=True)
 class WrittenFile:
     """Size and SHA-256 of a file that a worker has written."""
@@ -121,7 +147,7 @@ class WrittenFile:
 
 @dataclass(frozen=True)
 class WrittenOutput:
-    """What a worker has written for a model; it becomes the marker when it is committed."""
+    """What a worker has written for a model; it becomes the commit."""
 
     model_id: str
     rows_in: int
@@ -150,6 +176,15 @@ class ObjectWritten:
 
 
 @dataclass(frozen=True)
+class GroupWritten:
+    """The objects of a group, in the order of the task. All their files are in `folder`."""
+
+    folder: str
+    objects: tuple[ObjectWritten, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
 class ObjectDone:
     """The end of an object, committed for every model without a failure; `rows` were read.
 
@@ -173,7 +208,7 @@ class PartDone:
 
 
 Command = WorkerSetup | Task
-Event = WorkerReady | SetupFailed | ObjectWritten | PartDone
+Event = WorkerReady | SetupFailed | ObjectWritten | GroupWritten | PartDone
 Message = Command | Event
 _COMMAND_TYPES: dict[str, type[Any]] = {cls.__name__: cls for cls in get_args(Command)}
 _EVENT_TYPES: dict[str, type[Any]] = {cls.__name__: cls for cls in get_args(Event)}
@@ -213,7 +248,8 @@ def decode_event(line: bytes) -> Event:
         event: Event = from_json(_EVENT_TYPES[data["type"]], data["body"])
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidEventError("it is not a message of a worker") from error
-    numbers = [getattr(event, name) for name in ("seconds", "rows", "part") if hasattr(event, name)]
+    parts = [event, *event.objects] if isinstance(event, GroupWritten) else [event]
+    numbers = [getattr(part, name) for part in parts for name in ("seconds", "rows", "part") if hasattr(part, name)]
     if not all(math.isfinite(number) and 0 <= number <= _MAX_NUMBER for number in numbers):
         raise InvalidEventError("a number is negative or too large")
     return event

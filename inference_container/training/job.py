@@ -14,7 +14,6 @@ from contract.problems import InvalidInputError
 from contract.status import FailureKind
 from contract.training.training_spec import TrainingReport
 from scoring.errors import ModelError, ScoringError, log_error, unforeseen
-from scoring.files.moves import fsync_all
 from scoring.files.new_file import new_file
 from scoring.files.scratch import scratch_folder
 from training.data.channel_files import find_channel
@@ -98,7 +97,6 @@ def _train(paths: TrainingPaths, scratch: Path, cores: int, interruption: Interr
     with new_file(paths.report) as file:
         file.write(dumps(report).encode())
         interruption.check()
-    fsync_all([paths.model])
     log_event(
         "training_ended",
         model=spec.model_id,

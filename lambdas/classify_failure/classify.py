@@ -121,5 +121,5 @@ def _made_progress(job: JobRecord, attempt: AttemptRecord | None, deployment: De
     opened = int(datetime.fromisoformat(attempt.started_at).timestamp())
     if job.kind is ExecutionKind.TRAINING:
         return deployment.store.checkpointed_since(job.execution_id, job.job_id, opened)
-    markers = deployment.store.results_below(layout.ledger_prefix(attempt.execution_id, attempt.job_id))
-    return any(marker.last_modified >= opened for marker in markers)
+    segments = deployment.store.results_below(layout.ledger_prefix(attempt.execution_id, attempt.job_id))
+    return any(segment.last_modified >= opened for segment in segments)

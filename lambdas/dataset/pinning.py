@@ -16,8 +16,8 @@ from lambdas.stage.buckets.object_store import StoredObject
 
 MAX_KEY_BYTES = 1_024
 """Longest key that S3 accepts, in bytes."""
-_SUFFIXES = (*layout.OUTPUT_SUFFIXES.values(), ".json")
-"""Suffixes that follow an object's key in the names of its outputs and of its commit marker."""
+_SUFFIXES = tuple(layout.OUTPUT_SUFFIXES.values())
+"""Suffixes that follow an object's key in the names of its outputs."""
 _MAX_NAME_BYTES = 255 - max(map(len, _SUFFIXES)) - len(layout.unfinished_name(""))
 """Longest part of a key between two "/", in bytes. The container uses the part as a file name with
 suffixes, one of which marks an unfinished file.
@@ -135,7 +135,7 @@ def _check_length(field: str, key: str, max_bytes: int) -> list[Problem]:
 def _check_collisions(field: str, keys: Sequence[str]) -> list[Problem]:
     """Refuse objects whose files would collide in the container or in S3.
 
-    Two cases: an object's key, or that of an output or marker, is also a folder of other objects;
+    Two cases: an object's key, or that of an output, is also a folder of other objects;
     or two objects would have one output, as `a.csv` and `a.csv.parquet` would both have
     `a.csv.parquet`.
     """

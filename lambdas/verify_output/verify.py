@@ -59,6 +59,6 @@ def _check_commits(spec: JobSpec, deployment: Deployment) -> Commits:
     # First, because another attempt cannot remove such files.
     if commits.unexpected_count:
         raise UnexpectedOutputError(spec.job_id, commits.unexpected, commits.unexpected_count)
-    if commits.missing:
-        raise OutputIncompleteError(spec.job_id, commits.missing, commits.expected)
+    if commits.missing_count:
+        raise OutputIncompleteError(spec.job_id, commits.missing, commits.missing_count, commits.expected)
     return commits

@@ -33,6 +33,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
+def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Synthesize the stage `dev` once per process."""
+    return synthesize(ROOT / "app.py", tmp_path_factory.mktemp("assembly") / "cdk.out", {"fleetscore.uploads": UPLOADS})
+
+
+@pytest.fixture(scope="session")
 def violations(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Violations]:
     """Have every embedded AWS of these tests check the requests of all clients, commands and functions."""
     log = tmp_path_factory.mktemp("violations") / "log"
@@ -49,14 +55,13 @@ def _requests_are_valid(violations: Violations) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def stage(tmp_path_factory: pytest.TempPathFactory, violations: Violations) -> Iterator[Stage]:
+def stage(assembly: Path, tmp_path_factory: pytest.TempPathFactory, violations: Violations) -> Iterator[Stage]:
     """Yield a stage deployed from the synthesized templates, with waits 100 times shorter."""
     folder = tmp_path_factory.mktemp("stage")
     shared = folder / "shared"
     shared.mkdir()
     shared.chmod(0o777)
     with EmbeddedAws(time_scale=0.01, shared_folder=shared, call_recording=recording_folder()) as aws:
-        assembly = synthesize(ROOT / "app.py", folder / "cdk.out", {"fleetscore.uploads": UPLOADS})
         deploy(assembly, aws.endpoint, aws.images)
         record_policies(aws.endpoint)
         with environment(aws.endpoint.environment()):

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-DEADLINE_SECONDS = 60
+DEADLINE_SECONDS = 300
+"""Long enough for a deployment on a busy machine, for which a test lets a model wait."""
 
 
 class AlwaysFails:
@@ -64,6 +65,16 @@ class Gate:
         return np.full((len(features), 2), 0.5)
 
 
+class NeverEnds:
+    """A model that scores nothing before the test has ended it."""
+
+    classes_ = (0, 1)
+
+    def predict_proba(self, _features: Any) -> Any:
+        time.sleep(DEADLINE_SECONDS)
+        raise TimeoutError("nobody has ended the model")
+
+
 class WaitsToBeKilled:
     """A model that waits once at a fatal row, after another object is committed.
 
@@ -80,7 +91,7 @@ class WaitsToBeKilled:
         visits = np.asarray(features["visits"] if hasattr(features, "columns") else features[:, 1])
         if (visits == self.FATAL_VISITS).any() and not Path(self.waiting).exists():
             root = Path(os.environ.get("FLEETSCORE_ML_ROOT", "/opt/ml"))
-            _wait_for(lambda: any((root / "processing/output/ledger").rglob("*.json")))
+            _wait_for(lambda: any((root / "processing/output/ledger").rglob("*.jsonl")))
             Path(self.waiting).touch()
             time.sleep(DEADLINE_SECONDS)
         return np.full((len(features), 2), 0.5)

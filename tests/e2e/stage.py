@@ -31,6 +31,7 @@ from cli.stage.executions import Executions
 from cli.views.progress import watch
 from contract import codec, layout
 from contract.catalog.model_fields import Feature
+from contract.job.ledger import Commit, read_segment
 from contract.workflow.summary import ExecutionSummary
 from embedded.server.embedded_aws import EmbeddedAws
 
@@ -106,6 +107,15 @@ class Stage:
             .paginate(Bucket=self.deployment.results_bucket, Prefix=prefix)
         )
         return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
+
+    def commits(self, execution_id: str, job_id: str) -> list[Commit]:
+        """Return the commits of a job, ordered by model and object."""
+        prefix = layout.ledger_prefix(execution_id, job_id)
+        found: list[Commit] = []
+        for key in self.result_keys(prefix):
+            content = self.client("s3").get_object(Bucket=self.deployment.results_bucket, Key=key)["Body"].read()
+            found += read_segment(key.removeprefix(prefix), content).commits()
+        return sorted(found, key=lambda commit: (commit.model_id, commit.object))
 
     def predictions(
         self, dataset: str, model_id: str, execution_id: str, job_id: str | None = None

@@ -80,8 +80,8 @@ def test_each_row_is_scored_as_by_the_models_library(
     assert found.drop_columns(["prediction"]).equals(table)
     np.testing.assert_allclose(found["prediction"], predict(matrix(rows)).reshape(-1), rtol=1e-5, atol=1e-6)
     assert job.output("network", "none.parquet").schema == found.schema
-    marker = job.marker("network", "a.parquet")
-    assert (marker.rows_in, marker.rows_scored) == (700, 700)
+    commit = job.commit("network", "a.parquet")
+    assert (commit.rows_in, commit.rows_scored) == (700, 700)
 
 
 def test_repeated_jobs_give_identical_files(job: JobFolder, tmp_path: Path) -> None:

@@ -110,9 +110,9 @@ def test_a_trained_network_scores_as_it_predicts_in_its_script(
     assert found["row"].to_pylist() == list(range(1_000))
     np.testing.assert_allclose(found["late"], own, rtol=1e-5, atol=1e-6)
     # Without notes, the reported version equals the installed one.
-    assert scoring.marker(report.model_id, "all.parquet").notes == ()
+    assert scoring.commit(report.model_id, "all.parquet").notes == ()
     # The row with a null is quarantined, although Keras would predict a number.
-    with_a_null = scoring.marker(report.model_id, "null.parquet")
+    with_a_null = scoring.commit(report.model_id, "null.parquet")
     assert (with_a_null.rows_scored, with_a_null.rows_quarantined) == (9, 1)
 
 

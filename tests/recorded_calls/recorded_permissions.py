@@ -43,7 +43,7 @@ def read_recording(folder: Path) -> Recording:
     for file in folder.glob("policies-*.json"):
         for name, role in json.loads(file.read_text(encoding="utf-8")).items():
             granted[name] = list(_permissions(role["logical_id"], role["statements"]))
-    used = {item for call in _calls(folder) for item in granted.get(call["role"], ()) if _allows(item, call)}
+    used = {item for call in calls(folder) for item in granted.get(call["role"], ()) if _allows(item, call)}
     return Recording(session, frozenset(item for items in granted.values() for item in items), frozenset(used))
 
 
@@ -55,13 +55,14 @@ def _permissions(role: str, statements: list[dict[str, Any]]) -> Iterator[Permis
                     yield Permission(role, action, (number, place), resource)
 
 
-def _calls(folder: Path) -> Iterator[dict[str, str]]:
+def calls(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield the recorded calls of all embedded AWSs."""
     for file in folder.glob("calls-*.jsonl"):
         for line in file.read_text(encoding="utf-8").splitlines():
             yield json.loads(line)
 
 
-def _allows(permission: Permission, call: dict[str, str]) -> bool:
+def _allows(permission: Permission, call: dict[str, Any]) -> bool:
     return (
         call["decision"] == "Allow"
         and fnmatchcase(call["action"].lower(), permission.action.lower())

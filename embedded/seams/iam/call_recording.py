@@ -14,8 +14,9 @@ _ROLE_SESSION = ":assumed-role/"
 def install_call_recording(folder: Path) -> None:
     """Append each distinct call of a role to a file of this process in `folder`.
 
-    A line has the role's name, the action, the resource and the decision of the role's own policies.
-    Simulated calls are left out: their caller is the role, and not a session of it.
+    A line has the role's name, the action, the resource, the decision of the role's own policies, and
+    the condition keys of the first such call. Simulated calls are left out: their caller is the role,
+    and not a session of it.
     """
     from ministack.core import iam_evaluator
 
@@ -32,8 +33,8 @@ def install_call_recording(folder: Path) -> None:
             call = (role, request.action, request.resource_arn, result.decision)
             if call not in seen:
                 seen.add(call)
-                names = ("role", "action", "resource", "decision")
-                recording.write(json.dumps(dict(zip(names, call, strict=True))) + "\n")
+                names = ("role", "action", "resource", "decision", "context")
+                recording.write(json.dumps(dict(zip(names, (*call, request.service_context), strict=True))) + "\n")
         return result
 
     iam_evaluator.evaluate = evaluate_and_record

@@ -37,6 +37,8 @@ class ColumnPlan:
     """Columns that the model itself needs: its features and keys."""
     may_have_nan: frozenset[str] = frozenset()
     """Features of whole numbers whose column has floating-point numbers."""
+    has_key_outside_file: bool = False
+    """Whether a key column comes from the object's key and is not in its file."""
 
 
 def plan_columns(
@@ -110,7 +112,8 @@ def plan_columns(
         and pa.types.is_floating(plain_type(types[feature.name]))
         and pa.types.is_integer(arrow_type(feature.type))
     )
-    return ColumnPlan(kept, output_schema, added, read, may_have_nan)
+    outside = any(is_from_key(field) and field.name in spec.key_columns for field in schema)
+    return ColumnPlan(kept, output_schema, added, read, may_have_nan, outside)
 
 
 def field_from_key(name: str, kind: pa.DataType) -> pa.Field:

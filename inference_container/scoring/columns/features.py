@@ -4,8 +4,8 @@ In a matrix, a date is its number of days since 1970-01-01, a timestamp its numb
 then (UTC if it has a zone), and a list as many columns as it has values.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -59,14 +59,14 @@ class FeatureBatch:
 
     def with_times_as_numbers(self) -> "FeatureBatch":
         """Return the batch with the integers of its times, for frames of models without times."""
-        return replace(self, arrays=tuple(map(as_numbers, self.arrays)))
+        return FeatureBatch(self.names, tuple(map(as_numbers, self.arrays)), self.with_nulls, self.shared)
 
     def _cached(
         self, form: str, dtype: type[np.floating[Any]], make: Callable[[type[np.floating[Any]]], npt.NDArray[Any]]
     ) -> npt.NDArray[Any]:
         if self.shared is None:
             return make(dtype)
-        key = (form, dtype, self.names, tuple(array.type for array in self.arrays))
+        key = (form, dtype, self.rows, self.names, self.types)
         found = self.shared.get(key)
         if found is None:
             found = self.shared[key] = make(dtype)
@@ -76,30 +76,30 @@ class FeatureBatch:
     @property
     def width(self) -> int:
         """The number of a matrix's columns."""
-        return sum(width_of(array.type) for array in self.arrays)
+        return sum(map(width_of, self.types))
+
+    @property
+    def types(self) -> tuple[pa.DataType, ...]:
+        return tuple(array.type for array in self.arrays)
+
+    def fill(self, matrix: npt.NDArray[Any]) -> None:
+        """Write the rows into a matrix of the same shape."""
+        start = 0
+        for array in self.arrays:
+            stop = start + width_of(array.type)
+            places = slice(start, stop) if pa.types.is_fixed_size_list(array.type) else start
+            matrix[:, places] = _to_numpy(array)
+            start = stop
 
     def _matrix(self, dtype: type[np.floating[Any]]) -> npt.NDArray[Any]:
         block = np.empty((self.rows, self.width), dtype=dtype)
-        for places, array in self._places():
-            block[:, places] = _to_numpy(array)
+        self.fill(block)
         return block
 
     def _block(self, dtype: type[np.floating[Any]]) -> npt.NDArray[Any]:
-        block = np.empty((self.width, self.rows), dtype=dtype)
-        for places, array in self._places():
-            block[places] = _to_numpy(array).T
-        return block.T
-
-    def _places(self) -> Iterator[tuple[Any, pa.Array]]:
-        """Yield each array with its column of a matrix, or its columns if it has lists."""
-        start = 0
-        for array in self.arrays:
-            if pa.types.is_fixed_size_list(array.type):
-                yield slice(start, start + array.type.list_size), array
-                start += array.type.list_size
-            else:
-                yield start, array
-                start += 1
+        block = np.empty((self.width, self.rows), dtype=dtype).T
+        self.fill(block)
+        return block
 
     def frame(self) -> Any:
         """Return a DataFrame with the dtypes that `pandas.read_parquet` gives the whole object."""

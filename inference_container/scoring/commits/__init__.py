@@ -1,1 +1,1 @@
-"""Checks what workers wrote, moves it into place, and writes its markers."""
+"""Checks what workers wrote, moves it into place, and commits it to the ledger."""

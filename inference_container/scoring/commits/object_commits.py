@@ -11,26 +11,29 @@ from pathlib import Path
 
 from contract.catalog.model_spec import ModelSpec
 from contract.control_characters import replace_control_characters
-from contract.job.ledger import Marker, OutputFile
+from contract.job.ledger import Commit, OutputFile
 from contract.job.scoring_spec import PinnedObject
 from contract.layout import QUARANTINE_FORMAT, ContainerPaths, OutputKind, output_key, output_name
-from contract.status import FailureKind
 from scoring.commits.rules import BrokenRuleError, checked_outputs
+from scoring.commits.segments import CommitTooLongError, SegmentWriter, encode_commit
 from scoring.commits.takeover import TakeoverError, take_file, take_folder
-from scoring.errors import IN_LOG, ScoringError, describe_error, log_error
-from scoring.files.moves import FileMove, write_error
+from scoring.errors import ScoringError, log_error
+from scoring.files.moves import FileMove, move_into_place, write_error
 from scoring.files.scratch import renames
-from scoring.outputs.ledger import PreparedCommit, commit, prepare_commit
 from scoring.protocol import (
     Failure,
+    GroupWritten,
     ObjectDone,
     ObjectTask,
     ObjectWritten,
+    ScoreGroup,
+    ScoreObject,
     WorkerSetup,
     WrittenFile,
     WrittenOutput,
     predictions_file,
     quarantine_file,
+    unforeseen_failure,
 )
 from scoring.separation.file_modes import delete_tree
 from scoring.separation.worker_user import WorkerUser
@@ -41,20 +44,25 @@ _MAX_REASON_CHARACTERS = 4_000
 
 
 @dataclass(frozen=True)
-class _Taken:
-    """An object's files after they were taken over from the worker."""
+class _Written:
+    """An object that a worker has written, with the outputs that follow the rules."""
 
-    folder: Path
+    pinned: PinnedObject
+    place: int
+    """Position of the object in its group, which the names of its files begin with."""
+    written: ObjectWritten
     outputs: Sequence[tuple[ModelSpec, WrittenOutput]]
 
 
 class ObjectCommits:
     """Commits objects in threads. The descriptor `fileno()` is readable when `ended` has objects.
 
-    `staging` is a new folder that the workers cannot enter.
+    `staging` is a new folder that the workers cannot enter. `host` is the name of this instance.
     """
 
-    def __init__(self, setup: WorkerSetup, paths: ContainerPaths, staging: Path, user: WorkerUser | None) -> None:
+    def __init__(
+        self, setup: WorkerSetup, paths: ContainerPaths, staging: Path, user: WorkerUser | None, host: str = ""
+    ) -> None:
         self._setup = setup
         self._paths = paths
         self._staging = staging
@@ -63,50 +71,87 @@ class ObjectCommits:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="commit")
         self._ended: queue.SimpleQueue[tuple[ObjectDone, Path]] = queue.SimpleQueue()
         self._notice_reader, self._notice_writer = os.pipe()
-        """Pipe with one byte per object that has ended."""
+        """Pipe with one byte per object or group that has ended."""
         self.pending = 0
         """Number of objects whose end `ended` has not returned yet."""
-        self._markers = staging / "markers"
-        """Folder for unfinished markers. Model code could have put links into the objects' folders."""
         staging.mkdir(mode=0o700)
-        self._markers.mkdir()
         self._copied = {
             folder: not renames(staging, folder) for folder in (paths.predictions, paths.quarantine, paths.ledger)
         }
         """Whether files must be copied, per output folder, because it is on another mount."""
+        segments = staging / "segments"
+        segments.mkdir()
+        self._segments = SegmentWriter(setup, paths, segments, host=host, is_copied=self._copied[paths.ledger])
 
     def fileno(self) -> int:
         return self._notice_reader
 
     def close(self) -> None:
-        """Wait for the commits in progress."""
+        """Wait for the commits in progress, and write the ledger's last segment.
+
+        Raises ScoringError when it cannot be written.
+        """
         self._threads.shutdown(cancel_futures=True)
         os.close(self._notice_reader)
         os.close(self._notice_writer)
+        self._segments.close()
+
+    def write_due(self, *, is_idle: bool) -> None:
+        """Write the commits that have waited long enough to the ledger; all of them when `is_idle`."""
+        self._segments.write_due(is_idle=is_idle)
 
     def start(self, task: ObjectTask, written: ObjectWritten, folder: Path) -> None:
         """Commit an object that a worker has written below the worker's `folder`.
 
         The files are taken over before this returns, so the worker may end.
         """
+        self._start([(task, written)], written.folder, folder)
+
+    def start_group(self, task: ScoreGroup, group: GroupWritten, folder: Path) -> None:
+        """Commit the objects of a group, as `start` does; what is wrong with one fails only this one."""
+        alone = [ScoreObject(pinned, 1) for pinned in task.objects]
+        self._start(list(zip(alone, group.objects, strict=True)), group.folder, folder)
+
+    def _start(self, members: Sequence[tuple[ObjectTask, ObjectWritten]], name: str, folder: Path) -> None:
         started = time.monotonic()
-        self.pending += 1
-        try:
-            taken = self._take(task, written, folder)
-        except (ScoringError, OSError) as error:
-            self._end(_failed(task, written, error), folder)
-            return
-
-        def work() -> None:
+        self.pending += len(members)
+        accepted: list[_Written] = []
+        ended: list[ObjectDone] = []
+        for place, (task, written) in enumerate(members):
             try:
-                self._commit(task.object, taken)
-                done = _done(task, written, time.monotonic() - started)
-            # An unforeseen error fails only this object.
-            except Exception as error:
-                done = _failed(task, written, error)
-            self._end(done, folder)
+                outputs = checked_outputs(self._setup.models, task, written, name)
+            except ScoringError as error:
+                ended.append(_failed(task.object.key, written, error))
+            else:
+                accepted.append(_Written(task.object, place, written, outputs))
+        target = self._staging / str(next(self._numbers))
+        try:
+            if any(each.outputs for each in accepted):
+                take_folder(folder / name, target, self._user)
+        except (TakeoverError, OSError) as error:
+            for each in accepted:
+                key = each.pinned.key
+                reason = BrokenRuleError(key, str(error)) if isinstance(error, TakeoverError) else error
+                ended.append(_failed(key, each.written, reason))
+            accepted = []
+        self._end(ended, folder)
+        if accepted:
+            self._threads.submit(self._commit_all, accepted, target, folder, started)
 
-        self._threads.submit(work)
+    def _commit_all(self, members: Sequence[_Written], taken: Path, folder: Path, started: float) -> None:
+        ended = []
+        try:
+            for each in members:
+                try:
+                    self._commit(each, taken)
+                    seconds = (time.monotonic() - started) / len(members)
+                    ended.append(_done(each.pinned.key, each.written, seconds))
+                # An unforeseen error fails only this object.
+                except Exception as error:
+                    ended.append(_failed(each.pinned.key, each.written, error))
+        finally:
+            delete_tree(taken)
+            self._end(ended, folder)
 
     def ended(self) -> list[tuple[ObjectDone, Path]]:
         """Return the objects that have ended since the last call, each with its worker's folder.
@@ -120,34 +165,34 @@ class ObjectCommits:
         self.pending -= len(found)
         return found
 
-    def _end(self, done: ObjectDone, folder: Path) -> None:
-        self._ended.put((done, folder))
-        os.write(self._notice_writer, b"x")
+    def _end(self, ended: Sequence[ObjectDone], folder: Path) -> None:
+        for done in ended:
+            self._ended.put((done, folder))
+        if ended:
+            os.write(self._notice_writer, b"x")
 
-    def _take(self, task: ObjectTask, written: ObjectWritten, folder: Path) -> _Taken:
-        outputs = checked_outputs(self._setup.models, task, written)
-        target = self._staging / str(next(self._numbers))
-        if outputs:
-            try:
-                take_folder(folder / written.folder, target, self._user)
-            except TakeoverError as error:
-                raise BrokenRuleError(task.object.key, str(error)) from error
-        return _Taken(target, outputs)
+    def _commit(self, each: _Written, taken: Path) -> None:
+        """Move all files of an object into place, then add its commits to the ledger.
 
-    def _commit(self, pinned: PinnedObject, taken: _Taken) -> None:
+        Raises BrokenRuleError or OSError; then nothing of the object is committed.
+        """
         try:
-            commit([self._prepare(pinned, taken, spec, output) for spec, output in taken.outputs])
-        finally:
-            delete_tree(taken.folder)
+            moves: list[FileMove] = []
+            commits = [encode_commit(self._prepare(each, taken, spec, output, moves)) for spec, output in each.outputs]
+            move_into_place(moves)
+            self._segments.add(commits)
+        except CommitTooLongError as error:
+            raise BrokenRuleError(each.pinned.key, "its notes are too long for the ledger") from error
 
-    def _prepare(self, pinned: PinnedObject, taken: _Taken, spec: ModelSpec, output: WrittenOutput) -> PreparedCommit:
-        """Take over a model's files and write its marker. Raises BrokenRuleError or OSError."""
-        paths, setup = self._paths, self._setup
+    def _prepare(
+        self, each: _Written, taken: Path, spec: ModelSpec, output: WrittenOutput, moves: list[FileMove]
+    ) -> Commit:
+        """Take over a model's files, add their moves, and return the commit."""
+        paths, pinned = self._paths, each.pinned
         described: list[OutputFile] = []
-        moves: list[FileMove] = []
 
         def add(kind: OutputKind, file: WrittenFile, name: str, target: str, folder: Path) -> None:
-            path = taken.folder / name
+            path = taken / name
             try:
                 take_file(path, file.bytes, self._user)
             except TakeoverError as error:
@@ -158,16 +203,14 @@ class ObjectCommits:
 
         target = output_name(pinned.key, spec.output_format)
         if output.predictions is not None:
-            add("predictions", output.predictions, predictions_file(spec), target, paths.predictions)
+            add("predictions", output.predictions, predictions_file(spec, each.place), target, paths.predictions)
         if output.quarantine is not None:
             target = output_name(pinned.key, QUARANTINE_FORMAT)
-            add("quarantine", output.quarantine, quarantine_file(spec), target, paths.quarantine)
-        marker = Marker(
-            execution_id=setup.execution_id,
-            job_id=setup.job_id,
+            add("quarantine", output.quarantine, quarantine_file(spec, each.place), target, paths.quarantine)
+        return Commit(
             model_id=spec.model_id,
-            model_version=spec.version,
-            object=pinned,
+            object=pinned.key,
+            etag=pinned.etag,
             rows_in=output.rows_in,
             rows_scored=output.rows_scored,
             rows_quarantined=output.rows_quarantined,
@@ -177,25 +220,20 @@ class ObjectCommits:
             notes=tuple(map(replace_control_characters, output.notes)),
             counts={replace_control_characters(note): count for note, count in output.counts.items()},
         )
-        unfinished = self._markers / f"{taken.folder.name}.{spec.model_id}"
-        return prepare_commit(paths.ledger, unfinished, marker, moves, is_copied=self._copied[paths.ledger])
 
 
-def _done(task: ObjectTask, written: ObjectWritten, seconds: float) -> ObjectDone:
+def _done(key: str, written: ObjectWritten, seconds: float) -> ObjectDone:
     failures = tuple(
         Failure(failure.model_id, failure.kind, failure.text[:_MAX_REASON_CHARACTERS]) for failure in written.failures
     )
-    return ObjectDone(task.object.key, written.rows, written.seconds + seconds, failures)
+    return ObjectDone(key, written.rows, written.seconds + seconds, failures)
 
 
-def _failed(task: ObjectTask, written: ObjectWritten, error: Exception) -> ObjectDone:
+def _failed(key: str, written: ObjectWritten, error: Exception) -> ObjectDone:
     """Return the end of an object of which nothing is committed."""
     log_error(error)
-    key = task.object.key
     if isinstance(error, OSError):
         error = write_error(key, error)
     if isinstance(error, ScoringError):
-        failure = Failure("", error.kind, error.text)
-    else:
-        failure = Failure("", FailureKind.UNKNOWN, f"object {key!r}: {describe_error(error)}; {IN_LOG}")
-    return ObjectDone(key, 0, written.seconds, (failure,))
+        return ObjectDone(key, 0, written.seconds, (Failure("", error.kind, error.text),))
+    return ObjectDone(key, 0, written.seconds, (unforeseen_failure(key, error),))

@@ -33,15 +33,15 @@ class BrokenRuleError(ModelError):
 
 
 def checked_outputs(
-    models: Sequence[ModelSpec], task: ObjectTask, written: ObjectWritten
+    models: Sequence[ModelSpec], task: ObjectTask, written: ObjectWritten, folder: str
 ) -> list[tuple[ModelSpec, WrittenOutput]]:
-    """Return the outputs of an object, each with its model's spec.
+    """Return the outputs of an object, each with its model's spec; `folder` is the name of theirs.
 
     Raises BrokenRuleError.
     """
     key = task.object.key
-    if not _FOLDER.fullmatch(written.folder):
-        raise BrokenRuleError(key, "the name of its folder is not a number", detail=written.folder[:_SHOWN_CHARACTERS])
+    if not _FOLDER.fullmatch(folder):
+        raise BrokenRuleError(key, "the name of its folder is not a number", detail=folder[:_SHOWN_CHARACTERS])
     by_id = {spec.model_id: spec for spec in models}
     due = set(by_id) - set(task.failed_models if isinstance(task, MergeParts) else ())
     failed = {failure.model_id for failure in written.failures}

@@ -3,7 +3,7 @@
 import errno
 import functools
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from scoring.errors import (
 from scoring.files.new_file import new_file
 from scoring.files.ranges import append_range
 
-_CONCURRENT_SYNCS = 16
+_CONCURRENT_COPIES = 16
 
 
 @dataclass(frozen=True)
@@ -37,24 +37,11 @@ class FileMove:
     """Whether the target is on another mount, so that the file cannot be renamed."""
 
 
-def fsync_all(paths: Collection[Path]) -> None:
-    """Flush files or folders to disk, concurrently, so that one journal write serves them all."""
-    if len(paths) == 1:
-        _fsync(next(iter(paths)))
-        return
-    _wait([_threads().submit(_fsync, path) for path in paths])
-
-
-def fsync_moves(moves: Sequence[FileMove]) -> None:
-    """Flush the files that are renamed to disk. Those that are copied are flushed as copies."""
-    if paths := [move.finished for move in moves if not move.is_copied]:
-        fsync_all(paths)
-
-
 def move_into_place(moves: Sequence[FileMove]) -> None:
-    """Move files, which the caller has flushed, to their targets and flush the target folders.
+    """Move files to their targets; each appears there when it is complete.
 
-    Files on another mount are copied concurrently; each copy appears when it is complete.
+    Files on another mount are copied concurrently. Nothing waits for the disk: it ends with the
+    instance, and VerifyOutput finds what did not reach S3.
     """
     copied = [move for move in moves if move.is_copied]
     _wait([_threads().submit(_copy, move) for move in copied])
@@ -62,12 +49,20 @@ def move_into_place(moves: Sequence[FileMove]) -> None:
         if not move.is_copied:
             move.target.parent.mkdir(parents=True, exist_ok=True)
             _rename(move)
-    fsync_all({move.target.parent for move in moves})
 
 
 def write_error(key: str, error: OSError) -> ScoringError:
     """Return the failure of an object whose output cannot be written."""
-    text = f"object {key!r}: its output cannot be written ({describe_error(error)})"
+    return _write_error(f"object {key!r}: its output", error)
+
+
+def ledger_error(error: OSError) -> ScoringError:
+    """Return the failure of a job whose commits cannot be written."""
+    return _write_error("the ledger", error)
+
+
+def _write_error(what: str, error: OSError) -> ScoringError:
+    text = f"{what} cannot be written ({describe_error(error)})"
     reason: ScoringError = TransientError(text)
     if is_disk_full(error):
         reason = ConfigurationError(f"{text}: {MORE_ROOM}, or score fewer objects per instance")
@@ -91,8 +86,8 @@ def _copy(move: FileMove) -> None:
 
 @functools.cache
 def _threads() -> ThreadPoolExecutor:
-    """Return the threads that wait for the disk."""
-    return ThreadPoolExecutor(_CONCURRENT_SYNCS, thread_name_prefix="sync")
+    """Return the threads that copy files to other mounts."""
+    return ThreadPoolExecutor(_CONCURRENT_COPIES, thread_name_prefix="copy")
 
 
 def _wait(futures: Iterable[Future[None]]) -> None:
@@ -100,11 +95,3 @@ def _wait(futures: Iterable[Future[None]]) -> None:
     errors = [error for future in futures if (error := future.exception()) is not None]
     if errors:
         raise errors[0]
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

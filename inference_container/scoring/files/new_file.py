@@ -2,7 +2,7 @@
 
 SageMaker uploads whatever it finds in an output folder while the job runs, and may mount each
 output folder by itself. So a file is created in the file system of its folder, but without a name
-(O_TMPFILE of Linux), and gets its name when it is complete and on disk.
+(O_TMPFILE of Linux), and gets its name when it is complete.
 
 Where the system or the file system has no such files (macOS, NFS), the file has a hidden name in
 its folder until it is complete: `contract.layout.unfinished_name`.
@@ -28,9 +28,9 @@ _MODE = 0o644
 
 @contextmanager
 def new_file(target: Path) -> Iterator[BinaryIO]:
-    """Yield a new file that is on disk and replaces `target` when the block ends.
+    """Yield a new file that replaces `target` when the block ends.
 
-    After an exception, `target` is as before. The entry in the folder is not flushed to disk.
+    After an exception, `target` is as before.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -41,7 +41,6 @@ def new_file(target: Path) -> Iterator[BinaryIO]:
             with os.fdopen(_open_hidden(hidden, folder) if unnamed is None else unnamed, "wb") as file:
                 yield file
                 file.flush()
-                os.fsync(file.fileno())
                 if unnamed is not None and not _link(file.fileno(), target.name, folder):
                     _give_hidden_name(file.fileno(), hidden, folder)
                     unnamed = None
@@ -91,7 +90,6 @@ def _give_hidden_name(file: int, name: str, folder: int) -> None:
     copy = _open_hidden(name, folder)
     try:
         append_range(file, copy, 0, os.fstat(file).st_size)
-        os.fsync(copy)
     finally:
         os.close(copy)
 

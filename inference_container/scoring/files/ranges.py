@@ -3,13 +3,15 @@
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import FileIO
 
 _UNSUPPORTED = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM})
 """Errors by which kernels and file systems refuse a system call that they do not support."""
 _MAX_BYTES_PER_CALL = 1 << 30
 _BUFFER_BYTES = 1 << 20
+_MAX_PARTS_PER_CALL = 1_024
+"""Linux's IOV_MAX."""
 
 
 def append_range(source: int, target: int, start: int, count: int) -> None:
@@ -36,10 +38,13 @@ def append(target: FileIO, data: bytes | memoryview) -> None:
         left = left[target.write(left) :]
 
 
-def start_writeback(file: FileIO, start: int, count: int) -> None:
-    """Ask Linux to write a range to disk now, so that a later fsync takes less time."""
-    if sys.platform == "linux":
-        os.posix_fadvise(file.fileno(), start, count, os.POSIX_FADV_DONTNEED)
+def append_all(target: FileIO, parts: Sequence[bytes]) -> None:
+    """Write several parts to an unbuffered file, usually in one system call."""
+    written = os.writev(target.fileno(), parts[:_MAX_PARTS_PER_CALL])
+    for part in parts:
+        if written < len(part):
+            append(target, memoryview(part)[written:])
+        written = max(0, written - len(part))
 
 
 def _copy_range(copy: Callable[[int, int, int, int], int], source: int, target: int, start: int, end: int) -> int:

@@ -5,26 +5,15 @@ valid UTF-8 fails the job with another error. So each instance writes at most it
 and cuts between characters.
 """
 
-import json
-from pathlib import Path
-
 from contract.control_characters import replace_control_characters
 from contract.layout import ContainerPaths
 from contract.status import FailureKind
 from scoring.errors import log_error
 from scoring.files.new_file import new_file
+from scoring.job.resource_config import count_hosts
 
 _MAX_BYTES_OF_ALL_HOSTS = 1_024
 _ELLIPSIS = "…"
-
-
-def count_hosts(resource_config: Path) -> int:
-    """Return the number of instances of the attempt; 1 if the file does not say."""
-    try:
-        hosts = json.loads(resource_config.read_text(encoding="utf-8"))["hosts"]
-        return max(1, len(hosts))
-    except (OSError, ValueError, KeyError, TypeError):
-        return 1
 
 
 def compose(kind: FailureKind, text: str, hosts: int) -> str:

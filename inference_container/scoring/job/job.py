@@ -21,6 +21,7 @@ from scoring.errors import ConfigurationError, ScoringError, describe_error, log
 from scoring.files.scratch import scratch_folder
 from scoring.job import exit_message
 from scoring.job.artifacts import extract_model, verify_artifacts
+from scoring.job.resource_config import current_host
 from scoring.job.shard import find_shard
 from scoring.protocol import ObjectDone, WorkerSetup
 from scoring.separation.descendants import adopt_orphans, kill_descendants
@@ -103,7 +104,8 @@ def _score_shard(paths: ContainerPaths, cores: int, workers: int | None) -> tupl
             # Imported while the worker imports its libraries, so that the worker starts earlier.
             from scoring.commits.object_commits import ObjectCommits  # noqa: PLC0415
 
-            with closing(ObjectCommits(setup, paths, scratch / "committing", user)) as commits:
+            host = current_host(paths.resource_config)
+            with closing(ObjectCommits(setup, paths, scratch / "committing", user, host)) as commits:
                 ended += supervisor.score(setup, shard.objects, commits, _report)
     failed = [done for done in ended if done.failures]
     seconds = time.monotonic() - started

@@ -1,1 +1,1 @@
-"""Writes the outputs of a job: predictions, quarantine and ledger markers."""
+"""Writes the outputs of a job: predictions and quarantine."""

@@ -90,12 +90,6 @@ class CsvWriter(TextWriter):
     """
 
     def __init__(self, path: Path, spec: ModelSpec, schema: pa.Schema) -> None:
-        unsupported = [f"{field.name!r} ({field.type})" for field in schema if not _is_flat(field.type)]
-        if unsupported:
-            raise ConfigurationError(
-                f"model {spec.model_id!r}: output_format 'csv' cannot represent the columns {', '.join(unsupported)}: "
-                "set output_format to 'parquet' or 'jsonl', or columns to 'keys', in the model's record"
-            )
         super().__init__(path, schema)
         self._escapes_formulas = spec.csv_formulas == "escape"
         names = pa.array(schema.names, pa.string())
@@ -130,6 +124,16 @@ class JsonlWriter(TextWriter):
             parts += [("{" if index == 0 else ",") + json.dumps(name, ensure_ascii=False) + ":", values]
         parts.append("}\n")
         self._write_lines(parts)
+
+
+def check_csv_columns(spec: ModelSpec, schema: pa.Schema) -> None:
+    """Raise ConfigurationError if a cell of CSV cannot hold the values of a column."""
+    unsupported = [f"{field.name!r} ({field.type})" for field in schema if not _is_flat(field.type)]
+    if unsupported:
+        raise ConfigurationError(
+            f"model {spec.model_id!r}: output_format 'csv' cannot represent the columns {', '.join(unsupported)}: "
+            "set output_format to 'parquet' or 'jsonl', or columns to 'keys', in the model's record"
+        )
 
 
 def _escaped(texts: Any) -> Any:

@@ -4,7 +4,8 @@
 docs/adr/0013-outputs-keep-the-inputs-bytes.md.
 """
 
+from scoring.splice.prediction_chunks import SharedPartFiles
 from scoring.splice.source import SpliceSource
 from scoring.splice.spliced_writer import SplicedWriter, SpliceError
 
-__all__ = ["SpliceError", "SpliceSource", "SplicedWriter"]
+__all__ = ["SharedPartFiles", "SpliceError", "SpliceSource", "SplicedWriter"]

@@ -1,27 +1,24 @@
-"""Writes the new pages, page indexes and footer after the copied input bytes."""
+"""Arranges the new pages, page indexes and footer that follow the copied input bytes."""
 
 from collections.abc import Iterator, Sequence
-from io import FileIO
 from itertools import accumulate, islice
 
-import pyarrow as pa
-
 from contract.dataset.thrift_compact import Struct, i32, i64
-from scoring.files.ranges import append
 from scoring.splice.footer.column_chunks import ChunkPart, OutputChunk
-from scoring.splice.footer.new_footer import new_footer
+from scoring.splice.footer.new_footer import FooterExtension
 from scoring.splice.footer.page_index import merged_column_index, merged_offset_index
 from scoring.splice.footer.parsed_footer import MAGIC, ChunkField, Footer
 from scoring.splice.footer.statistics import order_of
 from scoring.splice.prediction_chunks import EncodedPredictions
 
 
-def assemble(out: FileIO, footer: Footer, columns: Sequence[pa.Field], predictions: EncodedPredictions) -> int:
-    """Complete a file that has the input up to `footer`, and return its expected size in bytes."""
+def appended_parts(extension: FooterExtension, predictions: EncodedPredictions) -> tuple[list[range], bytes]:
+    """Return what follows the input's bytes: ranges of the encoded predictions, then other bytes."""
     added = predictions.footer
-    groups = list(_output_chunks(added, predictions.part_counts, footer.start))
+    start = extension.source.start
+    groups = list(_output_chunks(added, predictions.part_counts, start))
     flat = [chunk for group in groups for chunk in group]
-    end_of_pages = footer.start + sum(chunk.size for chunk in flat)
+    end_of_pages = start + sum(chunk.size for chunk in flat)
     indexes, index_fields = _page_indexes(predictions, flat, end_of_pages)
     orders = [order_of(leaf) for leaf in added.leaves]
     index_field = iter(index_fields)
@@ -29,11 +26,8 @@ def assemble(out: FileIO, footer: Footer, columns: Sequence[pa.Field], predictio
         [(chunk, chunk.encode(order, next(index_field))) for chunk, order in zip(group, orders, strict=True)]
         for group in groups
     ]
-    data = new_footer(footer, added, columns, described)
-    for start, end in _contiguous_ranges(flat):
-        predictions.append_to(out, start, end - start)
-    append(out, indexes + data + len(data).to_bytes(4, "little") + MAGIC)
-    return end_of_pages + len(indexes) + len(data) + 4 + len(MAGIC)
+    data = extension.encode(described)
+    return _contiguous_ranges(flat), indexes + data + len(data).to_bytes(4, "little") + MAGIC
 
 
 def _output_chunks(added: Footer, part_counts: Sequence[int], offset: int) -> Iterator[list[OutputChunk]]:
@@ -49,14 +43,14 @@ def _output_chunks(added: Footer, part_counts: Sequence[int], offset: int) -> It
         yield chunks
 
 
-def _contiguous_ranges(chunks: Sequence[OutputChunk]) -> list[tuple[int, int]]:
+def _contiguous_ranges(chunks: Sequence[OutputChunk]) -> list[range]:
     """Return the byte ranges of the encoded predictions to copy, in order, adjacent ones joined."""
-    found: list[tuple[int, int]] = []
+    found: list[range] = []
     for part in (part for chunk in chunks for part in chunk.parts if part.size):
-        if found and found[-1][1] == part.start:
-            found[-1] = (found[-1][0], part.start + part.size)
+        if found and found[-1].stop == part.start:
+            found[-1] = range(found[-1].start, part.start + part.size)
         else:
-            found.append((part.start, part.start + part.size))
+            found.append(range(part.start, part.start + part.size))
     return found
 
 
@@ -68,6 +62,8 @@ def _page_indexes(
     The first index begins at `offset` in the output.
     """
     references: list[Struct] = [{} for _ in chunks]
+    if not predictions.has_page_index:
+        return b"", references
     out = bytearray()
     for field in (ChunkField.COLUMN_INDEX, ChunkField.OFFSET_INDEX):
         for chunk, reference in zip(chunks, references, strict=True):

@@ -4,7 +4,7 @@ from concurrent.futures import CancelledError, Executor, Future
 from io import FileIO
 from pathlib import Path
 
-from scoring.files.ranges import append_range, start_writeback
+from scoring.files.ranges import append_range
 from scoring.splice.source import SpliceSource
 
 _STEP_BYTES = 64 << 20
@@ -20,10 +20,14 @@ class CopiedPrefix:
         self._copying: Future[FileIO] | None = None
         self._cancelled = False
 
+    @property
+    def is_copying(self) -> bool:
+        return self._copying is not None
+
     def start_copying(self, executor: Executor) -> None:
         """Copy on one thread of the executor and hash on another."""
         self._source.start_hashing(executor)
-        self._copying = executor.submit(self._copy, in_background=True)
+        self._copying = executor.submit(self._copy)
 
     def take(self) -> FileIO:
         """Return the unbuffered file, positioned after the copied bytes; the caller closes it.
@@ -37,7 +41,7 @@ class CopiedPrefix:
                 return self._copying.result()
             except CancelledError:
                 pass
-        return self._copy(in_background=False)
+        return self._copy()
 
     def discard(self) -> None:
         """Cancel the copy and wait for its end."""
@@ -45,7 +49,7 @@ class CopiedPrefix:
         if self._copying is not None and not self._copying.cancel() and self._copying.exception() is None:
             self._copying.result().close()
 
-    def _copy(self, *, in_background: bool) -> FileIO:
+    def _copy(self) -> FileIO:
         size = self._source.footer.start
         self._path.parent.mkdir(parents=True, exist_ok=True)
         file = FileIO(self._path, "w")
@@ -56,8 +60,6 @@ class CopiedPrefix:
                     raise CancelledError
                 count = min(_STEP_BYTES, size - start)
                 append_range(self._source.file.fileno(), file.fileno(), start, count)
-                if in_background:
-                    start_writeback(file, start, count)
         except BaseException:
             file.close()
             raise

@@ -9,7 +9,7 @@ file. Dictionaries are off, so that the pages of several parts can be concatenat
 import contextlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -44,6 +44,7 @@ class EncodedPredictions:
     """The footer of this file, which has one row group per part."""
     part_counts: tuple[int, ...]
     """Number of parts per row group of the input."""
+    has_page_index: bool
 
     def read(self, start: int, size: int) -> bytes:
         if isinstance(self.content, memoryview):
@@ -58,25 +59,18 @@ class EncodedPredictions:
             append_range(self.content.fileno(), target.fileno(), start, size)
 
 
-class PredictionChunks:
-    """Encoder of prediction columns.
+class PartFile:
+    """The Parquet file into which parts are encoded, a row group each. Outputs may share one in memory."""
 
-    It takes batches of any size and cuts them by row number alone, so that equal rows give equal
-    bytes.
-    """
-
-    def __init__(self, path: Path, columns: Sequence[pa.Field], group_rows: Sequence[int], *, page_index: bool) -> None:
-        self._part_counts = [0] * len(group_rows)
-        self._schema = pa.schema(list(columns))
-        self._group_rows = group_rows
-        self._rows_per_part = rows_per_part(columns)
-        self._group = 0
-        self._written = 0
-        self._buffered: list[pa.RecordBatch] = []
-        self._buffered_rows = 0
+    def __init__(self, columns: Sequence[pa.Field], *, page_index: bool, path: Path | None = None) -> None:
+        """Without a `path` for the unnamed file, the parts are in memory."""
+        self.schema = pa.schema(list(columns))
+        self.page_index = page_index
+        self._count = 0
+        self._finished: tuple[memoryview | BinaryIO, Footer] | None = None
         self._sink: Any
         self._file: BinaryIO | None = None
-        if sum(group_rows) * sum(map(_width, columns)) <= _MAX_BYTES_IN_MEMORY:
+        if path is None:
             self._sink = pa.BufferOutputStream()
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,8 +81,83 @@ class PredictionChunks:
                 # Without a name, the file disappears even if the process is killed.
                 path.unlink()
         self._writer = pq.ParquetWriter(
-            self._sink, self._schema, use_dictionary=False, compression="snappy", write_page_index=page_index
+            self._sink, self.schema, use_dictionary=False, compression="snappy", write_page_index=page_index
         )
+
+    def append(self, table: pa.Table) -> int:
+        """Encode a part, and return its number."""
+        self._writer.write_table(table, row_group_size=max(1, table.num_rows))
+        self._count += 1
+        return self._count - 1
+
+    def finish(self) -> tuple[memoryview | BinaryIO, Footer]:
+        """Complete the file, and return its content and footer. Idempotent."""
+        if self._finished is None:
+            self._writer.close()
+            if self._file is not None:
+                self._sink.close()
+                self._finished = self._file, read_footer(self._file)
+            else:
+                data = memoryview(self._sink.getvalue())
+                footer = parse_footer(len(data), lambda size, start: bytes(data[start : start + size]))
+                self._finished = data, footer
+        return self._finished
+
+    def discard(self) -> None:
+        """Close the file. Idempotent."""
+        # A writer that failed half-way cannot write its footer; the file disappears anyway.
+        with contextlib.suppress(pa.ArrowException, OSError, ValueError):
+            self._writer.close()
+        self._sink.close()
+        if self._file is not None:
+            self._file.close()
+
+
+class SharedPartFiles:
+    """Part files in memory, which all outputs with the same columns share: fewer files, fewer footers."""
+
+    def __init__(self) -> None:
+        self._files: dict[tuple[object, ...], PartFile] = {}
+
+    def file(self, columns: Sequence[pa.Field], *, page_index: bool) -> PartFile:
+        key = (tuple(columns), page_index)
+        if key not in self._files:
+            self._files[key] = PartFile(columns, page_index=page_index)
+        return self._files[key]
+
+
+class PredictionChunks:
+    """Encoder of prediction columns.
+
+    It takes batches of any size and cuts them by row number alone, so that equal rows give equal
+    bytes.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        columns: Sequence[pa.Field],
+        group_rows: Sequence[int],
+        *,
+        page_index: bool,
+        shared: SharedPartFiles | None = None,
+    ) -> None:
+        self._part_counts = [0] * len(group_rows)
+        self._parts: list[int] = []
+        """Numbers of the parts in the file."""
+        self._group_rows = group_rows
+        self._rows_per_part = rows_per_part(columns)
+        self._group = 0
+        self._written = 0
+        self._buffered: list[pa.RecordBatch] = []
+        self._buffered_rows = 0
+        fits_in_memory = sum(group_rows) * sum(map(_width, columns)) <= _MAX_BYTES_IN_MEMORY
+        self._is_shared = shared is not None and fits_in_memory
+        if shared is not None and fits_in_memory:
+            self._file = shared.file(columns, page_index=page_index)
+        else:
+            self._file = PartFile(columns, page_index=page_index, path=None if fits_in_memory else path)
+        self._schema = self._file.schema
         self._close_empty_groups()
 
     def write(self, columns: list[pa.Array]) -> None:
@@ -103,21 +172,14 @@ class PredictionChunks:
                 self._write_part()
 
     def finish(self) -> EncodedPredictions:
-        self._writer.close()
-        if self._file is not None:
-            self._sink.close()
-            return EncodedPredictions(self._file, read_footer(self._file), tuple(self._part_counts))
-        data = memoryview(self._sink.getvalue())
-        footer = parse_footer(len(data), lambda size, start: bytes(data[start : start + size]))
-        return EncodedPredictions(data, footer, tuple(self._part_counts))
+        content, footer = self._file.finish()
+        if self._is_shared:
+            footer = replace(footer, groups=tuple(footer.groups[part] for part in self._parts))
+        return EncodedPredictions(content, footer, tuple(self._part_counts), self._file.page_index)
 
     def discard(self) -> None:
-        # A writer that failed half-way cannot write its footer; the file disappears anyway.
-        with contextlib.suppress(pa.ArrowException, OSError, ValueError):
-            self._writer.close()
-        self._sink.close()
-        if self._file is not None:
-            self._file.close()
+        if not self._is_shared:
+            self._file.discard()
 
     def _missing_rows(self) -> int:
         """Return the number of rows until the current part or its row group is complete."""
@@ -128,7 +190,7 @@ class PredictionChunks:
         # As one chunk: pyarrow does not promise that page boundaries are independent of the
         # batches.
         table = pa.Table.from_batches(self._buffered, self._schema).combine_chunks()
-        self._writer.write_table(table, row_group_size=max(1, table.num_rows))
+        self._parts.append(self._file.append(table))
         self._part_counts[self._group] += 1
         self._written += table.num_rows
         self._buffered.clear()
@@ -140,7 +202,7 @@ class PredictionChunks:
 
     def _close_empty_groups(self) -> None:
         while self._group < len(self._group_rows) and not self._group_rows[self._group]:
-            self._writer.write_table(self._schema.empty_table())
+            self._parts.append(self._file.append(self._schema.empty_table()))
             self._part_counts[self._group] = 1
             self._group += 1
 

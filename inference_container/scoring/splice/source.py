@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scoring.files.digests import PrefixDigest
+from scoring.splice.footer.new_footer import FooterExtension
 from scoring.splice.footer.parsed_footer import Footer, FooterError, read_footer
 from scoring.splice.refusal import refusal_of
 
@@ -29,6 +30,9 @@ class SpliceSource:
         self._hashing: Future[PrefixDigest] | None = None
         self._cancelled = False
         self._refusals: dict[tuple[pa.Field, ...], str | None] = {}
+        self._extensions: dict[tuple[object, ...], FooterExtension] = {}
+        self.verified: list[FooterExtension] = []
+        """Extensions with which an output has been read by another implementation."""
 
     def __enter__(self) -> "SpliceSource":
         return self
@@ -49,6 +53,25 @@ class SpliceSource:
     def footer(self) -> Footer:
         """The parsed footer. Raises FooterError if it is malformed."""
         return read_footer(self.file)
+
+    @functools.cached_property
+    def prefix(self) -> bytes:
+        """Everything before the footer, in memory."""
+        data = os.pread(self.file.fileno(), self.footer.start, 0)
+        if len(data) != self.footer.start:
+            raise EOFError(f"file {self.path} ends before its footer")
+        return data
+
+    def extension(self, columns: tuple[pa.Field, ...], added: Footer) -> FooterExtension:
+        """Return the extension of the footer by columns that are encoded with the footer `added`."""
+        key = (columns, added.schema)
+        if key not in self._extensions:
+            self._extensions[key] = FooterExtension.of(self.footer, added, columns)
+        return self._extensions[key]
+
+    @functools.cached_property
+    def has_page_index(self) -> bool:
+        return self.footer.has_page_index
 
     @functools.cached_property
     def schema(self) -> pa.Schema:

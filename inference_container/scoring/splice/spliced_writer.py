@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from io import FileIO
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,11 +11,14 @@ import pyarrow.parquet as pq
 from contract.dataset.thrift_compact import ThriftError
 from scoring.errors import ScoringError, describe_error
 from scoring.files.digests import PrefixDigest
-from scoring.splice.assembly import assemble
+from scoring.files.ranges import append, append_all
+from scoring.splice.assembly import appended_parts
 from scoring.splice.copied_prefix import CopiedPrefix
 from scoring.splice.footer.parsed_footer import FooterError
-from scoring.splice.prediction_chunks import PredictionChunks
+from scoring.splice.prediction_chunks import PredictionChunks, SharedPartFiles
 from scoring.splice.source import SpliceSource
+
+_MAX_SMALL_BYTES = 1 << 20
 
 
 class SpliceError(ScoringError):
@@ -31,7 +35,9 @@ class SplicedWriter:
         SpliceError: The input cannot be spliced; call `SpliceSource.refusal` first.
     """
 
-    def __init__(self, path: Path, source: SpliceSource, columns: Sequence[pa.Field]) -> None:
+    def __init__(
+        self, path: Path, source: SpliceSource, columns: Sequence[pa.Field], shared: SharedPartFiles | None = None
+    ) -> None:
         self.path = path
         self.rows = 0
         self._source = source
@@ -40,11 +46,14 @@ class SplicedWriter:
             raise SpliceError(f"file {source.path} cannot be spliced, because {reason}: re-encode its output")
         self._footer = source.footer
         self._prefix = CopiedPrefix(path, source)
+        self._is_small = shared is not None and source.footer.start <= _MAX_SMALL_BYTES
+        """Whether the outputs of all models write the input's bytes from memory, in one system call."""
         self._predictions = PredictionChunks(
             path.with_name(f"{path.name}.predictions"),
             self._columns,
             [group.rows for group in self._footer.groups],
-            page_index=self._footer.has_page_index,
+            page_index=source.has_page_index,
+            shared=shared,
         )
 
     def start_copying(self, executor: Executor) -> None:
@@ -69,6 +78,9 @@ class SplicedWriter:
     def close(self) -> None:
         """Complete and verify the file.
 
+        pyarrow reads the footer of the first output with these columns; further ones differ from it
+        in numbers only.
+
         Raises:
             SpliceError: Rows are missing, or the file does not read as expected.
         """
@@ -78,11 +90,26 @@ class SplicedWriter:
             raise SpliceError(f"file {self._source.path} was changed while it was scored: start a new execution")
         try:
             encoded = self._predictions.finish()
-            with self._prefix.take() as file:
-                size = assemble(file, self._footer, self._columns, encoded)
+            extension = self._source.extension(self._columns, encoded.footer)
+            ranges, rest = appended_parts(extension, encoded)
+            if self._is_small and not self._prefix.is_copying:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                pages = [encoded.read(each.start, len(each)) for each in ranges]
+                with FileIO(self.path, "w") as file:
+                    append_all(file, [self._source.prefix, *pages, rest])
+            else:
+                with self._prefix.take() as file:
+                    for each in ranges:
+                        encoded.append_to(file, each.start, len(each))
+                    append(file, rest)
+            size = self._footer.start + sum(map(len, ranges)) + len(rest)
         except (FooterError, ThriftError, EOFError) as error:
             raise self._not_as_expected(describe_error(error)) from error
-        self._verify(size, len(self._footer.leaves) + len(encoded.footer.leaves))
+        if extension not in self._source.verified:
+            self._verify(size, len(self._footer.leaves) + len(encoded.footer.leaves))
+            self._source.verified.append(extension)
+        elif self.path.stat().st_size != size:
+            raise self._not_as_expected(f"bytes {self.path.stat().st_size:,}, {size:,} expected")
         self._predictions.discard()
 
     def prefix_digest(self) -> PrefixDigest:

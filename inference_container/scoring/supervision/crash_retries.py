@@ -4,7 +4,10 @@ from dataclasses import replace
 
 from contract.status import FailureKind
 from scoring.errors import ScoringError
-from scoring.protocol import Failure, PredictPart, ScoreObject, Task
+from scoring.protocol import Failure, ObjectTask, PredictPart, ScoreObject
+
+RetriedTask = ObjectTask | PredictPart
+"""A task about one object: those of a group are retried one by one."""
 
 _MAX_TRIES = 3
 _BATCH_DIVISOR = 8
@@ -21,7 +24,7 @@ class CrashRetries:
     """Tasks waiting for their retry, and the crashes so far."""
 
     def __init__(self, batch_rows: int) -> None:
-        self.pending: list[Task] = []
+        self.pending: list[RetriedTask] = []
         """Tasks to retry once no other task is left, or before all others if `urgent`."""
         self._batch_rows = batch_rows
         self._tries: dict[tuple[str, str], int] = {}
@@ -45,7 +48,7 @@ class CrashRetries:
         if self._losses_in_a_row >= _MAX_LOSSES_IN_A_ROW:
             raise error
 
-    def retry(self, task: Task) -> bool:
+    def retry(self, task: RetriedTask) -> bool:
         """Queue a crashed task again, with smaller batches.
 
         Returns False, without queueing the task, after its last try.
@@ -61,13 +64,13 @@ class CrashRetries:
         """Drop all retries of an object."""
         self.pending = [task for task in self.pending if task.object.key != key]
 
-    def _smaller(self, task: Task) -> Task:
+    def _smaller(self, task: RetriedTask) -> RetriedTask:
         rows = task.batch_rows or self._batch_rows
         smaller = replace(task, threads=1, batch_rows=min(rows, max(_MIN_BATCH_ROWS, rows // _BATCH_DIVISOR)))
         return replace(smaller, start_after=0) if isinstance(smaller, ScoreObject) else smaller
 
 
-def give_up(task: Task, error: ScoringError) -> Failure:
+def give_up(task: RetriedTask, error: ScoringError) -> Failure:
     """Return the failure, for all models, of a task that crashed its worker at its last try."""
     tries = f"it was tried {_MAX_TRIES} times, the last time alone and with batches of {task.batch_rows:,} rows"
     return Failure("", FailureKind(error.kind), f"{error.text}; {tries}")

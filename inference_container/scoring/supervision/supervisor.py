@@ -13,23 +13,27 @@ from scoring.errors import ModelError, ScoringError, error_of_kind, log_error, w
 from scoring.protocol import (
     Event,
     Failure,
+    GroupWritten,
     InvalidEventError,
     MergeParts,
     ObjectDone,
     PartDone,
     PredictPart,
+    ScoreGroup,
     ScoreObject,
     SetupFailed,
     Task,
     WorkerReady,
     WorkerSetup,
+    objects_of,
 )
 from scoring.separation.file_modes import delete_tree
 from scoring.separation.worker_user import WorkerUser
-from scoring.supervision.crash_retries import CrashRetries, give_up
+from scoring.supervision.crash_retries import CrashRetries, RetriedTask, give_up
 from scoring.supervision.growth import GrowthRule
+from scoring.supervision.packing import GroupPacking
 from scoring.supervision.split_objects import SplitObjects, can_be_split
-from scoring.supervision.worker_process import WorkerProcess, explain_exit
+from scoring.supervision.worker_process import WorkerProcess, describe_objects, explain_exit, scoring_task
 
 if TYPE_CHECKING:
     # Imported after the first worker has started; see `scoring.job.job`.
@@ -73,6 +77,7 @@ class Supervisor:
         """Tasks of split objects; dispatched before the queue."""
         self._split_objects = SplitObjects(0)
         self._retries = CrashRetries(0)
+        self._packing = GroupPacking(0)
         self._done: list[ObjectDone] = []
         self._scratch = scratch
         self._user = user
@@ -116,6 +121,7 @@ class Supervisor:
         self._data = Path(setup.data)
         self._split_objects = SplitObjects(len(setup.models))
         self._retries = CrashRetries(setup.batch_rows)
+        self._packing = GroupPacking(len(setup.models))
         self._queue = list(objects)
         for worker in self._workers:
             self._send_setup(worker, setup)
@@ -134,6 +140,8 @@ class Supervisor:
                 self._done.append(done)
                 on_done(done)
             self._dispatch()
+            is_idle = not commits.pending and not any(worker.computing for worker in self._workers)
+            commits.write_due(is_idle=is_idle)
         return self._done
 
     def _has_work(self) -> bool:
@@ -180,6 +188,9 @@ class Supervisor:
             if self._part_tasks:
                 self._start_task(worker, self._part_tasks.pop(0))
                 continue
+            if self._packing.next_group(self._queue, self._cores) > 1:
+                self._start_task(worker, scoring_task(self._take_next_group()))
+                continue
             cores, item = self._cores_for_next_object(free), self._queue.pop(0)
             if not self._growth.threads_help and cores > 1 and can_be_split(item, self._data / item.key):
                 self._part_tasks += self._split_objects.split(item, cores)
@@ -214,7 +225,13 @@ class Supervisor:
                 and self._queue[0].size <= _SMALL_OBJECT_BYTES
                 and worker.committing_bytes <= _MAX_COMMITTING_BYTES
             ):
-                worker.start_later(self._queue.pop(0))
+                worker.start_later(self._take_next_group())
+
+    def _take_next_group(self) -> list[PinnedObject]:
+        """Remove the objects to score next from the queue: a large one, or several small ones."""
+        count = self._packing.next_group(self._queue, self._cores)
+        objects, self._queue = self._queue[:count], self._queue[count:]
+        return objects
 
     def _cores_for_next_object(self, free: int) -> int:
         """Return the cores for the next object: its threads or, if these do not help, its parts."""
@@ -263,8 +280,13 @@ class Supervisor:
         self._retries.record_success()
         if isinstance(event, PartDone):
             return self._handle_part(event)
-        worker.committing.append(task)
-        assert not isinstance(task, PredictPart)  # noqa: S101 - see record_end
+        worker.committing += objects_of(task)
+        if isinstance(event, GroupWritten):
+            assert isinstance(task, ScoreGroup)  # noqa: S101 - see record_end
+            self._packing.record(task.objects, event.seconds)
+            commits.start_group(task, event, worker.folder)
+            return []
+        assert isinstance(task, (ScoreObject, MergeParts))  # noqa: S101 - see record_end
         commits.start(task, event, worker.folder)
         return []
 
@@ -275,7 +297,7 @@ class Supervisor:
             # The worker may have died since.
             for worker in self._workers:
                 if worker.folder == folder:
-                    worker.committing = [task for task in worker.committing if task.object.key != done.key]
+                    worker.committing = [item for item in worker.committing if item.key != done.key]
             ended.append(self._split_objects.finish_object(done))
         return ended
 
@@ -308,21 +330,20 @@ class Supervisor:
         There is no retry: the code of a model has written to the worker's pipe.
         """
         tasks, waiting = worker.computing, worker.waiting
-        keys = [repr(task.object.key) for task in tasks]
-        doing = f"scoring {' and '.join(keys)}" if keys else "loading the models"
+        doing = f"scoring {describe_objects(tasks)}" if tasks else "loading the models"
         error = ModelError(
             f"a worker sent an invalid message while {doing} ({invalid}): code in an artifact must not write to the "
             "descriptors of its process, register a version that does not"
         )
         log_error(with_cause(error, invalid))
         self._stop_worker(worker)
-        self._queue[:0] = [task.object for task in waiting]
+        self._queue[:0] = [item for task in waiting for item in objects_of(task)]
         self._retries.record_loss(error)
-        for task in tasks:
-            self._drop_tasks(task.object.key)
         failure = Failure("", error.kind, error.text)
         # Several parts of one object may have been computed.
-        ended = dict.fromkeys(task.object.key for task in tasks)
+        ended = dict.fromkeys(item.key for task in tasks for item in objects_of(task))
+        for key in ended:
+            self._drop_tasks(key)
         return [self._split_objects.finish_object(ObjectDone(key, 0, 0.0, (failure,))) for key in ended]
 
     def _handle_death(self, worker: WorkerProcess) -> list[ObjectDone]:
@@ -332,7 +353,7 @@ class Supervisor:
         tasks = worker.computing
         error = explain_exit(worker.reap(), tasks)
         delete_tree(worker.folder)
-        self._queue[:0] = [task.object for task in worker.waiting]
+        self._queue[:0] = [item for task in worker.waiting for item in objects_of(task)]
         if not tasks:
             if not worker.ready and not any(other.ready for other in self._workers):
                 raise error
@@ -342,9 +363,10 @@ class Supervisor:
             return []
         self._retries.record_crash()
         # Any of the tasks may be the cause, so each of them is retried alone.
-        return [ended for task in reversed(tasks) for ended in self._retry(task, error)]
+        alone = [one for task in tasks for one in _each_object(task)]
+        return [ended for task in reversed(alone) for ended in self._retry(task, error)]
 
-    def _retry(self, task: Task, error: ScoringError) -> list[ObjectDone]:
+    def _retry(self, task: RetriedTask, error: ScoringError) -> list[ObjectDone]:
         """Queue the retry of a crashed task, or return its object's end after the last try."""
         if self._retries.retry(task):
             return []
@@ -353,8 +375,13 @@ class Supervisor:
         return [self._split_objects.finish_object(ObjectDone(task.object.key, 0, 0.0, (give_up(task, error),)))]
 
 
+def _each_object(task: Task) -> list[RetriedTask]:
+    """Return a task per object, because any object of a group may be the cause of a crash."""
+    return [ScoreObject(item, 1) for item in task.objects] if isinstance(task, ScoreGroup) else [task]
+
+
 def _work_bytes(task: Task) -> int:
     """Return the bytes that a task predicts; merging predicted parts is negligible."""
     if isinstance(task, PredictPart):
         return task.object.size // task.parts
-    return 0 if isinstance(task, MergeParts) else task.object.size
+    return 0 if isinstance(task, MergeParts) else sum(item.size for item in objects_of(task))

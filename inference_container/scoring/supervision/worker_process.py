@@ -18,18 +18,22 @@ from scoring.protocol import (
     MAX_EVENT_BYTES,
     Command,
     Event,
+    GroupWritten,
     InvalidEventError,
     ObjectWritten,
     PartDone,
     PredictPart,
+    ScoreGroup,
     ScoreObject,
     Task,
     decode_event,
     encode,
+    objects_of,
 )
 from scoring.separation.worker_user import WorkerUser, make_folder, process_options
 
 _EXIT_SECONDS = 30
+_MAX_SHOWN_OBJECTS = 3
 _KEEP_FREED_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
@@ -72,10 +76,10 @@ class WorkerProcess:
         )
         self.ready = False
         self.computing: list[Task] = []
-        self.waiting: deque[ScoreObject] = deque()
+        self.waiting: deque[ScoreObject | ScoreGroup] = deque()
         """Tasks that start after others have been computed."""
-        self.committing: list[Task] = []
-        """Tasks whose objects are written and are being committed, which does not need the worker."""
+        self.committing: list[PinnedObject] = []
+        """Objects that are written and are being committed, which does not need the worker."""
         self._computed_count = 0
         self._received = bytearray()
 
@@ -96,25 +100,25 @@ class WorkerProcess:
     @property
     def committing_bytes(self) -> int:
         """Bytes of the objects that are being committed."""
-        return sum(task.object.size for task in self.committing)
+        return sum(item.size for item in self.committing)
 
     def start(self, task: Task) -> None:
         self.computing.append(task)
         self.send(task)
 
-    def start_later(self, item: PinnedObject) -> None:
-        """Send an object that the worker scores on one thread once a current task frees a core."""
-        task = ScoreObject(item, 1, start_after=self._computed_count + len(self.waiting) + 1)
+    def start_later(self, objects: Sequence[PinnedObject]) -> None:
+        """Send objects that the worker scores on one thread once a current task frees a core."""
+        task = scoring_task(objects, start_after=self._computed_count + len(self.waiting) + 1)
         self.waiting.append(task)
         self.send(task)
 
-    def record_end(self, event: ObjectWritten | PartDone) -> Task:
+    def record_end(self, event: ObjectWritten | GroupWritten | PartDone) -> Task:
         """Remove the task that an event ends from the computing ones, and return it.
 
         Raises InvalidEventError when the worker has no such task.
         """
         for task in self.computing:
-            if (task.object.key, _part(task)) == (event.key, _part(event)):
+            if _work_of(task) == _end_of(event):
                 self._finish_computing(task)
                 return task
         raise InvalidEventError("it is about an object that the worker was not scoring")
@@ -171,14 +175,38 @@ class WorkerProcess:
             self._process.kill()
 
 
-def _part(item: Task | ObjectWritten | PartDone) -> int | None:
-    return item.part if isinstance(item, (PredictPart, PartDone)) else None
+def scoring_task(objects: Sequence[PinnedObject], *, start_after: int = 0) -> ScoreObject | ScoreGroup:
+    """Return the task that scores one or several objects on one thread."""
+    if len(objects) == 1:
+        return ScoreObject(objects[0], 1, start_after=start_after)
+    return ScoreGroup(tuple(objects), start_after)
+
+
+def _work_of(task: Task) -> tuple[type, tuple[str, ...], int | None]:
+    """Return what a task is about, in the form of `_end_of`."""
+    keys = tuple(item.key for item in objects_of(task))
+    if isinstance(task, PredictPart):
+        return PartDone, keys, task.part
+    return (GroupWritten if isinstance(task, ScoreGroup) else ObjectWritten), keys, None
+
+
+def _end_of(event: ObjectWritten | GroupWritten | PartDone) -> tuple[type, tuple[str, ...], int | None]:
+    if isinstance(event, GroupWritten):
+        return GroupWritten, tuple(written.key for written in event.objects), None
+    return type(event), (event.key,), event.part if isinstance(event, PartDone) else None
+
+
+def describe_objects(tasks: Sequence[Task]) -> str:
+    """Return which objects tasks are about, for a message."""
+    keys = list(dict.fromkeys(repr(item.key) for task in tasks for item in objects_of(task)))
+    if len(keys) > _MAX_SHOWN_OBJECTS:
+        return f"{len(keys):,} objects, among them {' and '.join(keys[:_MAX_SHOWN_OBJECTS])}"
+    return f"object{'s' if len(keys) > 1 else ''} {' and '.join(keys)}"
 
 
 def explain_exit(code: int, tasks: Sequence[Task]) -> ScoringError:
     """Return the error for a worker's exit code; any task that it had started may be the cause."""
-    keys = [repr(task.object.key) for task in tasks]
-    doing = f"scoring object{'s' if len(keys) > 1 else ''} {' and '.join(keys)}" if keys else "loading the models"
+    doing = f"scoring {describe_objects(tasks)}" if tasks else "loading the models"
     if code == -signal.SIGKILL:
         return WorkerDiedError(
             f"a worker was killed (SIGKILL) while {doing}, most likely out of memory: if it happens again choose an "

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from contract.catalog.model_fields import Feature
+from scoring.columns.row_blocks import ROWS_PER_BLOCK
 from scoring.columns.widths import decoded_width
 from scoring.readers import InputObject
 
@@ -24,4 +25,6 @@ def rows_per_batch(
     for field in source.schema:
         if field.name in columns:
             width += decoded_width(field.type, stored.get(field.name, 0) / rows if rows else 0)
-    return max(min(most, _MIN_ROWS), min(most, int(factor * _BATCH_BYTES / max(width, 1))))
+    # Whole blocks, because a batch that ends within one is copied for the model.
+    fitting = int(factor * _BATCH_BYTES / max(width, 1)) // ROWS_PER_BLOCK * ROWS_PER_BLOCK
+    return max(min(most, _MIN_ROWS), min(most, fitting))

@@ -16,18 +16,22 @@ from scoring.files.moves import write_error
 from scoring.models import LoadedModel
 from scoring.protocol import (
     Failure,
+    GroupWritten,
     MergeParts,
     ObjectTask,
     ObjectWritten,
     PartDone,
     PredictPart,
+    ScoreGroup,
     ScoreObject,
     Task,
     WorkerSetup,
     WrittenOutput,
+    unforeseen_failure,
 )
 from scoring.readers import open_object
 from scoring.splice import SpliceSource
+from scoring.worker.group_scoring import GroupScoring
 from scoring.worker.object_predictor import ThreadSafeModel
 from scoring.worker.object_scoring import ObjectScoring
 
@@ -41,13 +45,18 @@ class Engine:
     def __init__(self, setup: WorkerSetup, models: list[LoadedModel], log: Callable[[BaseException], None]) -> None:
         self._setup = setup
         self._models = [ThreadSafeModel(spec, model) for spec, model in zip(setup.models, models, strict=True)]
+        same = {model.features: model.features for model in self._models}
+        for model in self._models:
+            model.features = same[model.features]
         self._input = shared_input(setup.models)
         self._scratch = Path(setup.scratch)
         self._folder_numbers = itertools.count()
         self._log = log
 
-    def run_task(self, task: Task) -> ObjectWritten | PartDone:
+    def run_task(self, task: Task) -> ObjectWritten | GroupWritten | PartDone:
         """Run a task and return its outcome."""
+        if isinstance(task, ScoreGroup):
+            return self.score_group(task)
         if isinstance(task, PredictPart):
             return self.predict_part(task)
         if isinstance(task, MergeParts):
@@ -80,6 +89,44 @@ class Engine:
         shutil.rmtree(folder, ignore_errors=True)
         return written
 
+    def score_group(self, task: ScoreGroup) -> GroupWritten:
+        """Score small objects and write them; see `score`. All files are in one folder."""
+        started = time.monotonic()
+        name = str(next(self._folder_numbers))
+        folder, batch_rows = self._scratch / name, self._batch_rows(task)
+
+        def score_alone(place: int) -> ObjectWritten:
+            pinned = task.objects[place]
+            try:
+                rows, outputs, failures = self._open_and_run(
+                    pinned, folder, lambda scoring: scoring.score(self._models, 1, batch_rows), place
+                )
+            # An unforeseen error fails only this object.
+            except Exception as error:
+                self._log(error)
+                return ObjectWritten(pinned.key, name, 0, 0.0, failures=(unforeseen_failure(pinned.key, error),))
+            return ObjectWritten(pinned.key, name, rows, 0.0, tuple(outputs), failures)
+
+        def describe(place: int, rows: int, scoring: ObjectScoring) -> ObjectWritten:
+            failures = self._failures(scoring.errors)
+            return ObjectWritten(task.objects[place].key, name, rows, 0.0, tuple(scoring.written), failures)
+
+        group = GroupScoring(
+            self._setup,
+            self._models,
+            self._input,
+            folder,
+            batch_rows=batch_rows,
+            score_alone=score_alone,
+            describe=describe,
+        )
+        written = group.score(task.objects)
+        if not any(each.outputs for each in written):
+            shutil.rmtree(folder, ignore_errors=True)
+        seconds = time.monotonic() - started
+        shares = tuple(replace(each, seconds=seconds / len(written)) for each in written)
+        return GroupWritten(name, shares, seconds)
+
     def _write(self, task: ObjectTask, work: Callable[[ObjectScoring], int]) -> ObjectWritten:
         """Run a task that writes outputs, in a folder of its own that the supervisor takes over."""
         started = time.monotonic()
@@ -91,7 +138,7 @@ class Engine:
         return ObjectWritten(task.object.key, name, rows, seconds, tuple(outputs), failures)
 
     def _open_and_run(
-        self, pinned: PinnedObject, folder: Path, work: Callable[[ObjectScoring], int]
+        self, pinned: PinnedObject, folder: Path, work: Callable[[ObjectScoring], int], place: int = 0
     ) -> tuple[int, Sequence[WrittenOutput], tuple[Failure, ...]]:
         """Open an object and run `work` on it. Returns the rows read, the outputs and the failures."""
         rows = 0
@@ -101,7 +148,7 @@ class Engine:
 
         def run(wanted: JobInput) -> tuple[int, ObjectScoring]:
             with open_object(pinned.key, path, wanted) as source, SpliceSource(path) as file:
-                scoring = ObjectScoring(self._setup, pinned, source, file, folder)
+                scoring = ObjectScoring(self._setup, pinned, source, file, folder, place=place)
                 return work(scoring), scoring
 
         try:
@@ -115,10 +162,12 @@ class Engine:
             outputs, errors = (), [("", error)]
         except OSError as error:
             outputs, errors = (), [("", write_error(pinned.key, error))]
+        return rows, outputs, self._failures(errors)
+
+    def _failures(self, errors: Sequence[tuple[str, ScoringError]]) -> tuple[Failure, ...]:
         for _, reason in errors:
             self._log(reason)
-        failures = tuple(Failure(model_id, FailureKind(reason.kind), reason.text) for model_id, reason in errors)
-        return rows, outputs, failures
+        return tuple(Failure(model_id, FailureKind(reason.kind), reason.text) for model_id, reason in errors)
 
     def _batch_rows(self, task: Task) -> int:
         return task.batch_rows or self._setup.batch_rows

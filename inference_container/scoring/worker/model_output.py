@@ -16,10 +16,10 @@ from scoring.columns.predictions import numeric_column
 from scoring.errors import DataError, ModelError, ScoringError, log_error, with_cause
 from scoring.files.digests import digest_of
 from scoring.outputs.quarantine import QuarantineWriter
-from scoring.outputs.writers import ChosenWriter
-from scoring.protocol import WrittenFile, WrittenOutput, quarantine_file
+from scoring.outputs.writers import WriterChoice
+from scoring.protocol import WrittenFile, WrittenOutput, predictions_file, quarantine_file
 from scoring.readers import InputBatch, Reading, describe_readings
-from scoring.splice import SplicedWriter, SpliceError
+from scoring.splice import SharedPartFiles, SplicedWriter, SpliceError
 from scoring.worker.object_predictor import MAX_RAISING_ROWS, BatchResult, ObjectPredictor, too_many_bad_rows
 
 
@@ -29,22 +29,29 @@ class ModelOutput:
     def __init__(
         self,
         predictor: ObjectPredictor,
-        output: ChosenWriter,
-        scratch: Path,
+        choice: WriterChoice,
+        folder: Path,
         rows: int | None,
         notes: tuple[str, ...] = (),
+        *,
+        place: int = 0,
+        shared: SharedPartFiles | None = None,
     ) -> None:
-        """`notes` are those about the object."""
+        """`notes` are those about the object, `place` is its position in its group.
+
+        `shared` has files that outputs of a group share.
+        """
         self.predictor = predictor
         self._notes = notes
         self.error: ScoringError | None = None
         self.reencode_reason = ""
         """Why a second pass must re-encode the object for this model; empty if none is needed."""
-        self._output = output
+        self._choice = choice
         self._rows = rows
         spec = predictor.model.spec
         self._row_numbers = bool(spec.row_number_column)
-        path = scratch / quarantine_file(spec)
+        self._writer = choice.open(folder / predictions_file(spec, place), shared)
+        path = folder / quarantine_file(spec, place)
         self._quarantine = QuarantineWriter(path, predictor.key, spec.model_id, spec.version)
         self._first_bad: BadRow | None = None
         self._cause: BaseException | None = None
@@ -56,7 +63,7 @@ class ModelOutput:
     @property
     def kept(self) -> tuple[str, ...]:
         """Input columns that the output needs in each batch."""
-        return self._output.kept
+        return self._choice.kept
 
     @property
     def ended(self) -> bool:
@@ -65,8 +72,8 @@ class ModelOutput:
 
     def start_copying(self, executor: Executor) -> None:
         """Copy the input's bytes on the executor's threads, before any result arrives."""
-        if isinstance(self._output.writer, SplicedWriter):
-            self._output.writer.start_copying(executor)
+        if isinstance(self._writer, SplicedWriter):
+            self._writer.start_copying(executor)
 
     def write(self, item: InputBatch, result: BatchResult | ScoringError) -> None:
         """Write one batch; ignored once the output has ended."""
@@ -102,11 +109,11 @@ class ModelOutput:
                 f"object {self.predictor.key!r}: {rows_read:,} rows were read, its footer says {self._rows:,}: write "
                 "it again"
             )
-        elif self._output.writer.rows + self._quarantine.rows != rows_read:
+        elif self._writer.rows + self._quarantine.rows != rows_read:
             # Whatever the cause, a row that is not accounted for must not count as scored.
             self.error = ScoringError(
                 f"object {self.predictor.key!r}, model {self.predictor.model.spec.model_id!r}: of {rows_read:,} rows "
-                f"{self._output.writer.rows:,} were scored and {self._quarantine.rows:,} quarantined: this is a bug "
+                f"{self._writer.rows:,} were scored and {self._quarantine.rows:,} quarantined: this is a bug "
                 "in Fleetscore, report it with the model's record"
             )
 
@@ -115,7 +122,7 @@ class ModelOutput:
         if self._files_are_settled:
             return
         self._files_are_settled = True
-        self._output.writer.discard()
+        self._writer.discard()
         self._quarantine.discard()
 
     def finish(self, keys: KeyReport | None) -> WrittenOutput | None:
@@ -124,7 +131,7 @@ class ModelOutput:
         None means that `error` or `reencode_reason` is set.
         """
         try:
-            self._output.writer.close()
+            self._writer.close()
             self._quarantine.close()
         except SpliceError as error:
             # Copying is an optimization: the object is re-encoded instead, and the ledger says why.
@@ -133,13 +140,13 @@ class ModelOutput:
             return None
         written = WrittenOutput(
             model_id=self.predictor.model.spec.model_id,
-            # From the object's footer if it has one, so that the marker detects lost rows.
-            rows_in=self._output.writer.rows + self._quarantine.rows if self._rows is None else self._rows,
-            rows_scored=self._output.writer.rows,
+            # From the object's footer if it has one, so that the commit detects lost rows.
+            rows_in=self._writer.rows + self._quarantine.rows if self._rows is None else self._rows,
+            rows_scored=self._writer.rows,
             rows_quarantined=self._quarantine.rows,
-            predictions=_describe(self._output.writer),
+            predictions=_describe(self._writer),
             quarantine=_describe(self._quarantine) if self._quarantine.rows else None,
-            writer=self._output.name,
+            writer=self._choice.name,
             keys=keys,
             notes=self.predictor.model.loaded.notes + self._notes,
             counts=describe_readings(self._counts),
@@ -174,7 +181,7 @@ class ModelOutput:
                 f"{self._first_bad.reason}; the model is at fault and not single rows: register a corrected version",
                 f"row {self._first_bad.row:,}: {self._first_bad.full_reason}",
             )
-        elif self._output.copies_input:
+        elif self._choice.copies_input:
             self.reencode_reason = "rows are in quarantine"
 
     def _fail(self, count: int, rows: int | None) -> None:
@@ -182,13 +189,13 @@ class ModelOutput:
         self.error = too_many_bad_rows(self.predictor, self._first_bad, count, rows, self._cause)
 
     def _write_predictions(self, item: InputBatch, result: BatchResult) -> None:
-        columns = [item.batch.column(name) for name in self._output.kept]
+        columns = [item.batch.column(name) for name in self._choice.kept]
         numbers = [numeric_column(item.numbers())] if self._row_numbers else []
         if result.good is not None:
             mask = pa.array(result.good)
             columns = [column.filter(mask) for column in columns]
             numbers = [column.filter(mask) for column in numbers]
-        self._output.writer.write([*columns, *result.columns, *numbers])
+        self._writer.write([*columns, *result.columns, *numbers])
 
 
 def _describe(writer: Any) -> WrittenFile:

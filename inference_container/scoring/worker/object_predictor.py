@@ -18,6 +18,7 @@ from scoring.columns.column_plan import ColumnPlan, plan_columns
 from scoring.columns.feature_casts import cast_to_declared
 from scoring.columns.features import FeatureBatch
 from scoring.columns.predictions import prediction_columns
+from scoring.columns.row_blocks import first_rows, join_in_blocks
 from scoring.errors import (
     IN_LOG,
     DataError,
@@ -29,7 +30,7 @@ from scoring.errors import (
     text_of,
     with_cause,
 )
-from scoring.models import LoadedModel
+from scoring.models import LoadedModel, rows_are_independent
 from scoring.models.categories import Categories
 from scoring.readers import InputBatch, Reading
 
@@ -49,6 +50,19 @@ class ThreadSafeModel:
     def __init__(self, spec: ModelSpec, loaded: LoadedModel) -> None:
         self.spec = spec
         self.loaded = loaded
+        self.features = spec.features
+        """The record's features; one object for all models of a job with the same."""
+        self.names = tuple(feature.name for feature in spec.features)
+        self.without_nulls = frozenset(feature.name for feature in spec.features if not feature.nullable)
+        self.width = sum(feature.width for feature in spec.features)
+        self.dtype_depends_on_nulls = frozenset(
+            feature.name for feature in spec.features if feature.type.startswith(("bool", "int", "uint"))
+        )
+        """Features whose column has another dtype in pandas if it has nulls."""
+        self.categories: Categories = getattr(loaded, "categories", None) or Categories()
+        self.has_categories = bool(self.categories)
+        self.predicts_together = rows_are_independent(loaded)
+        """Whether the model may predict rows of several objects in one call."""
         self._lock = threading.Lock()
         self._last_plan: tuple[pa.Schema, tuple[dict[str, int], frozenset[str]], ColumnPlan] | None = None
 
@@ -64,10 +78,30 @@ class ThreadSafeModel:
         return plan
 
     def predict(self, batch: FeatureBatch) -> Any:
+        """Return the predictions of a batch, which are the same in a call with other objects."""
+        if not self.predicts_together:
+            return self.predict_as_given(batch)
+        blocks = join_in_blocks([batch], batch.shared)
+        return first_rows(self.predict_as_given(blocks), batch.rows, blocks.rows)
+
+    def predict_as_given(self, batch: FeatureBatch) -> Any:
         if self.loaded.concurrent:
             return self.loaded.predict(batch)
         with self._lock:
             return self.loaded.predict(batch)
+
+
+@dataclass(frozen=True)
+class PreparedBatch:
+    """A batch's features in their declared types, and the rows that are bad before any prediction."""
+
+    arrays: tuple[pa.Array, ...]
+    reasons: dict[int, Reason]
+    counts: dict[Reading, int]
+
+    @property
+    def rows(self) -> int:
+        return len(self.arrays[0])
 
 
 @dataclass(frozen=True)
@@ -97,15 +131,11 @@ class ObjectPredictor:
         self.plan = plan
         self.key = key
         spec = model.spec
-        self._names = tuple(feature.name for feature in spec.features)
-        self._categories: Categories = getattr(model.loaded, "categories", None) or Categories()
+        self._names = model.names
+        self._categories = model.categories
         # Null rows of a non-nullable feature are not scored, so the model sees a column without
         # nulls. NaN in floating-point numbers that are read as whole ones is null, in any batch.
-        self._with_nulls = (with_nulls | plan.may_have_nan) - {
-            feature.name for feature in spec.features if not feature.nullable
-        }
-        kept = set(plan.kept)
-        self._raw_names = (*plan.kept, *(name for name in self._names if name not in kept))
+        self.with_nulls = (with_nulls | plan.may_have_nan) - model.without_nulls
         fraction = spec.tolerated_quarantine_fraction
         # The tolerated number is unknown until the number of rows is known.
         self.tolerated = sys.maxsize if rows is None and fraction else tolerated_rows(fraction, rows or 0)
@@ -124,7 +154,8 @@ class ObjectPredictor:
             text = f"{name}: out of memory, even with few rows per batch: choose an instance type with more memory"
             return with_cause(TransientError(text), error)
 
-    def _predict(self, item: InputBatch) -> BatchResult:
+    def prepare(self, item: InputBatch) -> PreparedBatch:
+        """Cast the features of a batch. Raises ScoringError."""
         batch = item.batch
         reasons = {cell.index: Reason(cell.reason, cell.detail) for cell in item.unfit if cell.column in self.plan.read}
         counts: dict[Reading, int] = {}
@@ -137,6 +168,15 @@ class ObjectPredictor:
                 reasons.setdefault(index, reason)
             if self._categories:
                 self._check_categories(feature.name, cast.array, reasons, counts)
+        return PreparedBatch(tuple(arrays), reasons, counts)
+
+    def features(self, arrays: tuple[pa.Array, ...], shared: dict[object, npt.NDArray[Any]] | None) -> FeatureBatch:
+        return FeatureBatch(self._names, arrays, self.with_nulls, shared)
+
+    def _predict(self, item: InputBatch) -> BatchResult:
+        batch = item.batch
+        prepared = self.prepare(item)
+        arrays, reasons, counts = prepared.arrays, dict(prepared.reasons), dict(prepared.counts)
         kinds = dict.fromkeys(reasons, FailureKind.DATA)
         if len(reasons) > self.tolerated:
             # These rows already fail the object, so its other rows are not predicted.
@@ -146,7 +186,7 @@ class ObjectPredictor:
             good = np.ones(batch.num_rows, dtype=bool)
             good[list(reasons)] = False
             positions = np.flatnonzero(good)
-            arrays = [array.filter(pa.array(good)) for array in arrays]
+            arrays = tuple(array.filter(pa.array(good)) for array in arrays)
         columns, failed, cause = self._score(arrays, len(arrays[0]), None if reasons else item.shared)
         raised: set[int] = set()
         for position, (reason, was_raised) in failed.items():
@@ -180,7 +220,7 @@ class ObjectPredictor:
             reasons.setdefault(index, Reason(text, repr(array[index].as_py())))
 
     def _score(
-        self, arrays: list[pa.Array], rows: int, shared: dict[object, npt.NDArray[Any]] | None
+        self, arrays: tuple[pa.Array, ...], rows: int, shared: dict[object, npt.NDArray[Any]] | None
     ) -> tuple[list[pa.Array], dict[int, tuple[Reason, bool]], BaseException | None]:
         """Predict these rows.
 
@@ -192,7 +232,7 @@ class ObjectPredictor:
             return [pa.array([], field.type) for field in outputs], {}, None
 
         def score(start: int, stop: int) -> tuple[list[pa.Array], dict[int, str]]:
-            batch = FeatureBatch(self._names, tuple(arrays), self._with_nulls, shared)
+            batch = self.features(arrays, shared)
             values = self.model.predict(batch if stop - start == rows else batch.slice(start, stop - start))
             return prediction_columns(spec, outputs, values, stop - start)
 
@@ -211,7 +251,7 @@ class ObjectPredictor:
         ]
         return joined, failed, cause
 
-    def _failed_prediction(self, error: BaseException, arrays: list[pa.Array], row: int) -> Reason:
+    def _failed_prediction(self, error: BaseException, arrays: tuple[pa.Array, ...], row: int) -> Reason:
         """Return the reason of a row for which predict raised, with the features that are null there."""
         text = f"its {self.model.spec.method} failed for this row ({describe_error(error)})"
         nulls = [name for name, array in zip(self._names, arrays, strict=True) if not array[row].is_valid]
@@ -242,7 +282,7 @@ class ObjectPredictor:
     def _raw_names_in(self, batch: pa.RecordBatch) -> list[str]:
         """Return the columns to show; kept columns are not decoded if their bytes are copied."""
         present = set(batch.schema.names)
-        return [name for name in self._raw_names if name in present]
+        return [name for name in dict.fromkeys((*self.plan.kept, *self._names)) if name in present]
 
 
 def too_many_bad_rows(

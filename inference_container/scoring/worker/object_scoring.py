@@ -1,8 +1,9 @@
 """Scores one open object in one pass, with a second for models that must re-encode it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from contract.job.ledger import KeyReport
@@ -10,10 +11,10 @@ from contract.job.scoring_spec import PinnedObject
 from scoring.columns.keys import KeyCheck
 from scoring.errors import ScoringError
 from scoring.models import batch_size_factor
-from scoring.outputs.writers import open_writer
+from scoring.outputs.writers import WriterChoice, choose_writer
 from scoring.protocol import WorkerSetup, WrittenOutput
 from scoring.readers import EmptyObject, InputBatch, InputObject
-from scoring.splice import SpliceSource
+from scoring.splice import SharedPartFiles, SpliceSource
 from scoring.worker.batch_pipeline import PredictionThreads, predict_in_order, split_into_units
 from scoring.worker.batch_size import rows_per_batch
 from scoring.worker.model_output import ModelOutput
@@ -24,6 +25,34 @@ _NO_RESULT = BatchResult([])
 """The result for a model whose output has ended."""
 
 Predict = Callable[[InputBatch], BatchResult | ScoringError]
+
+
+@dataclass
+class _Chosen:
+    """A model that can score the object, and the writer of its output."""
+
+    predictor: ObjectPredictor
+    writer: WriterChoice
+
+
+@dataclass
+class SmallObject:
+    """An object whose rows are read as one batch, before any output is open."""
+
+    scoring: "ObjectScoring"
+    item: InputBatch
+    chosen: list[_Chosen]
+    batch_rows: int
+    """Most rows of a batch of such objects."""
+
+    @property
+    def copies_input(self) -> bool:
+        """Whether no output has an open file while it waits to be completed."""
+        return all(each.writer.copies_input for each in self.chosen)
+
+    @property
+    def predictors(self) -> dict[ThreadSafeModel, ObjectPredictor]:
+        return {each.predictor.model: each.predictor for each in self.chosen}
 
 
 @dataclass
@@ -46,13 +75,21 @@ class ObjectScoring:
         source: InputObject,
         file: SpliceSource,
         folder: Path,
+        *,
+        place: int = 0,
     ) -> None:
-        """Outputs are written to `folder`, which is created when there is one."""
+        """Outputs are written to `folder`, which is created when there is one.
+
+        `place` is the object's position in its group.
+        """
         self._setup = setup
         self._pinned = pinned
         self._source = source
         self._file = file
         self._folder = folder
+        self._place = place
+        self._nulls: dict[int, tuple[dict[str, int], frozenset[str]]] = {}
+        """Null counts, and the columns with nulls, per list of features."""
         self.written: list[WrittenOutput] = []
         """Finished outputs, which wait to be committed."""
         self.errors: list[tuple[str, ScoringError]] = []
@@ -126,6 +163,7 @@ class ObjectScoring:
                 columns |= needed
         if changed:
             # Plans made before the change have the old types.
+            self._nulls.clear()
             return self._open_predictors(models)
         self.errors += errors
         return opened, columns
@@ -151,15 +189,27 @@ class ObjectScoring:
         """Run one or two passes. Returns the rows read by the last."""
         with ExitStack() as stack:
             first = self._run_pass([(model, "") for model in models], predict_of, threads, batch_rows, stack)
-            rows = first.rows_read
-            self.written = first.written
-            if first.to_reencode:
-                # An output that copies its input keeps all rows, but which rows are bad is known
-                # only after scoring them. The first pass may have ended before the last row.
-                second = self._run_pass(first.to_reencode, predict_of, threads, batch_rows, stack)
-                rows = second.rows_read
-                self.written = first.written + second.written
-            return rows
+            return self._reencode(first, predict_of, threads, batch_rows, stack)
+
+    def _reencode(
+        self,
+        first: _PassResult,
+        predict_of: Callable[[ObjectPredictor], Predict],
+        threads: int,
+        batch_rows: int,
+        stack: ExitStack,
+    ) -> int:
+        """Run a second pass if the first asks for it. Returns the rows read by the last.
+
+        An output that copies its input keeps all rows, but which rows are bad is known only after
+        scoring them. The first pass may have ended before the last row.
+        """
+        self.written = first.written
+        if not first.to_reencode:
+            return first.rows_read
+        second = self._run_pass(first.to_reencode, predict_of, threads, batch_rows, stack)
+        self.written = first.written + second.written
+        return second.rows_read
 
     def _run_pass(
         self,
@@ -176,19 +226,65 @@ class ObjectScoring:
         # Entered before the outputs, which are then discarded first and leave the threads idle.
         workers = stack.enter_context(PredictionThreads(threads))
         stack.callback(self._file.stop)
-        opened, columns = self._open_outputs(models, stack)
-        outputs = [(output, predict_of(output.predictor)) for output in opened]
-        result = _PassResult(0, [], [])
+        chosen, columns = self._choose_outputs(models)
+        outputs = [(output, predict_of(output.predictor)) for output in self._open_outputs(chosen, stack)]
         if not outputs:
-            return result
+            return _PassResult(0, [], [])
         batch_rows = self._rows_per_batch(batch_rows, columns, [output.predictor for output, _ in outputs])
         if self._source.rows is not None and self._source.rows <= batch_rows:
             workers = PredictionThreads(1)
         if workers.pool is not None:
             for output, _ in outputs:
                 output.start_copying(workers.pool)
-        result.rows_read, keys = self._score_batches(outputs, columns, workers, batch_rows)
-        for output, _ in outputs:
+        rows, keys = self._score_batches(outputs, columns, workers, batch_rows)
+        return self._finish([output for output, _ in outputs], rows, keys)
+
+    def read_small(self, models: Sequence[ThreadSafeModel], batch_rows: int) -> SmallObject | None:
+        """Read the object, without writing it; None if its rows are not one batch.
+
+        Raises ScoringError.
+        """
+        if isinstance(self._source, EmptyObject):
+            return None
+        chosen, columns = self._choose_outputs([(model, "") for model in models])
+        if not chosen:
+            return None
+        batch_rows = self._rows_per_batch(batch_rows, columns, [each.predictor for each in chosen])
+        if self._source.rows is not None and not 0 < self._source.rows <= batch_rows:
+            return None
+        items = list(islice(self._source.batches(batch_rows, columns, use_threads=False), 2))
+        is_small = len(items) == 1 and items[0].batch.num_rows > 0
+        return SmallObject(self, items[0], chosen, batch_rows) if is_small else None
+
+    def write_small(
+        self,
+        small: SmallObject,
+        results: Mapping[ThreadSafeModel, BatchResult | ScoringError],
+        shared: SharedPartFiles,
+        stack: ExitStack,
+    ) -> Callable[[], int]:
+        """Write what `read_small` has read, with a result per chosen model.
+
+        Returns a function that completes the outputs and returns the rows read. `stack` discards the
+        outputs that were not finished.
+        """
+        outputs = self._open_outputs(small.chosen, stack, shared)
+        checks = self._key_checks(outputs)
+        rows = self._write_batch(outputs, checks, small.item, [results[each.predictor.model] for each in outputs])
+        keys = self._check_totals(outputs, checks, rows)
+
+        def complete() -> int:
+            first = self._finish(outputs, rows, keys)
+            return self._reencode(first, lambda predictor: predictor.predict, 1, small.batch_rows, stack)
+
+        return complete
+
+    def _finish(
+        self, outputs: Sequence[ModelOutput], rows: int, keys: Mapping[tuple[str, ...], KeyReport]
+    ) -> _PassResult:
+        """Complete the outputs after the last batch."""
+        result = _PassResult(rows, [], [])
+        for output in outputs:
             spec = output.predictor.model.spec
             if not output.ended and (written := output.finish(keys.get(spec.key_columns))):
                 result.written.append(written)
@@ -218,75 +314,112 @@ class ObjectScoring:
             rows = replace(item, shared={}) if len(outputs) > 1 else item
             return [_NO_RESULT if output.ended else predict_one(rows) for output, predict_one in outputs]
 
-        keys = {output.predictor.model.spec.key_columns for output, _ in outputs}
-        checks = [KeyCheck(names) for names in sorted(keys) if names]
+        checks = self._key_checks([output for output, _ in outputs])
         rows = 0
-        kept = frozenset(name for output, _ in outputs for name in output.kept).union(*keys)
+        kept = frozenset(name for output, _ in outputs for name in output.kept)
+        kept = kept.union(*(check.columns for check in checks))
         units = split_into_units(self._source, batch_rows, columns, threads.count)
         for item, results in predict_in_order(units, predict, threads, kept):
-            rows += item.batch.num_rows + len(item.rejected)
-            for check in checks:
-                check.add(item.batch)
-            for (output, _), result in zip(outputs, results, strict=True):
-                output.write(item, result)
+            rows += self._write_batch([output for output, _ in outputs], checks, item, results)
             if all(output.ended for output, _ in outputs):
                 return rows, {}
-        for output, _ in outputs:
+        return rows, self._check_totals([output for output, _ in outputs], checks, rows)
+
+    @staticmethod
+    def _key_checks(outputs: Sequence[ModelOutput]) -> list[KeyCheck]:
+        keys = {output.predictor.model.spec.key_columns for output in outputs}
+        return [KeyCheck(names) for names in sorted(keys) if names]
+
+    @staticmethod
+    def _write_batch(
+        outputs: Sequence[ModelOutput],
+        checks: Sequence[KeyCheck],
+        item: InputBatch,
+        results: Sequence[BatchResult | ScoringError],
+    ) -> int:
+        """Write a batch to all outputs, with a result for each. Returns the rows read."""
+        for check in checks:
+            check.add(item.batch)
+        for output, result in zip(outputs, results, strict=True):
+            output.write(item, result)
+        return int(item.batch.num_rows) + len(item.rejected)
+
+    @staticmethod
+    def _check_totals(
+        outputs: Sequence[ModelOutput], checks: Sequence[KeyCheck], rows: int
+    ) -> dict[tuple[str, ...], KeyReport]:
+        """Check the outputs after the last batch. Returns the report per key columns."""
+        for output in outputs:
             output.check_totals(rows)
-        return rows, {check.columns: check.report() for check in checks}
+        return {check.columns: check.report() for check in checks}
 
     def _open_predictor(self, model: ThreadSafeModel) -> ObjectPredictor:
-        spec, source = model.spec, self._source
-        nulls = source.null_counts([feature.name for feature in spec.features])
+        source = self._source
+        nulls, with_nulls = self._null_counts(model)
         plan = model.plan(self._pinned.key, source.schema, nulls, source.absent)
-        with_nulls = frozenset(name for name, count in nulls.items() if count)
         return ObjectPredictor(model, self._pinned.key, source.rows, plan, with_nulls)
 
-    def _open_outputs(
-        self, models: Sequence[tuple[ThreadSafeModel, str]], stack: ExitStack
-    ) -> tuple[list[ModelOutput], frozenset[str]]:
-        """Open the models' outputs. Returns them with the columns that batches must have."""
-        opened: list[ModelOutput] = []
+    def _null_counts(self, model: ThreadSafeModel) -> tuple[dict[str, int], frozenset[str]]:
+        key = id(model.features)
+        if key not in self._nulls:
+            counts = self._source.null_counts([feature.name for feature in model.features])
+            self._nulls[key] = counts, frozenset(name for name, count in counts.items() if count)
+        return self._nulls[key]
+
+    def _choose_outputs(self, models: Sequence[tuple[ThreadSafeModel, str]]) -> tuple[list[_Chosen], frozenset[str]]:
+        """Choose the models' writers, each with its reason to re-encode or "".
+
+        Returns the models that can score the object, and the columns that batches must have.
+        """
+        found: list[_Chosen] = []
         columns: frozenset[str] = frozenset()
         errors: list[tuple[str, ScoringError]] = []
         changed = False
         for model, reencode_reason in models:
             try:
-                output, needed = self._open_output(self._open_predictor(model), reencode_reason)
-                stack.callback(output.discard)
+                predictor = self._open_predictor(model)
+                chosen = _Chosen(predictor, self._choose_writer(predictor, reencode_reason))
+                needed = predictor.plan.read | frozenset(chosen.writer.kept)
                 changed |= self._source.choose_types(needed)
             except ScoringError as error:
                 errors.append((model.spec.model_id, error))
             else:
-                opened.append(output)
+                found.append(chosen)
                 columns |= needed
         if changed:
-            # Outputs opened before the change have the old types.
-            for output in opened:
-                output.discard()
-            return self._open_outputs(models, stack)
+            # What was chosen before the change has the old types.
+            self._nulls.clear()
+            return self._choose_outputs(models)
         self.errors += errors
-        return opened, columns
+        return found, columns
 
-    def _open_output(self, predictor: ObjectPredictor, reencode_reason: str) -> tuple[ModelOutput, frozenset[str]]:
-        """Open a model's output. Returns it with the columns that its batches must have."""
-        spec, plan = predictor.model.spec, predictor.plan
-        writer = open_writer(
-            spec,
+    def _choose_writer(self, predictor: ObjectPredictor, reencode_reason: str) -> WriterChoice:
+        plan = predictor.plan
+        return choose_writer(
+            predictor.model.spec,
             plan,
             self._source,
             file=self._file,
-            scratch=self._folder,
-            group_rows=self._rows_per_batch(self._setup.batch_rows, plan.read | frozenset(plan.kept), [predictor]),
+            group_rows=lambda: self._rows_per_batch(
+                self._setup.batch_rows, plan.read | frozenset(plan.kept), [predictor]
+            ),
             reencode_reason=reencode_reason,
         )
-        output = ModelOutput(predictor, writer, self._folder, self._source.rows, self._source.notes)
-        return output, plan.read | frozenset(writer.kept)
+
+    def _open_outputs(
+        self, chosen: Sequence[_Chosen], stack: ExitStack, shared: SharedPartFiles | None = None
+    ) -> list[ModelOutput]:
+        outputs = []
+        for each in chosen:
+            rows, notes = self._source.rows, self._source.notes
+            output = ModelOutput(
+                each.predictor, each.writer, self._folder, rows, notes, place=self._place, shared=shared
+            )
+            stack.callback(output.discard)
+            outputs.append(output)
+        return outputs
 
     def _rows_per_batch(self, most: int, columns: frozenset[str], predictors: Sequence[ObjectPredictor]) -> int:
-        widest = max(
-            (predictor.model.spec.features for predictor in predictors),
-            key=lambda features: sum(feature.width for feature in features),
-        )
+        widest = max((predictor.model for predictor in predictors), key=lambda model: model.width).features
         factor = max(batch_size_factor(predictor.model.loaded) for predictor in predictors)
         return rows_per_batch(most, self._source, columns, widest, factor)

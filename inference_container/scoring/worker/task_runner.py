@@ -5,17 +5,19 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO, Protocol
 
-from contract.status import FailureKind
-from scoring.errors import IN_LOG, describe_error, log_error
+from scoring.errors import log_error
 from scoring.protocol import (
     Event,
-    Failure,
+    GroupWritten,
     ObjectWritten,
     PartDone,
     PredictPart,
+    ScoreGroup,
     ScoreObject,
     Task,
     encode,
+    objects_of,
+    unforeseen_failure,
 )
 
 _MAX_THREADS = 1_024
@@ -37,7 +39,7 @@ class EventPipe:
 
 
 class _Engine(Protocol):
-    def run_task(self, task: Task) -> ObjectWritten | PartDone: ...
+    def run_task(self, task: Task) -> ObjectWritten | GroupWritten | PartDone: ...
 
 
 class TaskRunner:
@@ -47,7 +49,7 @@ class TaskRunner:
         self._engine = engine
         self._events = events
         self._lock = threading.Lock()
-        self._waiting: deque[ScoreObject] = deque()
+        self._waiting: deque[ScoreObject | ScoreGroup] = deque()
         self._computed_count = 0
         self._computing: list[Task] = []
         self._threads = ThreadPoolExecutor(_MAX_THREADS, thread_name_prefix="task")
@@ -55,7 +57,7 @@ class TaskRunner:
     def submit(self, task: Task) -> None:
         """Start a task, or queue it until enough tasks have been computed (`start_after`)."""
         with self._lock:
-            if isinstance(task, ScoreObject) and task.start_after > self._computed_count:
+            if isinstance(task, (ScoreObject, ScoreGroup)) and task.start_after > self._computed_count:
                 self._waiting.append(task)
             else:
                 self._start(task)
@@ -93,10 +95,14 @@ class TaskRunner:
             pa.set_cpu_count(threads)
 
 
-def _failed(task: Task, error: Exception) -> ObjectWritten | PartDone:
-    key = task.object.key
-    failures = (Failure("", FailureKind.UNKNOWN, f"object {key!r}: {describe_error(error)}; {IN_LOG}"),)
-    if isinstance(task, PredictPart):
-        return PartDone(key, task.part, 0.0, failures)
+def _failed(task: Task, error: Exception) -> ObjectWritten | GroupWritten | PartDone:
     # The folder is not used, because there are no outputs.
-    return ObjectWritten(key, "0", 0, 0.0, failures=failures)
+    written = [
+        ObjectWritten(item.key, "0", 0, 0.0, failures=(unforeseen_failure(item.key, error),))
+        for item in objects_of(task)
+    ]
+    if isinstance(task, ScoreGroup):
+        return GroupWritten("0", tuple(written), 0.0)
+    if isinstance(task, PredictPart):
+        return PartDone(task.object.key, task.part, 0.0, written[0].failures)
+    return written[0]

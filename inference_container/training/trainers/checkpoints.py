@@ -12,7 +12,6 @@ from pathlib import Path
 from contract.codec import to_json
 from contract.json_text import parse_json
 from contract.training.training_spec import TrainingSpec
-from scoring.files.moves import fsync_all
 from scoring.files.new_file import new_file
 from training.reporting import log_event
 
@@ -74,7 +73,6 @@ class CheckpointFolder:
         }
         with new_file(self._folder / f"round-{checkpoint.rounds:06d}{self._ending}") as file:
             file.write(json.dumps(header).encode() + b"\n" + checkpoint.model)
-        fsync_all([self._folder])
         for old in self._own()[_KEPT:]:
             old.unlink(missing_ok=True)
 

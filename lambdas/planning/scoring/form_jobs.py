@@ -21,8 +21,7 @@ from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.planning.scoring.choose_models import Assignment
 
 MAX_COMMITS = 100_000
-"""Maximum of objects times models per job. VerifyOutput reads one commit marker for each, at an
-estimated 4 ms of CPU.
+"""Maximum of objects times models per job. VerifyOutput reads one commit for each.
 """
 
 

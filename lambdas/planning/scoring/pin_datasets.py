@@ -76,5 +76,5 @@ def _max_output_prefix_bytes(assignments: Iterable[Assignment]) -> int:
     id_length = max((len(assignment.version.spec.model_id) for assignment in assignments), default=0)
     job_id = "m" * id_length + f".and-{MAX_MODELS_PER_JOB - 1}-more"
     prefix = layout.model_outputs_prefix("predictions", "d" * 63, "e" * 80, job_id, "m" * id_length)
-    suffix_length = max(len(layout.marker_key("", "")), *map(len, layout.OUTPUT_SUFFIXES.values()))
+    suffix_length = max(map(len, layout.OUTPUT_SUFFIXES.values()))
     return len(prefix) + suffix_length

@@ -11,11 +11,9 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from contract import codec, layout
-from contract.job.ledger import Marker
 from contract.job.scoring_spec import JobSpec, PinnedObject, SnapshotRef
 from contract.job.snapshot import Snapshot, read_snapshot
 from contract.json_text import dump_json, parse_json
-from contract.problems import InvalidInputError
 from contract.table.records import JobRecord
 from contract.triggers.uploads import ObjectVersion, UploadManifest
 from contract.workflow.messages import JobPointer
@@ -306,13 +304,9 @@ class ObjectStore(TrainingObjects):
         """List the objects below a prefix of the results bucket, without keeping them in memory."""
         return self._list(self.results_bucket, prefix)
 
-    def marker(self, execution_id: str, job_id: str, key: str) -> Marker | str:
-        """Read the marker at this key of the ledger; return the reason when it is unreadable."""
-        full_key = layout.ledger_prefix(execution_id, job_id) + key
-        try:
-            return codec.loads(Marker, self._get(full_key), subject=layout.s3_uri(self.results_bucket, full_key))
-        except InvalidInputError as error:
-            return str(error)
+    def segment(self, execution_id: str, job_id: str, name: str) -> bytes:
+        """Return the content of a segment of the job's ledger."""
+        return self._get(layout.ledger_prefix(execution_id, job_id) + name)
 
     # ---- the summary -------------------------------------------------------------------------
 

@@ -1,4 +1,8 @@
-"""A person with the documented policies deploys, updates and destroys stages with the pinned CDK command line."""
+"""A person with the documented policies deploys, updates and destroys stages with the pinned CDK command line.
+
+A start of the command line, a synthesis and an execution each take seconds of CPU. So the stage that is updated is
+deployed without the command line first, one synthesis makes the update and a second stage, and one call deploys both.
+"""
 
 import json
 import os
@@ -15,99 +19,122 @@ import pytest
 from cli.stage.connection import Connection
 from cli.stage.deployment import find_deployment
 from cli.views.progress import watch
+from contract.environment import IMAGE_URIS
 from contract.status import ExecutionStatus
 from embedded.cdk.deploy import deploy, stack_outputs
 from embedded.cdk.node import find_node
 from embedded.cdk.synth import synthesize
 from embedded.images.docker_shim import cdk_environment
+from embedded.seams.iam.deployment_calls import Call, Place
 from embedded.server.embedded_aws import EmbeddedAws
 from embedded.server.process import image_root
-from tests.e2e.stage import Stage, environment, people, train_xgboost
+from tests.e2e.conftest import UPLOADS
+from tests.e2e.failing_models import Gate
+from tests.e2e.stage import Stage, environment, people, wait_for
+from tests.recorded_calls.recorded_permissions import calls
+from tests.unit.infra.deployment_policies import Statements, allows, statements
 
 PROJECT = Path(__file__).resolve().parents[3]
-POLICIES = PROJECT / "docs/operate/policies"
 SOURCES = ("app.py", "cdk.json", "contract", "infra", "lambdas", "inference_container")
+OFTEN = {"Delay": 0.2, "MaxAttempts": 600}
+NIGHTLY = {"name": "nightly", "expression": "cron(30 2 * * ? *)", "enabled": False}
+STAGES = [
+    {"fleetscore.uploads": UPLOADS, "fleetscore.schedules": [NIGHTLY], **settings}
+    for settings in ({"fleetscore.removal": "destroy"}, {"fleetscore.stage": "prod"})
+]
+SYNTHESIZE_STAGES = """
+import json, os
+from pathlib import Path
 
+folder, given = Path(os.environ["CDK_OUTDIR"]), json.loads(os.environ.pop("CDK_CONTEXT_JSON"))
+from app import build_app
 
-@dataclass
-class Cli:
-    """The CDK command line in a copy of the project that a test may edit."""
-
-    aws: EmbeddedAws
-    command: tuple[str, ...]
-    environment: dict[str, str]
-    project: Path
-
-    def synthesize(self, name: str, **settings: str) -> Path:
-        """Synthesize the edited project, once for all calls that deploy it."""
-        context = {f"fleetscore.{setting}": value for setting, value in settings.items()}
-        return synthesize(self.project / "app.py", self.project.parent / name, context, endpoint=self.aws.endpoint)
-
-    def run(self, *arguments: str, keys: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        # Outside the project, because an assembly needs no app, and neither does bootstrapping.
-        call = [*self.command, *arguments, "--ci", "--no-notices"]
-        environment = {**self.environment, **(keys or {})}
-        return subprocess.run(
-            call, cwd=self.project.parent, env=environment, capture_output=True, text=True, check=False
-        )
-
-    def edit(self, path: str, old: str, new: str) -> None:
-        file = self.project / path
-        text = file.read_text()
-        assert text.count(old) >= 1, f"{path} no longer contains {old!r}"
-        file.write_text(text.replace(old, new, 1))
+manifests = []
+for context in given["stages"]:
+    build_app(context=context, outdir=folder).synth()
+    manifests.append(json.loads((folder / "manifest.json").read_text()))
+artifacts = {name: artifact for each in manifests for name, artifact in each["artifacts"].items()}
+(folder / "manifest.json").write_text(json.dumps({**manifests[0], "artifacts": artifacts}))
+"""
+"""Writes one cloud assembly with the stacks of several stages: a second app in a process takes half of the time."""
 
 
 @dataclass
 class Account:
     """An account that an administrator has prepared for one person who deploys."""
 
-    cli: Cli
+    aws: EmbeddedAws
+    folder: Path
+    command: tuple[str, ...]
+    environment: dict[str, str]
     keys: dict[str, str]
 
-    def client(self, service: str) -> Any:
-        return self.cli.aws.endpoint.client(service)
+    @property
+    def place(self) -> Place:
+        return Place(self.aws.endpoint.region, self.aws.endpoint.account_id)
 
-    def deploy(self, assembly: Path) -> str:
-        """Deploy all stacks, and return what the command line prints if that fails."""
-        ended = self.cli.run("deploy", "--all", "--require-approval", "never", "--app", str(assembly), keys=self.keys)
+    @property
+    def role(self) -> str:
+        """The role with which CloudFormation deploys stacks."""
+        account_id, region = self.place.account_id, self.place.region
+        return f"arn:aws:iam::{account_id}:role/cdk-hnb659fds-cfn-exec-role-{account_id}-{region}"
+
+    def client(self, service: str) -> Any:
+        return self.aws.endpoint.client(service)
+
+    def cdk(self, *arguments: str) -> str:
+        """Run the CDK command line, and return what it prints if it fails."""
+        # Outside the project, because an assembly needs no app, and neither does bootstrapping.
+        ended = subprocess.run(
+            [*self.command, *arguments, "--ci", "--no-notices"],
+            cwd=self.folder, env={**self.environment, **self.keys}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
         return "" if ended.returncode == 0 else ended.stdout + ended.stderr
 
-    def destroy(self, assembly: Path) -> None:
-        ended = self.cli.run("destroy", "--all", "--force", "--app", str(assembly), keys=self.keys)
-        assert ended.returncode == 0, ended.stdout + ended.stderr
+    def deploy(self, assembly: Path, *stacks: str) -> str:
+        return self.cdk("deploy", *stacks, "--require-approval", "never", "--app", str(assembly))
 
     def policy(self, name: str, stage: str, *, without: str = "") -> str:
         """Return a documented policy for a stage, without the statements that allow an action."""
-        endpoint = self.cli.aws.endpoint
-        text = (POLICIES / f"{name}.json").read_text(encoding="utf-8")
-        for word, value in (("REGION", endpoint.region), ("ACCOUNT", endpoint.account_id), ("STAGE", stage)):
-            text = text.replace(word, value)
-        document = json.loads(text)
-        document["Statement"] = [each for each in document["Statement"] if without not in each["Action"] or not without]
-        return json.dumps(document)
+        kept = [each for each in statements(name, stage, self.place) if not without or without not in each["Action"]]
+        return json.dumps({"Version": "2012-10-17", "Statement": kept})
 
     def arn(self, name: str, stage: str) -> str:
-        return f"arn:aws:iam::{self.cli.aws.endpoint.account_id}:policy/fleetscore-{stage}-{name}"
+        return f"arn:aws:iam::{self.place.account_id}:policy/fleetscore-{stage}-{name}"
 
     def stage(self, name: str) -> Stage:
-        connection = Connection(_session=[self.session()])
-        return Stage(self.cli.aws, find_deployment(connection, name), connection, self.cli.project.parent)
-
-    def session(self) -> boto3.Session:
-        given = self.cli.aws.endpoint
-        return boto3.Session(
+        given = self.aws.endpoint
+        session = boto3.Session(
             aws_access_key_id=given.access_key_id,
             aws_secret_access_key=given.secret_access_key,
             region_name=given.region,
         )
+        connection = Connection(_session=[session])
+        return Stage(self.aws, find_deployment(connection, name), connection, self.folder)
+
+    def functions(self, stage: str) -> list[dict[str, Any]]:
+        found = self.client("lambda").list_functions()["Functions"]
+        return [each for each in found if each["FunctionName"].startswith(f"fleetscore-{stage}-")]
 
     def digests(self, stage: str) -> set[str]:
-        functions = self.client("lambda").list_functions()["Functions"]
-        return {each["CodeSha256"] for each in functions if each["FunctionName"].startswith(f"fleetscore-{stage}-")}
+        return {each["CodeSha256"] for each in self.functions(stage)}
 
-    def key(self, stage: str) -> str:
-        return stack_outputs(f"fleetscore-{stage}-storage", self.cli.aws.endpoint)["KeyArn"]
+    def variables_of(self, stage: str, name: str) -> dict[str, str]:
+        """Return the environment of the only function with a text in its name."""
+        [found] = [each for each in self.functions(stage) if name in each["FunctionName"]]
+        return dict(found["Environment"]["Variables"])
+
+    def definition(self, stage: str) -> str:
+        machine = f"arn:aws:states:{self.place.region}:{self.place.account_id}:stateMachine:fleetscore-{stage}"
+        return str(self.client("stepfunctions").describe_state_machine(stateMachineArn=machine)["definition"])
+
+    def buckets(self, stage: str) -> set[str]:
+        names = {bucket["Name"] for bucket in self.client("s3").list_buckets()["Buckets"]}
+        return {name for name in names if name.startswith(f"fleetscore-{stage}-")}
+
+    def status(self, stack: str) -> str:
+        (found,) = self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+        return str(found["StackStatus"])
 
     def empty(self, stage: str) -> None:
         """Empty the buckets of a stage. By design no stack deletion does that."""
@@ -117,10 +144,6 @@ class Account:
                 for version in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
                     s3.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
 
-    def buckets(self, stage: str) -> set[str]:
-        names = {bucket["Name"] for bucket in self.client("s3").list_buckets()["Buckets"]}
-        return {name for name in names if name.startswith(f"fleetscore-{stage}-")}
-
 
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
@@ -128,119 +151,190 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     node = find_node()
     program = PROJECT / "node_modules" / "aws-cdk" / "bin" / "cdk"
     assert program.exists(), "run `make test`, which installs the CDK CLI pinned in package-lock.json"
-    project = folder / "project"
+    shared = folder / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    with EmbeddedAws(time_scale=0.01, shared_folder=shared, call_recording=folder / "calls") as aws:
+        shim = cdk_environment(aws.endpoint, image_root(aws.root), node, folder / "bin")
+        made = Account(aws, folder, (str(node.program), str(program)), {**os.environ, **shim}, {})
+        with environment(aws.endpoint.environment()):
+            _prepare(made)
+            yield made
+
+
+def _prepare(account: Account) -> None:
+    """Do what docs/operate/deploy.md asks of an administrator."""
+    iam = account.client("iam")
+    arns = []
+    for stage in ("dev", "prod"):
+        for name in ("deploy-data", "deploy-workflow"):
+            iam.create_policy(PolicyName=f"fleetscore-{stage}-{name}", PolicyDocument=account.policy(name, stage))
+            arns.append(account.arn(name, stage))
+    place = f"aws://{account.place.account_id}/{account.place.region}"
+    assert account.cdk("bootstrap", place, "--cloudformation-execution-policies", ",".join(arns)) == ""
+    iam.create_user(UserName="deployer")
+    iam.put_user_policy(UserName="deployer", PolicyName="deployer", PolicyDocument=account.policy("deployer", ""))
+    key = iam.create_access_key(UserName="deployer")["AccessKey"]
+    account.keys |= {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+
+
+@dataclass(frozen=True)
+class First:
+    """The stage dev as it was deployed first."""
+
+    stage: Stage
+    digests: set[str]
+    definition: str
+    image: str
+
+
+@pytest.fixture(scope="module")
+def first(account: Account, assembly: Path) -> First:
+    """Deploy the stage dev, and register a model that waits for a file before it scores."""
+    outputs = deploy(assembly, account.aws.endpoint, account.aws.images)
+    stage = account.stage("dev")
+    stage.put_dataset("customers", {"a.parquet": people(20, 1)})
+    assert account.aws.shared_folder is not None
+    stage.register("churn", Gate(account.aws.shared_folder), dataset="customers")
+    image = outputs["fleetscore-dev-compute"]["ImageUri"]
+    return First(stage, account.digests("dev"), account.definition("dev"), image)
+
+
+@pytest.fixture(scope="module")
+def update(account: Account) -> Path:
+    """Change code, definition and image, and synthesize the stages dev and prod from that."""
+    project = account.folder / "project"
+    project.mkdir()
     for name in SOURCES:
         source = PROJECT / name
         if source.is_dir():
             shutil.copytree(source, project / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
-            project.mkdir(exist_ok=True)
             shutil.copy(source, project / name)
-    with EmbeddedAws(time_scale=0.01) as aws:
-        shim = cdk_environment(aws.endpoint, image_root(aws.root), node, folder / "bin")
-        cli = Cli(aws, (str(node.program), str(program)), {**os.environ, **shim}, project)
-        with environment(aws.endpoint.environment()):
-            yield _prepared(cli)
-
-
-def _prepared(cli: Cli) -> Account:
-    """Do what docs/operate/deploy.md asks of an administrator."""
-    made = Account(cli, {})
-    iam, endpoint = made.client("iam"), cli.aws.endpoint
-    arns = []
-    for stage in ("dev", "prod"):
-        for name in ("deploy-data", "deploy-workflow"):
-            iam.create_policy(PolicyName=f"fleetscore-{stage}-{name}", PolicyDocument=made.policy(name, stage))
-            arns.append(made.arn(name, stage))
-    place = f"aws://{endpoint.account_id}/{endpoint.region}"
-    ended = cli.run("bootstrap", place, "--cloudformation-execution-policies", ",".join(arns))
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    iam.create_user(UserName="deployer")
-    iam.put_user_policy(UserName="deployer", PolicyName="deployer", PolicyDocument=made.policy("deployer", ""))
-    key = iam.create_access_key(UserName="deployer")["AccessKey"]
-    made.keys |= {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
-    return made
+    for path, old, new in (
+        ("lambdas/plan_execution/handler.py", '"""', '"""Changed. '),
+        ("infra/stacks/workflow.py", '"Scores datasets', '"Changed. Scores datasets'),
+        ("inference_container/scoring/__init__.py", '"""', '"""Changed. '),
+    ):
+        text = (project / path).read_text()
+        assert old in text, f"{path} no longer contains {old!r}"
+        (project / path).write_text(text.replace(old, new, 1))
+    (project / "stages.py").write_text(SYNTHESIZE_STAGES)
+    output = account.folder / "cdk.out"
+    return synthesize(project / "stages.py", output, {"stages": STAGES}, endpoint=account.aws.endpoint)
 
 
 @pytest.fixture(scope="module")
-def first(account: Account) -> Path:
-    """Deploy the stage dev, and return its assembly."""
-    assembly = account.cli.synthesize("first", removal="destroy")
-    assert account.deploy(assembly) == ""
-    return assembly
+def failed(account: Account, first: First, update: Path) -> str:
+    """Update the workflow of dev without a statement, while an execution runs; return what the command line prints."""
+    first.stage.executions.start('{"models": ["churn"]}', "during")
+    assert account.aws.shared_folder is not None
+    wait_for((account.aws.shared_folder / "waiting").exists, "the model waits")
+    policy, iam = {"PolicyArn": account.arn("deploy-workflow", "dev"), "SetAsDefault": True}, account.client("iam")
+    less = account.policy("deploy-workflow", "dev", without="states:UpdateStateMachine")
+    iam.create_policy_version(**policy, PolicyDocument=less)
+    printed = account.deploy(update, "fleetscore-dev-workflow", "--exclusively")
+    iam.create_policy_version(**policy, PolicyDocument=account.policy("deploy-workflow", "dev"))
+    return printed
 
 
-def test_a_second_stage_is_independent_and_leaves_its_data_when_destroyed(account: Account, first: Path) -> None:
-    assert first.exists()
-    assembly = account.cli.synthesize("prod", stage="prod")
-    assert account.deploy(assembly) == ""
-    machines = account.client("stepfunctions").list_state_machines()["stateMachines"]
-    assert {machine["name"] for machine in machines} >= {"fleetscore-dev", "fleetscore-prod"}
-    buckets, table = account.buckets("prod"), account.stage("prod").deployment.table_name
-    key = account.key("prod")
+def test_a_failed_update_changes_nothing_and_executions_go_on(account: Account, first: First, failed: str) -> None:
+    assert "is not authorized to perform: states:UpdateStateMachine" in failed
+    assert account.status("fleetscore-dev-workflow") == "UPDATE_ROLLBACK_COMPLETE"
+    assert (account.digests("dev"), account.definition("dev")) == (first.digests, first.definition)
+    assert first.stage.executions.snapshot("during").status == ExecutionStatus.RUNNING
 
-    account.destroy(assembly)
+
+@pytest.fixture(scope="module")
+def deployed(account: Account, failed: str, update: Path) -> None:
+    """Update dev and create prod."""
+    assert failed
+    assert account.deploy(update, "--all") == ""
+
+
+@pytest.mark.usefixtures("deployed")
+def test_an_update_changes_code_definition_and_image(account: Account, first: First) -> None:
+    assert account.digests("dev").isdisjoint(first.digests)
+    assert "Changed. " in account.definition("dev")
+    # An execution that was planned before keeps its image, and ends with the new functions.
+    assert account.aws.shared_folder is not None
+    (account.aws.shared_folder / "open").touch()
+    assert watch(first.stage.executions, "during", None).status == ExecutionStatus.SUCCEEDED
+    assert _image(first.stage, "during") == first.image
+    # New ones are planned with the new image, which has the new code and is in the registry.
+    uri = str(json.loads(account.variables_of("dev", "-PlanExecution")[IMAGE_URIS])["core"])
+    assert uri != first.image
+    image = account.aws.images.resolve(uri)
+    assert image is not None
+    assert any("Changed. " in file.read_text(encoding="utf-8") for file in image.root.rglob("scoring/__init__.py"))
+    repository, _, tag = uri.partition("/")[2].rpartition(":")
+    assert account.client("ecr").describe_images(repositoryName=repository, imageIds=[{"imageTag": tag}])
+
+
+@pytest.fixture(scope="module")
+def destroyed(account: Account, deployed: None, update: Path) -> tuple[set[str], str, str]:
+    """Destroy prod, and return the names of its buckets, its table and its key."""
+    key = stack_outputs("fleetscore-prod-storage", account.aws.endpoint)["KeyArn"]
+    kept = account.buckets("prod"), account.stage("prod").deployment.table_name, key
+    assert account.cdk("destroy", "fleetscore-prod-*", "--force", "--app", str(update)) == ""
+    return kept
+
+
+def test_a_destroyed_stage_leaves_its_data_and_the_other_stage(
+    account: Account, destroyed: tuple[set[str], str, str], update: Path
+) -> None:
+    buckets, table, key = destroyed
     assert account.buckets("prod") == buckets
     assert account.client("dynamodb").describe_table(TableName=table)["Table"]["TableStatus"] == "ACTIVE"
     assert account.client("kms").describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Enabled"
+    machines = account.client("stepfunctions").list_state_machines()["stateMachines"]
+    assert {machine["name"] for machine in machines} == {"fleetscore-dev", "fleetscore-dev-training"}
     assert account.digests("prod") == set()
     assert account.digests("dev")
-    # A new deployment makes new buckets and a new table beside those that stayed. Not by the CLI, to save its start.
-    deploy(assembly, account.cli.aws.endpoint, account.cli.aws.images)
-    again = account.stage("prod").deployment
-    assert again.datasets_bucket not in buckets
-    assert again.table_name != table
-    assert buckets < account.buckets("prod")
+    # A new deployment makes new buckets and a new table beside those that stayed.
+    cloudformation, name = account.client("cloudformation"), "fleetscore-prod-storage"
+    template = (update / f"{name}.template.json").read_text(encoding="utf-8")
+    cloudformation.create_stack(StackName=name, TemplateBody=template, RoleARN=account.role)
+    cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig=OFTEN)
+    tables = account.client("dynamodb").list_tables()["TableNames"]
+    assert len([each for each in tables if each.startswith("fleetscore-prod-")]) == 2
+    assert len(account.buckets("prod")) == 2 * len(buckets)
 
 
-def test_a_failed_update_changes_nothing_and_the_next_changes_everything(account: Account, first: Path) -> None:
-    stage, iam = account.stage("dev"), account.client("iam")
-    stage.put_dataset("customers", {"a.parquet": people(20, 1)})
-    stage.register("churn", train_xgboost(1), dataset="customers", version="1")
-    before, digests = _definition(account, stage), account.digests("dev")
-    image = stack_outputs("fleetscore-dev-compute", account.cli.aws.endpoint)["ImageUri"]
-    account.cli.edit("lambdas/plan_execution/handler.py", '"""', '"""Changed. ')
-    account.cli.edit("infra/stacks/workflow.py", '"Scores datasets', '"Changed. Scores datasets')
-    account.cli.edit("inference_container/scoring/__init__.py", '"""', '"""Changed. ')
-    assembly = account.cli.synthesize("second", removal="destroy")
-
-    running = stage.executions.start('{"models": ["churn"]}', "during")
-    policy = {"PolicyArn": account.arn("deploy-workflow", "dev"), "SetAsDefault": True}
-    less = account.policy("deploy-workflow", "dev", without="states:UpdateStateMachine")
-    iam.create_policy_version(**policy, PolicyDocument=less)
-    assert "is not authorized to perform: states:UpdateStateMachine" in account.deploy(assembly)
-    status = _stack(account, "fleetscore-dev-workflow")["StackStatus"]
-    assert status == "UPDATE_ROLLBACK_COMPLETE"
-    assert account.digests("dev") == digests
-    assert _definition(account, stage) == before
-    assert watch(stage.executions, running, None).status == ExecutionStatus.SUCCEEDED
-    assert stage.run({"models": ["churn"]}, "after").status == ExecutionStatus.SUCCEEDED
-
-    iam.create_policy_version(**policy, PolicyDocument=account.policy("deploy-workflow", "dev"))
-    assert account.deploy(assembly) == ""
-    assert "Changed. " in _definition(account, stage)
-    assert account.digests("dev").isdisjoint(digests)
-    assert stage.run({"models": ["churn"]}, "updated").status == ExecutionStatus.SUCCEEDED
-    # The first two ran with the image that they were planned with.
-    assert [_image(stage, execution) == image for execution in ("during", "after", "updated")] == [True, True, False]
-
+@pytest.mark.usefixtures("destroyed")
+def test_destroy_deletes_the_data_of_a_stage_with_that_setting(account: Account) -> None:
     account.empty("dev")
-    account.destroy(assembly)
+    cloudformation = account.client("cloudformation")
+    # As `cdk destroy` does it. CloudFormation uses the role that the stacks were deployed with.
+    for name in ("triggers", "workflow", "compute", "storage"):
+        cloudformation.delete_stack(StackName=f"fleetscore-dev-{name}")
+        cloudformation.get_waiter("stack_delete_complete").wait(StackName=f"fleetscore-dev-{name}", WaiterConfig=OFTEN)
     assert account.digests("dev") == account.buckets("dev") == set()
 
 
-def _definition(account: Account, stage: Stage) -> str:
-    described = account.client("stepfunctions").describe_state_machine(
-        stateMachineArn=stage.deployment.state_machine_arn
-    )
-    return str(described["definition"])
+@pytest.mark.usefixtures("destroyed")
+def test_each_statement_is_needed_by_a_call_of_the_deployments(account: Account) -> None:
+    """The deployments above have succeeded with exactly these statements; without any one, a call of them is denied."""
+    recorded = [
+        Call(each["action"], each["resource"], each["context"])
+        for each in calls(account.folder / "calls")
+        if account.role.endswith(f"/{each['role']}") and each["decision"] == "Allow"
+    ]
+    documents = {
+        stage: [
+            statement
+            for name in ("deploy-data", "deploy-workflow")
+            for statement in statements(name, stage, account.place)
+        ]
+        for stage in ("dev", "prod")
+    }
+    every: Statements = [statement for document in documents.values() for statement in document]
+    assert [call for call in recorded if not allows(every, call, account.place)] == []
+    for number, statement in enumerate(documents["dev"]):
+        others = [each for document in documents.values() for each in document[:number] + document[number + 1 :]]
+        assert any(not allows(others, call, account.place) for call in recorded), f"no call needs {statement}"
 
 
 def _image(stage: Stage, execution_id: str) -> str:
     (job,) = stage.processing_jobs(execution_id)
     return str(job["AppSpecification"]["ImageUri"])
-
-
-def _stack(account: Account, name: str) -> dict[str, Any]:
-    (found,) = account.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
-    return dict(found)

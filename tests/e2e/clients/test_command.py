@@ -2,10 +2,13 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import joblib
 import numpy as np
@@ -16,9 +19,17 @@ from sklearn.linear_model import LogisticRegression
 
 from cli.main import main
 from cli.sandbox.isolation import probe
+from cli.stage.connection import Connection
+from cli.stage.deployment import find_deployment
+from cli.views.progress import watch
 from contract.catalog.model_fields import Feature
-from tests.e2e.failing_models import Gate
-from tests.e2e.stage import Stage, wait_for
+from contract.status import ExecutionStatus, JobStatus
+from embedded.server.detached import detached_endpoint, detached_root, leftover_text, start_detached
+from embedded.server.embedded_aws import EmbeddedAws
+from embedded.server.keeping import SNAPSHOT_FILE
+from embedded.server.process import LOCK_FILE
+from tests.e2e.failing_models import Gate, NeverEnds
+from tests.e2e.stage import Stage, environment, people, wait_for
 from tests.unit.cli.builders import make_archive
 
 ROOT = Path(__file__).parents[3]
@@ -87,7 +98,7 @@ def shell(tmp_path: Path) -> Iterator[dict[str, str]]:
     (tmp_path / ".aws" / "config").write_text("[default]\nignore_configured_endpoint_urls = true\nregion = eu-west-3\n")
     environment["fleetscore"] = f"{sys.executable} -m cli.main"
     yield environment
-    run_shell("$fleetscore down", environment)
+    run_shell("$fleetscore down --delete-data", environment)
 
 
 def run_shell(script: str, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
@@ -97,14 +108,60 @@ def run_shell(script: str, environment: dict[str, str]) -> "subprocess.Completed
 
 
 def test_up_starts_an_aws_for_the_shell_and_down_removes_everything(shell: dict[str, str]) -> None:
-    line = 'eval "$($fleetscore up)" && $fleetscore models list && ! $fleetscore run --profile prod && $fleetscore down'
-    done = run_shell(line, shell)
-    assert done.returncode == 0, done.stderr
-    assert "Stage dev in account 123456789012, Region us-east-1, https://localhost:" in done.stderr
-    assert "--profile: got 'prod', expected no profile" in done.stderr
-    assert probe().summary in done.stderr
-    assert done.stdout.splitlines() == [
-        "No models. Register one with `fleetscore models register`.",
-        "The embedded AWS has ended.",
-    ]
-    assert not (Path(shell["HOME"]) / ".fleetscore").exists()
+    up = 'eval "$($fleetscore up --persist)" && $fleetscore models list && ! $fleetscore run --profile prod'
+    started = run_shell(up, shell)
+    assert started.returncode == 0, started.stderr
+    assert "Stage dev in account 123456789012, Region us-east-1, https://localhost:" in started.stderr
+    assert "--profile: got 'prod', expected no profile" in started.stderr
+    assert probe().summary in started.stderr
+    assert started.stdout.splitlines() == ["No models. Register one with `fleetscore models register`."]
+
+    state_dir = Path(shell["HOME"]) / ".fleetscore"
+    check_that_a_killed_fleet_has_failed_after_a_restart(state_dir)
+
+    ended = run_shell("$fleetscore down --delete-data", shell)
+    assert (ended.returncode, ended.stdout) == (0, "The embedded AWS has ended.\n"), ended.stderr
+    assert not state_dir.exists()
+
+
+def check_that_a_killed_fleet_has_failed_after_a_restart(state_dir: Path) -> None:
+    """Check what docs/reference/embedded-aws.md promises. Part of another test, because a deployment takes seconds."""
+    root, endpoint = detached_root(state_dir), detached_endpoint(state_dir)
+    assert endpoint is not None
+    # It keeps its address and keys over the restart.
+    with environment(endpoint.environment()):
+        connection = Connection()
+        aws = cast("EmbeddedAws", SimpleNamespace(endpoint=endpoint))
+        stage = Stage(aws, find_deployment(connection, "dev"), connection, state_dir.parent)
+        stage.put_dataset("night", {"a.parquet": people(20, 1)})
+        for model_id in ("one", "two"):
+            stage.register(model_id, NeverEnds(), dataset="night")
+        execution_id = stage.executions.start('{"models": ["one", "two"]}', "night")
+        names = wait_for(lambda: found if len(found := running_jobs(stage)) == 2 else [], "both jobs run")
+        kept = root / SNAPSHOT_FILE
+        wait_for(lambda: all(name.encode() in kept.read_bytes() for name in names), "a snapshot has the jobs")
+        os.kill(int((root / LOCK_FILE).read_text()), signal.SIGKILL)
+        wait_for(lambda: detached_endpoint(state_dir) is None, "the killed server has ended")
+        lost = leftover_text(state_dir).partition("Running then, and failed now: ")[2]
+        assert all(name in lost for name in ("night", *names)), leftover_text(state_dir)
+
+        start_detached(state_dir)
+        snapshot = watch(stage.executions, execution_id, None)
+        assert (snapshot.status, snapshot.record and snapshot.record.status) == ("FAILED", ExecutionStatus.FAILED)
+        assert "EmbeddedAws.Ended" in snapshot.reason
+        assert [job.status for job in snapshot.jobs] == [JobStatus.FAILED] * 2
+        assert running_jobs(stage) == []
+        sagemaker, workflows = stage.client("sagemaker"), stage.client("stepfunctions")
+        described = [sagemaker.describe_processing_job(ProcessingJobName=name) for name in names]
+        reason = "InternalServerError: The embedded AWS ended while this job ran. Start a new one."
+        assert [(job["ProcessingJobStatus"], job["FailureReason"]) for job in described] == [("Failed", reason)] * 2
+        [run] = workflows.list_map_runs(executionArn=stage.executions.execution_arn(execution_id))["mapRuns"]
+        assert workflows.describe_map_run(mapRunArn=run["mapRunArn"])["status"] == "FAILED"
+        children = workflows.list_executions(mapRunArn=run["mapRunArn"])["executions"]
+        assert [child["status"] for child in children] == ["FAILED"] * 2
+        assert stage.result_keys("predictions/") == []
+
+
+def running_jobs(stage: Stage) -> list[str]:
+    found = stage.client("sagemaker").list_processing_jobs(StatusEquals="InProgress")["ProcessingJobSummaries"]
+    return [job["ProcessingJobName"] for job in found]

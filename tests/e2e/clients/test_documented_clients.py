@@ -4,16 +4,19 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from cli.views.progress import watch
+from tests.e2e.clients.warm_aws_cli import WarmAwsCli
 from tests.e2e.stage import Stage, people, train_xgboost, wait_for
 
 ROOT = Path(__file__).parents[3]
@@ -22,10 +25,18 @@ MODEL = "documented"
 ROWS = 40
 NAMES = {"customers": MODEL, "churn": MODEL}
 """Names of the documents, and those of this stage: other tests have models and datasets with the former."""
+CLIENT_PROGRAMS = Path(sys.prefix) / "clients" / "bin"
+"""Programs of clients that need packages of other versions than the tests (`requirements-clients.txt`)."""
 REMEMBER_RESOURCES = """
 fleetscore() { [ -s "resource-$2" ] || command fleetscore "$@" > "resource-$2"; cat "resource-$2"; }
 """
-"""Lets all scripts together call `fleetscore resources NAME` once per name, because a call takes two seconds."""
+"""Lets all scripts together call `fleetscore resources NAME` once per name, because a call takes a second of CPU."""
+INSTALL_HTTPFS = """
+import pathlib, duckdb, duckdb_extension_httpfs
+[extension] = pathlib.Path(duckdb_extension_httpfs.__file__).parent.rglob("httpfs.duckdb_extension")
+duckdb.sql(f"INSTALL '{extension}'")
+"""
+"""`INSTALL httpfs` without a network: the file that it would download is in a package."""
 
 
 def blocks(page: str, language: str = "") -> list[str]:
@@ -43,39 +54,60 @@ def block(page: str, contains: str, names: Mapping[str, str] | None = None, lang
     return found
 
 
-def shell(stage: Stage, script: str, **variables: str) -> str:
-    """Run a script in a shell with the exports of `fleetscore up`, and return what it printed."""
-    programs = os.pathsep.join([str(Path(sys.prefix) / "awscli" / "bin"), str(Path(sys.executable).parent)])
-    kept = {name: os.environ[name] for name in ("HOME", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
-    exports = stage.aws.endpoint.shell_environment()
-    own, _, others = exports["PATH"].partition(os.pathsep)
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", REMEMBER_RESOURCES + script],
-        env={
-            **kept,
-            **exports,
-            "PATH": os.pathsep.join([own, programs, others]),
-            "AWS_DEFAULT_OUTPUT": "json",
-            **variables,
-        },
-        cwd=stage.folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr + done.stdout
-    return done.stdout
+@dataclass(frozen=True)
+class Shell:
+    """A shell with the exports of `fleetscore up`, and an AWS CLI."""
+
+    stage: Stage
+    aws_cli: Path
+    """Folder with the program `aws`."""
+
+    def __call__(self, script: str, **variables: str) -> str:
+        """Run a script, and return what it printed."""
+        kept = {name: os.environ[name] for name in ("HOME", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
+        exports = self.stage.aws.endpoint.shell_environment()
+        own, _, others = exports["PATH"].partition(os.pathsep)
+        path = os.pathsep.join([own, str(self.aws_cli), str(Path(sys.executable).parent), others])
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", REMEMBER_RESOURCES + script],
+            env={**kept, **exports, "PATH": path, "AWS_DEFAULT_OUTPUT": "json", **variables},
+            cwd=self.stage.folder, capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done.stdout
 
 
 @pytest.fixture(scope="module")
-def execution_id(stage: Stage) -> Iterator[str]:
+def shell(stage: Stage) -> Iterator[Shell]:
+    """Yield a shell whose AWS CLI starts quickly, and which calls `fleetscore resources` for one bucket only."""
+    for name in ("datasets_bucket", "models_bucket", "state_machine_arn", "training_state_machine_arn"):
+        (stage.folder / f"resource-{name}").write_text(getattr(stage.deployment, name), encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder, WarmAwsCli(CLIENT_PROGRAMS / "python", Path(folder)) as aws_cli:
+        yield Shell(stage, aws_cli.folder)
+
+
+@pytest.fixture(params=["1", "2"])
+def any_aws_cli(request: pytest.FixtureRequest, shell: Shell) -> Shell:
+    """Return a shell with the tests' AWS CLI, and one with version 2, which is not on PyPI."""
+    if request.param == "1":
+        return shell
+    program = os.environ.get("AWS_CLI_V2") or shutil.which("aws")
+    version = (
+        subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout if program else ""
+    )
+    if program is None or not version.startswith("aws-cli/2."):
+        pytest.skip("there is no AWS CLI version 2: put one on the PATH, or name its program in AWS_CLI_V2")
+    return Shell(shell.stage, Path(program).absolute().parent)
+
+
+@pytest.fixture(scope="module")
+def execution_id(stage: Stage, shell: Shell) -> Iterator[str]:
     """Score with the model `documented`, in an execution that the AWS CLI starts; yield the execution's id."""
     table = people(ROWS, 1)
     stage.put_dataset(MODEL, {"a.parquet": table.slice(0, ROWS // 2), "b.parquet": table.slice(ROWS // 2)})
     stage.register(MODEL, train_xgboost(1), dataset=MODEL)
     start = f"aws stepfunctions start-execution --state-machine-arn {stage.deployment.state_machine_arn}"
-    started = shell(stage, f"""{start} --name nightly-1 --input '{{"models": ["{MODEL}"]}}'""")
+    started = Shell(stage, CLIENT_PROGRAMS)(f"""{start} --name nightly-1 --input '{{"models": ["{MODEL}"]}}'""")
     assert json.loads(started)["executionArn"].endswith(":nightly-1")
     assert watch(stage.executions, "nightly-1", None).status == "SUCCEEDED"
     yield "nightly-1"
@@ -88,18 +120,18 @@ def results(stage: Stage) -> dict[str, str]:
 
 
 def test_every_block_of_the_clients_page_has_a_test() -> None:
-    assert (len(blocks(CLIENTS)), len(blocks(CLIENTS, "python"))) == (1, 4)
+    assert (len(blocks(CLIENTS)), len(blocks(CLIENTS, "python"))) == (1, 5)
 
 
-def test_the_aws_cli_reaches_every_service(stage: Stage, execution_id: str) -> None:
-    printed = shell(stage, block(CLIENTS, "list-queues", {"churn": MODEL}))
+def test_the_aws_cli_reaches_every_service(any_aws_cli: Shell, execution_id: str) -> None:
+    printed = any_aws_cli(block(CLIENTS, "list-queues", {"churn": MODEL}))
     assert f"execution_id={execution_id}/job_id={MODEL}/model_id={MODEL}/a.parquet" in printed
     assert "fleetscore-dev-triggers-UploadsDeadLetters" in printed
     assert printed.count("object_scored") == 2
     assert '"MetricName": "RowsScored"' in printed
 
 
-def test_python_clients_read_predictions(stage: Stage, execution_id: str, results: dict[str, str]) -> None:
+def test_python_clients_read_predictions(shell: Shell, execution_id: str, results: dict[str, str]) -> None:
     """All blocks run in one process, because the imports take most of the time."""
     names = {"dataset=customers": f"dataset={MODEL}"}
     bucket = f"{results['RESULTS']}/predictions/dataset={MODEL}/"
@@ -110,40 +142,39 @@ def test_python_clients_read_predictions(stage: Stage, execution_id: str, result
         block(CLIENTS, "boto3.client", language="python"),
         block(CLIENTS, "pandas.read_parquet", names, "python"),
         block(CLIENTS, "polars.scan_parquet", names, "python"),
+        block(CLIENTS, "s3fs.S3FileSystem", language="python"),
         layout.replace("table.to_table(", "rows = table.to_table("),
         "print('rows by the layout:', rows.num_rows)",
     ]
-    printed = shell(stage, f"{shlex.quote(sys.executable)} -c {shlex.quote(chr(10).join(scripts))}", **results)
+    printed = shell(f"{shlex.quote(sys.executable)} -c {shlex.quote(chr(10).join(scripts))}", **results)
     lines = printed.splitlines()
     assert {"fleetscore-dev", "fleetscore-dev-training", str(ROWS), f"rows by the layout: {ROWS}"} <= set(lines)
     assert f"[{ROWS} rows x" in printed
     assert f"shape: ({ROWS}, " in printed
     assert "type=Directory" in printed.replace("FileType.", "")
+    assert f"/predictions/dataset={MODEL}'" in printed
 
 
-def test_duckdb_reads_predictions(stage: Stage, execution_id: str, results: dict[str, str]) -> None:
-    try:
-        duckdb.connect().sql("LOAD httpfs")
-    except duckdb.Error as failure:
-        pytest.skip(f"DuckDB's extension httpfs is not installed: {failure}")
-    script = block(CLIENTS, "LOAD httpfs", {"dataset=customers": f"dataset={MODEL}"}, "python")
-    assert str(ROWS) in shell(stage, f"{shlex.quote(sys.executable)} -c {shlex.quote(script)}", **results)
+def test_duckdb_reads_predictions(shell: Shell, execution_id: str, results: dict[str, str], tmp_path: Path) -> None:
+    script = INSTALL_HTTPFS + block(CLIENTS, "LOAD httpfs", {"dataset=customers": f"dataset={MODEL}"}, "python")
+    python = shlex.quote(str(CLIENT_PROGRAMS / "python"))
+    assert str(ROWS) in shell(f"{python} -c {shlex.quote(script)}", **results, HOME=str(tmp_path))
 
 
-def test_the_first_look_at_a_failure(stage: Stage, execution_id: str) -> None:
+def test_the_first_look_at_a_failure(stage: Stage, shell: Shell, execution_id: str) -> None:
     [job] = stage.processing_jobs(execution_id)
     page = "docs/operate/failures.md"
     example = re.findall(r"--log-stream-name-prefix (\S+)/", (ROOT / page).read_text())[0]
     shown = block(page, "filter-log-events", {example: job["ProcessingJobName"]})
     listed = block(page, "list-executions").replace("--max-results 10", "--max-results 1000")
     container = block("docs/reference/scoring-container.md", "workers_not_separated")
-    printed = shell(stage, "\n".join([listed, shown, container]))
+    printed = shell("\n".join([listed, shown, container]))
     assert f"{execution_id}\tSUCCEEDED\t" in printed
     assert printed.count('{"event": "object_scored", "object":') == 2
     assert '{"event": "shard_ended", "objects": 2, "failed": 0,' in printed
 
 
-def test_metrics_of_an_execution_and_an_alarm_on_failed_ones(stage: Stage, execution_id: str) -> None:
+def test_metrics_of_an_execution_and_an_alarm_on_failed_ones(stage: Stage, shell: Shell, execution_id: str) -> None:
     page = "docs/reference/records-and-metrics.md"
     allow = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [{**allow, "Resource": "*"}]})
@@ -155,7 +186,7 @@ def test_metrics_of_an_execution_and_an_alarm_on_failed_ones(stage: Stage, execu
         {"--protocol email": "--protocol sqs", "you@example.com": attributes["QueueArn"]},
     )
     statistics = block(page, "get-metric-statistics")
-    printed = shell(stage, f"{statistics}\n{alarm}")
+    printed = shell(f"{statistics}\n{alarm}")
     points = json.loads(printed[: printed.index("\n}") + 2])["Datapoints"]
     assert sum(point["Sum"] for point in points) >= ROWS
     cloudwatch = stage.client("cloudwatch")
@@ -171,7 +202,7 @@ def test_metrics_of_an_execution_and_an_alarm_on_failed_ones(stage: Stage, execu
     cloudwatch.delete_alarms(AlarmNames=[name])
 
 
-def test_dead_letters_set_off_the_stage_s_alarm_and_can_be_sent_back(stage: Stage) -> None:
+def test_dead_letters_set_off_the_stage_s_alarm_and_can_be_sent_back(stage: Stage, shell: Shell) -> None:
     page = "docs/operate/dead-letters.md"
     sqs, cloudwatch = stage.client("sqs"), stage.client("cloudwatch")
     prefix = "fleetscore-dev-triggers-UploadsDeadLetters"
@@ -188,13 +219,13 @@ def test_dead_letters_set_off_the_stage_s_alarm_and_can_be_sent_back(stage: Stag
     wait_for(lambda: state() == "OK", "the alarm is evaluated")
     sqs.send_message(QueueUrl=queue, MessageBody="unreadable")
     wait_for(lambda: state() == "ALARM", "the alarm goes off")
-    printed = shell(stage, block(page, "receive-message") + block(page, "start-message-move-task"))
+    printed = shell(block(page, "receive-message") + block(page, "start-message-move-task"))
     assert '"Body": "unreadable"' in printed
     assert '"TaskHandle"' in printed
     sqs.purge_queue(QueueUrl=queue)
 
 
-def test_the_lines_about_objects_and_rules(stage: Stage, execution_id: str) -> None:
+def test_the_lines_about_objects_and_rules(stage: Stage, shell: Shell, execution_id: str) -> None:
     s3, datasets, models = stage.client("s3"), stage.deployment.datasets_bucket, stage.deployment.models_bucket
     s3.put_object(Bucket=datasets, Key="flights/2013.parquet", Body=b"archived", StorageClass="GLACIER")
     (stage.folder / "day").mkdir()
@@ -203,7 +234,6 @@ def test_the_lines_about_objects_and_rules(stage: Stage, execution_id: str) -> N
     [version] = s3.list_object_versions(Bucket=models, Prefix=artifact)["Versions"]
     here = {"churn/3/model.tar.gz": artifact, "versionId=VERSION": f"versionId={version['VersionId']}"}
     printed = shell(
-        stage,
         block("docs/operate/uploads.md", "_READY && aws s3 cp")
         + block("docs/operate/failures.md", "restore-object")
         + block("docs/operate/failures.md", "list-object-versions", here)

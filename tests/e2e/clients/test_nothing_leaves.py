@@ -16,7 +16,7 @@ import trustme
 from embedded.server.endpoint import Endpoint
 from tests.e2e.stage import Stage
 
-AWS_CLI = Path(sys.prefix) / "awscli" / "bin" / "aws"
+AWS_CLI = Path(sys.prefix) / "clients" / "bin" / "aws"
 
 
 class Stranger:

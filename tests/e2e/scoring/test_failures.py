@@ -58,8 +58,7 @@ def test_a_corrupt_object_fails_its_job_and_keeps_what_was_scored(stage: Stage) 
     assert (failed.failure_kind, failed.attempt) == (FailureKind.DATA, 1)
     assert "cut.parquet" in failed.reason
     assert list(stage.predictions("corrupt", "on-corrupt", "corrupt-object")) == ["good.parquet"]
-    markers = stage.result_keys(layout.ledger_prefix("corrupt-object", "on-corrupt"))
-    assert [key.rpartition("/")[2] for key in markers] == ["good.parquet.json"]
+    assert [commit.object for commit in stage.commits("corrupt-object", "on-corrupt")] == ["good.parquet"]
 
 
 def test_an_artifact_with_another_digest_is_never_loaded(stage: Stage) -> None:

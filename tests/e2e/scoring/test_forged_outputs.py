@@ -30,7 +30,10 @@ FORGED = {
     ],
     "forger-of-a-model": [("predictions", "model_id=victim/a.parquet")],
     "forger-of-quarantine": [("quarantine", "model_id=forger-of-quarantine/a.parquet")],
-    "forger-of-commits": [("ledger", "victim/a.parquet.json"), ("ledger", f"executions/{VICTIM}/summary.json")],
+    "forger-of-commits": [
+        ("ledger", "1-0123456789abcdef0123456789abcdef.jsonl"),
+        ("ledger", f"executions/{VICTIM}/summary.json"),
+    ],
 }
 """Files that each job writes, by job: the output folder and the path in it."""
 

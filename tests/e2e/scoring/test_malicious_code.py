@@ -36,7 +36,7 @@ def predict_fn(data, model):
             file.write(b"attacked")
     attempts = {
         "prediction": lambda: write(output / "predictions/model_id=honest/people.parquet"),
-        "marker": lambda: write(output / "ledger/honest/people.parquet.json"),
+        "segment": lambda: write(output / "ledger/1-0123456789abcdef0123456789abcdef.jsonl"),
         "exit message": lambda: write(root / "output/message"),
         "artifact": lambda: write(unfinished / "models/honest/model.ubj"),
         "archive": lambda: write(next((given / "models").rglob("model.tar.gz"))),
@@ -117,8 +117,7 @@ def test_custom_code_reaches_nothing_but_its_own_results(stage: Stage, shared_fo
     (job,) = snapshot.jobs
     predictions = stage.predictions("attacked", "honest", "attacked-by-spy", job.job_id)
     assert predictions["people.parquet"].num_rows == 50
-    markers = stage.result_keys(layout.ledger_prefix("attacked-by-spy", job.job_id))
-    assert len(markers) == 2
+    assert [commit.model_id for commit in stage.commits("attacked-by-spy", job.job_id)] == ["honest", "spy"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute, CurrentChange, Model, ModelVersion
 from contract.dataset.feature_types import ARROW_TYPES
 from contract.dataset.input_options import InputOptions
-from contract.job.ledger import KeyReport, Marker, OutputFile
+from contract.job.ledger import Commit, KeyReport, OutputFile
 from contract.job.scoring_spec import JobSpec, PinnedObject, ScoringOptions, SnapshotRef
 from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus, WindowStatus
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord, UploadWindow
@@ -130,16 +130,14 @@ outputs = st.builds(OutputFile, st.sampled_from(["predictions", "quarantine"]), 
 
 
 @st.composite
-def markers(draw: st.DrawFn) -> Marker:
+def commits(draw: st.DrawFn) -> Commit:
     scored, quarantined = draw(counts), draw(counts)
     found = tuple(draw(st.lists(outputs, max_size=2)))
     item = draw(pinned_objects)
-    return Marker(
+    return Commit(
         draw(names),
-        draw(names),
-        draw(names),
-        draw(versions),
-        item,
+        item.key,
+        item.etag,
         scored + quarantined,
         scored,
         quarantined,
@@ -247,7 +245,7 @@ messages: st.SearchStrategy[Any] = st.one_of(
         jobs=st.lists(job_summaries, max_size=2).map(tuple),
     ),
     job_specs,
-    markers(),
+    commits(),
 )
 upload_windows = st.builds(
     UploadWindow, names, counts, st.sampled_from(WindowStatus), texts, texts, texts, texts, counts

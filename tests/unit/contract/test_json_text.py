@@ -49,6 +49,7 @@ def test_text_is_refused_by_name(name: str) -> None:
 OWN_JSON = {
     "cli/doctor/stage.py": "written by our own templates",
     "contract/dataset/text_head.py": "lines of the data, of which unreadable ones are bad rows",
+    "contract/job/snapshot.py": "written by the plan, as the digest of each file proves",
     "cli/sandbox/visible_files.py": "printed by our own program before it runs the model",
 }
 """Modules outside the container that parse JSON in another way, each with the reason."""

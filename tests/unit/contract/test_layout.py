@@ -110,9 +110,39 @@ def test_other_execution_names_are_accepted(name: str) -> None:
     assert check_execution_name("execution name", name) == []
 
 
-@given(st.lists(st.tuples(names, object_keys), min_size=2, max_size=4, unique=True))
-def test_different_commits_have_different_marker_keys(commits: list[tuple[str, str]]) -> None:
-    assert len({layout.marker_key(*commit) for commit in commits}) == len(commits)
+@given(names, object_keys)
+def test_model_and_name_of_an_output_follow_from_its_key(model_id: str, name: str) -> None:
+    assert layout.split_output_key(layout.output_key(model_id, name)) == (model_id, name)
+
+
+@pytest.mark.parametrize(
+    "key", ["", "a.parquet", "model_id=a", "MODEL_ID=a/b", "a/model_id=b/c", "predictions/model_id=b/c"]
+)
+def test_other_keys_are_of_no_model(key: str) -> None:
+    assert layout.split_output_key(key) == ("", "")
+
+
+@given(st.integers(1, 999_999_999), st.binary())
+def test_name_of_a_segment_has_the_number_of_its_commits(commits: int, content: bytes) -> None:
+    name = layout.segment_name(commits, content)
+    assert layout.commits_in_segment(name) == commits
+    assert layout.commits_in_segment(layout.unfinished_name(name)) is None
+    assert layout.commits_in_segment(layout.finished_key(layout.unfinished_name(name)) or "") == commits
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"0-{'0' * 32}.jsonl",
+        f"01-{'0' * 32}.jsonl",
+        f"1-{'0' * 31}.jsonl",
+        f"1-{'0' * 32}.jsonl\n",
+        f"a/1-{'0' * 32}.jsonl",
+        f"1-{'A' * 32}.jsonl",
+    ],
+)
+def test_other_names_are_not_of_a_segment(name: str) -> None:
+    assert layout.commits_in_segment(name) is None
 
 
 @given(names, job_ids, st.integers(1, 10))

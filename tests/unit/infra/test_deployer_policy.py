@@ -1,30 +1,33 @@
-"""The documented policies let CloudFormation deploy a stage, and have nothing that it does not need."""
+"""The documented policies let CloudFormation deploy a stage, and have nothing that it does not need.
+
+The calls of a template come from the lists by which the embedded AWS checks a deployment, and its evaluator decides
+about them. `tests/e2e/clients/test_cdk_cli.py` compares the same policies with the calls of a real deployment.
+"""
 
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-from ministack.core import iam_evaluator
 
 from embedded.seams.iam.deployment_calls import TYPES, Call, Place, bootstrap_calls, resource_calls
+from tests.unit.infra import deployment_policies
 from tests.unit.infra.assembly import Assembly, Template, flat
+from tests.unit.infra.deployment_policies import Statements
 
-POLICIES = Path(__file__).resolve().parents[3] / "docs/operate/policies"
 PLACE = Place("eu-central-1", "123456789012")
 LARGEST = 6_144
 """Largest managed policy, in characters besides white space."""
 NAMES = ("Name", "BucketName", "FunctionName", "LogGroupName", "QueueName", "RoleName", "StateMachineName", "TableName")
 
 
-def statements(policy: str, stage: str) -> list[dict[str, Any]]:
-    text = (POLICIES / f"{policy}.json").read_text(encoding="utf-8")
-    for word, value in (("REGION", PLACE.region), ("ACCOUNT", PLACE.account_id), ("STAGE", stage)):
-        text = text.replace(word, value)
-    found: list[dict[str, Any]] = json.loads(text)["Statement"]
-    return found
+def statements(policy: str, stage: str) -> Statements:
+    return deployment_policies.statements(policy, stage, PLACE)
+
+
+def allowed(call: Call, policy: Statements) -> bool:
+    return deployment_policies.allows(policy, call, PLACE)
 
 
 def needed(assembly: Assembly) -> list[Call]:
@@ -57,33 +60,17 @@ def _texts(properties: dict[str, Any], template: Template) -> Iterator[tuple[str
         yield "GroupName", template["Resources"][properties["GroupName"]["Ref"]]["Properties"]["Name"]
 
 
-def allowed(call: Call, policy: list[dict[str, Any]]) -> bool:
-    request = iam_evaluator.EvalContext(
-        principal_arn=f"arn:aws:sts::{PLACE.account_id}:assumed-role/cdk-exec/AWSCloudFormation",
-        principal_type="AssumedRole",
-        principal_account=PLACE.account_id,
-        action=call.action,
-        resource_arn=call.resource,
-        region=PLACE.region,
-        secure_transport=True,
-        service_context={"aws:tagkeys": None, **call.context},
-    )
-    document = {"Version": "2012-10-17", "Statement": policy}
-    found = iam_evaluator.evaluate(request, [iam_evaluator.parse_policy_document(document)])
-    return bool(found.decision == "Allow")
-
-
 @pytest.fixture(scope="module")
 def calls(automated: Assembly) -> list[Call]:
     return needed(automated)
 
 
 @pytest.fixture(scope="module")
-def policy() -> list[dict[str, Any]]:
+def policy() -> Statements:
     return [*statements("deploy-data", "dev"), *statements("deploy-workflow", "dev")]
 
 
-def test_the_policies_allow_everything_that_deploying_needs(calls: list[Call], policy: list[dict[str, Any]]) -> None:
+def test_the_policies_allow_everything_that_deploying_needs(calls: list[Call], policy: Statements) -> None:
     assert [f"{call.action} on {call.resource}" for call in calls if not allowed(call, policy)] == []
 
 
@@ -92,7 +79,7 @@ def test_a_stage_with_all_settings_needs_no_more(prod: Assembly) -> None:
     assert [f"{call.action} on {call.resource}" for call in needed(prod) if not allowed(call, policy)] == []
 
 
-def test_each_statement_action_and_resource_is_needed(calls: list[Call], policy: list[dict[str, Any]]) -> None:
+def test_each_statement_action_and_resource_is_needed(calls: list[Call], policy: Statements) -> None:
     unneeded = []
     for number, statement in enumerate(policy):
         others = [*policy[:number], *policy[number + 1 :]]
@@ -107,7 +94,7 @@ def test_each_statement_action_and_resource_is_needed(calls: list[Call], policy:
     assert unneeded == []
 
 
-def test_the_policies_of_one_stage_do_not_reach_another(prod: Assembly, policy: list[dict[str, Any]]) -> None:
+def test_the_policies_of_one_stage_do_not_reach_another(prod: Assembly, policy: Statements) -> None:
     reached = {call.action for call in needed(prod) if allowed(call, policy)}
     assert reached == {
         # What all stages share: the bootstrap's parameter and assets, and AWS's layer.
@@ -118,7 +105,7 @@ def test_the_policies_of_one_stage_do_not_reach_another(prod: Assembly, policy: 
     }  # fmt: skip
 
 
-def test_wildcards_stand_only_where_aws_knows_no_resource(policy: list[dict[str, Any]]) -> None:
+def test_wildcards_stand_only_where_aws_knows_no_resource(policy: Statements) -> None:
     assert not [action for statement in policy for action in listed(statement["Action"]) if "*" in action]
     everywhere = {
         action for statement in policy if statement["Resource"] == "*" for action in listed(statement["Action"])

@@ -16,7 +16,15 @@ from contract import codec, environment, layout
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute, Model, ModelVersion
-from contract.job.ledger import KeyReport, Marker, OutputFile
+from contract.job.ledger import (
+    Commit,
+    KeyReport,
+    OutputFile,
+    SegmentHeader,
+    commit_line,
+    read_segment,
+    segment_content,
+)
 from contract.job.scoring_spec import JobSpec, PinnedObject
 from contract.job.snapshot import Snapshot
 from contract.status import ExecutionStatus, JobStatus
@@ -217,42 +225,70 @@ class Stage:
         self.s3.put_object(Bucket=self.datasets, Key=layout.dataset_prefix(dataset) + key, Body=sink.getvalue())
 
     def commit(self, execution_id: str = "e-1", job_id: str = "delays-ua", *, objects: int | None = None) -> None:
-        """Write outputs and markers of the job's first `objects` objects (default: all), like the
+        """Write outputs and a segment of the job's first `objects` objects (default: all), like the
         container.
 
         Each object has 10 rows. One row of the first object is quarantined.
         """
         spec = self.spec(execution_id, job_id)
-        pinned = self.deployment.store.objects_of(spec)[:objects]
-        for (index, item), model in itertools.product(enumerate(pinned), spec.models):
-            self.commit_one(spec, model, item, rows_quarantined=1 if index == 0 else 0)
+        pairs = itertools.product(enumerate(self.deployment.store.objects_of(spec)[:objects]), spec.models)
+        commits = [
+            self.write_outputs(spec, model, item, rows_quarantined=1 if index == 0 else 0)
+            for (index, item), model in pairs
+        ]
+        self.write_segment(spec, *commits)
 
-    def commit_one(self, spec: JobSpec, model: ModelSpec, item: PinnedObject, *, rows_quarantined: int = 0) -> Marker:
+    def commit_one(self, spec: JobSpec, model: ModelSpec, item: PinnedObject, *, rows_quarantined: int = 0) -> Commit:
+        """Write outputs of one object and model, and a segment with their commit alone."""
+        commit = self.write_outputs(spec, model, item, rows_quarantined=rows_quarantined)
+        self.write_segment(spec, commit)
+        return commit
+
+    def write_outputs(
+        self, spec: JobSpec, model: ModelSpec, item: PinnedObject, *, rows_quarantined: int = 0
+    ) -> Commit:
+        """Write outputs of one object and model, and return their commit."""
         key = layout.output_key(model.model_id, item.key)
         outputs = [OutputFile("predictions", key, 50, "0" * 64)]
         self.s3.put_object(Bucket=self.results, Key=outputs_prefix("predictions", spec) + key, Body=b"p" * 50)
         if rows_quarantined:
             outputs.append(OutputFile("quarantine", key, 20, "1" * 64))
             self.s3.put_object(Bucket=self.results, Key=outputs_prefix("quarantine", spec) + key, Body=b"q" * 20)
-        marker = Marker(
-            execution_id=spec.execution_id,
-            job_id=spec.job_id,
+        return Commit(
             model_id=model.model_id,
-            model_version=model.version,
-            object=item,
+            object=item.key,
+            etag=item.etag,
             rows_in=10,
             rows_scored=10 - rows_quarantined,
             rows_quarantined=rows_quarantined,
             outputs=tuple(outputs),
             keys=KeyReport(rows=10, duplicates=2, nulls=1),
         )
-        self.write_marker(marker)
-        return marker
 
-    def write_marker(self, marker: Marker) -> None:
-        prefix = layout.ledger_prefix(marker.execution_id, marker.job_id)
-        key = prefix + layout.marker_key(marker.model_id, marker.object.key)
-        self.s3.put_object(Bucket=self.results, Key=key, Body=codec.dumps(marker).encode())
+    def write_segment(self, spec: JobSpec, *commits: Commit, **header: Any) -> str:
+        """Write a segment and return its name; `header` has fields of its header that differ."""
+        models = {model.model_id: model.version for model in spec.models}
+        fields = {"execution_id": spec.execution_id, "job_id": spec.job_id, "models": models, **header}
+        name, content = segment_content(SegmentHeader(**fields), [commit_line(commit) for commit in commits])
+        key = layout.ledger_prefix(spec.execution_id, spec.job_id) + name
+        self.s3.put_object(Bucket=self.results, Key=key, Body=content)
+        return name
+
+    def replace_commit(self, spec: JobSpec, commit: Commit) -> None:
+        """Write a commit in place of those of the same object and model."""
+        prefix = layout.ledger_prefix(spec.execution_id, spec.job_id)
+        for key in [key for key in self.result_keys() if key.startswith(prefix)]:
+            name = key.removeprefix(prefix)
+            content = self.s3.get_object(Bucket=self.results, Key=key)["Body"].read()
+            others = [
+                other
+                for other in read_segment(name, content).commits()
+                if (other.model_id, other.object) != (commit.model_id, commit.object)
+            ]
+            self.s3.delete_object(Bucket=self.results, Key=key)
+            if others:
+                self.write_segment(spec, *others)
+        self.write_segment(spec, commit)
 
     def spec(self, execution_id: str = "e-1", job_id: str = "delays-ua") -> JobSpec:
         return codec.from_json(JobSpec, self.read_json(layout.job_spec_key(execution_id, job_id)))

@@ -105,7 +105,7 @@ def test_thousands_of_columns_pass_through(job: JobFolder) -> None:
     assert output.num_columns == 3_001
     assert output["prediction"].to_pylist() == [5.0, 0.0]
     assert output.drop_columns(["prediction"]).equals(wide)
-    header = (job.paths.predictions / job.marker("lines", "wide.parquet").outputs[0].key).read_text().split("\n")[0]
+    header = (job.paths.predictions / job.commit("lines", "wide.parquet").outputs[0].key).read_text().split("\n")[0]
     assert header.count(",") == 3_000
 
 
@@ -142,7 +142,7 @@ def test_infinities_reach_the_model(job: JobFolder, tmp_path: Path, training: pd
     if ended.returncode:
         assert "row 2 cannot be scored" in job.message
     else:
-        assert job.marker("model", "a.parquet").rows_scored == 10
+        assert job.commit("model", "a.parquet").rows_scored == 10
 
 
 def test_damaged_page_fails_its_checksum_and_nothing_is_published(job: JobFolder) -> None:

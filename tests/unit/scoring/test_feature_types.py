@@ -24,7 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from contract.catalog.model_fields import Feature
-from contract.job.ledger import Marker
+from contract.job.ledger import Commit
 from scoring.columns.features import FeatureBatch
 from scoring.errors import ModelError
 from scoring.models import load_model
@@ -46,17 +46,17 @@ def add_file(job: JobFolder, source: Path, key: str = "a.parquet") -> None:
     job.add_object(key, source.read_bytes())
 
 
-def scored(job: JobFolder, spec: Any, model: Any, key: str = "a.parquet") -> tuple[list[Any], Marker]:
-    """Score the folder's only object. Returns the predictions and the marker."""
+def scored(job: JobFolder, spec: Any, model: Any, key: str = "a.parquet") -> tuple[list[Any], Commit]:
+    """Score the folder's only object. Returns the predictions and the commit."""
     job.objects[:] = [item for item in job.objects if item.key == key]
     [done] = score_in_process(job, {spec: model}, batch_rows=2)
     assert done.failures == ()
-    marker = job.marker(spec.model_id, key)
-    return output(job, marker)["prediction"].to_pylist(), marker
+    commit = job.commit(spec.model_id, key)
+    return output(job, commit)["prediction"].to_pylist(), commit
 
 
-def output(job: JobFolder, marker: Marker) -> pa.Table:
-    return pq.ParquetFile(job.paths.predictions / marker.outputs[0].key).read()
+def output(job: JobFolder, commit: Commit) -> pa.Table:
+    return pq.ParquetFile(job.paths.predictions / commit.outputs[0].key).read()
 
 
 def refused(job: JobFolder, spec: Any, model: Any) -> str:
@@ -87,12 +87,12 @@ def test_decimals_are_predicted_as_from_pandas(job: JobFolder, tmp_path: Path, w
     add_file(job, tmp_path / "d.parquet")
     rows = np.array([[1.1, 7.0], [np.nan, 9.0], [2.25, np.nan]] * 20)
     model = HistGradientBoostingRegressor(max_iter=5, min_samples_leaf=1).fit(rows, np.arange(60.0) % 3)
-    found, marker = scored(
+    found, commit = scored(
         job, spec := sklearn_spec(Feature("x", "double"), Feature("n", "int64")), SklearnModel(spec, model)
     )
     # Decimals are objects in pandas, which scikit-learn converts with float().
     assert found == model.predict(pd.read_parquet(tmp_path / "d.parquet").astype(float)).tolist()
-    assert marker.counts == {
+    assert commit.counts == {
         "column 'x' has decimals that are read as the nearest double": 2,
         "column 'n' has decimals that are read as whole numbers": 2,
     }
@@ -117,10 +117,10 @@ def test_integers_that_pandas_made_doubles(job: JobFolder, tmp_path: Path) -> No
     spec = sklearn_spec(*features, tolerated_quarantine_fraction=0.5)
     model = SklearnModel(spec, recorder)
     frames.clear()
-    found, marker = scored(job, spec, model)
+    found, commit = scored(job, spec, model)
     assert found == [1.0, -1.0, -1.0]
-    assert marker.rows_quarantined == 1
-    assert marker.counts["column 'x' has NaN that is read as null"] == 1
+    assert commit.rows_quarantined == 1
+    assert commit.counts["column 'x' has NaN that is read as null"] == 1
     # The same dtypes in each batch, those that pandas reads.
     assert {str(frame.dtypes.to_dict()) for frame in frames} == {"{'x': dtype('float64'), 'y': dtype('int32')}"}
 
@@ -131,7 +131,7 @@ def test_many_columns_that_are_read_in_one_way_have_one_note(job: JobFolder) -> 
     spec = model_spec(*(Feature(name, "int64") for name in names))
     [done] = score_in_process(job, {spec: FunctionModel(lambda matrix: matrix[:, 0])})
     assert done.failures == ()
-    assert job.marker("code", "a.parquet").counts == {
+    assert job.commit("code", "a.parquet").counts == {
         "each of 120 columns, such as 'x000', has floating-point numbers that are read as whole numbers": 240
     }
 
@@ -156,11 +156,11 @@ def test_bytes_are_text_and_stay_bytes_in_the_output(job: JobFolder, tmp_path: P
     frame = pd.DataFrame({"plan": ["a", "b"] * 10})
     model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LinearRegression()).fit(frame, [1.0, 2.0] * 10)
     spec = sklearn_spec(Feature("plan", "string"), tolerated_quarantine_fraction=0.4)
-    found, marker = scored(job, spec, SklearnModel(spec, model))
-    assert (marker.rows_scored, marker.rows_quarantined) == (2, 1)
+    found, commit = scored(job, spec, SklearnModel(spec, model))
+    assert (commit.rows_scored, commit.rows_quarantined) == (2, 1)
     assert found == pytest.approx(model.predict(frame[:2]).tolist())
-    assert output(job, marker)["plan"].equals(pq.read_table(tmp_path / "b.parquet")["plan"].slice(0, 2))
-    quarantined = pq.ParquetFile(job.paths.quarantine / marker.outputs[1].key).read()
+    assert output(job, commit)["plan"].equals(pq.read_table(tmp_path / "b.parquet")["plan"].slice(0, 2))
+    quarantined = pq.ParquetFile(job.paths.quarantine / commit.outputs[1].key).read()
     assert "that is not UTF-8" in quarantined["reason"][0].as_py()
 
 
@@ -181,9 +181,9 @@ def test_frames_have_the_times_that_pandas_reads(job: JobFolder, tmp_path: Path,
     columns = ColumnTransformer([("hours", FunctionTransformer(hours), ["t"])])
     model = make_pipeline(columns, LinearRegression()).fit(frame, [1.0, 2.0, 3.0])
     spec = sklearn_spec(Feature("t", f"timestamp[{unit}{f', tz={zone}' if zone else ''}]"))
-    found, marker = scored(job, spec, SklearnModel(spec, model))
+    found, commit = scored(job, spec, SklearnModel(spec, model))
     assert found == pytest.approx(model.predict(pd.read_parquet(tmp_path / "t.parquet")).tolist())
-    assert marker.counts == {}
+    assert commit.counts == {}
 
 
 def test_a_matrix_has_units_since_1970(job: JobFolder) -> None:
@@ -247,8 +247,8 @@ def test_embeddings_are_consecutive_inputs_of_a_matrix(job: JobFolder, tmp_path:
 def test_embeddings_of_another_length_are_bad_rows(job: JobFolder) -> None:
     job.add_object("a.parquet", pa.table({"e": [[1.0, 2.0], [1.0], [1.0, None], None]}))
     spec = model_spec(Feature("e", "list<double>[2]"), tolerated_quarantine_fraction=0.5)
-    found, marker = scored(job, spec, FunctionModel(lambda matrix: np.nan_to_num(matrix).sum(axis=1)))
-    assert (found, marker.rows_quarantined) == ([3.0, 0.0], 2)
+    found, commit = scored(job, spec, FunctionModel(lambda matrix: np.nan_to_num(matrix).sum(axis=1)))
+    assert (found, commit.rows_quarantined) == ([3.0, 0.0], 2)
 
 
 def test_models_on_named_columns_refuse_lists() -> None:
@@ -291,7 +291,7 @@ def test_times_and_lists_are_read_from_text(job: JobFolder) -> None:
     for matrix in seen:
         np.testing.assert_array_equal(matrix, expected)
     for key in ("a.jsonl", "a.csv"):
-        kinds = [str(field.type) for field in output(job, job.marker("code", key)).schema][:4]
+        kinds = [str(field.type) for field in output(job, job.commit("code", key)).schema][:4]
         assert kinds == [
             "date32[day]",
             "timestamp[ms]",
@@ -324,9 +324,9 @@ def test_other_cells_are_bad_rows(job: JobFolder, declared: str, cell: str, exte
         content = "".join(f'{{"x": {text}}}\n' for text in texts)
     job.add_object(f"a.{extension}", content.encode())
     spec = model_spec(Feature("x", declared), tolerated_quarantine_fraction=0.4)
-    _, marker = scored(job, spec, FunctionModel(lambda matrix: matrix[:, 0]), f"a.{extension}")
-    assert (marker.rows_scored, marker.rows_quarantined) == (2, 1)
-    quarantined = pq.ParquetFile(job.paths.quarantine / marker.outputs[1].key).read()
+    _, commit = scored(job, spec, FunctionModel(lambda matrix: matrix[:, 0]), f"a.{extension}")
+    assert (commit.rows_scored, commit.rows_quarantined) == (2, 1)
+    quarantined = pq.ParquetFile(job.paths.quarantine / commit.outputs[1].key).read()
     assert f"'x' that is not {declared}" in quarantined["reason"][0].as_py()
 
 

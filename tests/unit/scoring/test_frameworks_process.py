@@ -75,7 +75,7 @@ def test_all_frameworks_score_in_one_job_whatever_batches_and_threads(models: di
         )
         for name in answers[0]:
             assert job.output(name, "none.parquet").schema == job.output(name, "a.parquet").schema
-            assert job.marker(name, "a.parquet").notes == ()
+            assert job.commit(name, "a.parquet").notes == ()
 
     doubles = rows.astype("float64")
     expected = {

@@ -47,14 +47,14 @@ def test_objects_without_data_are_accounted_for_without_an_output(job: JobFolder
 
     for model in job.models:
         for key in EMPTY:
-            marker = job.marker(model.model_id, key)
-            assert (marker.rows_in, marker.rows_scored, marker.outputs) == (0, 0, ())
-            assert marker.notes == (NO_DATA_NOTE,)
-            assert (marker.keys is None) == (model.model_id == "lines")
-        assert job.marker(model.model_id, "000").rows_scored == 2
-        assert job.marker(model.model_id, "000").notes[0].endswith("were read as Parquet, which their content shows")
-        assert job.marker(model.model_id, "part-0.json.gz").rows_scored == 2
-        header_only = job.marker(model.model_id, "header.csv")
+            commit = job.commit(model.model_id, key)
+            assert (commit.rows_in, commit.rows_scored, commit.outputs) == (0, 0, ())
+            assert commit.notes == (NO_DATA_NOTE,)
+            assert (commit.keys is None) == (model.model_id == "lines")
+        assert job.commit(model.model_id, "000").rows_scored == 2
+        assert job.commit(model.model_id, "000").notes[0].endswith("were read as Parquet, which their content shows")
+        assert job.commit(model.model_id, "part-0.json.gz").rows_scored == 2
+        header_only = job.commit(model.model_id, "header.csv")
         assert (header_only.rows_in, header_only.notes) == (0, ())
     keys = ("000", "header.csv", "part-0.json.gz")
     assert outputs(job) == [
@@ -63,7 +63,7 @@ def test_objects_without_data_are_accounted_for_without_an_output(job: JobFolder
         *(f"model_id=lines/{key}.jsonl" for key in keys),
     ]
     # The bytes of Parquet are copied whatever the object's name.
-    assert job.marker("all", "000").writer == "parquet, input copied"
+    assert job.commit("all", "000").writer == "parquet, input copied"
     assert job.output("all", "000.parquet")["prediction"].to_pylist() == pytest.approx([1.0, 2.0])
 
 

@@ -77,5 +77,5 @@ def test_a_model_gets_what_the_writer_wrote(job: JobFolder, tmp_path: Path, name
     spec = model_spec(*features)
     [done] = score_in_process(job, {spec: _Rows()})
     assert done.failures == ()
-    output = job.paths.predictions / job.marker("code", name).outputs[0].key
+    output = job.paths.predictions / job.commit("code", name).outputs[0].key
     assert pq.read_table(output)["seen"].to_pylist() == _texts(ROWS.columns)

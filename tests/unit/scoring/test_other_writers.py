@@ -36,9 +36,9 @@ def score(folder: Path, key: str, content: bytes, feature: Feature, **fields: An
     column = "half" if feature.name == "id" else "quarter"
     [done] = score_in_process(job, {model_spec(feature, **fields): _Halves(column)}, batch_rows=2)
     assert done.failures == ()
-    marker = job.marker("code", key)
-    [output] = marker.outputs
-    return job.paths.predictions / output.key, marker.writer
+    commit = job.commit("code", key)
+    [output] = commit.outputs
+    return job.paths.predictions / output.key, commit.writer
 
 
 @pytest.fixture(scope="module")

@@ -56,9 +56,9 @@ def score(folder: Path, key: str, content: bytes, output: str, **fields: Any) ->
     spec = model_spec(*FEATURES, **fields)
     [done] = score_in_process(job, {spec: _Rows(output)}, batch_rows=4)
     assert done.failures == ()
-    marker = job.marker("code", key)
-    assert marker.rows_scored == ROWS.num_rows
-    return job.paths.predictions / marker.outputs[0].key
+    commit = job.commit("code", key)
+    assert commit.rows_scored == ROWS.num_rows
+    return job.paths.predictions / commit.outputs[0].key
 
 
 @pytest.mark.parametrize("second", ["parquet", "csv", "jsonl"])
@@ -103,10 +103,10 @@ def test_lists_are_read_again_from_parquet_and_json_lines(tmp_path: Path) -> Non
         spec = model_spec(Feature("e", "list<double>[2]"), output_format=output_format)
         [done] = score_in_process(job, {spec: _Rows("one")})
         assert done.failures == ()
-        output = job.paths.predictions / job.marker("code", "a.parquet").outputs[0].key
+        output = job.paths.predictions / job.commit("code", "a.parquet").outputs[0].key
         again = JobFolder(tmp_path / output_format / "two")
         again.add_object(f"b.{output_format}", output.read_bytes())
         [done] = score_in_process(again, {model_spec(Feature("e", "list<double>[2]")): _Rows("two")})
         assert done.failures == ()
-        found = pq.read_table(again.paths.predictions / again.marker("code", f"b.{output_format}").outputs[0].key)
+        found = pq.read_table(again.paths.predictions / again.commit("code", f"b.{output_format}").outputs[0].key)
         assert found["two"].to_pylist() == found["one"].to_pylist() == _texts([table["e"]])

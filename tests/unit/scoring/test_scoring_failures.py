@@ -99,7 +99,7 @@ def test_good_objects_are_committed_despite_corrupt_ones(job: JobFolder, booster
     assert set(job.files()) == {
         path.relative_to(job.paths.predictions.parent).as_posix()
         for key in keys
-        for path in (job.output_path("good", key), job.paths.ledger / "good" / f"{key}.json")
+        for path in (job.output_path("good", key), job.paths.ledger / "good" / key)
     }
 
 
@@ -126,7 +126,7 @@ def test_unsuitable_feature_columns_are_data_errors(job: JobFolder, booster: xgb
     assert set(reasons) == {f"{name}.parquet" for name in columns}
     for name, (_, reason) in columns.items():
         assert reason in reasons[f"{name}.parquet"]
-    assert job.marker("good", "good.parquet").rows_scored == 10
+    assert job.commit("good", "good.parquet").rows_scored == 10
 
 
 def test_replaced_object_is_refused_and_unknown_file_ignored(job: JobFolder, booster: xgboost.Booster) -> None:
@@ -142,8 +142,8 @@ def test_replaced_object_is_refused_and_unknown_file_ignored(job: JobFolder, boo
     assert ended.returncode == 1
     assert job.message.startswith("DATA: 1 of 2 objects failed: object 'replaced.parquet' has")
     assert '"event": "file_ignored", "file": "flights/unknown.parquet"' in ended.stdout
-    assert [path.name for path in job.paths.ledger.rglob("*.json")] == ["good.parquet.json"]
-    assert job.marker("good", "good.parquet").rows_scored == 10
+    assert job.committed() == {("good", "good.parquet")}
+    assert job.commit("good", "good.parquet").rows_scored == 10
 
 
 def test_files_in_an_unknown_layout_are_a_configuration_failure(job: JobFolder, booster: xgboost.Booster) -> None:
@@ -199,8 +199,8 @@ def test_failing_model_does_not_affect_other_models(job: JobFolder, booster: xgb
         "for this row (RuntimeError at test_scoring_failures.py:N): correct the model or its record, or set "
         "tolerated_quarantine_fraction to quarantine such rows; its text is in the job's log"
     )
-    assert job.marker("good", "a.parquet").rows_scored == 10
-    assert not (job.paths.ledger / "code").exists()
+    assert job.commit("good", "a.parquet").rows_scored == 10
+    assert job.committed() == {("good", "a.parquet")}
 
 
 def leave(_: Any) -> Any:
@@ -361,7 +361,7 @@ def test_sigterm_drops_the_current_object_and_keeps_commits(tmp_path: Path) -> N
     job, _, waiting = blocking_job(tmp_path)
     with job.start("--workers", "1") as process:
         # The first object is committed while the second is predicted; the order is not fixed.
-        wait_for(lambda: waiting.exists() and len(list(job.paths.ledger.rglob("*.json"))) == 1, process)
+        wait_for(lambda: waiting.exists() and len(job.committed()) == 1, process)
         worker = int(waiting.read_text())
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=DEADLINE_SECONDS)
@@ -370,7 +370,7 @@ def test_sigterm_drops_the_current_object_and_keeps_commits(tmp_path: Path) -> N
     assert job.message.startswith("STOPPED: the container got SIGTERM")
     assert not alive(worker)
     assert sorted(job.files()) == [
-        "ledger/code/1.parquet.json",
+        "ledger/code/1.parquet",
         job.output_path("code", "1.parquet").relative_to(job.paths.predictions.parent).as_posix(),
     ]
 
@@ -379,13 +379,13 @@ def test_rerun_after_kill_9_gives_the_same_bytes(tmp_path: Path) -> None:
     job, gate, waiting = blocking_job(tmp_path)
     with job.start("--workers", "1") as process:
         # The first object is committed while the second is predicted; the order is not fixed.
-        wait_for(lambda: waiting.exists() and len(list(job.paths.ledger.rglob("*.json"))) == 1, process)
+        wait_for(lambda: waiting.exists() and len(job.committed()) == 1, process)
         worker = int(waiting.read_text())
         process.kill()
         process.communicate(timeout=DEADLINE_SECONDS)
     wait_for(lambda: not alive(worker))
     committed = {name: content for name, content in job.files().items() if not name.startswith(".unfinished/")}
-    assert len(committed) == 2, "one object and its marker"
+    assert len(committed) == 2, "one object and its commit"
     gate.unlink()
 
     job.score()

@@ -69,8 +69,8 @@ def test_text_is_scored_like_parquet(job: JobFolder, pipeline: Any) -> None:
         assert table["prediction_1"].to_pylist() == pytest.approx(expected.tolist(), rel=1e-12)
         assert str(table.schema.field("hour").type) == "int32"
     for key in KEYS:
-        marker = job.marker("late", key)
-        assert (marker.rows_in, marker.rows_scored, marker.rows_quarantined) == (2_000, 2_000, 0)
+        commit = job.commit("late", key)
+        assert (commit.rows_in, commit.rows_scored, commit.rows_quarantined) == (2_000, 2_000, 0)
 
 
 def test_partition_columns_are_features_and_not_written(job: JobFolder, pipeline: Any) -> None:
@@ -159,8 +159,8 @@ def test_bad_text_rows_are_quarantined_with_their_text(job: JobFolder, pipeline:
     job.add_object("a.csv", b"".join(lines))
     job.write_spec(batch_rows=64)
     job.score()
-    marker = job.marker("late", "a.csv")
-    assert (marker.rows_in, marker.rows_scored, marker.rows_quarantined) == (1_000, 997, 3)
+    commit = job.commit("late", "a.csv")
+    assert (commit.rows_in, commit.rows_scored, commit.rows_quarantined) == (1_000, 997, 3)
     [table] = outputs(job).values()
     good = flights.drop(index=list(bad))
     assert table["prediction"].to_pylist() == pipeline.predict(good[list(TYPES)]).tolist()
@@ -207,7 +207,7 @@ def test_json_lines_may_lack_nullable_features_and_begin_without_fields(job: Job
     job.add_object("a.jsonl", (before + '{"id":60000,"x":1.0,"opt":2.0,"note":1.50,"größe":"x"}\n').encode())
     job.add_object("b.jsonl", b'{"id":1,"x":1.0}\n')
     score_in_process(job, {spec: FunctionModel(lambda matrix: np.nan_to_num(matrix, nan=10).sum(axis=1))})
-    [written] = job.marker("late", "a.jsonl").outputs
+    [written] = job.commit("late", "a.jsonl").outputs
     table = pq.ParquetFile(job.paths.predictions / written.key).read()
     assert table.num_rows == 60_001
     assert table["prediction"].to_pylist()[::60_000] == [10.0, 3.0]
@@ -215,4 +215,4 @@ def test_json_lines_may_lack_nullable_features_and_begin_without_fields(job: Job
     assert table["note"].to_pylist()[-2:] == [None, "1.50"]
     assert table["opt"].to_pylist()[-2:] == [None, 2.0]
     note = "column 'opt' is not in the beginning of objects; rows without it are null"
-    assert job.marker("late", "b.jsonl").counts == {note: 1}
+    assert job.commit("late", "b.jsonl").counts == {note: 1}

@@ -77,13 +77,13 @@ def test_each_row_gets_the_models_own_prediction(
         assert labels.type == pa.int64()
         np.testing.assert_array_equal(labels, pipeline.predict(frame[[*NUMBERS, "carrier"]]))  # type: ignore[attr-defined]
         for model_id in ("late", "pipeline"):
-            marker = job.marker(model_id, key)
+            commit = job.commit(model_id, key)
             output = job.output_path(model_id, key).read_bytes()
-            assert (marker.rows_in, marker.rows_scored, marker.rows_quarantined) == (count, count, 0)
-            assert [(o.bytes, o.sha256) for o in marker.outputs] == [(len(output), hashlib.sha256(output).hexdigest())]
-            assert job.paths.predictions / marker.outputs[0].key == job.output_path(model_id, key)
+            assert (commit.rows_in, commit.rows_scored, commit.rows_quarantined) == (count, count, 0)
+            assert [(o.bytes, o.sha256) for o in commit.outputs] == [(len(output), hashlib.sha256(output).hexdigest())]
+            assert job.paths.predictions / commit.outputs[0].key == job.output_path(model_id, key)
     assert {e["object"]: e["rows"] for e in events if e["event"] == "object_scored"} == rows
-    assert len(job.files()) == 2 * 2 * len(rows), "nothing but outputs and markers is left"
+    assert len(job.files()) == 2 * 2 * len(rows), "nothing but outputs and commits is left"
 
 
 def test_workers_threads_and_batches_change_no_prediction(tmp_path: Path, training: pd.DataFrame) -> None:
@@ -169,7 +169,7 @@ def test_record_can_ask_for_key_columns_only(job: JobFolder, classifier: xgboost
     assert scored["flight_id"].tolist() == frame["flight_id"].tolist()
 
 
-def test_object_without_rows_gives_an_output_and_a_marker(
+def test_object_without_rows_gives_an_output_and_a_commit(
     job: JobFolder, classifier: xgboost.XGBClassifier, pipeline: object
 ) -> None:
     add_classifier(job, classifier)
@@ -184,7 +184,7 @@ def test_object_without_rows_gives_an_output_and_a_marker(
         none, some = job.output(model_id, "none.parquet"), job.output(model_id, "some.parquet")
         assert none.num_rows == 0
         assert none.schema.equals(some.schema)
-        assert job.marker(model_id, "none.parquet").rows_in == 0
+        assert job.commit(model_id, "none.parquet").rows_in == 0
 
 
 def test_instance_without_objects_succeeds(job: JobFolder, classifier: xgboost.XGBClassifier) -> None:
@@ -225,5 +225,5 @@ def test_memory_is_bounded_by_batches_not_by_objects(job: JobFolder, classifier:
     )
 
     peak_megabytes = int(ended.stdout.splitlines()[-1]) / 1024
-    assert job.marker("late", "big.parquet").rows_scored == 1_200_000
+    assert job.commit("late", "big.parquet").rows_scored == 1_200_000
     assert peak_megabytes < 300

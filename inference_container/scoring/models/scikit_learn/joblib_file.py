@@ -13,7 +13,13 @@ from scoring.columns.predictions import output_fields
 from scoring.errors import ModelError
 from scoring.models import LoadedModel, check_features
 from scoring.models.categories import Categories
-from scoring.models.scikit_learn.library import accepts_matrix, ignore_missing_names, iterates_rows, sklearn
+from scoring.models.scikit_learn.library import (
+    accepts_matrix,
+    ignore_missing_names,
+    is_without_own_code,
+    iterates_rows,
+    sklearn,
+)
 from scoring.models.scikit_learn.outputs import as_matrix, made_up_row, outputs_of
 from scoring.models.scikit_learn.tree_wrappers import TreeWrapper
 from scoring.models.times import time_notes
@@ -83,6 +89,7 @@ class SklearnModel:
             self.notes = time_notes(spec, self._dtype)
         self._predict = getattr(estimator, spec.method)
         self.concurrent = all(type(step).__module__.startswith("sklearn.") for step in _steps(estimator))
+        self.rows_are_independent = self._is_tree_wrapper or (self.concurrent and is_without_own_code(estimator))
         self.outputs = output_fields(spec, *outputs_of(spec, estimator, self._sample(spec)))
 
     def predict(self, batch: FeatureBatch) -> Any:

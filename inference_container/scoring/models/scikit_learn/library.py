@@ -90,6 +90,19 @@ def accepts_matrix(estimator: Any) -> bool:
     return package in _PACKAGES_BY_POSITION or (module.startswith("sklearn.") and name in _ESTIMATORS_BY_POSITION)
 
 
+def is_without_own_code(estimator: Any) -> bool:
+    """Return whether an estimator and all its parts are scikit-learn's own.
+
+    Other code may compare the rows of a call, such as a function of a FunctionTransformer.
+    """
+    parts = [estimator, *estimator.get_params(deep=True).values()]
+    code = [part for part in parts if hasattr(part, "transform") or hasattr(part, "predict")]
+    return all(
+        type(part).__module__.startswith("sklearn.") and type(part).__qualname__ != "FunctionTransformer"
+        for part in code
+    )
+
+
 def ignore_missing_names() -> None:
     """Ignore the warning about missing names, which were checked on loading."""
     # Only once, because a change of the filters makes Python repeat all warnings.

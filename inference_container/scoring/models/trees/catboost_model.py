@@ -72,6 +72,7 @@ class CatBoostModel:
     notes: tuple[str, ...] = ()
     concurrent = True
     """Prediction does not change a model; a test compares concurrent threads."""
+    rows_are_independent = True
 
     def __init__(self, spec: ModelSpec, model: Any, classifier: bool) -> None:
         self.native = model

@@ -75,6 +75,7 @@ class LightgbmModel:
     notes: tuple[str, ...] = ()
     concurrent = True
     """LightGBM's predictions share a reader lock."""
+    rows_are_independent = True
 
     def __init__(self, spec: ModelSpec, booster: Any, accelerated: Any = None) -> None:
         self.native = booster

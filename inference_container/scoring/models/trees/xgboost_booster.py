@@ -34,6 +34,8 @@ class BoosterModel:
     `margin` the raw sums.
     """
 
+    rows_are_independent = True
+
     def __init__(self, spec: ModelSpec, file: BoosterFile) -> None:
         self._file = file
         self.native = file.booster

@@ -43,6 +43,8 @@ class WrapperModel:
     the raw sums.
     """
 
+    rows_are_independent = True
+
     def __init__(self, spec: ModelSpec, file: BoosterFile) -> None:
         saved = file.booster.attr("scikit_learn")
         if saved is None:

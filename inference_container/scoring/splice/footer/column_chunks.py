@@ -1,5 +1,6 @@
 """The output's new column chunks: where their pages go, and how the footer describes them."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -58,7 +59,9 @@ class ChunkPart:
         return read_integer(chunk[field]), read_integer(chunk[field + 1])
 
 
+@functools.lru_cache(maxsize=64)
 def _column_metadata(raw: bytes) -> Struct:
+    """Return a ColumnChunk's description, which is parsed once for its place and once more to encode it."""
     return read_struct(read_struct(raw)[ChunkField.METADATA].raw)
 
 

@@ -1,6 +1,7 @@
 """Writes the output's footer: the input's, extended by the new columns."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -24,29 +25,39 @@ from scoring.splice.footer.parsed_footer import ElementField, FileField, Footer,
 _TYPE_DEFINED_ORDER = write_struct({1: Value(STRUCT, write_struct({}))})
 
 
-def new_footer(
-    source: Footer, added: Footer, columns: Sequence[pa.Field], chunks: Sequence[Sequence[tuple[OutputChunk, bytes]]]
-) -> bytes:
-    """Return the encoded footer of `source` with the new columns.
+@dataclass(frozen=True, eq=False)
+class FooterExtension:
+    """What the footers of all outputs have in common that add the same columns to an input."""
 
-    Args:
-        added: Footer of the encoded predictions, whose schema is appended.
-        columns: The prediction columns.
-        chunks: Per row group, each new column chunk and its encoded ColumnChunk.
-    """
-    struct = dict(source.struct)
-    root = read_struct(source.schema[0])
-    root[ElementField.CHILDREN] = i32(len(source.names) + len(added.names))
-    schema = [write_struct(root), *source.schema[1:], *added.schema[1:]]
-    struct[FileField.SCHEMA] = _structs(schema)
-    groups = [_row_group(group, new) for group, new in zip(source.groups, chunks, strict=True)]
-    struct[FileField.GROUPS] = _structs(groups)
-    if source.metadata:
-        struct[FileField.METADATA] = _structs(extended_pairs(source, columns))
-    if FileField.COLUMN_ORDERS in struct:
-        orders = read_list(struct[FileField.COLUMN_ORDERS], STRUCT)
-        struct[FileField.COLUMN_ORDERS] = _structs([*orders, *[_TYPE_DEFINED_ORDER] * len(added.leaves)])
-    return write_struct(struct)
+    source: Footer
+    struct: Struct
+    """FileMetaData, with the new columns in its schema but with the input's row groups."""
+
+    @classmethod
+    def of(cls, source: Footer, added: Footer, columns: Sequence[pa.Field]) -> "FooterExtension":
+        """Extend the footer `source`.
+
+        Args:
+            added: Footer of the encoded predictions, whose schema is appended.
+            columns: The prediction columns.
+        """
+        struct = dict(source.struct)
+        root = read_struct(source.schema[0])
+        root[ElementField.CHILDREN] = i32(len(source.names) + len(added.names))
+        schema = [write_struct(root), *source.schema[1:], *added.schema[1:]]
+        struct[FileField.SCHEMA] = _structs(schema)
+        if source.metadata:
+            struct[FileField.METADATA] = _structs(extended_pairs(source, columns))
+        if FileField.COLUMN_ORDERS in struct:
+            orders = read_list(struct[FileField.COLUMN_ORDERS], STRUCT)
+            struct[FileField.COLUMN_ORDERS] = _structs([*orders, *[_TYPE_DEFINED_ORDER] * len(added.leaves)])
+        return cls(source, struct)
+
+    def encode(self, chunks: Sequence[Sequence[tuple[OutputChunk, bytes]]]) -> bytes:
+        """Return the encoded footer, with each new column chunk and its encoded ColumnChunk per row group."""
+        groups = [_row_group(group, new) for group, new in zip(self.source.groups, chunks, strict=True)]
+        # Replaced in place, because the order of fields is that of the input.
+        return write_struct(self.struct | {FileField.GROUPS: _structs(groups)})
 
 
 def _row_group(group: RowGroup, new: Sequence[tuple[OutputChunk, bytes]]) -> bytes:

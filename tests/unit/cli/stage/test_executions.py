@@ -84,13 +84,13 @@ def test_snapshot_has_records_and_committed_objects_of_running_jobs(
     table.put_item(Item=records.execution_item(any_execution()))
     for job in jobs:
         table.put_item(Item=records.job_item(job))
-    for key in ("ads/a.parquet", "ads-2/a.parquet", "ads/b.parquet"):
-        marker = f"{layout.ledger_prefix('nightly-1', 'ads')}{key}.json"
-        connection.client("s3").put_object(Bucket="some-results", Key=marker, Body=b"{}")
+    for name in (layout.segment_name(2, b"1"), layout.segment_name(3, b"2"), ".7.jsonl.unfinished"):
+        segment = layout.ledger_prefix("nightly-1", "ads") + name
+        connection.client("s3").put_object(Bucket="some-results", Key=segment, Body=b"{}")
     snapshot = executions.snapshot(executions.execution_arn("nightly-1"))
     assert snapshot.record == any_execution()
     assert snapshot.jobs == jobs
-    assert snapshot.committed == {"ads": 1}
+    assert snapshot.committed == {"ads": 2}
     assert snapshot.status == "RUNNING"
 
 
@@ -100,8 +100,8 @@ def test_snapshot_of_an_ended_execution_has_committed_objects_of_failed_jobs(
     executions.start("{}", "nightly-1")
     table.put_item(Item=records.execution_item(any_execution()))
     table.put_item(Item=records.job_item(any_job("ads", status=JobStatus.FAILED)))
-    marker = f"{layout.ledger_prefix('nightly-1', 'ads')}ads/a.parquet.json"
-    connection.client("s3").put_object(Bucket="some-results", Key=marker, Body=b"{}")
+    segment = layout.ledger_prefix("nightly-1", "ads") + layout.segment_name(1, b"")
+    connection.client("s3").put_object(Bucket="some-results", Key=segment, Body=b"{}")
     arn = executions.execution_arn("nightly-1")
     connection.client("stepfunctions").stop_execution(executionArn=arn)
     assert executions.snapshot("nightly-1").committed == {"ads": 1}

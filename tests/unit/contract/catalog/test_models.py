@@ -6,8 +6,8 @@ from hypothesis import given
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute, ModelVersion
-from contract.job.ledger import Marker
-from contract.job.scoring_spec import JobSpec, PinnedObject, SnapshotRef
+from contract.job.ledger import Commit
+from contract.job.scoring_spec import JobSpec, SnapshotRef
 from contract.problems import InvalidInputError, Problem
 from contract.table import records
 from tests.unit.contract.strategies import computes, model_specs
@@ -35,9 +35,9 @@ def test_max_attempts_of_a_version_is_at_most_ten(spec: ModelSpec) -> None:
         ModelVersion(spec=spec, dataset="flights", max_attempts=11)
 
 
-def test_marker_with_rows_that_do_not_add_up_is_refused() -> None:
+def test_commit_with_rows_that_do_not_add_up_is_refused() -> None:
     with pytest.raises(InvalidInputError, match=r"10 != 8 \+ 1"):
-        Marker("e", "j", "m", "1", PinnedObject("a", 1, "e"), 10, 8, 1, ())
+        Commit("m", "a", "e", 10, 8, 1, ())
 
 
 def test_model_spec_reports_every_problem() -> None:

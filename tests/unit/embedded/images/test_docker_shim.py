@@ -9,6 +9,7 @@ import pytest
 from embedded.cdk.node import Node
 from embedded.images.docker_shim import IMAGES_VARIABLE, cdk_environment
 from embedded.images.image_store import ImageStore
+from embedded.server.embedded_aws import EmbeddedAws
 from embedded.server.endpoint import Endpoint
 
 URI = "123456789012.dkr.ecr.us-east-1.amazonaws.com/images:tag"
@@ -17,8 +18,7 @@ URI = "123456789012.dkr.ecr.us-east-1.amazonaws.com/images:tag"
 class Docker:
     """Calls the stand-in as the CDK CLI does."""
 
-    def __init__(self, folder: Path) -> None:
-        endpoint = Endpoint("https://localhost:1", folder / "ca.pem", "us-east-1", "123456789012", "a", "s")
+    def __init__(self, folder: Path, endpoint: Endpoint) -> None:
         node = Node(Path("/usr/bin/node"), (22,))
         self.images = ImageStore(folder / "images")
         self.environment = cdk_environment(endpoint, folder / "images", node, folder / "bin")
@@ -36,11 +36,11 @@ class Docker:
 
 
 @pytest.fixture
-def docker(tmp_path: Path) -> Docker:
-    return Docker(tmp_path)
+def docker(tmp_path: Path, aws: EmbeddedAws) -> Docker:
+    return Docker(tmp_path, aws.endpoint)
 
 
-def test_an_image_is_built_tagged_and_pushed(docker: Docker) -> None:
+def test_an_image_is_built_tagged_and_pushed_to_ecr(docker: Docker, aws: EmbeddedAws) -> None:
     login = docker("login", "--username", "AWS", "--password-stdin", "https://registry", given="password")
     assert login.returncode == 0, login.stderr
     assert docker("inspect", "cdkasset-1").returncode == 1
@@ -52,6 +52,8 @@ def test_an_image_is_built_tagged_and_pushed(docker: Docker) -> None:
     image = docker.images.resolve(URI)
     assert image is not None
     assert (image.root / "run.py").read_text() == "print(1)\n"
+    found = aws.endpoint.client("ecr").describe_images(repositoryName="images", imageIds=[{"imageTag": "tag"}])
+    assert [each["imageTags"] for each in found["imageDetails"]] == [["tag"]]
 
 
 def test_build_arguments_are_applied_or_refused(docker: Docker) -> None:
@@ -81,7 +83,7 @@ def test_pushing_an_unknown_image_fails(docker: Docker) -> None:
     assert URI in result.stderr
 
 
-def test_the_cdk_cli_gets_its_environment_variables(docker: Docker) -> None:
-    assert docker.environment["AWS_ENDPOINT_URL"] == "https://localhost:1"
+def test_the_cdk_cli_gets_its_environment_variables(docker: Docker, aws: EmbeddedAws) -> None:
+    assert docker.environment["AWS_ENDPOINT_URL"] == aws.endpoint.url
     assert docker.environment["CDK_DEFAULT_ACCOUNT"] == "123456789012"
     assert docker.environment[IMAGES_VARIABLE].endswith("images")

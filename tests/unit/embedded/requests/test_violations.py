@@ -51,6 +51,11 @@ def test_requests_of_each_protocol_are_checked() -> None:
     assert problems[0].startswith("Value 'rot13' at 'serverSideEncryption' failed to satisfy constraint")
 
 
+def test_a_spelling_that_s3_accepts_from_an_sdk_of_aws_is_no_violation() -> None:
+    request = HttpRequest("GET", "/bucket/key", {}, {"x-amz-checksum-mode": "enabled"})
+    assert checked("s3", request) == ("s3.GetObject", [])
+
+
 def test_only_bodies_with_parameters_are_read() -> None:
     assert not RequestCheck("s3", HttpRequest("PUT", "/bucket/key", {}, {})).needs_body()
     assert RequestCheck("s3", HttpRequest("POST", "/bucket", {"delete": [""]}, {})).needs_body()

@@ -7,6 +7,7 @@ import pytest
 
 from embedded import faults as command
 from embedded.sagemaker.faults import Faults, InterruptionWatch, SpotInterruption
+from embedded.server import programs
 
 
 def watch(faults: Faults, name: str = "train-1", checkpoints: int = 0, *lines: str) -> bool:
@@ -59,7 +60,7 @@ def test_the_command_needs_a_running_embedded_aws(tmp_path: Path, capsys: pytest
 def test_the_command_schedules_and_cancels_faults(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "running_root", lambda state_dir: state_dir / "aws")
+    monkeypatch.setattr(programs, "running_root", lambda state_dir: state_dir / "aws")
 
     def call(*words: str) -> tuple[int, str]:
         status = command.main(["--state-dir", str(tmp_path), *words])

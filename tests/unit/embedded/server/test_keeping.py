@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import signal
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,9 @@ def fill(endpoint: Endpoint) -> dict[str, str]:
     logs.create_log_stream(logGroupName="g", logStreamName="s")
     events = [{"timestamp": 1_780_000_000_000, "message": "line"}]
     logs.put_log_events(logGroupName="g", logStreamName="s", logEvents=events)
+    endpoint.client("cloudwatch").put_metric_data(Namespace="n", MetricData=[{"MetricName": "m", "Value": 3}])
+    quota = {"ServiceCode": "sagemaker", "QuotaCode": quota_code(endpoint)}
+    endpoint.client("service-quotas").request_service_quota_increase(**quota, DesiredValue=7)
     workflows = endpoint.client("stepfunctions")
     role = endpoint.client("iam").create_role(RoleName="r", AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
     arns = {}
@@ -53,6 +57,11 @@ def fill(endpoint: Endpoint) -> dict[str, str]:
         lambda: workflows.describe_execution(executionArn=arns["ends"])["status"] == "SUCCEEDED", "it has succeeded"
     )
     return arns
+
+
+def quota_code(endpoint: Endpoint) -> str:
+    quotas = endpoint.client("service-quotas").list_service_quotas(ServiceCode="sagemaker", MaxResults=1)["Quotas"]
+    return str(quotas[0]["QuotaCode"])
 
 
 def check(endpoint: Endpoint, arns: dict[str, str]) -> None:
@@ -68,6 +77,15 @@ def check(endpoint: Endpoint, arns: dict[str, str]) -> None:
     assert item == {"k": {"S": "x"}, "__bytes__": {"S": "not ours"}, "b": {"B": b"\x00\xff"}}
     lines = endpoint.client("logs").get_log_events(logGroupName="g", logStreamName="s")["events"]
     assert [line["message"] for line in lines] == ["line"]
+    now = datetime.now(UTC)
+    points = endpoint.client("cloudwatch").get_metric_statistics(
+        Namespace="n", MetricName="m", Statistics=["Sum"], Period=3600,
+        StartTime=now - timedelta(hours=1), EndTime=now + timedelta(hours=1),
+    )["Datapoints"]  # fmt: skip
+    assert [point["Sum"] for point in points] == [3]
+    quotas = endpoint.client("service-quotas")
+    quota = quotas.get_service_quota(ServiceCode="sagemaker", QuotaCode=quota_code(endpoint))["Quota"]
+    assert quota["Value"] == 7
     assert workflows.describe_execution(executionArn=arns["ends"])["status"] == "SUCCEEDED"
 
 

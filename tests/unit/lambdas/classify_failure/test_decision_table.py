@@ -84,7 +84,7 @@ CASES: list[tuple[str, tuple[str, str], FailureKind, Retry]] = [
         FailureKind.DATA,
         Retry.NO,
     ),
-    ("output incomplete", function_error("OutputIncompleteError", "no marker"), FailureKind.TRANSIENT, Retry.YES),
+    ("output incomplete", function_error("OutputIncompleteError", "no commit"), FailureKind.TRANSIENT, Retry.YES),
     ("unexpected output", function_error("UnexpectedOutputError", "victim/a.parquet"), FailureKind.MODEL, Retry.NO),
     ("job left running", function_error("JobStillRunningError", "is Stopping"), FailureKind.STOPPED, Retry.NO),
     ("message of another release", function_error("InvalidInputError", "got 2"), FailureKind.CONFIGURATION, Retry.NO),

@@ -30,7 +30,7 @@ def test_hidden_folders_contain_no_data() -> None:
 
 
 def test_an_object_that_is_also_a_folder_is_refused() -> None:
-    _, problems = pin("a.parquet", "a.parquet/b.parquet", "c.parquet", "c.parquet.json/d.parquet", "e/f.parquet")
+    _, problems = pin("a.parquet", "a.parquet/b.parquet", "c.parquet", "c.parquet.jsonl/d.parquet", "e/f.parquet")
     assert "got 'a.parquet, c.parquet', expected no object whose key" in problems
     assert pin("a.parquet/b.parquet", "a.parquet/c.parquet") == (["a.parquet/b.parquet", "a.parquet/c.parquet"], "")
 

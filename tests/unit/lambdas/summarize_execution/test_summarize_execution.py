@@ -60,12 +60,12 @@ def test_an_execution_succeeds_when_all_jobs_succeed(
     assert counts == {"JobsSucceeded": [1.0], "JobsFailed": [0.0], "RowsScored": [19.0], "RowsQuarantined": [1.0]}
 
 
-def test_notes_of_markers_are_in_the_summary_once(opened: Stage, verify: Step, summarize: Step) -> None:
+def test_notes_of_commits_are_in_the_summary_once(opened: Stage, verify: Step, summarize: Step) -> None:
     spec = opened.spec()
     for index, item in enumerate(opened.objects()):
-        marker = opened.commit_one(spec, spec.models[0], item)
+        commit = opened.write_outputs(spec, spec.models[0], item)
         notes = ("predicted by daal4py", "a warning") if index == 0 else ("a warning",)
-        opened.write_marker(replace(marker, notes=notes))
+        opened.write_segment(spec, replace(commit, notes=notes))
     verify(pointer_event())
     summarize(summary_event({"execution_id": "e-1"}))
     (job,) = summary_of(opened).jobs

@@ -32,23 +32,23 @@ def test_verifying_twice_changes_nothing(opened: Stage, verify: Step) -> None:
     assert (opened.job(), opened.attempt()) == (job, attempt)
 
 
-def test_a_missing_marker_is_named_and_the_job_stays_open(opened: Stage, verify: Step) -> None:
+def test_a_missing_commit_is_named_and_the_job_stays_open(opened: Stage, verify: Step) -> None:
     opened.commit(objects=1)
-    with pytest.raises(OutputIncompleteError, match=r"1 of 2 commits .*delays-ua/b\.parquet: no marker"):
+    with pytest.raises(OutputIncompleteError, match=r"1 of 2 commits .*delays-ua/b\.parquet: no commit"):
         verify(pointer_event())
     assert opened.job().status is JobStatus.RUNNING
 
 
-def test_an_output_whose_size_differs_from_its_marker_is_refused(opened: Stage, verify: Step) -> None:
+def test_an_output_whose_size_differs_from_its_commit_is_refused(opened: Stage, verify: Step) -> None:
     opened.commit()
     key = outputs_prefix("quarantine", opened.spec()) + layout.output_key("delays-ua", "a.parquet")
     opened.s3.put_object(Bucket="results-test", Key=key, Body=b"short")
-    with pytest.raises(OutputIncompleteError, match="has 5 bytes in S3, the marker says 20"):
+    with pytest.raises(OutputIncompleteError, match="has 5 bytes in S3, the commit says 20"):
         verify(pointer_event())
 
 
 def test_more_quarantined_rows_than_tolerated_are_not_a_commit(opened: Stage, verify: Step) -> None:
-    opened.commit()
+    opened.commit(objects=1)
     spec = opened.spec()
     opened.commit_one(spec, spec.models[0], opened.objects()[1], rows_quarantined=2)
     expected = r"b\.parquet: 2 of 10 rows are in quarantine, tolerated_quarantine_fraction 0\.1 allows 1"
@@ -102,28 +102,66 @@ def test_objects_are_verified_by_listings(stage: Stage, plan: Step, record: Step
     events.register("provide-client-params.s3.ListObjectsV2", lambda params, **_: {**params, "MaxKeys": 20})
     verify(pointer_event())
     assert stage.job().rows_in == 210
-    # With pages of 20 keys: two pages each of the dataset, the ledger and the predictions, one of
-    # the quarantine. One read per marker, and one of the job spec.
-    assert {name: calls.count(name) for name in set(calls)} == {"ListObjectsV2": 7, "GetObject": 22}
+    # With pages of 20 keys: two pages each of the dataset and the predictions, one each of the
+    # quarantine and the ledger. One read per segment, and one of the job spec.
+    assert {name: calls.count(name) for name in set(calls)} == {"ListObjectsV2": 6, "GetObject": 2}
 
 
 def test_the_number_of_notes_is_limited(opened: Stage, verify: Step) -> None:
-    opened.commit()
+    opened.commit(objects=1)
     spec = opened.spec()
-    marker = opened.commit_one(spec, spec.models[0], opened.objects()[1])
-    opened.write_marker(replace(marker, notes=tuple(f"note {index:02}" for index in range(50))))
+    commit = opened.write_outputs(spec, spec.models[0], opened.objects()[1])
+    opened.write_segment(spec, replace(commit, notes=tuple(f"note {index:02}" for index in range(50))))
     verify(pointer_event())
     notes = opened.job().notes
     assert len(notes) == 20
     assert notes[0] == "delays-ua: note 00"
-    assert notes[-1] == "and 31 more notes, see the markers in the ledger"
+    assert notes[-1] == "and 31 more notes, see the commits in the ledger"
 
 
 def test_counts_of_a_note_are_summed_over_the_objects(opened: Stage, verify: Step) -> None:
     spec = opened.spec()
     for item in opened.objects():
-        marker = opened.commit_one(spec, spec.models[0], item)
-        opened.write_marker(replace(marker, notes=("loaded",), counts={"column 'price' is rounded": 1_000}))
+        commit = opened.write_outputs(spec, spec.models[0], item)
+        opened.write_segment(spec, replace(commit, notes=("loaded",), counts={"column 'price' is rounded": 1_000}))
     verify(pointer_event())
     total = f"{1_000 * len(opened.objects()):,}"
     assert opened.job().notes == ("delays-ua: column 'price' is rounded: " + total + " values", "delays-ua: loaded")
+
+
+def test_equal_commits_of_two_attempts_count_once(opened: Stage, verify: Step) -> None:
+    """The first attempt was killed, and the object was scored again for another model."""
+    opened.commit()
+    spec = opened.spec()
+    commit = opened.write_outputs(spec, spec.models[0], opened.objects()[1])
+    opened.write_segment(spec, commit, host="algo-2")
+    verify(pointer_event())
+    assert (opened.job().rows_in, opened.job().duplicate_keys) == (20, 4)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_commits_that_differ_the_one_that_fits_the_files_counts(
+    opened: Stage, verify: Step, order: tuple[int, int]
+) -> None:
+    opened.commit(objects=1)
+    spec = opened.spec()
+    right = opened.write_outputs(spec, spec.models[0], opened.objects()[1])
+    wrong = replace(right, rows_in=9, rows_scored=9, outputs=(replace(right.outputs[0], bytes=49),))
+    for number in order:
+        opened.write_segment(spec, (right, wrong)[number])
+    verify(pointer_event())
+    assert opened.job().rows_in == 20
+
+
+def test_an_object_that_no_longer_has_a_quarantine_counts_as_the_last_attempt_says(opened: Stage, verify: Step) -> None:
+    """Files that the commit does not name are found, although an older commit names them."""
+    opened.commit(objects=1)
+    spec = opened.spec()
+    opened.commit_one(spec, spec.models[0], opened.objects()[1], rows_quarantined=1)
+    opened.s3.delete_object(
+        Bucket="results-test",
+        Key=outputs_prefix("quarantine", spec) + layout.output_key("delays-ua", "b.parquet"),
+    )
+    opened.commit_one(spec, spec.models[0], opened.objects()[1])
+    verify(pointer_event())
+    assert (opened.job().rows_scored, opened.job().rows_quarantined) == (19, 1)

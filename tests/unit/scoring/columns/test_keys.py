@@ -92,8 +92,8 @@ def test_ledger_reports_duplicate_and_null_keys(job: JobFolder) -> None:
     (done,) = score_in_process(job, models, batch_rows=16)
 
     assert done.failures == ()
-    assert job.marker("keyed", "a.parquet").keys == KeyReport(100, 2, 0)
-    other = job.marker("other", "a.parquet").keys
+    assert job.commit("keyed", "a.parquet").keys == KeyReport(100, 2, 0)
+    other = job.commit("other", "a.parquet").keys
     assert other is not None
     assert other.nulls == int(frame["carrier"].isna().sum()) > 0
-    assert job.marker("none", "a.parquet").keys is None
+    assert job.commit("none", "a.parquet").keys is None

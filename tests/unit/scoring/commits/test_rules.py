@@ -38,15 +38,15 @@ def written(*outputs: WrittenOutput, failed: tuple[str, ...] = (), folder: str =
     ],
 )
 def test_description_that_follows_the_rules_is_accepted(described: ObjectWritten, models: list[str]) -> None:
-    found = checked_outputs(SPECS, ScoreObject(PINNED, 1), described)
+    found = checked_outputs(SPECS, ScoreObject(PINNED, 1), described, described.folder)
     assert [(spec.model_id, output.model_id) for spec, output in found] == [(name, name) for name in models]
 
 
 def test_models_that_failed_in_a_part_have_no_output_of_the_merge() -> None:
     merge = MergeParts(PINNED, 2, ("plain",))
-    assert len(checked_outputs(SPECS, merge, written(KEYED))) == 1
+    assert len(checked_outputs(SPECS, merge, written(KEYED), "0")) == 1
     with pytest.raises(BrokenRuleError, match="models that it did not have to score"):
-        checked_outputs(SPECS, merge, written(KEYED, PLAIN))
+        checked_outputs(SPECS, merge, written(KEYED, PLAIN), "0")
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_models_that_failed_in_a_part_have_no_output_of_the_merge() -> None:
 )
 def test_results_that_do_not_match_the_models_are_refused(described: ObjectWritten, words: str) -> None:
     with pytest.raises(BrokenRuleError, match=rf"object 'a\.parquet': .*{words}") as raised:
-        checked_outputs(SPECS, ScoreObject(PINNED, 1), described)
+        checked_outputs(SPECS, ScoreObject(PINNED, 1), described, described.folder)
     assert raised.value.kind is FailureKind.MODEL
     assert "secret" not in raised.value.text
 
@@ -88,4 +88,4 @@ def test_results_that_do_not_match_the_models_are_refused(described: ObjectWritt
 def test_impossible_output_is_refused_with_its_model(change: dict[str, Any], words: str) -> None:
     described = written(replace(KEYED, **change), PLAIN)
     with pytest.raises(BrokenRuleError, match=rf"object 'a\.parquet', model 'keyed' version 'v1': .*{words}"):
-        checked_outputs(SPECS, ScoreObject(PINNED, 1), described)
+        checked_outputs(SPECS, ScoreObject(PINNED, 1), described, described.folder)

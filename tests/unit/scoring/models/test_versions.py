@@ -149,7 +149,7 @@ def test_xgboosts_binary_format_is_refused_with_a_remedy(tmp_path: Path) -> None
         load_model(spec_of("xgboost-sklearn-json", model_file="model.bin"), tmp_path / "model.bin")
 
 
-def test_markers_note_the_warnings_of_their_own_model_only(
+def test_commits_note_the_warnings_of_their_own_model_only(
     job: JobFolder, training: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frame = training[list(NAMES)].fillna(0)
@@ -162,6 +162,6 @@ def test_markers_note_the_warnings_of_their_own_model_only(
 
     job.score()
 
-    [note] = job.marker("old", "a.parquet").notes
+    [note] = job.commit("old", "a.parquet").notes
     assert "LogisticRegression from version 1.1.0" in note
-    assert job.marker("new", "a.parquet").notes == ()
+    assert job.commit("new", "a.parquet").notes == ()

@@ -52,8 +52,8 @@ def test_bad_rows_are_quarantined_and_all_others_scored(job: JobFolder, columns:
 
     assert (done.failures, done.rows) == ((), 100)
     bad = sorted(BAD_ROWS + UNKNOWN_ROWS)
-    marker = job.marker("code", "a.parquet")
-    assert (marker.rows_in, marker.rows_scored, marker.rows_quarantined) == (100, 94, 6)
+    commit = job.commit("code", "a.parquet")
+    assert (commit.rows_in, commit.rows_scored, commit.rows_quarantined) == (100, 94, 6)
     scored = job.output("code", "a.parquet").to_pandas()
     good = [row for row in range(100) if row not in bad]
     assert scored["row"].tolist() == good
@@ -216,11 +216,11 @@ def test_bad_rows_of_one_model_do_not_affect_other_models(job: JobFolder) -> Non
     (done,) = score_in_process(job, models)
 
     assert [failure.model_id for failure in done.failures] == ["strict"]
-    assert job.marker("fails", "a.parquet").rows_quarantined == 6
-    assert job.marker("fails", "a.parquet").writer == "parquet, encoded: rows are in quarantine"
-    assert job.marker("good", "a.parquet").rows_scored == 100
-    assert job.marker("good", "a.parquet").writer == "parquet, input copied"
-    assert not (job.paths.ledger / "strict").exists()
+    assert job.commit("fails", "a.parquet").rows_quarantined == 6
+    assert job.commit("fails", "a.parquet").writer == "parquet, encoded: rows are in quarantine"
+    assert job.commit("good", "a.parquet").rows_scored == 100
+    assert job.commit("good", "a.parquet").writer == "parquet, input copied"
+    assert "strict" not in {model_id for model_id, _ in job.committed()}
 
 
 def test_error_about_a_whole_batch_fails_the_object(job: JobFolder) -> None:
@@ -268,8 +268,8 @@ def test_unreadable_text_rows_are_quarantined_with_their_text(job: JobFolder) ->
     (row,) = quarantine(job, "code", "a.csv.parquet")
     assert row["row"] == 4
     assert "four" in row["raw"]
-    marker = job.marker("code", "a.csv")
-    assert (marker.rows_in, marker.rows_scored, marker.rows_quarantined) == (10, 9, 1)
+    commit = job.commit("code", "a.csv")
+    assert (commit.rows_in, commit.rows_scored, commit.rows_quarantined) == (10, 9, 1)
 
 
 def test_container_quarantines_infinities_that_scikit_learn_refuses(job: JobFolder, training: pd.DataFrame) -> None:
@@ -289,8 +289,8 @@ def test_container_quarantines_infinities_that_scikit_learn_refuses(job: JobFold
     good = frame.drop(index=[4, 17])
     expected = model.predict(good[["distance", "hour"]].to_numpy())
     assert job.output("late", "a.parquet")["prediction"].to_pylist() == expected.tolist()
-    marker = job.marker("late", "a.parquet")
-    assert [output.kind for output in marker.outputs] == ["predictions", "quarantine"]
+    commit = job.commit("late", "a.parquet")
+    assert [output.kind for output in commit.outputs] == ["predictions", "quarantine"]
 
 
 def test_rows_on_which_the_model_calls_exit_are_quarantined(job: JobFolder) -> None:

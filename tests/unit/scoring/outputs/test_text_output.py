@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from contract.problems import InvalidInputError
 from scoring.errors import ConfigurationError
-from scoring.outputs.text_output import CsvWriter, JsonlWriter
+from scoring.outputs.text_output import CsvWriter, JsonlWriter, check_csv_columns
 from tests.unit.scoring.support.flight_data import make_flights
 from tests.unit.scoring.support.in_process import FunctionModel, model_spec, score_in_process
 from tests.unit.scoring.support.job_folder import JobFolder
@@ -230,7 +230,7 @@ def test_times_that_no_text_represents_fail_the_object_by_name(job: JobFolder, a
     assert failure.model_id == "text"
     assert f"object 'a.parquet', model 'text': column 'when' has a value of type {array.type} beyond" in failure.text
     assert "set output_format to 'parquet'" in failure.text
-    assert job.marker("code", "a.parquet").rows_scored == 1
+    assert job.commit("code", "a.parquet").rows_scored == 1
 
 
 @pytest.mark.parametrize("output_format", ["csv", "jsonl"])
@@ -296,7 +296,7 @@ def test_json_lines_accept_nested_columns_and_csv_refuses_them(tmp_path: Path) -
     line = json.loads(written(JsonlWriter(tmp_path / "a", table.schema), table))
     assert line == {"id": 1, "tags": ["a", "b"], "place": {"x": "Infinity", "y": None}}
     with pytest.raises(ConfigurationError, match=r"'csv' cannot represent the columns 'place' \(struct"):
-        CsvWriter(tmp_path / "b", model_spec(), table.schema)
+        check_csv_columns(model_spec(), table.schema)
 
 
 @pytest.mark.parametrize("output_format", ["csv", "jsonl"])
@@ -307,10 +307,10 @@ def test_output_format_follows_the_record_and_shows_in_the_key(job: JobFolder, o
     (done,) = score_in_process(job, {spec: FunctionModel(lambda matrix: matrix[:, 0] / 2)}, batch_rows=7)
 
     assert done.failures == ()
-    marker = job.marker("code", "2026/a.parquet")
-    assert marker.outputs[0].key.endswith(f"/2026/a.parquet.{output_format}")
-    assert marker.writer == output_format
-    text = (job.paths.predictions / marker.outputs[0].key).read_text()
+    commit = job.commit("code", "2026/a.parquet")
+    assert commit.outputs[0].key.endswith(f"/2026/a.parquet.{output_format}")
+    assert commit.writer == output_format
+    text = (job.paths.predictions / commit.outputs[0].key).read_text()
     rows: list[dict[str, Any]]
     if output_format == "csv":
         rows = [{name: float(cell) for name, cell in row.items()} for row in csv.DictReader(io.StringIO(text))]

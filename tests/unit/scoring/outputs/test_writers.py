@@ -31,17 +31,17 @@ def halves(matrix: Any) -> Any:
         ({"output_format": "jsonl"}, "jsonl"),
     ],
 )
-def test_marker_names_the_writer_and_its_reason(job: JobFolder, fields: dict[str, Any], expected: str) -> None:
+def test_commit_names_the_writer_and_its_reason(job: JobFolder, fields: dict[str, Any], expected: str) -> None:
     job.add_object("a.parquet", TABLE)
     (done,) = score_in_process(job, {model_spec(**fields): FunctionModel(halves)}, batch_rows=64)
     assert done.failures == ()
-    assert job.marker("code", "a.parquet").writer == expected
+    assert job.commit("code", "a.parquet").writer == expected
 
 
 def test_text_input_is_encoded_as_parquet(job: JobFolder) -> None:
     job.add_object("a.csv", b"flight_id,x\n1,2\n")
     score_in_process(job, {model_spec(): FunctionModel(halves)})
-    assert job.marker("code", "a.csv").writer == "parquet, encoded: the input is not Parquet"
+    assert job.commit("code", "a.csv").writer == "parquet, encoded: the input is not Parquet"
     assert job.output("code", "a.csv.parquet").to_pydict() == {"flight_id": [1.0], "x": ["2"], "prediction": [0.5]}
 
 
@@ -59,8 +59,8 @@ def test_copied_and_encoded_outputs_are_equal(job: JobFolder, monkeypatch: pytes
     (done,) = score_in_process(job, {spec: code}, batch_rows=64)
 
     assert done.failures == ()
-    marker = job.marker("code", "a.parquet")
-    assert marker.writer == "parquet, encoded: copying failed (it does not read as expected)"
+    commit = job.commit("code", "a.parquet")
+    assert commit.writer == "parquet, encoded: copying failed (it does not read as expected)"
     assert job.output("code", "a.parquet").equals(copied, check_metadata=True)
     assert copied["row"].to_pylist() == list(range(500))
     np.testing.assert_array_equal(copied["prediction"], np.array(TABLE["flight_id"]) / 2)
@@ -88,4 +88,5 @@ def test_threads_change_no_byte_and_a_failed_model_leaves_no_file(job: JobFolder
         written.append({path.name: path.read_bytes() for path in files})
         assert not [path for path in (job.paths.root / "scratch").rglob("*") if path.is_file()]
     assert written[0] == written[1] == written[2]
-    assert len(written[0]) == 2
+    assert list(written[0]) == ["a.parquet"]
+    assert job.committed() == {("good", "a.parquet")}

@@ -38,11 +38,11 @@ def test_old_dates_of_the_hybrid_calendar_are_counted_and_not_shifted(
     spec = model_spec(Feature("x", "double"), output_format="csv")
     [done] = score_in_process(job, {spec: FunctionModel(lambda x: x[:, 0])}, batch_rows=2)
     assert done.failures == ()
-    marker = job.marker("code", "a.parquet")
+    commit = job.commit("code", "a.parquet")
     expected = {"day": 2, "when": 1} if hybrid else {}
-    assert {note.split("'")[1]: count for note, count in marker.counts.items()} == expected
-    assert all(NOTE in note for note in marker.counts)
-    [output] = marker.outputs
+    assert {note.split("'")[1]: count for note, count in commit.counts.items()} == expected
+    assert all(NOTE in note for note in commit.counts)
+    [output] = commit.outputs
     assert "1,0001-01-01,0001-01-01 00:00:00.000000,1" in (job.paths.predictions / output.key).read_text()
 
 
@@ -50,9 +50,9 @@ def test_copied_columns_keep_the_writers_calendar(job: JobFolder) -> None:
     job.add_object("a.parquet", ROWS.replace_schema_metadata({"org.apache.spark.legacyDateTime": ""}))
     [done] = score_in_process(job, {model_spec(Feature("x", "double")): FunctionModel(_first)})
     assert done.failures == ()
-    marker = job.marker("code", "a.parquet")
-    assert marker.counts == {}
-    metadata = pq.read_metadata(job.paths.predictions / marker.outputs[0].key).metadata
+    commit = job.commit("code", "a.parquet")
+    assert commit.counts == {}
+    metadata = pq.read_metadata(job.paths.predictions / commit.outputs[0].key).metadata
     assert b"org.apache.spark.legacyDateTime" in metadata
 
 

@@ -60,7 +60,7 @@ def test_every_output_has_the_same_instants(job: JobFolder, tmp_path: Path, case
     spec = model_spec(Feature("x", "double"), **SPECS[case])  # type: ignore[arg-type]
     [done] = scored(job, spec)
     assert done.failures == ()
-    [written] = job.marker("code", "day=1/a.parquet").outputs
+    [written] = job.commit("code", "day=1/a.parquet").outputs
     path = job.paths.predictions / written.key
     if case == "csv":
         assert path.read_text().splitlines()[1:] == [
@@ -86,7 +86,7 @@ def test_the_quarantine_has_the_same_instants(job: JobFolder, tmp_path: Path) ->
     spec = model_spec(Feature("x", "double", nullable=False), tolerated_quarantine_fraction=0.9)
     [done] = scored(job, spec)
     assert done.failures == ()
-    predictions, quarantine = job.marker("code", "a.parquet").outputs
+    predictions, quarantine = job.commit("code", "a.parquet").outputs
     kept = pq.read_table(job.paths.predictions / predictions.key)
     assert kept["when"].to_pylist() == [TIMES[0], None]
     bad = pq.read_table(job.paths.quarantine / quarantine.key)["raw"].to_pylist()
@@ -156,4 +156,4 @@ def test_only_models_that_decode_the_column_are_refused(job: JobFolder, tmp_path
     text = model_spec(Feature("x", "double"), model_id="text", output_format="jsonl")
     [done] = scored(job, copied, text)
     assert [failure.model_id for failure in done.failures] == ["text"]
-    assert job.marker("copied", "a.parquet").writer == "parquet, input copied"
+    assert job.commit("copied", "a.parquet").writer == "parquet, input copied"

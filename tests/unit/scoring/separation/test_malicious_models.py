@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,8 @@ def try_everything(_: int, root: Path) -> None:
     attempts: dict[str, Callable[[], object]] = {
         "prediction": lambda: write(output / "predictions" / "forged.parquet"),
         "prediction of another": lambda: make(output / "predictions" / "model_id=good"),
-        "marker": lambda: write(output / "ledger" / "forged.json"),
-        "marker of another": lambda: make(output / "ledger" / "good"),
+        "segment": lambda: write(output / "ledger" / f"1-{'0' * 32}.jsonl"),
+        "folder of the ledger": lambda: make(output / "ledger" / "good"),
         "new folder": lambda: make(output / "quarantine" / "new"),
         "exit message": lambda: write(root / "output" / "message"),
         "input data": lambda: write(processing / "input" / "data" / "flights" / "0.parquet"),
@@ -115,8 +116,8 @@ def test_model_cannot_reach_anything_but_its_own_folder(separated: JobFolder) ->
     assert "workers_not_separated" not in ended.stdout
     assert {path: path.read_bytes() for path in before} == before
     assert sorted(separated.files()) == [
-        "ledger/evil/0.parquet.json",
-        "ledger/good/0.parquet.json",
+        "ledger/evil/0.parquet",
+        "ledger/good/0.parquet",
         "predictions/model_id=evil/0.parquet",
         "predictions/model_id=good/0.parquet",
     ]
@@ -158,7 +159,7 @@ def tamper(number: int, root: Path, kinds: list[str]) -> None:
         "folder link": link_folder,
         "size": shorten,
         "missing": Path.unlink,
-        "marker link": lambda path: (path.parent / "evil.marker").symlink_to(root / "output" / "message"),
+        "link next to it": lambda path: (path.parent / "evil.commit").symlink_to(root / "output" / "message"),
     }
 
     def forged(pipe: Any, event: Any) -> None:
@@ -167,7 +168,7 @@ def tamper(number: int, root: Path, kinds: list[str]) -> None:
         fields = {name: getattr(output, name) for name in output.__dataclass_fields__}
         if kind in files:
             own = root / "processing" / "output" / ".unfinished" / "worker-0"
-            files[kind](own / event.folder / "evil.parquet")
+            files[kind](own / event.folder / "0-evil.parquet")
         changes: dict[str, dict[str, Any]] = {
             "rows": {"outputs": (WrittenOutput(**{**fields, "rows_in": 7}),)},
             "negative rows": {"outputs": (WrittenOutput(**{**fields, "rows_in": -1, "rows_scored": -1}),)},
@@ -199,12 +200,12 @@ def tamper(number: int, root: Path, kinds: list[str]) -> None:
 
 
 FORGERIES = {
-    "link": "'evil.parquet' is not a regular file but a link",
-    "hard link": "'evil.parquet' has 2 names, expected one: it is a hard link",
-    "fifo": "'evil.parquet' is not a regular file",
+    "link": "'0-evil.parquet' is not a regular file but a link",
+    "hard link": "'0-evil.parquet' has 2 names, expected one: it is a hard link",
+    "fifo": "'0-evil.parquet' is not a regular file",
     "folder link": "its folder is missing or is not a folder",
-    "size": "'evil.parquet' has 10 bytes, the worker reported",
-    "missing": "'evil.parquet' is missing",
+    "size": "'0-evil.parquet' has 10 bytes, the worker reported",
+    "missing": "'0-evil.parquet' is missing",
     "rows": "the rows that it read are not those that it scored",
     "negative rows": "an impossible number of rows",
     "model": "results of models that it did not have to score",
@@ -214,7 +215,7 @@ FORGERIES = {
     "two outputs": "several results for one model",
     "honest": "",
     "half a character": "",
-    "marker link": "",
+    "link next to it": "",
 }
 BREAKS_PIPE = ("key", "garbage", "committed", "deep", "endless", "huge")
 
@@ -224,7 +225,45 @@ def run_forgeries(job: JobFolder, kinds: list[str]) -> Any:
     for number, kind in enumerate(kinds):
         job.add_object(f"{kind}.parquet", make_flights(10, number))
     job.write_spec()
-    return job.run("--workers", "1", "--cores", "1")
+    # With so many cores each object is a task of its own.
+    return job.run("--workers", "1", "--cores", "32")
+
+
+def tamper_with_group(_: int, root: Path) -> None:
+    """Change what a message and a folder have of one object of a group."""
+    from scoring.protocol import GroupWritten  # noqa: PLC0415
+    from scoring.worker.task_runner import EventPipe  # noqa: PLC0415
+
+    send = EventPipe.__dict__.get("honest_send", EventPipe.send)
+    EventPipe.honest_send = send  # type: ignore[attr-defined]
+
+    def forged(pipe: Any, event: Any) -> None:
+        if isinstance(event, GroupWritten) and len(event.objects) == 4:
+            folder = root / "processing" / "output" / ".unfinished" / "worker-0" / event.folder
+            (folder / "1-evil.parquet").unlink()
+            (folder / "1-evil.parquet").symlink_to("/etc/hostname")
+            (output,) = event.objects[2].outputs
+            wrong = replace(event.objects[2], outputs=(replace(output, rows_in=7),))
+            event = replace(event, objects=(*event.objects[:2], wrong, *event.objects[3:]))
+        send(pipe, event)
+
+    EventPipe.send = forged  # type: ignore[method-assign]
+
+
+def test_forgery_in_a_group_fails_its_object_and_no_neighbour(separated: JobFolder) -> None:
+    add_attacker(separated, tamper_with_group, separated.paths.root)
+    for number in range(8):
+        separated.add_object(f"{number}.parquet", make_flights(10, 0))
+    separated.write_spec()
+    # The first group has half of the objects.
+    ended = separated.run("--workers", "1", "--cores", "1")
+
+    reasons = failure_reasons(ended)
+    assert ended.returncode == 1
+    assert len(reasons) == 2
+    assert "'1-evil.parquet' is not a regular file but a link" in reasons["1.parquet"]
+    assert "the rows that it read are not those that it scored" in reasons["2.parquet"]
+    assert len(separated.committed()) == 6
 
 
 @pytest.mark.parametrize("folder", ["separated", "job"])
@@ -241,12 +280,12 @@ def test_forged_files_and_results_fail_their_object_by_name(folder: str, request
     assert ended.returncode == 1
     assert job.message.startswith(f"MODEL: {len(FORGERIES) - 3} of {len(FORGERIES)} objects failed: object ")
     assert sorted(job.files()) == [
-        "ledger/evil/half a character.parquet.json",
-        "ledger/evil/honest.parquet.json",
-        "ledger/evil/marker link.parquet.json",
+        "ledger/evil/half a character.parquet",
+        "ledger/evil/honest.parquet",
+        "ledger/evil/link next to it.parquet",
         "predictions/model_id=evil/half a character.parquet",
         "predictions/model_id=evil/honest.parquet",
-        "predictions/model_id=evil/marker link.parquet",
+        "predictions/model_id=evil/link next to it.parquet",
     ]
 
 
@@ -260,7 +299,7 @@ def test_forged_messages_fail_their_object_and_not_the_supervisor(separated: Job
     assert sorted(reasons) == sorted(f"{kind}.parquet" for kind in kinds), ended.stderr
     assert all("a worker sent an invalid message while scoring" in reason for reason in reasons.values())
     assert separated.message.startswith("MODEL: 3 of 6 objects failed")
-    assert len(list(separated.paths.ledger.rglob("*.json"))) == 3
+    assert len(separated.committed()) == 3
 
 
 def test_job_whose_workers_cannot_be_separated_says_why_and_goes_on(job: JobFolder) -> None:

@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scoring.splice import SplicedWriter, SpliceError, SpliceSource, assembly, prediction_chunks
-from scoring.splice.footer.parsed_footer import Footer, read_footer
+from scoring.splice import SplicedWriter, SpliceError, SpliceSource, prediction_chunks
+from scoring.splice.footer.new_footer import FooterExtension
+from scoring.splice.footer.parsed_footer import read_footer
 from tests.unit.scoring.splice.support.splicing import PREDICTIONS, predictions, splice
 
 ROWS = 100
@@ -124,12 +125,13 @@ def test_an_output_that_reads_differently_raises_an_error(
     opened: SpliceSource, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Simulates a bug that omits a row group."""
-    real = assembly.new_footer
+    real = FooterExtension.encode
 
-    def forgetful(footer: Footer, added: Footer, columns: Any, chunks: Any) -> bytes:
-        return real(replace(footer, groups=footer.groups[:-1]), added, columns, chunks[:-1])
+    def forgetful(self: FooterExtension, chunks: Any) -> bytes:
+        shorter = replace(self, source=replace(self.source, groups=self.source.groups[:-1]))
+        return real(shorter, chunks[:-1])
 
-    monkeypatch.setattr(assembly, "new_footer", forgetful)
+    monkeypatch.setattr(FooterExtension, "encode", forgetful)
     writer = SplicedWriter(out, opened, PREDICTIONS)
     writer.write(arrays(predictions(ROWS)))
     with pytest.raises(SpliceError, match="does not read as expected"):

@@ -49,7 +49,7 @@ def test_retry_with_smaller_batches_gives_the_same_bytes(
         job.write_spec(batch_rows=2_048)
         job.score("--cores", "2")
     assert jobs[0].files() == jobs[1].files()
-    assert jobs[1].marker("code", "large.parquet").rows_scored == 5_000
+    assert jobs[1].commit("code", "large.parquet").rows_scored == 5_000
 
 
 def die_always(matrix: Any, first_rows: list[float]) -> Any:
@@ -69,7 +69,7 @@ def test_object_that_always_crashes_fails_alone_after_retries(job: JobFolder) ->
     assert job.message.startswith("TRANSIENT: 1 of 4 objects failed: a worker was killed (SIGKILL)")
     assert "while scoring object '2.parquet'" in job.message
     assert "it was tried 3 times, the last time alone and with batches of 1,024 rows" in job.message
-    assert {path.name for path in job.paths.ledger.rglob("*.json")} == {f"{seed}.parquet.json" for seed in (1, 3, 4)}
+    assert job.committed() == {("code", f"{seed}.parquet") for seed in (1, 3, 4)}
 
 
 def test_model_that_always_crashes_is_not_tried_on_every_object(job: JobFolder, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_model_that_always_crashes_is_not_tried_on_every_object(job: JobFolder, 
     assert job.message.startswith("TRANSIENT: a worker was killed (SIGKILL) while scoring object")
     # Three objects once, then each of them alone twice more.
     assert len(list(calls.iterdir())) == 3 + 3 * 2
-    assert list(job.paths.ledger.rglob("*.json")) == []
+    assert job.committed() == set()
 
 
 def die_next_to_another(matrix: Any, folder: Path) -> Any:
@@ -179,7 +179,7 @@ def test_death_is_noticed_although_a_process_of_the_model_holds_the_pipe(job: Jo
     job.add_object("0.parquet", make_flights(50, 0))
     job.write_spec()
     job.score("--cores", "1")
-    assert job.marker("code", "0.parquet").rows_scored == 50
+    assert job.commit("code", "0.parquet").rows_scored == 50
 
 
 def fill_the_log(matrix: Any, folder: Path) -> Any:

@@ -15,8 +15,6 @@ import pytest
 import xgboost
 
 from contract.catalog.model_fields import Feature
-from contract.codec import loads
-from contract.job.ledger import Marker
 from tests.unit.scoring.support.flight_data import make_flights
 from tests.unit.scoring.support.job_folder import DEADLINE_SECONDS, JobFolder
 from tests.unit.scoring.support.mounted import mount_each
@@ -53,11 +51,12 @@ def published(job: JobFolder) -> dict[str, bytes]:
 def attempt(job: JobFolder, kill_after: float | None = None) -> int | None:
     """Run the container and return its exit code.
 
-    Kills all its processes `kill_after` seconds after the next commit, unless it has ended before.
+    Kills all its processes `kill_after` seconds after the next output, unless it has ended before.
     """
     # Like the manifest of an attempt, give it only the objects that the ledger lacks.
+    committed = job.committed()
     for item in job.objects:
-        if all((job.paths.ledger / spec.model_id / f"{item.key}.json").exists() for spec in job.models):
+        if all((spec.model_id, item.key) in committed for spec in job.models):
             (job.objects_folder / item.key).unlink(missing_ok=True)
     process = subprocess.Popen(
         [*job.command_prefix, sys.executable, "-m", "scoring", "--workers", "2", "--cores", "2"],
@@ -67,8 +66,9 @@ def attempt(job: JobFolder, kill_after: float | None = None) -> int | None:
         start_new_session=True,
     )
     if kill_after is not None:
-        deadline, committed = time.monotonic() + DEADLINE_SECONDS, count_markers(job)
-        while process.poll() is None and count_markers(job) == committed and time.monotonic() < deadline:
+        started = time.time_ns()
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while process.poll() is None and not has_written_since(job, started) and time.monotonic() < deadline:
             time.sleep(0.001)
     try:
         process.communicate(timeout=DEADLINE_SECONDS if kill_after is None else kill_after)
@@ -79,22 +79,20 @@ def attempt(job: JobFolder, kill_after: float | None = None) -> int | None:
     return process.returncode
 
 
-def count_markers(job: JobFolder) -> int:
-    return sum(1 for _ in job.paths.ledger.rglob("*.json"))
+def has_written_since(job: JobFolder, moment: int) -> bool:
+    return any(path.stat().st_ctime_ns > moment for path in job.paths.predictions.rglob("*.*"))
 
 
-def assert_whole(job: JobFolder, reference: dict[str, bytes]) -> int:
-    """Check that files are whole and markers have their outputs; return the number of markers."""
-    markers = list(job.paths.ledger.rglob("*.json"))
-    for path in markers:
-        marker = loads(Marker, path.read_bytes())
-        for output in marker.outputs:
+def assert_whole(job: JobFolder, reference: dict[str, bytes]) -> set[tuple[str, str]]:
+    """Check that files are whole and commits have their outputs; return the commits."""
+    for commit in job.commits():
+        for output in commit.outputs:
             folder = job.paths.predictions if output.kind == "predictions" else job.paths.quarantine
             content = (folder / output.key).read_bytes()
             assert (len(content), hashlib.sha256(content).hexdigest()) == (output.bytes, output.sha256)
     for name, content in published(job).items():
         assert reference[name] == content, name
-    return len(markers)
+    return job.committed()
 
 
 def test_kill_9_at_any_moment_leaves_only_whole_files(tmp_path: Path, booster: xgboost.Booster) -> None:
@@ -103,7 +101,7 @@ def test_kill_9_at_any_moment_leaves_only_whole_files(tmp_path: Path, booster: x
     reference = published(whole)
     assert len(reference) == 12 * (3 * 2 + 1)
     for name, content in reference.items():
-        if name.endswith(".parquet"):
+        if name.startswith("predictions/") and name.endswith(".parquet"):
             assert pq.ParquetFile(whole.paths.predictions.parent / name).metadata.num_rows > 0
             assert content
 
@@ -113,11 +111,12 @@ def test_kill_9_at_any_moment_leaves_only_whole_files(tmp_path: Path, booster: x
         job.paths.quarantine.mkdir(exist_ok=True)
         job.command_prefix = mount_each(job.paths.predictions, job.paths.quarantine, job.paths.ledger)
     moments = random.Random(20_131)
-    committed = [0]
+    committed: set[tuple[str, str]] = set()
     for _ in range(KILLS):
-        attempt(job, kill_after=moments.uniform(0.0, 0.1))
-        committed.append(assert_whole(job, reference))
-        assert committed[-1] >= committed[-2]
+        attempt(job, kill_after=moments.uniform(0.0, 1.2))
+        found = assert_whole(job, reference)
+        assert found >= committed
+        committed = found
 
     assert attempt(job) == 0, job.message
     assert published(job) == reference

@@ -13,7 +13,7 @@ from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
 from scoring.columns.features import FeatureBatch
 from scoring.commits.object_commits import ObjectCommits
-from scoring.protocol import ObjectDone, ObjectTask, ObjectWritten, ScoreObject, WorkerSetup
+from scoring.protocol import GroupWritten, ObjectDone, ObjectTask, ObjectWritten, ScoreGroup, ScoreObject, WorkerSetup
 from scoring.worker.engine import Engine
 from tests.unit.scoring.support.job_folder import JobFolder
 from tests.unit.scoring.support.model_specs import any_spec
@@ -77,6 +77,17 @@ def commit_in_process(commits: ObjectCommits, task: ObjectTask, written: ObjectW
     commits.start(task, written, job.paths.root / "scratch" / "worker-0")
     [(done, _)] = commits.ended()
     return done
+
+
+def commit_group_in_process(
+    commits: ObjectCommits, task: ScoreGroup, written: GroupWritten, job: JobFolder
+) -> list[ObjectDone]:
+    """Commit the objects of a group, and return their ends."""
+    commits.start_group(task, written, job.paths.root / "scratch" / "worker-0")
+    ended: list[ObjectDone] = []
+    while commits.pending:
+        ended += [done for done, _ in commits.ended()]
+    return ended
 
 
 def score_in_process(

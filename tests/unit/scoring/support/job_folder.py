@@ -20,12 +20,12 @@ import pyarrow.parquet as pq
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT
 from contract.catalog.model_spec import ModelSpec
-from contract.codec import dumps, loads
+from contract.codec import dumps
 from contract.environment import ML_ROOT
-from contract.job.ledger import Marker
+from contract.job.ledger import Commit, commit_line, read_segment
 from contract.job.scoring_spec import JobSpec, PinnedObject, ScoringOptions
 from contract.job.snapshot import Snapshot
-from contract.layout import ContainerPaths, artifact_key, marker_key, output_key
+from contract.layout import ContainerPaths, artifact_key, output_key
 from scoring.models import loader_format
 from tests.unit.warm_process import DEADLINE_SECONDS, REPOSITORY, run_warm
 
@@ -172,13 +172,28 @@ class JobFolder:
         with pq.ParquetFile(self.output_path(model_id, key)) as file:
             return file.read()
 
-    def marker(self, model_id: str, key: str) -> Marker:
-        return loads(Marker, (self.paths.ledger / marker_key(model_id, key)).read_bytes())
+    def commit(self, model_id: str, key: str) -> Commit:
+        """Return the last commit of an object and model."""
+        return [commit for commit in self.commits() if (commit.model_id, commit.object) == (model_id, key)][-1]
+
+    def commits(self) -> list[Commit]:
+        """Return all commits of the ledger, which has whole segments only, the oldest segment first."""
+        files = sorted(self.paths.ledger.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+        return [commit for path in files for commit in read_segment(path.name, path.read_bytes()).commits()]
+
+    def committed(self) -> set[tuple[str, str]]:
+        """Return model id and object key of each commit."""
+        return {(commit.model_id, commit.object) for commit in self.commits()}
 
     def files(self) -> dict[str, bytes]:
-        """Return every file below the output folder."""
+        """Return every file below the output folder, but each commit as a file instead of the segments.
+
+        It depends on the time which commits share a segment.
+        """
         root = self.paths.predictions.parent
-        return {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+        files = {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+        found = {name: content for name, content in files.items() if not name.startswith("ledger/")}
+        return found | {f"ledger/{commit.model_id}/{commit.object}": commit_line(commit) for commit in self.commits()}
 
 
 def failure_reasons(ended: subprocess.CompletedProcess[str]) -> dict[str, str]:

@@ -67,7 +67,7 @@ def test_object_in_parts_gives_the_same_bytes_as_in_one_pass(tmp_path: Path, par
     outputs = [{name: content for name, content in job.files().items() if "scratch" not in name} for job in jobs]
     assert outputs[0] == outputs[1]
     assert len(outputs[0]) == 7
-    assert jobs[0].marker("whole", "a.parquet").counts == {
+    assert jobs[0].commit("whole", "a.parquet").counts == {
         "column 'whole' has floating-point numbers that are read as whole numbers": 900,
         "column 'whole' has NaN that is read as null": 100,
     }
@@ -86,7 +86,7 @@ def test_large_object_of_a_single_threaded_model_is_split(job: JobFolder) -> Non
     job.score("--cores", "2")
 
     assert len(list(folder.iterdir())) == 2
-    marker = job.marker("barrier", "a.parquet")
-    assert marker.rows_scored == 100_000
+    commit = job.commit("barrier", "a.parquet")
+    assert commit.rows_scored == 100_000
     assert job.output("barrier", "a.parquet")["prediction"].to_pylist() == [FIRST + row for row in range(100_000)]
     assert job.output("barrier", "small.parquet").num_rows == 10

@@ -41,7 +41,7 @@ def test_the_files_column_is_kept_unchanged(
     assert output.column_names == columns
     assert output.schema.field("month").type == pa.int32()
     assert output["prediction"].to_pylist() == [8.0, 9.0, 10.0]
-    assert job.marker("code", "month=07/a.parquet").writer == writer
+    assert job.commit("code", "month=07/a.parquet").writer == writer
 
 
 def test_a_copied_file_that_contradicts_its_key_has_no_output(job: JobFolder) -> None:

@@ -46,8 +46,8 @@ def test_a_model_keeps_rows_whose_cells_only_others_cannot_read(job: JobFolder, 
     assert [(row["id"], row["age"], row["visits"]) for row in age] == [("0", 40, 1), ("2", 42, None), ("3", 43, 4)]
     assert [(row["id"], row["prediction"]) for row in visits] == [("0", 1), ("1", 2), ("3", 4)]
     assert [row["id"] for row in both] == ["0", "3"]
-    assert job.marker("age", key).counts == {NOTE.format("visits"): 1}
-    assert job.marker("visits", key).counts == job.marker("both", key).counts == {}
+    assert job.commit("age", key).counts == {NOTE.format("visits"): 1}
+    assert job.commit("visits", key).counts == job.commit("both", key).counts == {}
 
 
 @pytest.mark.parametrize("key", OBJECTS)

@@ -11,6 +11,7 @@ from cli.sandbox.isolation import Isolation, IsolationKind, probe
 from embedded import instances as command
 from embedded.sagemaker.instances.settings import InstanceSettings, InstanceSettingsFile
 from embedded.sagemaker.service import SageMakerService
+from embedded.server import programs
 from tests.unit.embedded.sagemaker.account import Aws, job_request, outputs_to, results, run, s3_input, s3_outputs
 
 BuildImage = Callable[..., str]
@@ -134,7 +135,7 @@ def test_the_command_needs_a_running_embedded_aws(tmp_path: Path, capsys: pytest
 def test_the_command_replaces_all_settings(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "running_root", lambda state_dir: state_dir)
+    monkeypatch.setattr(programs, "running_root", lambda state_dir: state_dir)
     monkeypatch.setattr(command, "probe", lambda: Isolation(IsolationKind.ROOT))
     file = InstanceSettingsFile(tmp_path / "sagemaker", Isolation(IsolationKind.ROOT))
     for words, expected in (

@@ -335,10 +335,10 @@ def test_custom_code_scores_with_other_models_and_is_in_the_ledger(job: JobFolde
     found = job.output("texts", "a.parquet")["prediction"].to_pylist()
     assert found == [f"{name}!" for name in rows["carrier"].fillna("none")]
     assert job.output("texts", "none.parquet").schema.field("prediction").type == "string"
-    assert job.marker("texts", "a.parquet").notes == (
+    assert job.commit("texts", "a.parquet").notes == (
         "predicted by model_fn, predict_fn of the artifact's own code/inference.py",
     )
-    assert job.marker("booster", "a.parquet").notes == ()
+    assert job.commit("booster", "a.parquet").notes == ()
 
 
 def test_failing_custom_code_names_the_model_and_the_rows(job: JobFolder) -> None:

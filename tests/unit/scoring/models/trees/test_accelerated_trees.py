@@ -269,8 +269,8 @@ def test_the_ledger_names_the_accelerator(
 
     job.score()
 
-    assert job.marker("plain", "a.parquet").notes == ()
-    [note] = job.marker("fast", "a.parquet").notes
+    assert job.commit("plain", "a.parquet").notes == ()
+    [note] = job.commit("fast", "a.parquet").notes
     assert note.startswith("predicted by daal4py")
     native, fast = (job.output(name, "a.parquet")["prediction"].to_numpy() for name in ("plain", "fast"))
     np.testing.assert_allclose(fast, native, rtol=TOLERANCE, atol=TOLERANCE)

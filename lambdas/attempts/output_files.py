@@ -1,0 +1,122 @@
+"""The files of a job's output in S3, by object and model."""
+
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from contract import layout
+from contract.catalog.model_spec import ModelSpec
+from contract.job.scoring_spec import JobSpec, PinnedObject
+from lambdas.errors import LISTED_FILES, MAX_COUNTED_FILES, UnexpectedFile
+from lambdas.stage.buckets.object_store import ObjectStore, StoredObject
+
+Area = Literal["predictions", "quarantine", "ledger"]
+"""One of the three prefixes of a job's output."""
+_MISSING = -1
+
+
+@dataclass
+class UnexpectedFiles:
+    """Counts the files that no commit names and no other attempt can replace, and keeps the first."""
+
+    first: list[UnexpectedFile] = field(default_factory=list)
+    count: int = 0
+    """Number of such files. The listings end soon after `MAX_COUNTED_FILES`."""
+
+    def add(self, area: Area, key: str, why: str = "") -> None:
+        """Add a file with its key below the job's prefix, and the reason if the key does not show it."""
+        self.count += 1
+        if len(self.first) < LISTED_FILES:
+            self.first.append(UnexpectedFile(f"{area}/{key}", why))
+
+    @property
+    def too_many(self) -> bool:
+        """Whether listings may end, because more files cannot change the result."""
+        return self.count > MAX_COUNTED_FILES
+
+
+class Pairs:
+    """The pairs of an object and a model of a job, numbered from 0, object by object."""
+
+    def __init__(self, models: Sequence[ModelSpec], objects: Sequence[PinnedObject]) -> None:
+        self.models, self.objects = models, objects
+        self._model_numbers = {model.model_id: number for number, model in enumerate(models)}
+        self._object_numbers = {item.key: number for number, item in enumerate(objects)}
+        formats = {model.output_format for model in models} | {layout.QUARANTINE_FORMAT}
+        self._numbers_of_names: Mapping[str, Mapping[str, int]] = {
+            output_format: {layout.output_name(item.key, output_format): number for number, item in enumerate(objects)}
+            for output_format in formats
+        }
+        """Numbers of the objects by the names of their outputs, for each format."""
+
+    def __len__(self) -> int:
+        return len(self.models) * len(self.objects)
+
+    def model(self, pair: int) -> ModelSpec:
+        return self.models[pair % len(self.models)]
+
+    def object(self, pair: int) -> PinnedObject:
+        return self.objects[pair // len(self.models)]
+
+    def find(self, model_id: str, object_key: str) -> int | None:
+        """Return the number of a pair; None when the job does not have it."""
+        return self._pair(self._model_numbers.get(model_id), self._object_numbers.get(object_key))
+
+    def find_output(self, kind: layout.OutputKind, key: str) -> int | None:
+        """Return the number of the pair whose output has this key; None when there is none."""
+        model_id, name = layout.split_output_key(key)
+        number = self._model_numbers.get(model_id)
+        if number is None:
+            return None
+        output_format = layout.QUARANTINE_FORMAT if kind == "quarantine" else self.models[number].output_format
+        return self._pair(number, self._numbers_of_names[output_format].get(name))
+
+    def output_key(self, kind: layout.OutputKind, pair: int) -> str:
+        """Return the only key, below the job's prefix, that an output of the pair may have."""
+        model = self.model(pair)
+        output_format = layout.QUARANTINE_FORMAT if kind == "quarantine" else model.output_format
+        return layout.output_key(model.model_id, layout.output_name(self.object(pair).key, output_format))
+
+    def _pair(self, model: int | None, item: int | None) -> int | None:
+        return None if model is None or item is None else item * len(self.models) + model
+
+
+class OutputFiles:
+    """The sizes of a job's outputs in S3.
+
+    Their names follow from the spec, so that a forged commit cannot make a file expected. Memory is
+    limited by the number of pairs, however many files there are.
+    """
+
+    def __init__(self, spec: JobSpec, pairs: Pairs, store: ObjectStore, unexpected: UnexpectedFiles) -> None:
+        self._sizes: dict[layout.OutputKind, array[int]] = {}
+        for kind in get_args(layout.OutputKind):
+            sizes = array("q", [_MISSING]) * len(pairs)
+            for found in store.results_below(
+                layout.job_outputs_prefix(kind, spec.dataset, spec.execution_id, spec.job_id)
+            ):
+                pair = pairs.find_output(kind, found.key)
+                if pair is not None:
+                    sizes[pair] = found.size
+                elif not _is_harmless(kind, found, pairs):
+                    unexpected.add(kind, found.key)
+                    if unexpected.too_many:
+                        break
+            self._sizes[kind] = sizes
+
+    def size(self, kind: layout.OutputKind, pair: int) -> int | None:
+        """Return the size of an output in bytes; None when it is not in S3."""
+        size = self._sizes[kind][pair]
+        return None if size == _MISSING else size
+
+
+def is_placeholder(found: StoredObject) -> bool:
+    """Return whether a file marks a folder, as no container can write it."""
+    return found.size == 0 and (not found.key or found.key.endswith("/"))
+
+
+def _is_harmless(kind: layout.OutputKind, found: StoredObject, pairs: Pairs) -> bool:
+    """Return whether a file is a folder placeholder, or an incomplete copy that a killed attempt left."""
+    finished = layout.finished_key(found.key)
+    return is_placeholder(found) or (finished is not None and pairs.find_output(kind, finished) is not None)
