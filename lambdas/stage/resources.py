@@ -131,7 +131,8 @@ def _client(service: str, *, attempts: int = _ATTEMPTS, **config: Any) -> Any:
 
 def _s3_client() -> Any:
     client = _client("s3", max_pool_connections=THREADS)
-    client.meta.events.register_last("before-call.s3.PutObject", _send_small_objects_at_once)
+    # After botocore's own handler of this event, which adds the header.
+    client.meta.events.register_last("before-call.s3", _send_small_objects_at_once)
     return client
 
 
@@ -152,8 +153,8 @@ def _read_time(value: Any) -> datetime:
 
 def _send_small_objects_at_once(params: dict[str, Any], **_: Any) -> None:
     """Do not ask S3 whether it would take a small object, which costs a round trip for each."""
-    if determine_content_length(params["body"]) <= _SMALL_OBJECT_BYTES:
-        params["headers"].pop("Expect", None)
+    if "Expect" in params["headers"] and (determine_content_length(params["body"]) or 0) <= _SMALL_OBJECT_BYTES:
+        del params["headers"]["Expect"]
 
 
 def _dynamodb_client() -> Any:
