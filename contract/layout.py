@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -116,25 +117,29 @@ SNAPSHOT_NAME = "objects.jsonl"
 """File name of a snapshot: see `contract.job.snapshot`."""
 
 
-def snapshot_key(execution_id: str, dataset: str) -> str:
-    """Return the key of the snapshot that lists the objects of a dataset as the plan pinned them.
+def snapshot_key(execution_id: str, dataset: str, part: str = "") -> str:
+    """Return the key of the snapshot that lists the objects of a dataset as the plan pinned them, or
+    those of a part: see `contract.job.parts`.
 
     No other object's key begins with it, because the job's channel `snapshot` copies all such
     objects.
 
     >>> snapshot_key("nightly-1", "flights")
     'executions/nightly-1/snapshots/flights/objects.jsonl'
+    >>> snapshot_key("nightly-1", "flights", "part-2-of-3")
+    'executions/nightly-1/snapshots/flights/part-2-of-3/objects.jsonl'
     """
-    return f"{_snapshot_prefix(execution_id, dataset)}{SNAPSHOT_NAME}"
+    return f"{_snapshot_prefix(execution_id, dataset, part)}{SNAPSHOT_NAME}"
 
 
-def snapshot_manifest_key(execution_id: str, dataset: str) -> str:
+def snapshot_manifest_key(execution_id: str, dataset: str, part: str = "") -> str:
     """Return the key of the manifest of all objects of a snapshot, which first attempts share."""
-    return f"{_snapshot_prefix(execution_id, dataset)}objects{MANIFEST_SUFFIX}"
+    return f"{_snapshot_prefix(execution_id, dataset, part)}objects{MANIFEST_SUFFIX}"
 
 
-def _snapshot_prefix(execution_id: str, dataset: str) -> str:
-    return f"{execution_prefix(execution_id)}snapshots/{dataset}/"
+def _snapshot_prefix(execution_id: str, dataset: str, part: str) -> str:
+    folder = f"{part}/" if part else ""
+    return f"{execution_prefix(execution_id)}snapshots/{dataset}/{folder}"
 
 
 def job_prefix(execution_id: str, job_id: str) -> str:
@@ -249,29 +254,63 @@ def is_output_partition(name: str) -> bool:
 
 CODE_PREFIX = "code/"
 PREDICTIONS_PREFIX = "predictions/"
+JOINED_PREFIX = "joined/"
 QUARANTINE_PREFIX = "quarantine/"
 OutputKind = Literal["predictions", "quarantine"]
+OutputLayout = Literal["per_model", "joined"]
+"""Whether each model of a job has an output of its own per object, or all of them share one."""
+OUTPUT_AREAS: tuple[tuple[OutputKind, OutputLayout], ...] = (
+    ("predictions", "per_model"),
+    ("predictions", "joined"),
+    ("quarantine", "per_model"),
+)
+"""The kinds and layouts whose prefixes differ."""
 _PREFIX_OF_KIND: dict[OutputKind, str] = {"predictions": PREDICTIONS_PREFIX, "quarantine": QUARANTINE_PREFIX}
 
 
-def job_outputs_prefix(kind: OutputKind, dataset: str, execution_id: str, job_id: str) -> str:
+def job_outputs_prefix(
+    kind: OutputKind, dataset: str, execution_id: str, job_id: str, output_layout: OutputLayout = "per_model"
+) -> str:
     """Return the prefix of a job's predictions or quarantine, below which no other job can write.
 
     The folders are Hive partitions, so that engines read the outputs of all jobs as one table.
 
     >>> job_outputs_prefix("predictions", "flights", "nightly-1", "delays-ua")
     'predictions/dataset=flights/execution_id=nightly-1/job_id=delays-ua/'
+    >>> job_outputs_prefix("predictions", "flights", "nightly-1", "delays-ua", "joined")
+    'joined/dataset=flights/execution_id=nightly-1/job_id=delays-ua/'
     """
-    return f"{executions_with_outputs_prefix(kind, dataset)}{execution_id}/job_id={job_id}/"
+    return f"{executions_with_outputs_prefix(kind, dataset, output_layout)}{execution_id}/job_id={job_id}/"
 
 
-def executions_with_outputs_prefix(kind: OutputKind, dataset: str) -> str:
+def executions_with_outputs_prefix(kind: OutputKind, dataset: str, output_layout: OutputLayout = "per_model") -> str:
     """Return what precedes the execution's id in the keys of a dataset's outputs.
 
     >>> executions_with_outputs_prefix("quarantine", "flights")
     'quarantine/dataset=flights/execution_id='
     """
-    return f"{_PREFIX_OF_KIND[kind]}dataset={dataset}/execution_id="
+    prefix = JOINED_PREFIX if is_shared_output(kind, output_layout) else _PREFIX_OF_KIND[kind]
+    return f"{prefix}dataset={dataset}/execution_id="
+
+
+def is_shared_output(kind: OutputKind, output_layout: OutputLayout) -> bool:
+    """Return whether the models of a job share one output of this kind per object."""
+    return kind == "predictions" and output_layout == "joined"
+
+
+def output_prefixes(
+    kind: OutputKind,
+    dataset: str,
+    execution_id: str,
+    job_id: str,
+    *,
+    model_ids: Iterable[str],
+    output_layout: OutputLayout,
+) -> list[str]:
+    """Return the prefixes of a job's outputs of this kind: one per model, or one if they share it."""
+    if is_shared_output(kind, output_layout):
+        return [job_outputs_prefix(kind, dataset, execution_id, job_id, output_layout)]
+    return [model_outputs_prefix(kind, dataset, execution_id, job_id, model_id) for model_id in model_ids]
 
 
 def model_outputs_prefix(kind: OutputKind, dataset: str, execution_id: str, job_id: str, model_id: str) -> str:

@@ -49,8 +49,12 @@ VERSION = Matches(
 SHA256 = Matches(re.compile(r"[0-9a-f]{64}"), "64 lower-case hexadecimal digits")
 INSTANCE_TYPE = Matches(re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9]+"), "a SageMaker instance type such as 'ml.m5.xlarge'")
 JOB_ID = Matches(
-    re.compile(rf"{MODEL_ID.pattern.pattern}(?:\.and-[1-9][0-9]{{0,2}}-more)?"),
-    "the id of the job's first model, followed by '.and-<n>-more' when it has more models",
+    re.compile(
+        rf"{MODEL_ID.pattern.pattern}(?:\.and-[1-9][0-9]{{0,2}}-more)?"
+        r"(?:\.part-[1-9][0-9]{0,2}-of-[1-9][0-9]{0,2})?"
+    ),
+    "the id of the job's first model, followed by '.and-<n>-more' when it has more models, and by '.part-<n>-of-<n>' "
+    "when it is a part",
 )
 """Ids of jobs. They are folder names in S3, and values of the Hive partition `job_id`."""
 EXECUTION_NAME = Matches(

@@ -19,6 +19,7 @@ from contract.catalog.models import Model
 from contract.problems import InvalidInputError, Problem
 from contract.status import JobStatus
 from contract.table import records
+from contract.table.job_parts import group_parts
 from contract.table.records import ExecutionRecord, JobRecord
 from contract.workflow.scoring_request import parse_request
 
@@ -149,19 +150,24 @@ class Backfill:
             began = datetime.fromisoformat(execution.started_at).replace(microsecond=0)
             if uploaded is not None and began <= uploaded:
                 continue
-            for job in self._succeeded_jobs(execution_id):
+            for parts in self._succeeded_jobs(execution_id):
+                job = parts[0]
+                # Parts whose objects have no rows may have no output.
+                with_rows = [part for part in parts if part.rows_in] or parts
                 if job.dataset != dataset:
                     continue
                 pairs = wanted.intersection(zip(job.model_ids, job.model_versions, strict=True))
-                scored.update(pair for pair in pairs - scored if self._has_output(job, pair[0]))
+                scored.update(
+                    pair for pair in pairs - scored if all(self._has_output(part, pair[0]) for part in with_rows)
+                )
             if scored == wanted:
                 break
         return scored
 
     def _executions_with_output(self, dataset: str) -> Iterator[str]:
         # An execution that sent every row to quarantine has no predictions, but it has scored the dataset.
-        for kind in get_args(layout.OutputKind):
-            prefix = layout.executions_with_outputs_prefix(kind, dataset)
+        for kind, output_layout in layout.OUTPUT_AREAS:
+            prefix = layout.executions_with_outputs_prefix(kind, dataset, output_layout)
             pages = self._s3.get_paginator("list_objects_v2").paginate(
                 Bucket=self._deployment.results_bucket, Prefix=prefix, Delimiter="/"
             )
@@ -172,8 +178,11 @@ class Backfill:
     def _has_output(self, job: JobRecord, model_id: str) -> bool:
         """Return whether the model's predictions or quarantine are still in S3; they may expire."""
         prefixes = [
-            layout.model_outputs_prefix(kind, job.dataset, job.execution_id, job.job_id, model_id)
+            prefix
             for kind in get_args(layout.OutputKind)
+            for prefix in layout.output_prefixes(
+                kind, job.dataset, job.execution_id, job.job_id, model_ids=[model_id], output_layout=job.output_layout
+            )
         ]
         bucket = self._deployment.results_bucket
         return any(
@@ -184,7 +193,8 @@ class Backfill:
         item = self._table.get_item(Key=records.execution_key(execution_id)).get("Item")
         return records.read_item(ExecutionRecord, item) if item else None
 
-    def _succeeded_jobs(self, execution_id: str) -> list[JobRecord]:
+    def _succeeded_jobs(self, execution_id: str) -> list[tuple[JobRecord, ...]]:
+        """Return the succeeded jobs, each as the records of its parts; an unsplit job has one."""
         found = query_items(
             self._table,
             IndexName=records.INDEX_NAME,
@@ -192,7 +202,9 @@ class Backfill:
                 records.jobs_by_status(execution_id, JobStatus.SUCCEEDED)
             ),
         )
-        return [records.read_item(JobRecord, item) for item in found]
+        jobs = group_parts(records.read_item(JobRecord, item) for item in found)
+        # Other parts of a split job may have failed.
+        return [parts for parts in jobs.values() if parts[0].part is None or len(parts) == parts[0].part.count]
 
     def _last_upload(self, dataset: str) -> datetime | None:
         pages = self._s3.get_paginator("list_objects_v2").paginate(

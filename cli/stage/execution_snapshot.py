@@ -38,10 +38,14 @@ class Snapshot:
     record: ExecutionRecord | None
     """None until PlanExecution has written it."""
     jobs: tuple[JobRecord, ...] = ()
+    """The jobs; one record for all parts of a split job."""
     committed: Mapping[str, int] = field(default_factory=dict)
-    """Numbers of committed objects by job id: for the first running jobs, or the first failed ones at the end."""
+    """Numbers of committed objects, by the id of a job or part: for the first running ones, or at the end the first
+    failed ones."""
     training: "Snapshot | None" = None
     """The training execution that this one is waiting for."""
+    parts: Mapping[str, tuple[JobRecord, ...]] = field(default_factory=dict)
+    """The parts of split jobs, by job id."""
 
     @property
     def kind(self) -> ExecutionKind:

@@ -20,6 +20,7 @@ from contract.names import NEW_EXECUTION_NAME
 from contract.problems import InvalidInputError, Problem
 from contract.status import ExecutionKind, JobStatus
 from contract.table import records
+from contract.table.job_parts import group_parts, whole_job
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
 from contract.workflow.scoring_request import parse_request
 from contract.workflow.training_request import parse_training_request
@@ -112,18 +113,21 @@ class Executions:
             KeyConditionExpression=condition & Key(records.SORT_KEY).begins_with(records.JOB_SORT_PREFIX),
             ConsistentRead=True,
         )
-        jobs = tuple(records.read_item(JobRecord, item) for item in found)
+        items = tuple(records.read_item(JobRecord, item) for item in found)
+        by_job = group_parts(items)
+        jobs = tuple(whole_job(parts) for parts in by_job.values())
+        split = {job_id: parts for job_id, parts in by_job.items() if parts[0].part}
         ended = workflow is not None and workflow.ended
         counted = JobStatus.FAILED if ended else JobStatus.RUNNING
-        committed = self._committed(execution_id, jobs, counted) if count_committed else {}
+        committed = self._committed(execution_id, items, counted) if count_committed else {}
         training = None
         if record is not None and record.training_execution_id and record.plan is None and not ended:
             with suppress(CommandError):  # The training may not have started.
                 training = self.snapshot(record.training_execution_id)
-        return Snapshot(execution_id, datetime.now(UTC), workflow, record, jobs, committed, training)
+        return Snapshot(execution_id, datetime.now(UTC), workflow, record, jobs, committed, training, split)
 
     def attempts(self, execution_id: str) -> dict[str, list[AttemptRecord]]:
-        """Return every attempt of an execution, by job id and in order."""
+        """Return every attempt of an execution in order, by the id of its job, or of its part of a split job."""
         condition = Key(records.PARTITION_KEY).eq(records.execution_key(execution_id)[records.PARTITION_KEY])
         attempts: dict[str, list[AttemptRecord]] = {}
         for item in query_items(

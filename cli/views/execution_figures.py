@@ -70,4 +70,8 @@ def objects_done(job: JobRecord, snapshot: Snapshot) -> int | None:
     """Return the number of committed objects: all of a succeeded job, else those in the ledger; None if unknown."""
     if job.status is JobStatus.SUCCEEDED:
         return job.object_count
+    if job.job_id in snapshot.parts:
+        counts = [objects_done(part, snapshot) for part in snapshot.parts[job.job_id]]
+        known = [count for count in counts if count is not None]
+        return sum(known) if known else None
     return snapshot.committed.get(job.job_id)

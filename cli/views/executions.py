@@ -35,11 +35,16 @@ def execution_view(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptRe
 
 
 def jobs_table(snapshot: Snapshot) -> Table:
-    """Return a table with one line per job. Reasons are too long for it: see `reason_lines`."""
+    """Return a table with one line per job, and below a split job one per part.
+
+    Reasons are too long for it: see `reason_lines`.
+    """
     numbers = ("attempt", "objects", "rows", "rows/s", "seconds")
     table = plain_table("job", "status", *numbers, right=numbers)
     for job in snapshot.jobs:
         add_row(table, *job_cells(job, snapshot))
+        for part in snapshot.parts.get(job.job_id, ()):
+            add_row(table, *job_cells(part, snapshot))
     return table
 
 
@@ -47,14 +52,12 @@ def reason_lines(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptReco
     """Return why jobs failed or wait, why earlier attempts failed, and the jobs' notes, each in full."""
     lines: list[str] = []
     for job in snapshot.jobs:
-        if job.reason or job.outcome:
-            lines.append(f"{job.job_id}: {job_reason(job) if job.reason else job.outcome}")
-        # The last attempt of a failed job has the same reason as the job.
-        tried = [attempt for attempt in attempts.get(job.job_id, []) if attempt.reason and attempt.reason != job.reason]
-        lines += [
-            f"{job.job_id}, attempt {attempt.attempt}: {_with_kind(attempt.failure_kind, attempt.reason)}"
-            for attempt in tried
-        ]
+        for item in snapshot.parts.get(job.job_id, (job,)):
+            if item.reason or item.outcome:
+                lines.append(f"{job_name(item)}: {job_reason(item) if item.reason else item.outcome}")
+            # The last attempt of a failed job has the same reason as the job.
+            tried = [a for a in attempts.get(item.job_id, []) if a.reason and a.reason != item.reason]
+            lines += [f"{job_name(item)}, attempt {a.attempt}: {_with_kind(a.failure_kind, a.reason)}" for a in tried]
         lines += [f"{job.job_id}, note: {note}" for note in job.notes]
     return [one_line(line) for line in lines]
 
@@ -64,7 +67,7 @@ def job_cells(job: JobRecord, snapshot: Snapshot) -> list[Text | str]:
     seconds = job_seconds(job, snapshot.read_at) if job.ended_at or not snapshot.ended else None
     rate = rows_a_second(job, snapshot.read_at)
     return [
-        job.job_id,
+        f"  {job.part.text}" if job.part else job.job_id,
         status_text(job.status),
         f"{job.attempt}/{job.max_attempts}",
         objects_text(job, snapshot),
@@ -72,6 +75,11 @@ def job_cells(job: JobRecord, snapshot: Snapshot) -> list[Text | str]:
         f"{rate:,.0f}" if rate is not None else "",
         f"{seconds:,.1f}" if seconds is not None else "",
     ]
+
+
+def job_name(job: JobRecord) -> str:
+    """Return the job's id; for a part, the id of its job and which part it is."""
+    return f"{job.part.job_id}, {job.part.text}" if job.part else job.job_id
 
 
 def objects_text(job: JobRecord, snapshot: Snapshot) -> str:
@@ -128,14 +136,10 @@ def snapshot_json(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptRec
     workflow = snapshot.workflow
     jobs = []
     for job in snapshot.jobs:
-        seconds = job_seconds(job, snapshot.read_at) if job.ended_at or not snapshot.ended else None
-        figures = {
-            "objects_committed": objects_done(job, snapshot),
-            "seconds": seconds,
-            "rows_a_second": rows_a_second(job, snapshot.read_at),
-        }
-        tried = {"attempts": [plain_json(attempt) for attempt in attempts.get(job.job_id, [])]} if attempts else {}
-        jobs.append({**plain_json(job), **figures, **tried})
+        parts = snapshot.parts.get(job.job_id, ())
+        # Attempts are of the parts if the job is split.
+        split = {"parts": [_job_json(part, snapshot, attempts) for part in parts]} if parts else {}
+        jobs.append({**_job_json(job, snapshot, attempts), **split})
     return {
         "execution_id": snapshot.execution_id,
         "kind": snapshot.kind.value,
@@ -157,6 +161,19 @@ def snapshot_json(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptRec
         "totals": vars(totals(snapshot)),
         "jobs": jobs,
     }
+
+
+def _job_json(
+    job: JobRecord, snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptRecord]] | None
+) -> dict[str, Any]:
+    seconds = job_seconds(job, snapshot.read_at) if job.ended_at or not snapshot.ended else None
+    figures = {
+        "objects_committed": objects_done(job, snapshot),
+        "seconds": seconds,
+        "rows_a_second": rows_a_second(job, snapshot.read_at),
+    }
+    tried = {"attempts": [plain_json(attempt) for attempt in attempts.get(job.job_id, [])]} if attempts else {}
+    return {**plain_json(job), **figures, **tried}
 
 
 def _record_json(record: ExecutionRecord) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from rich.text import Text
 from cli.output import Output
 from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions
-from cli.views.execution_figures import rows_a_second, rows_a_second_overall, rows_counted
-from cli.views.executions import job_cells, job_reason, objects_text, totals_line
+from cli.views.execution_figures import objects_done, rows_a_second, rows_a_second_overall, rows_counted
+from cli.views.executions import job_cells, job_name, job_reason, objects_text, totals_line
 from cli.views.tables import add_row, counted, one_line, plain_text
 from contract.status import ExecutionKind, JobStatus
 from contract.table.records import JobRecord
@@ -116,7 +116,7 @@ class PlainProgress:
             kind = "training job" if snapshot.kind is ExecutionKind.TRAINING else "job"
             self._write(f"{counted(len(snapshot.jobs), kind)} planned over {counted(objects, 'object')}")
         ended = sum(job.ended_at != "" for job in snapshot.jobs)
-        for job in snapshot.jobs:
+        for job in (item for whole in snapshot.jobs for item in (*snapshot.parts.get(whole.job_id, ()), whole)):
             state = (job.status, job.attempt)
             before = self._seen.get((execution_id, job.job_id), (JobStatus.PENDING, 0))
             if state != before:
@@ -125,16 +125,16 @@ class PlainProgress:
 
     @staticmethod
     def _line(job: JobRecord, snapshot: Snapshot, ended: int) -> str:
-        words = [f"{job.job_id}: {job.status}, attempt {job.attempt} of {job.max_attempts}"]
+        words = [f"{job_name(job)}: {job.status}, attempt {job.attempt} of {job.max_attempts}"]
         if rows_counted(job):
             rate = rows_a_second(job, snapshot.read_at)
             words.append(f"{counted(job.rows_in, 'row')}" + (f", {rate:,.0f} rows/s" if rate is not None else ""))
         elif job.status is not JobStatus.SUCCEEDED:
             words.append(f"{objects_text(job, snapshot)} {'object' if job.object_count == 1 else 'objects'}")
-        if job.ended_at:
+        if job.ended_at and not job.part:
             words.append(f"{ended:,} of {counted(len(snapshot.jobs), 'job')} ended")
-        # Last, because a reason has sentences.
-        if job.reason or job.outcome:
+        # Last, because a reason has sentences. That of a split job has its part's line.
+        if (job.reason or job.outcome) and job.job_id not in snapshot.parts:
             words.append(job_reason(job) if job.reason else job.outcome)
         return one_line(", ".join(words))
 
@@ -194,5 +194,5 @@ def work(snapshot: Snapshot) -> tuple[float, float]:
         if job.ended_at:
             done += job.input_bytes
         elif job.object_count:
-            done += job.input_bytes * snapshot.committed.get(job.job_id, 0) / job.object_count
+            done += job.input_bytes * (objects_done(job, snapshot) or 0) / job.object_count
     return done, float(sum(job.input_bytes for job in snapshot.jobs))

@@ -33,7 +33,7 @@ class ModelSpec(ScoringFields, ArtifactFields):
             )
         problems.extend(check_unique("features", [feature.name for feature in self.features]))
         problems.extend(self._check_input())
-        if self.row_number_column and self.row_number_column in {*self.output_columns, *self._passed_columns()}:
+        if self.row_number_column and self.row_number_column in {*self.output_columns, *self.passed_columns()}:
             expected = "a name that no other output column has"
             problems.append(Problem("row_number_column", self.row_number_column, expected))
         if self.columns == "keys" and not self.key_columns:
@@ -60,7 +60,7 @@ class ModelSpec(ScoringFields, ArtifactFields):
         Only for writers of records. Readers skip the check: a record older than it must not hide
         the others.
         """
-        passed = self._passed_columns()
+        passed = self.passed_columns()
         carried: set[str] = set()
         """Columns that the output keeps though the model does not read them."""
         if self.columns == "all":
@@ -76,7 +76,7 @@ class ModelSpec(ScoringFields, ArtifactFields):
 
         Readers of the output take such a folder as a column.
         """
-        kept = self._passed_columns()
+        kept = self.passed_columns()
         not_keys = kept - set(self.key_columns)
         features = [feature.name for feature in self.features if feature.name in not_keys]
         rename = "Rename it in the dataset."
@@ -97,7 +97,7 @@ class ModelSpec(ScoringFields, ArtifactFields):
         ]
         folders = {name.lower() for name in self.partition_columns}
         # Names of kept columns are refused already.
-        added = self.output_columns or (() if self._is_labelled else (DEFAULT_OUTPUT_COLUMN,))
+        added = self.output_columns or (() if self.is_labelled else (DEFAULT_OUTPUT_COLUMN,))
         for field, names in (("output_columns", added), ("row_number_column", (self.row_number_column,))):
             if taken := [name for name in names if name.lower() in folders and name not in kept | carried]:
                 expected = "other names than partition_columns, which are folders in the output's key"
@@ -105,7 +105,7 @@ class ModelSpec(ScoringFields, ArtifactFields):
         return problems
 
     @property
-    def _is_labelled(self) -> bool:
+    def is_labelled(self) -> bool:
         """Whether the default name of each prediction column ends with a label."""
         return self.method == "predict_proba" and not self.custom_code
 
@@ -114,7 +114,7 @@ class ModelSpec(ScoringFields, ArtifactFields):
         taken = f"input columns of the output (columns {self.columns!r} keeps {kept})"
         if not self.output_columns:
             # Only the model knows how many columns it has.
-            if self._is_labelled or DEFAULT_OUTPUT_COLUMN not in passed:
+            if self.is_labelled or DEFAULT_OUTPUT_COLUMN not in passed:
                 return []
             expected = f"names, because the default, {DEFAULT_OUTPUT_COLUMN!r}, is one of the {taken}"
             return [Problem("output_columns", [], expected, "Name every prediction column.")]
@@ -125,7 +125,7 @@ class ModelSpec(ScoringFields, ArtifactFields):
         remedy = "Choose others, or set columns to 'keys'." if can_drop else "Choose others."
         return [Problem("output_columns", clashes, f"other names than those of the {taken}", remedy)]
 
-    def _passed_columns(self) -> set[str]:
+    def passed_columns(self) -> set[str]:
         """Return the input columns that the output keeps, as far as the record tells.
 
         Only the job sees the other columns of an object.

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from contract.catalog.model_spec import ModelSpec
 from contract.checks import check_unique, raise_if_any
+from contract.layout import OutputLayout
 from contract.names import check_dataset_name, check_execution_name, check_job_id, check_object_key, check_sha256
 from contract.problems import InvalidInputError, Problem
 
@@ -67,6 +68,10 @@ class JobSpec:
     models: tuple[ModelSpec, ...]
     snapshot: SnapshotRef
     options: ScoringOptions = field(default_factory=ScoringOptions)
+    output_layout: OutputLayout = "per_model"
+    joined_nulls: bool = False
+    """Whether a joined output has nulls for a model that cannot score the object. Otherwise there is no
+    output of the object."""
 
     def __post_init__(self) -> None:
         # These names are folders of the job's outputs.

@@ -1,5 +1,6 @@
 """The snapshot of a dataset: its objects as the plan pinned them, in one file for all jobs of an
-execution.
+execution. A part of a split job has a snapshot of its own objects, which such parts of other jobs
+share.
 
 The file is ASCII text with one JSON value per line: first the `SnapshotHeader`, then
 `[key, size, etag]` for each object. A million objects are written or read in seconds.
@@ -43,6 +44,8 @@ class Snapshot:
     dataset: str
     dataset_bucket: str
     objects: tuple[PinnedObject, ...]
+    part: str = ""
+    """Name of the part that has only these objects, such as "part-2-of-3"; empty for the whole."""
 
     @cached_property
     def total_bytes(self) -> int:

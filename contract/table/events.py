@@ -1,7 +1,8 @@
 """Events on the stage's bus: one for each change of the status of an execution or a job.
 
 Each event is delivered at least once, possibly late or out of order. Repeated deliveries have the
-same `event_id`. Of two changes of one execution or job, the later one has the greater `sequence`.
+same `event_id`. Of two changes of one execution, job or part of a job, the later
+one has the greater `sequence`.
 """
 
 from dataclasses import dataclass
@@ -73,6 +74,11 @@ class JobStatusChange:
     kind: ExecutionKind = ExecutionKind.SCORING
     outcome: str = ""
     """Result of a training job that succeeded."""
+    part: int = 0
+    """Number, from 1, of the part of the job that changed; 0 if the job is not split. Rows are the
+    part's. The job has succeeded when all its parts have."""
+    parts: int = 0
+    """Number of the job's parts; 0 if it is not split."""
 
 
 def execution_event(
@@ -114,7 +120,7 @@ def job_event(stage: str, record: JobRecord, before: JobRecord | None) -> JobSta
         sequence=sequence,
         stage=stage,
         execution_id=record.execution_id,
-        job_id=record.job_id,
+        job_id=record.part.job_id if record.part else record.job_id,
         status=record.status,
         previous_status=before.status if before else None,
         attempt=record.attempt,
@@ -130,4 +136,6 @@ def job_event(stage: str, record: JobRecord, before: JobRecord | None) -> JobSta
         reason=record.reason[:_REASON_CHARACTERS],
         kind=record.kind,
         outcome=record.outcome,
+        part=record.part.number if record.part else 0,
+        parts=record.part.count if record.part else 0,
     )

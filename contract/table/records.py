@@ -29,6 +29,8 @@ from typing import Any, TypeVar
 from contract import codec
 from contract.catalog.models import Compute, Model, ModelVersion
 from contract.control_characters import replace_control_characters
+from contract.job.parts import JobPart, Sharding
+from contract.layout import OutputLayout
 from contract.problems import InvalidInputError
 from contract.status import AttemptStatus, ExecutionKind, ExecutionStatus, FailureKind, JobStatus, WindowStatus
 from contract.table.attributes import from_attribute, to_attributes
@@ -141,6 +143,11 @@ class JobRecord:
     """The ledger's notes on how models were loaded and columns read, each with its model's id."""
     image_uri: str = ""
     """URI of the attempts' image, pinned when the execution was planned."""
+    output_layout: OutputLayout = "per_model"
+    sharding: Sharding | None = None
+    """How the objects are divided between instances; None for a job of one instance."""
+    part: JobPart | None = None
+    """Set if this is a part of a job: see `job_parts`."""
 
     def __post_init__(self) -> None:
         _make_printable(self, "reason", "outcome")

@@ -67,7 +67,9 @@ class ExecutionPlan:
     jobs_bucket: str
     jobs_key: str
     job_count: int
+    """Number of jobs. A job that is split into parts counts once."""
     max_concurrency: int
+    """Maximum of items of the Map, which are jobs and parts of jobs, that run at once."""
     tolerated_failure_percentage: float
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from contract.checks import Fraction, Length, NotEmpty, Range, raise_if_any
 from contract.codec import decode_fields
+from contract.layout import OutputLayout
 from contract.names import DATASET_NAME, INSTANCE_TYPE, LABEL, MODEL_ID, UPLOAD_MANIFEST, check_model_id
 from contract.problems import InvalidInputError, Problem
 from contract.schema.field_info import check_fields, describe
@@ -18,6 +19,8 @@ from contract.schema.field_info import check_fields, describe
 MAX_CONCURRENCY_LIMIT = 10_000
 """Maximum concurrent child executions of a distributed Map."""
 MAX_MODELS_PER_JOB = 1_000
+JOINED_MODELS_PER_JOB = 100
+"""Maximum number of models that share a job with a joined output, if the request does not say."""
 
 
 TASK_TOKEN_FIELD = "task_token"  # noqa: S105 - a field's name
@@ -139,6 +142,20 @@ class ExecutionRequest(ExecutionOptions):
         default=None,
         metadata=describe(
             "Maximum number of models that share a job over one dataset.", check=Range(1, MAX_MODELS_PER_JOB, "models")
+        ),
+    )
+    output_layout: OutputLayout = field(
+        default="per_model",
+        metadata=describe(
+            "per_model: an output per object and model. joined: one per object, with the prediction columns of all "
+            "models of the job."
+        ),
+    )
+    joined_nulls: bool = field(
+        default=False,
+        metadata=describe(
+            "Write a joined output with nulls for the models that cannot score its object. Otherwise such an object "
+            "has no output."
         ),
     )
     tolerated_quarantine_fraction: float | None = field(

@@ -3,7 +3,29 @@
 from dataclasses import dataclass
 from typing import Any
 
+from contract.job.parts import Sharding
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
+
+
+@dataclass(frozen=True)
+class PartSummary:
+    """One part of a job that the plan split."""
+
+    part: int
+    """Number of the part, from 1."""
+    job_id: str
+    """Id of the part's own record, folders and SageMaker jobs."""
+    status: JobStatus
+    attempts: int
+    sagemaker_job_name: str
+    object_count: int
+    input_bytes: int
+    rows_in: int
+    rows_scored: int
+    rows_quarantined: int
+    seconds: float
+    failure_kind: FailureKind | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -14,7 +36,9 @@ class JobSummary:
     model_ids: tuple[str, ...]
     model_versions: tuple[str, ...]
     attempts: int
+    """Attempts of the job; of the part with most if it is split."""
     sagemaker_job_name: str
+    """Empty if the job is split: each part has its own."""
     object_count: int
     input_bytes: int
     rows_in: int
@@ -23,20 +47,26 @@ class JobSummary:
     seconds: float
     """Seconds from the start of the first attempt to the end of the job, including waits."""
     predictions_uris: tuple[str, ...]
-    """One prefix per model; empty unless the job succeeded."""
+    """One prefix per model, or one for all with `output_layout` joined. A split job has them per part.
+    Empty unless the job succeeded."""
     failure_kind: FailureKind | None = None
     reason: str = ""
     outcome: str = ""
     """Result of a training job: whether its version was promoted, and why."""
     quarantine_uris: tuple[str, ...] = ()
-    """One prefix per model; empty unless the job succeeded and quarantined rows."""
+    """One prefix per model, and per part if the job is split; empty unless the job succeeded and
+    quarantined rows."""
     duplicate_keys: int = 0
     """Rows with the same key as an earlier row of the same object, summed over all models."""
     null_keys: int = 0
     """Rows with a null in a key column, summed over all models."""
     notes: tuple[str, ...] = ()
     """Notes for people on how the models were loaded: library warnings, accelerators, custom
-    code."""
+    code. Also why a job is split."""
+    sharding: Sharding | None = None
+    """How the objects are divided between instances; None for a job of one instance."""
+    parts: tuple[PartSummary, ...] = ()
+    """The parts of a split job."""
 
 
 @dataclass(frozen=True)

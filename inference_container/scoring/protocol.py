@@ -15,6 +15,7 @@ from contract.codec import from_json, to_json
 from contract.job.ledger import KeyReport
 from contract.job.scoring_spec import PinnedObject
 from contract.json_text import parse_json
+from contract.layout import OutputLayout
 from contract.status import FailureKind
 from scoring.errors import IN_LOG, describe_error
 
@@ -35,6 +36,8 @@ class WorkerSetup:
     model_files: tuple[str, ...]
     parts: str
     data: str
+    output_layout: OutputLayout = "per_model"
+    joined_nulls: bool = False
 
 
 def predictions_file(spec: ModelSpec, place: int = 0) -> str:
@@ -43,6 +46,11 @@ def predictions_file(spec: ModelSpec, place: int = 0) -> str:
     `place` is the object's position in its group.
     """
     return f"{place}-{spec.model_id}.{spec.output_format}"
+
+
+def joined_file(output_format: str, place: int = 0) -> str:
+    """Return the name of the output that all models share, in the folder that a worker has written."""
+    return f"{place}-joined.{output_format}"
 
 
 def quarantine_file(spec: ModelSpec, place: int = 0) -> str:

@@ -1,7 +1,6 @@
 """The roles that SageMaker jobs assume, one for scoring and one for training."""
 
 from collections.abc import Sequence
-from typing import get_args
 
 from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
@@ -16,7 +15,9 @@ TRAINING_LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 """Log groups that SageMaker chooses; all jobs of the kind in an account and Region share one."""
 
 
-OUTPUT_PATTERNS = tuple(f"{layout.job_outputs_prefix(kind, '*', '*', '*')}*" for kind in get_args(layout.OutputKind))
+OUTPUT_PATTERNS = tuple(
+    f"{layout.job_outputs_prefix(kind, '*', '*', '*', output_layout)}*" for kind, output_layout in layout.OUTPUT_AREAS
+)
 """Keys of the predictions and quarantines of jobs. Each job gets its own prefix as destination."""
 
 

@@ -28,7 +28,12 @@ from infra.stack_outputs import Storage, any_state_machine_arn, executions_arns,
 
 _LONGEST = Duration.minutes(15)
 """The longest timeout that Lambda allows."""
-_EXECUTION_RESULTS = (layout.EXECUTIONS_PREFIX, layout.PREDICTIONS_PREFIX, layout.QUARANTINE_PREFIX)
+_EXECUTION_RESULTS = (
+    layout.EXECUTIONS_PREFIX,
+    layout.PREDICTIONS_PREFIX,
+    layout.JOINED_PREFIX,
+    layout.QUARANTINE_PREFIX,
+)
 
 
 def workflow_functions(

@@ -81,7 +81,8 @@ def read_commits(spec: JobSpec, store: ObjectStore) -> Commits:
     Lists everything below the job's prefixes, and reads its ledger. Memory is limited by the number
     of objects times models, however much a job has written.
     """
-    pairs, unexpected, totals = Pairs(spec.models, store.objects_of(spec)), UnexpectedFiles(), _Totals()
+    pairs = Pairs(spec.models, store.objects_of(spec), spec.output_layout)
+    unexpected, totals = UnexpectedFiles(), _Totals()
     files = OutputFiles(spec, pairs, store, unexpected)
     committed = bytearray(len(pairs))
     """Whether a pair is committed, and with which outputs: see `_bits`."""
@@ -131,9 +132,12 @@ def _find_superfluous(pairs: Pairs, files: OutputFiles, committed: bytearray, un
     scored. Files of an open object do not count: another attempt replaces them.
     """
     for pair, bits in enumerate(committed):
+        # A shared output is the same for all models of the object, and counts once.
+        is_first = pair % len(pairs.models) == 0
         if bits:
             for kind in get_args(layout.OutputKind):
-                if not bits & _BITS[kind] and files.size(kind, pair) is not None:
+                counts = is_first or not layout.is_shared_output(kind, pairs.output_layout)
+                if counts and not bits & _BITS[kind] and files.size(kind, pair) is not None:
                     unexpected.add(kind, pairs.output_key(kind, pair))
 
 

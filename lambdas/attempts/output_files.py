@@ -39,8 +39,14 @@ class UnexpectedFiles:
 class Pairs:
     """The pairs of an object and a model of a job, numbered from 0, object by object."""
 
-    def __init__(self, models: Sequence[ModelSpec], objects: Sequence[PinnedObject]) -> None:
+    def __init__(
+        self,
+        models: Sequence[ModelSpec],
+        objects: Sequence[PinnedObject],
+        output_layout: layout.OutputLayout = "per_model",
+    ) -> None:
         self.models, self.objects = models, objects
+        self.output_layout = output_layout
         self._model_numbers = {model.model_id: number for number, model in enumerate(models)}
         self._object_numbers = {item.key: number for number, item in enumerate(objects)}
         formats = {model.output_format for model in models} | {layout.QUARANTINE_FORMAT}
@@ -63,8 +69,23 @@ class Pairs:
         """Return the number of a pair; None when the job does not have it."""
         return self._pair(self._model_numbers.get(model_id), self._object_numbers.get(object_key))
 
-    def find_output(self, kind: layout.OutputKind, key: str) -> int | None:
-        """Return the number of the pair whose output has this key; None when there is none."""
+    def find_output(self, kind: layout.OutputKind, key: str) -> range:
+        """Return the numbers of the pairs whose output has this key.
+
+        They are those of all models when they share the output, and none when the key is not of an
+        output.
+        """
+        if layout.is_shared_output(kind, self.output_layout):
+            item = self._numbers_of_names[self.models[0].output_format].get(key)
+            return range(0) if item is None else self.of_object(item)
+        pair = self._find_own_output(kind, key)
+        return range(0) if pair is None else range(pair, pair + 1)
+
+    def of_object(self, number: int) -> range:
+        """Return the numbers of an object's pairs."""
+        return range(number * len(self.models), (number + 1) * len(self.models))
+
+    def _find_own_output(self, kind: layout.OutputKind, key: str) -> int | None:
         model_id, name = layout.split_output_key(key)
         number = self._model_numbers.get(model_id)
         if number is None:
@@ -76,7 +97,9 @@ class Pairs:
         """Return the only key, below the job's prefix, that an output of the pair may have."""
         model = self.model(pair)
         output_format = layout.QUARANTINE_FORMAT if kind == "quarantine" else model.output_format
-        return layout.output_key(model.model_id, layout.output_name(self.object(pair).key, output_format))
+        name = layout.output_name(self.object(pair).key, output_format)
+        is_shared = layout.is_shared_output(kind, self.output_layout)
+        return name if is_shared else layout.output_key(model.model_id, name)
 
     def _pair(self, model: int | None, item: int | None) -> int | None:
         return None if model is None or item is None else item * len(self.models) + model
@@ -94,12 +117,12 @@ class OutputFiles:
         for kind in get_args(layout.OutputKind):
             sizes = array("q", [_MISSING]) * len(pairs)
             for found in store.results_below(
-                layout.job_outputs_prefix(kind, spec.dataset, spec.execution_id, spec.job_id)
+                layout.job_outputs_prefix(kind, spec.dataset, spec.execution_id, spec.job_id, spec.output_layout)
             ):
-                pair = pairs.find_output(kind, found.key)
-                if pair is not None:
+                owners = pairs.find_output(kind, found.key)
+                for pair in owners:
                     sizes[pair] = found.size
-                elif not _is_harmless(kind, found, pairs):
+                if not owners and not _is_harmless(kind, found, pairs):
                     unexpected.add(kind, found.key)
                     if unexpected.too_many:
                         break
@@ -119,4 +142,4 @@ def is_placeholder(found: StoredObject) -> bool:
 def _is_harmless(kind: layout.OutputKind, found: StoredObject, pairs: Pairs) -> bool:
     """Return whether a file is a folder placeholder, or an incomplete copy that a killed attempt left."""
     finished = layout.finished_key(found.key)
-    return is_placeholder(found) or (finished is not None and pairs.find_output(kind, finished) is not None)
+    return is_placeholder(found) or (finished is not None and bool(pairs.find_output(kind, finished)))

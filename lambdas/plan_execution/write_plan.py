@@ -1,12 +1,13 @@
 """Write the plan down: snapshots, specs, the list of jobs, and records."""
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 from contract.table.records import ExecutionRecord
 from contract.workflow.messages import ExecutionPlan
-from contract.workflow.scoring_request import ExecutionRequest
+from contract.workflow.scoring_request import MAX_CONCURRENCY_LIMIT, ExecutionRequest
 from lambdas.planning.execution_record import record_plan
-from lambdas.planning.scoring.form_jobs import PlannedJob
+from lambdas.planning.scoring.form_jobs import PlannedJob, largest_first
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.observability import logger, publish_counts
 from lambdas.stage.parallel import in_parallel
@@ -33,14 +34,35 @@ def write_plan(
         store.add_skipped(execution_id, skipped)
         logger.warning("objects of the upload manifest are skipped", count=len(skipped))
         publish_counts(deployment.settings.stage, {"ObjectsSkipped": len(skipped)})
-    snapshots = {job.dataset: job.snapshot for job in jobs}
+    items = largest_first(item for job in jobs for item in job.items)
+    snapshots = {(item.dataset, item.snapshot.part): item.snapshot for item in items}
     # Each text is made where it is written, because all of them together would not fit into memory.
     written = in_parallel(lambda snapshot: store.add_snapshot(execution_id, snapshot), snapshots.values())
     refs = dict(zip(snapshots, written, strict=True))
-    for _ in in_parallel(lambda job: store.add_job_spec(job.spec(execution_id, refs[job.dataset])), jobs):
+
+    def add_spec(item: PlannedJob) -> None:
+        store.add_job_spec(item.spec(execution_id, refs[item.dataset, item.snapshot.part]))
+
+    for _ in in_parallel(add_spec, items):
         pass
-    store.add_jobs(execution_id, [job.pointer(execution_id) for job in jobs])
+    store.add_jobs(execution_id, [item.pointer(execution_id) for item in items])
     created_at = deployment.now()
-    deployment.table.add_jobs(job.record(execution_id, created_at, defaults.image_uris[job.image]) for job in jobs)
+    deployment.table.add_jobs(item.record(execution_id, created_at, defaults.image_uris[item.image]) for item in items)
     publish_counts(deployment.settings.stage, {"JobsPlanned": len(jobs)})
-    return record_plan(record, request, len(jobs), deployment, defaults)
+    concurrency = items_at_once(jobs, request.max_concurrency or defaults.max_concurrency)
+    return record_plan(record, request, len(jobs), deployment, defaults, max_concurrency=concurrency)
+
+
+def items_at_once(jobs: Sequence[PlannedJob], max_concurrency: int) -> int:
+    """Return how many items the Map may run at once.
+
+    It is more than `max_concurrency` if jobs are split, because each of their parts is an item with
+    one instance. Items have at most as many instances at once as `max_concurrency` jobs could have.
+    """
+    allowed = sum(_most_instances(jobs)[:max_concurrency])
+    used = accumulate(_most_instances([item for job in jobs for item in job.items]))
+    return min(MAX_CONCURRENCY_LIMIT, max(max_concurrency, sum(total <= allowed for total in used)))
+
+
+def _most_instances(jobs: Sequence[PlannedJob]) -> list[int]:
+    return sorted((job.compute.instance_count or 1 for job in jobs), reverse=True)

@@ -71,10 +71,12 @@ def record_plan(
     job_count: int,
     deployment: Deployment,
     defaults: PlanDefaults,
+    *,
+    max_concurrency: int | None = None,
 ) -> ExecutionPlan:
     """Add the plan to the record and return the plan that is then in the record.
 
-    It is the last write of a plan.
+    It is the last write of a plan. `max_concurrency` replaces the request's and the stage's.
 
     Raises:
         ExecutionClosedError: when the execution has ended in the meantime; its jobs are closed too.
@@ -85,7 +87,7 @@ def record_plan(
         jobs_bucket=deployment.settings.results_bucket,
         jobs_key=layout.jobs_key(record.execution_id),
         job_count=job_count,
-        max_concurrency=request.max_concurrency or defaults.max_concurrency,
+        max_concurrency=max_concurrency or request.max_concurrency or defaults.max_concurrency,
         tolerated_failure_percentage=defaults.tolerated_failure_percentage if percentage is None else percentage,
     )
     try:

@@ -99,20 +99,21 @@ def _attempt_plan(pointer: JobPointer, job: JobRecord, attempt: AttemptRecord, d
     bucket = deployment.settings.results_bucket
     execution_id, job_id = pointer.execution_id, pointer.job_id
 
+    part = job.part.name if job.part else ""
     data_manifest_key = (
-        layout.snapshot_manifest_key(execution_id, job.dataset)
+        layout.snapshot_manifest_key(execution_id, job.dataset, part)
         if attempt.attempt == 1
         else layout.data_manifest_key(execution_id, job_id, attempt.attempt)
     )
 
     def outputs_prefix(kind: layout.OutputKind) -> str:
-        return layout.job_outputs_prefix(kind, job.dataset, execution_id, job_id)
+        return layout.job_outputs_prefix(kind, job.dataset, execution_id, job_id, job.output_layout)
 
     return AttemptPlan(
         nothing_left=attempt.object_count == 0,
         sagemaker_job_name=attempt.sagemaker_job_name,
         spec_uri=layout.s3_uri(bucket, layout.job_spec_key(execution_id, job_id)),
-        snapshot_uri=layout.s3_uri(bucket, layout.snapshot_key(execution_id, job.dataset)),
+        snapshot_uri=layout.s3_uri(bucket, layout.snapshot_key(execution_id, job.dataset, part)),
         data_manifest_uri=layout.s3_uri(bucket, data_manifest_key),
         models_manifest_uri=layout.s3_uri(bucket, layout.models_manifest_key(execution_id, job_id)),
         # A job can only write below its own prefixes, whatever its models' code does.

@@ -7,10 +7,11 @@ from typing import Any
 from contract import layout
 from contract.json_text import JsonError, parse_json
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
+from contract.table.job_parts import group_parts, whole_job
 from contract.table.records import ExecutionRecord, JobRecord
 from contract.workflow.messages import FAILURE_FIELD
 from contract.workflow.scoring_request import hide_task_token
-from contract.workflow.summary import ExecutionSummary, JobSummary
+from contract.workflow.summary import ExecutionSummary, JobSummary, PartSummary
 from lambdas.attempts.failure_cause import read_cause
 from lambdas.shown_text import shorten
 from lambdas.summarize_execution.summary_input import ABORT_ERRORS
@@ -119,8 +120,13 @@ def execution_reason(record: ExecutionRecord, status: ExecutionStatus, jobs: Seq
     return "\n".join(lines)
 
 
-def summarize(record: ExecutionRecord, jobs: Sequence[JobRecord], results_bucket: str) -> ExecutionSummary:
-    """Return the summary of a closed execution, failed jobs first."""
+def summarize(record: ExecutionRecord, records: Sequence[JobRecord], results_bucket: str) -> ExecutionSummary:
+    """Return the summary of a closed execution, failed jobs first.
+
+    `records` are of its jobs, and of the parts of split jobs.
+    """
+    parts = group_parts(records)
+    jobs = [whole_job(found) for found in parts.values()]
     ordered = sorted(jobs, key=lambda job: (job.status is JobStatus.SUCCEEDED, job.job_id))
     return ExecutionSummary(
         execution_id=record.execution_id,
@@ -137,7 +143,7 @@ def summarize(record: ExecutionRecord, jobs: Sequence[JobRecord], results_bucket
         rows_in=sum(job.rows_in for job in jobs),
         rows_scored=sum(job.rows_scored for job in jobs),
         rows_quarantined=sum(job.rows_quarantined for job in jobs),
-        jobs=tuple(_summarize_job(job, results_bucket) for job in ordered),
+        jobs=tuple(_summarize_job(job, parts[job.job_id], results_bucket) for job in ordered),
         kind=record.kind,
         training_execution_id=record.training_execution_id,
         training_failure=record.training_failure,
@@ -152,13 +158,23 @@ def _parse_request(request_json: str) -> Any:
         return request_json
 
 
-def _summarize_job(job: JobRecord, results_bucket: str) -> JobSummary:
+def _summarize_job(job: JobRecord, parts: Sequence[JobRecord], results_bucket: str) -> JobSummary:
     scored = job.status is JobStatus.SUCCEEDED and job.kind is ExecutionKind.SCORING
 
     def uris(kind: layout.OutputKind) -> tuple[str, ...]:
         prefixes = [
-            layout.model_outputs_prefix(kind, job.dataset, job.execution_id, job.job_id, model_id)
-            for model_id in job.model_ids
+            prefix
+            for part in parts
+            # The rows of one part may be in quarantine, and none of another: that one has no such folder.
+            if kind == "predictions" or part.rows_quarantined
+            for prefix in layout.output_prefixes(
+                kind,
+                part.dataset,
+                part.execution_id,
+                part.job_id,
+                model_ids=part.model_ids,
+                output_layout=part.output_layout,
+            )
         ]
         return tuple(layout.s3_uri(results_bucket, prefix) for prefix in prefixes)
 
@@ -184,6 +200,26 @@ def _summarize_job(job: JobRecord, results_bucket: str) -> JobSummary:
         duplicate_keys=job.duplicate_keys,
         null_keys=job.null_keys,
         notes=job.notes,
+        sharding=job.sharding,
+        parts=tuple(_summarize_part(part.part.number, part) for part in parts if part.part),
+    )
+
+
+def _summarize_part(number: int, part: JobRecord) -> PartSummary:
+    return PartSummary(
+        part=number,
+        job_id=part.job_id,
+        status=part.status,
+        attempts=part.attempt,
+        sagemaker_job_name=part.sagemaker_job_name,
+        object_count=part.object_count,
+        input_bytes=part.input_bytes,
+        rows_in=part.rows_in,
+        rows_scored=part.rows_scored,
+        rows_quarantined=part.rows_quarantined,
+        seconds=_seconds(part.started_at, part.ended_at),
+        failure_kind=part.failure_kind,
+        reason=part.reason,
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from contract import layout
 from contract.names import RelativePath
 from contract.status import FINAL_JOB_STATUSES, ExecutionKind, ExecutionStatus, JobStatus
+from contract.table.job_parts import group_parts, whole_job
 from contract.table.records import ExecutionRecord, JobRecord, execution_kind
 from contract.table.request_text import request_text
 from contract.workflow.messages import REQUEST_FIELD, ExecutionOutcome, SummaryInput
@@ -48,16 +49,17 @@ def summarize_execution(event: SummaryInput, deployment: Deployment, tokens: Tas
         outcome = ExecutionOutcome(ExecutionStatus.FAILED, "", str(used))
         tokens.report(event.execution_id, _unplanned(event).request_json, outcome)
         return outcome
-    jobs = _close_jobs(event, deployment)
+    closed = _close_jobs(event, deployment)
+    jobs = [whole_job(parts) for parts in group_parts(closed).values()]
     is_first = False
     if record.status is ExecutionStatus.RUNNING:
         is_first = table.close_execution(_closed(record, event, jobs, deployment))
         record = table.execution(event.execution_id)
-    uri = deployment.store.write_summary(summarize(record, jobs, deployment.settings.results_bucket))
+    uri = deployment.store.write_summary(summarize(record, closed, deployment.settings.results_bucket))
     if record.summary_uri != uri:
         table.record_summary(event.execution_id, uri)
     if is_first:
-        _publish(record.kind, jobs, deployment)
+        _publish(record.kind, jobs, sum(item.attempt for item in closed), deployment)
     outcome = ExecutionOutcome(record.status, uri, shorten(record.reason, _MAX_CAUSE_CHARACTERS))
     tokens.report(event.execution_id, record.request_json, outcome)
     return outcome
@@ -77,7 +79,7 @@ def _unplanned(event: SummaryInput) -> ExecutionRecord:
 
 
 def _close_jobs(event: SummaryInput, deployment: Deployment) -> list[JobRecord]:
-    """Close the open jobs and return all jobs."""
+    """Close the open jobs and parts of jobs, and return the records of all."""
     kind, reason = open_job_reason(*caught_failure(event.state))
     ended_at = deployment.now()
 
@@ -106,13 +108,13 @@ def _closed(
     )
 
 
-def _publish(kind: ExecutionKind, jobs: list[JobRecord], deployment: Deployment) -> None:
+def _publish(kind: ExecutionKind, jobs: list[JobRecord], attempts: int, deployment: Deployment) -> None:
     counts = {
         "JobsSucceeded": sum(job.status is JobStatus.SUCCEEDED for job in jobs),
         "JobsFailed": sum(job.status is JobStatus.FAILED for job in jobs),
         "RowsScored": sum(job.rows_scored for job in jobs),
         "RowsQuarantined": sum(job.rows_quarantined for job in jobs),
-        "Attempts": sum(job.attempt for job in jobs),
+        "Attempts": attempts,
     }
     if kind is ExecutionKind.TRAINING:
         counts = {f"Training{name}": count for name, count in counts.items() if not name.startswith("Rows")}

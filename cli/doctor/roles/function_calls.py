@@ -180,7 +180,8 @@ def _catalog(make: CallMaker) -> Iterator[Call]:
 
 
 def _listing_results(make: CallMaker) -> Iterator[Call]:
-    for prefix in (layout.EXECUTIONS_PREFIX, layout.PREDICTIONS_PREFIX, layout.QUARANTINE_PREFIX):
+    prefixes = (layout.EXECUTIONS_PREFIX, layout.PREDICTIONS_PREFIX, layout.JOINED_PREFIX, layout.QUARANTINE_PREFIX)
+    for prefix in prefixes:
         yield make.listing(make.results, prefix)
 
 

@@ -10,6 +10,7 @@ from contract.table import records
 def scoring_job_calls(make: CallMaker) -> Iterator[Call]:
     job = f"{make.results}/{layout.job_prefix(EXECUTION, JOB)}"
     outputs = layout.job_outputs_prefix("predictions", "doctor", EXECUTION, JOB)
+    joined = layout.job_outputs_prefix("predictions", "doctor", EXECUTION, JOB, "joined")
     quarantine = layout.job_outputs_prefix("quarantine", "doctor", EXECUTION, JOB)
     yield Call(("s3:ListBucket",), make.datasets)
     yield Call(("s3:ListBucket",), make.models)
@@ -22,6 +23,7 @@ def scoring_job_calls(make: CallMaker) -> Iterator[Call]:
     yield Call(("s3:GetObject",), f"{make.results}/{layout.snapshot_manifest_key(EXECUTION, 'doctor')}")
     for target in (
         f"{make.results}/{outputs}part-0.parquet",
+        f"{make.results}/{joined}part-0.parquet",
         f"{make.results}/{quarantine}part-0.parquet",
         f"{make.results}/{layout.ledger_prefix(EXECUTION, JOB)}segment",
     ):

@@ -19,6 +19,8 @@ from scoring.errors import ConfigurationError, DataError
 _PANDAS_KEY = b"pandas"
 _FROM_KEY = b"fleetscore.from_key"
 """Mark in the metadata of a field; outputs do not have it."""
+_REMEDY = "set output_columns or row_number_column in the model's record to other names"
+_JOINED_REMEDY = "rename the input columns, or score with output_layout 'per_model'"
 _MAX_SHOWN_PLACES = 5
 """Repeated names in a message, and positions of each."""
 
@@ -49,11 +51,13 @@ def plan_columns(
     null_counts: Mapping[str, int],
     *,
     absent: frozenset[str] = frozenset(),
+    is_joined: bool = False,
 ) -> ColumnPlan:
     """Return the columns that a model reads and writes for an object of this schema.
 
     `null_counts` has the number of nulls per column, where it is known. `absent` are declared
-    columns of the schema that the object's beginning lacks; see `may_be_absent`.
+    columns of the schema that the object's beginning lacks; see `may_be_absent`. `is_joined` says
+    that the names of the outputs are those of a joined output.
 
     Raises DataError with all problems of the object, or ConfigurationError if an output column's
     name is already taken.
@@ -93,14 +97,14 @@ def plan_columns(
     if clashes:
         raise ConfigurationError(
             f"object {key!r}, model {spec.model_id!r}: the prediction columns {clashes} are also input columns: "
-            "set output_columns or row_number_column in the model's record to other names"
+            f"{_JOINED_REMEDY if is_joined else _REMEDY}"
         )
     if len({field.name for field in added}) != len(added):
         raise ConfigurationError(
             f"model {spec.model_id!r}: row_number_column {spec.row_number_column!r} is a prediction column's name: set "
             "it to another one in the model's record"
         )
-    _check_folder_names(key, spec, kept, added)
+    _check_folder_names(key, spec, kept, added, _JOINED_REMEDY if is_joined else _REMEDY)
     fields = [_without_mark(schema.field(name)) for name in kept]
     metadata = extended_metadata(schema.metadata or {}, kept, added)
     output_schema = pa.schema([*fields, *added], metadata=metadata or None)
@@ -130,7 +134,9 @@ def _without_mark(field: pa.Field) -> pa.Field:
     return field.remove_metadata() if is_from_key(field) else field
 
 
-def _check_folder_names(key: str, spec: ModelSpec, kept: tuple[str, ...], added: tuple[pa.Field, ...]) -> None:
+def _check_folder_names(
+    key: str, spec: ModelSpec, kept: tuple[str, ...], added: tuple[pa.Field, ...], rename: str
+) -> None:
     """Refuse output columns that readers of the output would also take from its key.
 
     Training writes no output and adds no column.
@@ -140,7 +146,7 @@ def _check_folder_names(key: str, spec: ModelSpec, kept: tuple[str, ...], added:
     if names:
         raise ConfigurationError(
             f"object {key!r}, model {spec.model_id!r}: the prediction columns {names} have the names of folders in "
-            "the output's key: set output_columns or row_number_column in the model's record to other names"
+            f"the output's key: {rename}"
         )
     names = [name for name in kept if is_output_partition(name)] if added else []
     if names:

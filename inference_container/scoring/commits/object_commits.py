@@ -13,7 +13,7 @@ from contract.catalog.model_spec import ModelSpec
 from contract.control_characters import replace_control_characters
 from contract.job.ledger import Commit, OutputFile
 from contract.job.scoring_spec import PinnedObject
-from contract.layout import QUARANTINE_FORMAT, ContainerPaths, OutputKind, output_key, output_name
+from contract.layout import QUARANTINE_FORMAT, ContainerPaths, OutputKind, is_shared_output, output_key, output_name
 from scoring.commits.rules import BrokenRuleError, checked_outputs
 from scoring.commits.segments import CommitTooLongError, SegmentWriter, encode_commit
 from scoring.commits.takeover import TakeoverError, take_file, take_folder
@@ -31,6 +31,7 @@ from scoring.protocol import (
     WorkerSetup,
     WrittenFile,
     WrittenOutput,
+    joined_file,
     predictions_file,
     quarantine_file,
     unforeseen_failure,
@@ -119,7 +120,7 @@ class ObjectCommits:
         ended: list[ObjectDone] = []
         for place, (task, written) in enumerate(members):
             try:
-                outputs = checked_outputs(self._setup.models, task, written, name)
+                outputs = checked_outputs(self._setup, task, written, name)
             except ScoringError as error:
                 ended.append(_failed(task.object.key, written, error))
             else:
@@ -177,33 +178,40 @@ class ObjectCommits:
         Raises BrokenRuleError or OSError; then nothing of the object is committed.
         """
         try:
-            moves: list[FileMove] = []
+            moves: dict[Path, FileMove] = {}
             commits = [encode_commit(self._prepare(each, taken, spec, output, moves)) for spec, output in each.outputs]
-            move_into_place(moves)
+            move_into_place(list(moves.values()))
             self._segments.add(commits)
         except CommitTooLongError as error:
             raise BrokenRuleError(each.pinned.key, "its notes are too long for the ledger") from error
 
     def _prepare(
-        self, each: _Written, taken: Path, spec: ModelSpec, output: WrittenOutput, moves: list[FileMove]
+        self, each: _Written, taken: Path, spec: ModelSpec, output: WrittenOutput, moves: dict[Path, FileMove]
     ) -> Commit:
-        """Take over a model's files, add their moves, and return the commit."""
+        """Take over a model's files, add their moves by path, and return the commit.
+
+        Models of a joined output name the same file, which is moved once.
+        """
         paths, pinned = self._paths, each.pinned
         described: list[OutputFile] = []
 
         def add(kind: OutputKind, file: WrittenFile, name: str, target: str, folder: Path) -> None:
             path = taken / name
+            key = target if is_shared_output(kind, self._setup.output_layout) else output_key(spec.model_id, target)
+            described.append(OutputFile(kind, key, file.bytes, file.sha256))
+            if path in moves:
+                return
             try:
                 take_file(path, file.bytes, self._user)
             except TakeoverError as error:
                 raise BrokenRuleError(pinned.key, str(error), spec) from error
-            key = output_key(spec.model_id, target)
-            described.append(OutputFile(kind, key, file.bytes, file.sha256))
-            moves.append(FileMove(path, folder / key, self._copied[folder]))
+            moves[path] = FileMove(path, folder / key, self._copied[folder])
 
         target = output_name(pinned.key, spec.output_format)
         if output.predictions is not None:
-            add("predictions", output.predictions, predictions_file(spec, each.place), target, paths.predictions)
+            is_joined = self._setup.output_layout == "joined"
+            name = joined_file(spec.output_format, each.place) if is_joined else predictions_file(spec, each.place)
+            add("predictions", output.predictions, name, target, paths.predictions)
         if output.quarantine is not None:
             target = output_name(pinned.key, QUARANTINE_FORMAT)
             add("quarantine", output.quarantine, quarantine_file(spec, each.place), target, paths.quarantine)

@@ -5,12 +5,11 @@ spec, and paths come from the spec.
 """
 
 import re
-from collections.abc import Sequence
 
 from contract.catalog.model_spec import ModelSpec, tolerated_rows
 from contract.job.ledger import KeyReport
 from scoring.errors import ModelError
-from scoring.protocol import MergeParts, ObjectTask, ObjectWritten, WrittenFile, WrittenOutput
+from scoring.protocol import MergeParts, ObjectTask, ObjectWritten, WorkerSetup, WrittenFile, WrittenOutput
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 _FOLDER = re.compile("[0-9]{1,12}")
@@ -33,7 +32,7 @@ class BrokenRuleError(ModelError):
 
 
 def checked_outputs(
-    models: Sequence[ModelSpec], task: ObjectTask, written: ObjectWritten, folder: str
+    setup: WorkerSetup, task: ObjectTask, written: ObjectWritten, folder: str
 ) -> list[tuple[ModelSpec, WrittenOutput]]:
     """Return the outputs of an object, each with its model's spec; `folder` is the name of theirs.
 
@@ -42,7 +41,7 @@ def checked_outputs(
     key = task.object.key
     if not _FOLDER.fullmatch(folder):
         raise BrokenRuleError(key, "the name of its folder is not a number", detail=folder[:_SHOWN_CHARACTERS])
-    by_id = {spec.model_id: spec for spec in models}
+    by_id = {spec.model_id: spec for spec in setup.models}
     due = set(by_id) - set(task.failed_models if isinstance(task, MergeParts) else ())
     failed = {failure.model_id for failure in written.failures}
     found = [output.model_id for output in written.outputs]
@@ -58,6 +57,11 @@ def checked_outputs(
     for spec, output in outputs:
         if problem := _problem(spec, output):
             raise BrokenRuleError(key, problem, spec)
+    if setup.output_layout == "joined" and outputs:
+        if len({(output.predictions, output.rows_in) for _, output in outputs}) > 1:
+            raise BrokenRuleError(key, "the models of a joined output must have the same file and rows")
+        if failed and not setup.joined_nulls:
+            raise BrokenRuleError(key, "a joined output must have predictions of every model")
     return outputs
 
 

@@ -99,6 +99,8 @@ def _score_shard(paths: ContainerPaths, cores: int, workers: int | None) -> tupl
                 model_files=tuple(str(file) for file in files),
                 parts=str(scratch / "parts"),
                 data=str(shard.root),
+                output_layout=spec.output_layout,
+                joined_nulls=spec.joined_nulls,
             )
             make_folder(Path(setup.parts), user)
             # Imported while the worker imports its libraries, so that the worker starts earlier.

@@ -40,6 +40,7 @@ def main(formats: list[str]) -> None:
         setup = inbox.get()
         assert isinstance(setup, WorkerSetup)  # noqa: S101 - the supervisor sends it first
         models = [load_model(spec, Path(file)) for spec, file in zip(setup.models, setup.model_files, strict=True)]
+        engine = Engine(setup, models, log_error)
     except ScoringError as error:
         log_error(error)
         events.send(SetupFailed(error.kind, error.text))
@@ -48,7 +49,6 @@ def main(formats: list[str]) -> None:
     # small object.
     gc.collect()
     gc.freeze()
-    engine = Engine(setup, models, log_error)
     runner = TaskRunner(engine, events)
     events.send(WorkerReady(time.monotonic() - started, threads_help=all(threads_help(model) for model in models)))
     while True:

@@ -29,9 +29,10 @@ from scoring.protocol import (
     WrittenOutput,
     unforeseen_failure,
 )
-from scoring.readers import open_object
+from scoring.readers import InputObject, open_object
 from scoring.splice import SpliceSource
 from scoring.worker.group_scoring import GroupScoring
+from scoring.worker.joined_scoring import JoinedScoring, joined_outputs
 from scoring.worker.object_predictor import ThreadSafeModel
 from scoring.worker.object_scoring import ObjectScoring
 
@@ -44,7 +45,10 @@ class Engine:
 
     def __init__(self, setup: WorkerSetup, models: list[LoadedModel], log: Callable[[BaseException], None]) -> None:
         self._setup = setup
-        self._models = [ThreadSafeModel(spec, model) for spec, model in zip(setup.models, models, strict=True)]
+        outputs = joined_outputs(setup, models) if setup.output_layout == "joined" else [None] * len(models)
+        self._models = [
+            ThreadSafeModel(spec, model, own) for spec, model, own in zip(setup.models, models, outputs, strict=True)
+        ]
         same = {model.features: model.features for model in self._models}
         for model in self._models:
             model.features = same[model.features]
@@ -112,10 +116,10 @@ class Engine:
             return ObjectWritten(task.objects[place].key, name, rows, 0.0, tuple(scoring.written), failures)
 
         group = GroupScoring(
-            self._setup,
+            Path(self._setup.data),
             self._models,
             self._input,
-            folder,
+            open_scoring=lambda place, source, file: self._scoring(task.objects[place], source, file, folder, place),
             batch_rows=batch_rows,
             score_alone=score_alone,
             describe=describe,
@@ -148,7 +152,7 @@ class Engine:
 
         def run(wanted: JobInput) -> tuple[int, ObjectScoring]:
             with open_object(pinned.key, path, wanted) as source, SpliceSource(path) as file:
-                scoring = ObjectScoring(self._setup, pinned, source, file, folder, place=place)
+                scoring = self._scoring(pinned, source, file, folder, place)
                 return work(scoring), scoring
 
         try:
@@ -163,6 +167,13 @@ class Engine:
         except OSError as error:
             outputs, errors = (), [("", write_error(pinned.key, error))]
         return rows, outputs, self._failures(errors)
+
+    def _scoring(
+        self, pinned: PinnedObject, source: InputObject, file: SpliceSource, folder: Path, place: int
+    ) -> ObjectScoring:
+        if self._setup.output_layout == "joined":
+            return JoinedScoring(self._setup, pinned, source, file, folder, models=self._models, place=place)
+        return ObjectScoring(self._setup, pinned, source, file, folder, place=place)
 
     def _failures(self, errors: Sequence[tuple[str, ScoringError]]) -> tuple[Failure, ...]:
         for _, reason in errors:

@@ -89,7 +89,7 @@ class GroupPredictor:
     ) -> dict[int, Result]:
         features = self._join(model, predictors, prepared)
         values = model.predict_as_given(features)
-        columns, missing = prediction_columns(model.spec, model.loaded.outputs, values, features.rows)
+        columns, missing = prediction_columns(model.spec, model.outputs, values, features.rows)
         results: dict[int, Result] = {}
         start = 0
         for place, batch in prepared.items():

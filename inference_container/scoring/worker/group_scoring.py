@@ -8,8 +8,8 @@ from pathlib import Path
 from contract.job.job_input import JobInput
 from contract.job.scoring_spec import PinnedObject
 from scoring.columns.row_blocks import rows_in_blocks
-from scoring.protocol import ObjectWritten, WorkerSetup
-from scoring.readers import open_object
+from scoring.protocol import ObjectWritten
+from scoring.readers import InputObject, open_object
 from scoring.splice import SharedPartFiles, SpliceSource
 from scoring.worker.group_predictions import GroupPredictor, Result
 from scoring.worker.object_predictor import ThreadSafeModel
@@ -19,6 +19,8 @@ ScoreAlone = Callable[[int], ObjectWritten]
 """Scores the object at a place of the group alone. It explains what failed."""
 Describe = Callable[[int, int, ObjectScoring], ObjectWritten]
 """Describes the object at a place, with the rows read."""
+OpenScoring = Callable[[int, InputObject, SpliceSource], ObjectScoring]
+"""Returns what scores the open object at a place."""
 
 
 _MAX_WAITING_PREDICTIONS = 1 << 20
@@ -43,19 +45,20 @@ class GroupScoring:
 
     def __init__(
         self,
-        setup: WorkerSetup,
+        data: Path,
         models: Sequence[ThreadSafeModel],
         wanted: JobInput,
-        folder: Path,
         *,
+        open_scoring: OpenScoring,
         batch_rows: int,
         score_alone: ScoreAlone,
         describe: Describe,
     ) -> None:
-        self._setup = setup
+        """`data` is the folder of the objects."""
+        self._data = data
         self._models = models
         self._wanted = wanted
-        self._folder = folder
+        self._open_scoring = open_scoring
         self._batch_rows = batch_rows
         self._score_alone = score_alone
         self._describe = describe
@@ -77,10 +80,10 @@ class GroupScoring:
         """Read an object, and predict those before it if the batch of all would be too large."""
         stack = ExitStack()
         try:
-            path = Path(self._setup.data) / pinned.key
+            path = self._data / pinned.key
             source = stack.enter_context(open_object(pinned.key, path, self._wanted))
             file = stack.enter_context(SpliceSource(path))
-            scoring = ObjectScoring(self._setup, pinned, source, file, self._folder, place=place)
+            scoring = self._open_scoring(place, source, file)
             small = scoring.read_small(self._models, self._batch_rows)
         # Scored alone, where the same failure is explained.
         except Exception:

@@ -16,7 +16,7 @@ from scoring.columns.predictions import numeric_column
 from scoring.errors import DataError, ModelError, ScoringError, log_error, with_cause
 from scoring.files.digests import digest_of
 from scoring.outputs.quarantine import QuarantineWriter
-from scoring.outputs.writers import WriterChoice
+from scoring.outputs.writers import OutputWriter, WriterChoice
 from scoring.protocol import WrittenFile, WrittenOutput, predictions_file, quarantine_file
 from scoring.readers import InputBatch, Reading, describe_readings
 from scoring.splice import SharedPartFiles, SplicedWriter, SpliceError
@@ -50,7 +50,7 @@ class ModelOutput:
         self._rows = rows
         spec = predictor.model.spec
         self._row_numbers = bool(spec.row_number_column)
-        self._writer = choice.open(folder / predictions_file(spec, place), shared)
+        self._writer = self._open_writer(folder / predictions_file(spec, place), shared)
         path = folder / quarantine_file(spec, place)
         self._quarantine = QuarantineWriter(path, predictor.key, spec.model_id, spec.version)
         self._first_bad: BadRow | None = None
@@ -144,8 +144,8 @@ class ModelOutput:
             rows_in=self._writer.rows + self._quarantine.rows if self._rows is None else self._rows,
             rows_scored=self._writer.rows,
             rows_quarantined=self._quarantine.rows,
-            predictions=_describe(self._writer),
-            quarantine=_describe(self._quarantine) if self._quarantine.rows else None,
+            predictions=self._describe_predictions(),
+            quarantine=describe_file(self._quarantine) if self._quarantine.rows else None,
             writer=self._choice.name,
             keys=keys,
             notes=self.predictor.model.loaded.notes + self._notes,
@@ -153,6 +153,12 @@ class ModelOutput:
         )
         self._files_are_settled = True
         return written
+
+    def _open_writer(self, path: Path, shared: SharedPartFiles | None) -> OutputWriter:
+        return self._choice.open(path, shared)
+
+    def _describe_predictions(self) -> WrittenFile:
+        return describe_file(self._writer)
 
     def _count(self, counts: Mapping[Reading, int]) -> None:
         """Add counts of the columns that the model reads or keeps; batches are shared with other models."""
@@ -198,5 +204,5 @@ class ModelOutput:
         self._writer.write([*columns, *result.columns, *numbers])
 
 
-def _describe(writer: Any) -> WrittenFile:
+def describe_file(writer: Any) -> WrittenFile:
     return WrittenFile(writer.path.stat().st_size, digest_of(writer.path, writer.prefix_digest()))

@@ -47,9 +47,15 @@ class ThreadSafeModel:
     A lock protects models whose library allows one call at a time.
     """
 
-    def __init__(self, spec: ModelSpec, loaded: LoadedModel) -> None:
+    def __init__(
+        self, spec: ModelSpec, loaded: LoadedModel, joined_outputs: tuple[pa.Field, ...] | None = None
+    ) -> None:
+        """`joined_outputs` are the prediction columns of a joined output, with their names there."""
         self.spec = spec
         self.loaded = loaded
+        self.outputs = loaded.outputs if joined_outputs is None else joined_outputs
+        """The prediction columns."""
+        self.is_joined = joined_outputs is not None
         self.features = spec.features
         """The record's features; one object for all models of a job with the same."""
         self.names = tuple(feature.name for feature in spec.features)
@@ -73,7 +79,7 @@ class ThreadSafeModel:
         last = self._last_plan
         if last is not None and last[1] == (nulls, absent) and last[0].equals(schema, check_metadata=True):
             return last[2]
-        plan = plan_columns(key, self.spec, self.loaded.outputs, schema, nulls, absent=absent)
+        plan = plan_columns(key, self.spec, self.outputs, schema, nulls, absent=absent, is_joined=self.is_joined)
         self._last_plan = (schema, (nulls, absent), plan)
         return plan
 
@@ -227,7 +233,7 @@ class ObjectPredictor:
         Returns the predictions of the good rows; for each other row the reason and whether predict
         raised on it; and the first exception raised.
         """
-        spec, outputs = self.model.spec, self.model.loaded.outputs
+        spec, outputs = self.model.spec, self.model.outputs
         if rows == 0:
             return [pa.array([], field.type) for field in outputs], {}, None
 

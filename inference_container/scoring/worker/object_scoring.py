@@ -1,6 +1,7 @@
 """Scores one open object in one pass, with a second for models that must re-encode it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -28,7 +29,7 @@ Predict = Callable[[InputBatch], BatchResult | ScoringError]
 
 
 @dataclass
-class _Chosen:
+class Chosen:
     """A model that can score the object, and the writer of its output."""
 
     predictor: ObjectPredictor
@@ -41,7 +42,7 @@ class SmallObject:
 
     scoring: "ObjectScoring"
     item: InputBatch
-    chosen: list[_Chosen]
+    chosen: list[Chosen]
     batch_rows: int
     """Most rows of a batch of such objects."""
 
@@ -56,7 +57,7 @@ class SmallObject:
 
 
 @dataclass
-class _PassResult:
+class PassResult:
     """The outcome of one pass over the object."""
 
     rows_read: int
@@ -165,7 +166,8 @@ class ObjectScoring:
             # Plans made before the change have the old types.
             self._nulls.clear()
             return self._open_predictors(models)
-        self.errors += errors
+        for model_id, reason in errors:
+            self._fail(model_id, reason)
         return opened, columns
 
     def _store(self, predictor: ObjectPredictor, file: PartWriter, item: InputBatch) -> bool:
@@ -174,7 +176,7 @@ class ObjectScoring:
         if isinstance(result, BatchResult) and len(result.bad) > predictor.tolerated:
             result = too_many_bad_rows(predictor, result.bad[0], len(result.bad), self._source.rows, result.cause)
         if isinstance(result, ScoringError):
-            self.errors.append((predictor.model.spec.model_id, result))
+            self._fail(predictor.model.spec.model_id, result)
             return False
         file.write(result)
         return True
@@ -193,7 +195,7 @@ class ObjectScoring:
 
     def _reencode(
         self,
-        first: _PassResult,
+        first: PassResult,
         predict_of: Callable[[ObjectPredictor], Predict],
         threads: int,
         batch_rows: int,
@@ -218,7 +220,7 @@ class ObjectScoring:
         threads: int,
         batch_rows: int,
         stack: ExitStack,
-    ) -> _PassResult:
+    ) -> PassResult:
         """Read the object once for models, each with its reason to re-encode or "".
 
         `stack` discards the outputs that were not finished.
@@ -229,13 +231,12 @@ class ObjectScoring:
         chosen, columns = self._choose_outputs(models)
         outputs = [(output, predict_of(output.predictor)) for output in self._open_outputs(chosen, stack)]
         if not outputs:
-            return _PassResult(0, [], [])
+            return PassResult(0, [], [])
         batch_rows = self._rows_per_batch(batch_rows, columns, [output.predictor for output, _ in outputs])
         if self._source.rows is not None and self._source.rows <= batch_rows:
             workers = PredictionThreads(1)
         if workers.pool is not None:
-            for output, _ in outputs:
-                output.start_copying(workers.pool)
+            self._start_copying([output for output, _ in outputs], workers.pool)
         rows, keys = self._score_batches(outputs, columns, workers, batch_rows)
         return self._finish([output for output, _ in outputs], rows, keys)
 
@@ -281,15 +282,15 @@ class ObjectScoring:
 
     def _finish(
         self, outputs: Sequence[ModelOutput], rows: int, keys: Mapping[tuple[str, ...], KeyReport]
-    ) -> _PassResult:
+    ) -> PassResult:
         """Complete the outputs after the last batch."""
-        result = _PassResult(rows, [], [])
+        result = PassResult(rows, [], [])
         for output in outputs:
             spec = output.predictor.model.spec
             if not output.ended and (written := output.finish(keys.get(spec.key_columns))):
                 result.written.append(written)
             if output.error is not None:
-                self.errors.append((spec.model_id, output.error))
+                self._fail(spec.model_id, output.error)
             elif output.reencode_reason:
                 result.to_reencode.append((output.predictor.model, output.reencode_reason))
             if output.ended:
@@ -321,7 +322,7 @@ class ObjectScoring:
         units = split_into_units(self._source, batch_rows, columns, threads.count)
         for item, results in predict_in_order(units, predict, threads, kept):
             rows += self._write_batch([output for output, _ in outputs], checks, item, results)
-            if all(output.ended for output, _ in outputs):
+            if self._is_over([output for output, _ in outputs]):
                 return rows, {}
         return rows, self._check_totals([output for output, _ in outputs], checks, rows)
 
@@ -330,8 +331,20 @@ class ObjectScoring:
         keys = {output.predictor.model.spec.key_columns for output in outputs}
         return [KeyCheck(names) for names in sorted(keys) if names]
 
-    @staticmethod
+    def _start_copying(self, outputs: Sequence[ModelOutput], executor: Executor) -> None:
+        for output in outputs:
+            output.start_copying(executor)
+
+    def _is_over(self, outputs: Sequence[ModelOutput]) -> bool:
+        """Return whether no further batch would be written."""
+        return all(output.ended for output in outputs)
+
+    def _fail(self, model_id: str, error: ScoringError) -> None:
+        """Record why a model has no output of the object; an empty `model_id` means all models."""
+        self.errors.append((model_id, error))
+
     def _write_batch(
+        self,
         outputs: Sequence[ModelOutput],
         checks: Sequence[KeyCheck],
         item: InputBatch,
@@ -366,19 +379,19 @@ class ObjectScoring:
             self._nulls[key] = counts, frozenset(name for name, count in counts.items() if count)
         return self._nulls[key]
 
-    def _choose_outputs(self, models: Sequence[tuple[ThreadSafeModel, str]]) -> tuple[list[_Chosen], frozenset[str]]:
+    def _choose_outputs(self, models: Sequence[tuple[ThreadSafeModel, str]]) -> tuple[list[Chosen], frozenset[str]]:
         """Choose the models' writers, each with its reason to re-encode or "".
 
         Returns the models that can score the object, and the columns that batches must have.
         """
-        found: list[_Chosen] = []
+        found: list[Chosen] = []
         columns: frozenset[str] = frozenset()
         errors: list[tuple[str, ScoringError]] = []
         changed = False
         for model, reencode_reason in models:
             try:
                 predictor = self._open_predictor(model)
-                chosen = _Chosen(predictor, self._choose_writer(predictor, reencode_reason))
+                chosen = Chosen(predictor, self._choose_writer(predictor, reencode_reason))
                 needed = predictor.plan.read | frozenset(chosen.writer.kept)
                 changed |= self._source.choose_types(needed)
             except ScoringError as error:
@@ -390,7 +403,8 @@ class ObjectScoring:
             # What was chosen before the change has the old types.
             self._nulls.clear()
             return self._choose_outputs(models)
-        self.errors += errors
+        for model_id, reason in errors:
+            self._fail(model_id, reason)
         return found, columns
 
     def _choose_writer(self, predictor: ObjectPredictor, reencode_reason: str) -> WriterChoice:
@@ -407,7 +421,7 @@ class ObjectScoring:
         )
 
     def _open_outputs(
-        self, chosen: Sequence[_Chosen], stack: ExitStack, shared: SharedPartFiles | None = None
+        self, chosen: Sequence[Chosen], stack: ExitStack, shared: SharedPartFiles | None = None
     ) -> list[ModelOutput]:
         outputs = []
         for each in chosen:

@@ -57,7 +57,7 @@ class PartWriter:
         self._bad_rows = bad_rows.open("w", encoding="utf-8")
         self._counts: Counter[Reading] = Counter()
         # Only names and types: the model's fields may be non-nullable, and bad rows are null here.
-        self._schema = pa.schema([(field.name, field.type) for field in predictor.model.loaded.outputs])
+        self._schema = pa.schema([(field.name, field.type) for field in predictor.model.outputs])
         self._writer = pa.ipc.new_stream(str(predictions), self._schema)
 
     def write(self, result: BatchResult) -> None:
@@ -83,7 +83,7 @@ class PartReader:
     def __init__(self, folder: Path, predictor: ObjectPredictor, parts: int) -> None:
         files = [_paths(folder, predictor.model.spec.model_id, part) for part in range(parts)]
         self._batches = _stream([predictions for predictions, _ in files])
-        self._fields = predictor.model.loaded.outputs
+        self._fields = predictor.model.outputs
         self._rest: pa.RecordBatch | None = None
         self._bad: dict[int, BadRow] = {}
         self._counts: Counter[Reading] = Counter()

@@ -11,6 +11,7 @@ from contract.dataset.formats import format_of
 from contract.dataset.input_options import InputOptions
 from contract.dataset.partitions import partition_values
 from contract.job.job_input import JobInput, input_of
+from contract.job.joined import check_input_names
 from contract.job.scoring_spec import PinnedObject
 from contract.problems import Problem
 from lambdas.dataset.archived import RESTORE
@@ -31,13 +32,15 @@ def check_models(
     snapshots: Snapshots,
     deployed_images: Collection[ImageVariant],
     deployment: Deployment,
+    *,
+    output_layout: layout.OutputLayout = "per_model",
 ) -> list[Problem]:
     """Return the problems of the models with which their jobs would fail."""
     versions = [assignment.version for assignment in assignments]
     return [
         *check_images(versions, deployed_images),
         *_check_artifacts(versions, deployment),
-        *_check_columns(assignments, snapshots, deployment),
+        *_check_columns(assignments, snapshots, deployment, output_layout),
     ]
 
 
@@ -71,7 +74,12 @@ def check_artifact(version: ModelVersion, artifact: StoredArtifact | None, model
     return []
 
 
-def _check_columns(assignments: Sequence[Assignment], snapshots: Snapshots, deployment: Deployment) -> list[Problem]:
+def _check_columns(
+    assignments: Sequence[Assignment],
+    snapshots: Snapshots,
+    deployment: Deployment,
+    output_layout: layout.OutputLayout,
+) -> list[Problem]:
     """Compare the columns that each model needs with a few objects of its dataset.
 
     An object that cannot be read is skipped here. Its job reports it and fails alone, as for any
@@ -102,6 +110,9 @@ def _check_columns(assignments: Sequence[Assignment], snapshots: Snapshots, depl
                 # A file may have them too, and its type is known.
                 problems += check_columns(version, dataset, sample.key, [*from_key, *sample.columns])
                 problems += check_folder_names(version, dataset, sample.key, sample.columns)
+                if output_layout == "joined" and version.spec.columns == "all":
+                    field = f"model {version.spec.model_id!r} on dataset {dataset!r}: {sample.key}"
+                    problems += check_input_names(version.spec, [column.name for column in sample.columns], field)
                 if sample.is_iceberg and dataset in snapshots.unproven:
                     table = FoundTable("iceberg", "", sample.key)
                     problems += [

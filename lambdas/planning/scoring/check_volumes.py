@@ -2,8 +2,8 @@
 
 SageMaker gives each of n instances about 1/n of the objects, by count. It does not document which.
 So two things are certain: some instance holds at least 1/n of the bytes, and some instance holds the
-largest object with its outputs. Only what cannot fit under these two is refused. A shard that may
-not fit, with all of its outputs, is noted.
+largest object with its outputs. Both hold for the parts of a split job too. Only what cannot fit
+under these two is refused. A shard that may not fit, with all of its outputs, is noted.
 
 A `volume_size_gb` is taken for GiB, the larger unit, when a job is refused. Proposed values are in
 GB of 10^9 bytes, which leaves 7 % for the file system.

@@ -11,7 +11,14 @@ from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.planning.scoring.check_models import check_models
 from lambdas.planning.scoring.check_volumes import check_volumes, volume_notes
 from lambdas.planning.scoring.choose_models import choose_models
-from lambdas.planning.scoring.form_jobs import PlannedJob, check_commit_counts, check_instance_types, form_jobs
+from lambdas.planning.scoring.form_jobs import (
+    PlannedJob,
+    check_commit_counts,
+    check_instance_types,
+    check_joined_outputs,
+    form_jobs,
+    split_notes,
+)
 from lambdas.planning.scoring.pin_datasets import pin_datasets
 from lambdas.planning.scoring.upload_manifest import read_uploads
 from lambdas.stage.deployment import Deployment
@@ -39,10 +46,12 @@ def draft_scoring(request: ExecutionRequest, deployment: Deployment, defaults: P
     choice = choose_models(request, uploads, deployment)
     snapshots = pin_datasets(choice, uploads, deployment)
     problems = [*choice.problems, *snapshots.problems]
-    problems += check_models(choice.assignments, snapshots, defaults.image_uris, deployment)
+    problems += check_models(
+        choice.assignments, snapshots, defaults.image_uris, deployment, output_layout=request.output_layout
+    )
     raise_if_any(problems, "request")
     jobs = form_jobs(request, choice.assignments, snapshots.by_dataset, defaults.compute)
-    problems = check_instance_types(jobs, defaults.instance_types)
+    problems = [*check_instance_types(jobs, defaults.instance_types), *check_joined_outputs(request, jobs)]
     raise_if_any([*problems, *check_commit_counts(jobs), *check_volumes(jobs)], "request")
     skipped = uploads.skipped if uploads is not None else {}
-    return ScoringDraft(tuple(jobs), skipped, tuple(volume_notes(jobs)))
+    return ScoringDraft(tuple(jobs), skipped, (*split_notes(jobs), *volume_notes(jobs)))

@@ -11,14 +11,19 @@ from contract.catalog.models import Compute
 from contract.dataset.formats import format_of
 from contract.dataset.input_options import InputOptions
 from contract.job.job_input import input_of, types_agree
+from contract.job.joined import check_joined
+from contract.job.parts import JobPart, Sharding
 from contract.job.scoring_spec import JobSpec, PinnedObject, SnapshotRef
 from contract.job.snapshot import Snapshot
+from contract.layout import OutputLayout
 from contract.problems import Problem
 from contract.status import JobStatus
+from contract.table.job_parts import whole_job
 from contract.table.records import JobRecord
 from contract.workflow.messages import JobPointer
-from contract.workflow.scoring_request import ExecutionRequest
+from contract.workflow.scoring_request import JOINED_MODELS_PER_JOB, ExecutionRequest
 from lambdas.planning.scoring.choose_models import Assignment
+from lambdas.planning.scoring.shards import Division, divide
 
 MAX_COMMITS = 100_000
 """Maximum of objects times models per job. VerifyOutput reads one commit for each.
@@ -34,6 +39,19 @@ class PlannedJob:
     models: tuple[ModelSpec, ...]
     compute: Compute
     max_attempts: int
+    output_layout: OutputLayout = "per_model"
+    joined_nulls: bool = False
+    sharding: Sharding | None = None
+    """How the objects are divided between instances; None for a job of one instance."""
+    part: JobPart | None = None
+    """Set if this is a part of a job."""
+    parts: tuple["PlannedJob", ...] = ()
+    """The parts of a split job, which run in its place."""
+
+    @property
+    def items(self) -> tuple["PlannedJob", ...]:
+        """What the Map runs: the parts of a split job, else the job."""
+        return self.parts or (self,)
 
     @property
     def dataset(self) -> str:
@@ -53,7 +71,16 @@ class PlannedJob:
         return image_of(self.models[0].framework, self.models[0].accelerator)
 
     def spec(self, execution_id: str, snapshot: SnapshotRef) -> JobSpec:
-        return JobSpec(execution_id, self.job_id, self.dataset, self.snapshot.dataset_bucket, self.models, snapshot)
+        return JobSpec(
+            execution_id=execution_id,
+            job_id=self.job_id,
+            dataset=self.dataset,
+            dataset_bucket=self.snapshot.dataset_bucket,
+            models=self.models,
+            snapshot=snapshot,
+            output_layout=self.output_layout,
+            joined_nulls=self.joined_nulls,
+        )
 
     def record(self, execution_id: str, created_at: str, image_uri: str = "") -> JobRecord:
         return JobRecord(
@@ -69,6 +96,9 @@ class PlannedJob:
             max_attempts=self.max_attempts,
             created_at=created_at,
             image_uri=image_uri,
+            sharding=self.sharding,
+            part=self.part,
+            output_layout=self.output_layout,
         )
 
     def pointer(self, execution_id: str) -> JobPointer:
@@ -116,15 +146,46 @@ def form_jobs(
         )
         models.setdefault(shared, []).append(spec)
     jobs = [
-        PlannedJob(_job_id(group), snapshots[by.dataset], group, by.compute, by.max_attempts)
+        PlannedJob(
+            job_id=_job_id(group),
+            snapshot=snapshots[by.dataset],
+            models=group,
+            compute=by.compute,
+            max_attempts=by.max_attempts,
+            output_layout=request.output_layout,
+            joined_nulls=request.joined_nulls,
+        )
         for by, specs in models.items()
         for group in _split_models(
             specs,
-            request.models_per_job or 1,
+            request.models_per_job or (JOINED_MODELS_PER_JOB if request.output_layout == "joined" else 1),
             is_typed_by_models=bool(by.partition_columns) or _may_have_text(snapshots[by.dataset].objects, by.options),
         )
     ]
+    divisions: dict[tuple[str, int], Division] = {}
+    return largest_first([_divided(job, divisions) for job in jobs])
+
+
+def largest_first(jobs: Iterable[PlannedJob]) -> list[PlannedJob]:
     return sorted(jobs, key=lambda job: (-job.input_bytes * len(job.models), job.job_id))
+
+
+def _divided(job: PlannedJob, divisions: dict[tuple[str, int], Division]) -> PlannedJob:
+    """Return the job with its sharding and parts. Jobs over the same objects share `divisions`."""
+    instances = job.compute.instance_count or 1
+    if instances == 1:
+        return job
+    key = (job.dataset, instances)
+    if key not in divisions:
+        divisions[key] = divide(job.snapshot, instances)
+    division = divisions[key]
+    job = replace(job, sharding=division.sharding)
+    one_instance = replace(job.compute, instance_count=1)
+    parts = []
+    for number, snapshot in enumerate(division.parts, 1):
+        part = JobPart(job.job_id, number, len(division.parts))
+        parts.append(replace(job, job_id=part.id, snapshot=snapshot, compute=one_instance, part=part))
+    return replace(job, parts=tuple(parts))
 
 
 def check_commit_counts(jobs: Sequence[PlannedJob]) -> list[Problem]:
@@ -133,13 +194,23 @@ def check_commit_counts(jobs: Sequence[PlannedJob]) -> list[Problem]:
     Such a job would fail after everything was scored.
     """
     problems = []
-    for job in jobs:
+    for job in (item for whole in jobs for item in whole.items):
         if len(job.objects) * len(job.models) > MAX_COMMITS:
             value = f"{len(job.objects):,} objects for {len(job.models):,} models"
             remedy = "Lower models_per_job, merge small objects, or split the dataset."
             expected = f"at most {MAX_COMMITS:,} objects times models"
             problems.append(Problem(f"job {job.job_id!r}", value, expected, remedy))
     return problems
+
+
+def check_joined_outputs(request: ExecutionRequest, jobs: Sequence[PlannedJob]) -> list[Problem]:
+    """Return the problems of models that cannot share the joined output of their job."""
+    if request.output_layout == "joined":
+        return [problem for job in jobs for problem in check_joined(job.job_id, job.models)]
+    if not request.joined_nulls:
+        return []
+    remedy = "Set output_layout to 'joined', or leave joined_nulls out."
+    return [Problem("joined_nulls", True, "false, because output_layout is not 'joined'", remedy)]
 
 
 def check_instance_types(jobs: Sequence[PlannedJob], allowed: Sequence[str]) -> list[Problem]:
@@ -150,6 +221,20 @@ def check_instance_types(jobs: Sequence[PlannedJob], allowed: Sequence[str]) -> 
         for instance_type, job in sorted(first_jobs.items())
         for problem in check_allowed(f"job {job.job_id!r}: instance_type", instance_type, allowed)
     ]
+
+
+def split_notes(jobs: Sequence[PlannedJob]) -> list[str]:
+    """Return a note per way in which jobs are split, with the first of them."""
+    split: dict[tuple[str, int], list[PlannedJob]] = {}
+    for job in jobs:
+        if job.parts:
+            split.setdefault((job.dataset, len(job.parts)), []).append(job)
+    notes = []
+    for same in split.values():
+        whole = whole_job([part.record("", "") for part in same[0].parts])
+        others = f" and {len(same) - 1:,} more" if len(same) > 1 else ""
+        notes += [f"job {whole.job_id!r}{others}: {note}" for note in whole.notes]
+    return notes
 
 
 def _split_models(models: Sequence[ModelSpec], size: int, *, is_typed_by_models: bool) -> list[tuple[ModelSpec, ...]]:

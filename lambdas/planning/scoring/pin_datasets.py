@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from contract import layout
+from contract.job.parts import JobPart
 from contract.job.snapshot import Snapshot
 from contract.problems import Problem
 from contract.workflow.scoring_request import MAX_MODELS_PER_JOB
@@ -74,7 +75,7 @@ def _check_folder_names(dataset: str, keys: Iterable[str]) -> list[Problem]:
 def _max_output_prefix_bytes(assignments: Iterable[Assignment]) -> int:
     """Return an upper bound, in bytes, for what a job's output keys add to the object's key."""
     id_length = max((len(assignment.version.spec.model_id) for assignment in assignments), default=0)
-    job_id = "m" * id_length + f".and-{MAX_MODELS_PER_JOB - 1}-more"
+    job_id = JobPart("m" * id_length + f".and-{MAX_MODELS_PER_JOB - 1}-more", 100, 100).id
     prefix = layout.model_outputs_prefix("predictions", "d" * 63, "e" * 80, job_id, "m" * id_length)
     suffix_length = max(map(len, layout.OUTPUT_SUFFIXES.values()))
     return len(prefix) + suffix_length

@@ -239,11 +239,11 @@ class ObjectStore(TrainingObjects):
         Raises:
             PlanChangedError: when an earlier call wrote different content.
         """
-        key, text = layout.snapshot_key(execution_id, snapshot.dataset), snapshot.text()
+        key, text = layout.snapshot_key(execution_id, snapshot.dataset, snapshot.part), snapshot.text()
         self._put_once(key, text)
         prefix = layout.dataset_prefix(snapshot.dataset)
         manifest = input_manifest(snapshot.dataset_bucket, (prefix + item.key for item in snapshot.objects))
-        self._put_once(layout.snapshot_manifest_key(execution_id, snapshot.dataset), _text(manifest))
+        self._put_once(layout.snapshot_manifest_key(execution_id, snapshot.dataset, snapshot.part), _text(manifest))
         return snapshot.ref(layout.s3_uri(self.results_bucket, key), text)
 
     def add_job_spec(self, spec: JobSpec) -> None:

@@ -249,8 +249,9 @@ class Stage:
     ) -> Commit:
         """Write outputs of one object and model, and return their commit."""
         key = layout.output_key(model.model_id, item.key)
-        outputs = [OutputFile("predictions", key, 50, "0" * 64)]
-        self.s3.put_object(Bucket=self.results, Key=outputs_prefix("predictions", spec) + key, Body=b"p" * 50)
+        predictions = item.key if spec.output_layout == "joined" else key
+        outputs = [OutputFile("predictions", predictions, 50, "0" * 64)]
+        self.s3.put_object(Bucket=self.results, Key=outputs_prefix("predictions", spec) + predictions, Body=b"p" * 50)
         if rows_quarantined:
             outputs.append(OutputFile("quarantine", key, 20, "1" * 64))
             self.s3.put_object(Bucket=self.results, Key=outputs_prefix("quarantine", spec) + key, Body=b"q" * 20)
@@ -316,7 +317,7 @@ class Stage:
 
 
 def outputs_prefix(kind: layout.OutputKind, spec: JobSpec) -> str:
-    return layout.job_outputs_prefix(kind, spec.dataset, spec.execution_id, spec.job_id)
+    return layout.job_outputs_prefix(kind, spec.dataset, spec.execution_id, spec.job_id, spec.output_layout)
 
 
 def _key_schema(partition: str, sort: str) -> list[dict[str, str]]:

@@ -10,6 +10,7 @@ from cli.stage.deployment import Deployment
 from cli.stage.executions import Executions
 from contract import layout
 from contract.catalog.models import Model
+from contract.job.parts import JobPart
 from contract.table import records
 from tests.unit.cli.builders import any_execution, any_job, succeeded_job
 
@@ -77,3 +78,12 @@ def test_another_version_and_another_dataset_do_not_count(results: Results) -> N
     results.add_output("predictions", "churn")
     results.add_output("predictions", "upsell", job_id="upsell")
     assert results.unscored() == ("churn", "upsell")
+
+
+def test_a_split_job_has_scored_the_dataset_when_all_parts_have(results: Results) -> None:
+    ids = [JobPart("churn", number, 2).id for number in (1, 2)]
+    for number, job_id in enumerate(ids, 1):
+        assert results.unscored() == ("churn", "upsell")
+        results.add_job("churn", job_id=job_id, part=JobPart("churn", number, 2))
+        results.add_output("predictions", "churn", job_id)
+    assert results.unscored() == ("upsell",)

@@ -9,9 +9,11 @@ from cli.failures import CommandError
 from cli.stage.execution_snapshot import Snapshot, WorkflowState
 from cli.stage.executions import Executions
 from cli.views.execution_figures import rows_a_second_overall
-from cli.views.executions import jobs_table, reason_lines
+from cli.views.executions import jobs_table, reason_lines, snapshot_json, totals_line
 from cli.views.progress import LiveProgress, PlainProgress, live_view, progress_for, watch, work
-from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
+from contract.job.parts import JobPart, Sharding
+from contract.status import FINAL_JOB_STATUSES, ExecutionKind, ExecutionStatus, FailureKind, JobStatus
+from contract.table.job_parts import whole_job
 from contract.table.records import JobRecord
 from tests.unit.cli.builders import NOW, any_execution, any_job, running_job, succeeded_job
 
@@ -190,3 +192,60 @@ def test_overall_rate_starts_with_the_first_job() -> None:
     assert rows_a_second_overall(snapshot_of(first, second)) == 200
     assert rows_a_second_overall(snapshot_of(first, running_job())) == 40
     assert rows_a_second_overall(snapshot_of(any_job())) is None
+
+
+def test_a_split_job_is_one_job_with_its_parts() -> None:
+    sharding = Sharding(2, 3_000, 2_000)
+    parts = tuple(
+        made(f"churn.part-{number}-of-2", part=JobPart("churn", number, 2), sharding=sharding, **changes)
+        for number, made, changes in (
+            (1, succeeded_job, {}),
+            (2, running_job, {"status": JobStatus.FAILED, "ended_at": "2026-03-01T12:00:25Z", "object_count": 1,
+                "failure_kind": FailureKind.DATA, "reason": "DATA: object 'b.csv': no rows"}),
+        )
+    )  # fmt: skip
+    job = whole_job(parts)
+    snapshot = replace(snapshot_of(job, status="FAILED"), parts={"churn": parts})
+    output = io.StringIO()
+    Console(file=output, width=120).print(jobs_table(snapshot))
+    lines = output.getvalue().splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["churn", "part", "part"]
+    assert "FAILED" in lines[1]
+    assert lines[2].startswith("  part 1 of 2  SUCCEEDED")
+    assert lines[3].startswith("  part 2 of 2  FAILED")
+    assert "1 of 1 job ended, 1 failed" in totals_line(snapshot)
+    reasons = reason_lines(snapshot, {})
+    assert reasons[0] == "churn, part 2 of 2: DATA: object 'b.csv': no rows"
+    assert reasons[1].startswith("churn, note: split into 2 parts")
+    (shown,) = snapshot_json(snapshot)["jobs"]
+    assert (shown["job_id"], shown["object_count"], shown["reason"]) == (
+        "churn", 5, "part 2 of 2: DATA: object 'b.csv': no rows",
+    )  # fmt: skip
+    assert [part["part"]["number"] for part in shown["parts"]] == [1, 2]
+    written: list[str] = []
+    PlainProgress(written.append).show(snapshot)
+    assert written[1].startswith("churn, part 1 of 2: SUCCEEDED")
+    assert written[2].endswith("DATA: object 'b.csv': no rows")
+    assert written[3] == "churn: FAILED, attempt 1 of 3, 4/5 objects, 1 of 1 job ended"
+
+
+@pytest.mark.parametrize(
+    ("statuses", "whole"),
+    [
+        ("PENDING PENDING", "PENDING"),
+        ("PENDING SUCCEEDED", "RUNNING"),
+        ("WAITING SUCCEEDED", "WAITING"),
+        ("RUNNING WAITING", "RUNNING"),
+        ("RUNNING FAILED", "RUNNING"),
+        ("SUCCEEDED FAILED", "FAILED"),
+        ("SUCCEEDED SUCCEEDED", "SUCCEEDED"),
+    ],
+)
+def test_a_job_has_ended_when_all_of_its_parts_have(statuses: str, whole: str) -> None:
+    parts = [
+        any_job(f"churn.part-{number}-of-2", part=JobPart("churn", number, 2), status=JobStatus(status),
+            ended_at="2026-03-01T12:00:25Z" if status in FINAL_JOB_STATUSES else "")
+        for number, status in enumerate(statuses.split(), 1)
+    ]  # fmt: skip
+    job = whole_job(parts)
+    assert (job.status, bool(job.ended_at)) == (JobStatus(whole), whole in FINAL_JOB_STATUSES)

@@ -53,7 +53,8 @@ def test_results_expire_only_if_a_setting_says_so(assembly: Assembly, prod: Asse
 
     always = {"map-runs/": 90}
     assert expiring(assembly) == always
-    assert expiring(prod) == {"predictions/": 30, "quarantine/": 30, "executions/": 365, "uploads/": 365, **always}
+    outputs = {"predictions/": 30, "joined/": 30, "quarantine/": 30}
+    assert expiring(prod) == {**outputs, "executions/": 365, "uploads/": 365, **always}
 
 
 def test_the_key_rotates_and_services_use_it_for_this_stage_only(assembly: Assembly) -> None:

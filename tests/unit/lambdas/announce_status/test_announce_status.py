@@ -8,6 +8,7 @@ from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import 
 from boto3.dynamodb.types import TypeSerializer
 
 from contract.catalog.models import Compute
+from contract.job.parts import JobPart
 from contract.problems import InvalidInputError
 from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus
 from contract.table import events, records
@@ -88,6 +89,16 @@ def test_changes_other_than_status_are_not_announced() -> None:
         )
         == []
     )
+
+
+def test_a_change_of_a_part_names_the_job_and_the_part() -> None:
+    parts = [JobPart("churn", number, 3) for number in (1, 2)]
+    jobs = [replace(JOB, job_id=part.id, part=part) for part in parts]
+    first, second = announce(*[stream_record(records.job_item(job, 1)) for job in jobs])
+    assert [(event["job_id"], event["part"], event["parts"]) for event in (first, second)] == [
+        ("churn", 1, 3), ("churn", 2, 3),
+    ]  # fmt: skip
+    assert first["event_id"] != second["event_id"]
 
 
 def test_each_status_of_a_job_is_announced_with_increasing_sequence() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from contract import layout
 from contract.catalog.model_fields import Feature
-from contract.catalog.models import ModelVersion
+from contract.catalog.models import Compute, ModelVersion
 from contract.dataset.input_options import InputOptions
 from contract.dataset.text_head import NoDataError
 from contract.job.job_input import JobInput
@@ -111,7 +111,7 @@ def test_unreadable_objects_have_unknown_columns(key: str, content: bytes, why: 
 
 
 def test_a_dataset_of_several_formats_is_planned(stage: Stage, plan: Step) -> None:
-    stage.register()
+    stage.register(compute=Compute(instance_count=1))
     put(stage, "a.csv.gz", gzip.compress(CSV))
     put(stage, "b.jsonl", b'{"distance":1,"hour":2}\n')
     stage.upload_table(pa.table({"distance": pa.array([1.0]), "hour": pa.array([1], pa.int32())}), key="c.parquet")

@@ -10,7 +10,7 @@ from contract.job.ledger import KeyReport
 from contract.job.scoring_spec import PinnedObject
 from contract.status import FailureKind
 from scoring.commits.rules import BrokenRuleError, checked_outputs
-from scoring.protocol import Failure, MergeParts, ObjectWritten, ScoreObject, WrittenFile, WrittenOutput
+from scoring.protocol import Failure, MergeParts, ObjectWritten, ScoreObject, WorkerSetup, WrittenFile, WrittenOutput
 from tests.unit.scoring.support.model_specs import any_spec
 
 PINNED = PinnedObject("a.parquet", 1, "etag")
@@ -19,6 +19,16 @@ SPECS = [
     any_spec(Feature("x", "double"), model_id="keyed", key_columns=("id",), tolerated_quarantine_fraction=0.5),
     any_spec(Feature("x", "double"), model_id="plain"),
 ]
+SETUP = WorkerSetup(
+    execution_id="execution-1",
+    job_id="job-1",
+    batch_rows=10,
+    scratch="",
+    models=tuple(SPECS),
+    model_files=("", ""),
+    parts="",
+    data="",
+)
 KEYED = WrittenOutput("keyed", 10, 8, 2, FILE, FILE, keys=KeyReport(10, 1, 0))
 PLAIN = WrittenOutput("plain", 10, 10, 0, FILE)
 
@@ -38,15 +48,15 @@ def written(*outputs: WrittenOutput, failed: tuple[str, ...] = (), folder: str =
     ],
 )
 def test_description_that_follows_the_rules_is_accepted(described: ObjectWritten, models: list[str]) -> None:
-    found = checked_outputs(SPECS, ScoreObject(PINNED, 1), described, described.folder)
+    found = checked_outputs(SETUP, ScoreObject(PINNED, 1), described, described.folder)
     assert [(spec.model_id, output.model_id) for spec, output in found] == [(name, name) for name in models]
 
 
 def test_models_that_failed_in_a_part_have_no_output_of_the_merge() -> None:
     merge = MergeParts(PINNED, 2, ("plain",))
-    assert len(checked_outputs(SPECS, merge, written(KEYED), "0")) == 1
+    assert len(checked_outputs(SETUP, merge, written(KEYED), "0")) == 1
     with pytest.raises(BrokenRuleError, match="models that it did not have to score"):
-        checked_outputs(SPECS, merge, written(KEYED, PLAIN), "0")
+        checked_outputs(SETUP, merge, written(KEYED, PLAIN), "0")
 
 
 @pytest.mark.parametrize(
@@ -61,7 +71,7 @@ def test_models_that_failed_in_a_part_have_no_output_of_the_merge() -> None:
 )
 def test_results_that_do_not_match_the_models_are_refused(described: ObjectWritten, words: str) -> None:
     with pytest.raises(BrokenRuleError, match=rf"object 'a\.parquet': .*{words}") as raised:
-        checked_outputs(SPECS, ScoreObject(PINNED, 1), described, described.folder)
+        checked_outputs(SETUP, ScoreObject(PINNED, 1), described, described.folder)
     assert raised.value.kind is FailureKind.MODEL
     assert "secret" not in raised.value.text
 
@@ -88,4 +98,24 @@ def test_results_that_do_not_match_the_models_are_refused(described: ObjectWritt
 def test_impossible_output_is_refused_with_its_model(change: dict[str, Any], words: str) -> None:
     described = written(replace(KEYED, **change), PLAIN)
     with pytest.raises(BrokenRuleError, match=rf"object 'a\.parquet', model 'keyed' version 'v1': .*{words}"):
-        checked_outputs(SPECS, ScoreObject(PINNED, 1), described, described.folder)
+        checked_outputs(SETUP, ScoreObject(PINNED, 1), described, described.folder)
+
+
+@pytest.mark.parametrize(
+    ("described", "words"),
+    [
+        (written(KEYED, replace(PLAIN, predictions=WrittenFile(11, "a" * 64))), "same file and rows"),
+        (written(KEYED, failed=("plain",)), "predictions of every model"),
+    ],
+)
+def test_models_of_a_joined_output_must_all_have_the_same_file(described: ObjectWritten, words: str) -> None:
+    setup = replace(SETUP, output_layout="joined")
+    assert len(checked_outputs(setup, ScoreObject(PINNED, 1), written(KEYED, PLAIN), "0")) == 2
+    with pytest.raises(BrokenRuleError, match=words):
+        checked_outputs(setup, ScoreObject(PINNED, 1), described, described.folder)
+
+
+def test_a_joined_output_may_lack_a_model_if_nulls_are_requested() -> None:
+    setup = replace(SETUP, output_layout="joined", joined_nulls=True)
+    described = written(KEYED, failed=("plain",))
+    assert [spec.model_id for spec, _ in checked_outputs(setup, ScoreObject(PINNED, 1), described, "0")] == ["keyed"]

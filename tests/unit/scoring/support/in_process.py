@@ -39,8 +39,10 @@ def model_spec(*features: Feature, model_id: str = "code", **fields: Any) -> Mod
     return any_spec(*(features or (Feature("flight_id", "double"),)), model_id=model_id, **fields)
 
 
-def setup_in_process(job: JobFolder, models: dict[ModelSpec, Any], *, batch_rows: int = 65_536) -> WorkerSetup:
-    """Return the setup of a worker for these models, whose folders exist."""
+def setup_in_process(
+    job: JobFolder, models: dict[ModelSpec, Any], *, batch_rows: int = 65_536, **fields: Any
+) -> WorkerSetup:
+    """Return the setup of a worker for these models, whose folders exist; `fields` are further ones."""
     scratch = job.paths.root / "scratch"
     for name in ("worker-0", "parts"):
         (scratch / name).mkdir(parents=True, exist_ok=True)
@@ -53,19 +55,22 @@ def setup_in_process(job: JobFolder, models: dict[ModelSpec, Any], *, batch_rows
         model_files=tuple("" for _ in models),
         parts=str(scratch / "parts"),
         data=str(job.objects_folder),
+        **fields,
     )
 
 
-def engine_in_process(job: JobFolder, models: dict[ModelSpec, Any], *, batch_rows: int = 65_536) -> Engine:
-    """Return an engine for the folder's objects and these models."""
-    setup = setup_in_process(job, models, batch_rows=batch_rows)
+def engine_in_process(
+    job: JobFolder, models: dict[ModelSpec, Any], *, batch_rows: int = 65_536, **fields: Any
+) -> Engine:
+    """Return an engine for the folder's objects and these models; `fields` are further ones of its setup."""
+    setup = setup_in_process(job, models, batch_rows=batch_rows, **fields)
     return Engine(setup, list(models.values()), lambda _: None)
 
 
 @contextmanager
-def commits_in_process(job: JobFolder, models: dict[ModelSpec, Any]) -> Iterator[ObjectCommits]:
-    """Yield the commits for an engine's objects."""
-    setup = setup_in_process(job, models)
+def commits_in_process(job: JobFolder, models: dict[ModelSpec, Any], **fields: Any) -> Iterator[ObjectCommits]:
+    """Yield the commits for an engine's objects; `fields` are further ones of its setup."""
+    setup = setup_in_process(job, models, **fields)
     staging = Path(setup.scratch).parent / "committing"
     with closing(ObjectCommits(setup, job.paths, staging, None)) as commits:
         yield commits
@@ -97,9 +102,10 @@ def score_in_process(
     batch_rows: int = 65_536,
     threads: int = 1,
     retry_rows: int = 0,
+    **fields: Any,
 ) -> list[ObjectDone]:
     """Score and commit every object of the folder. `retry_rows` 0 means a first try."""
-    engine = engine_in_process(job, models, batch_rows=batch_rows)
+    engine = engine_in_process(job, models, batch_rows=batch_rows, **fields)
     tasks = [ScoreObject(item, threads, retry_rows) for item in job.objects]
-    with commits_in_process(job, models) as commits:
+    with commits_in_process(job, models, **fields) as commits:
         return [commit_in_process(commits, task, engine.score(task), job) for task in tasks]

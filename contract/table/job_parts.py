@@ -1,0 +1,84 @@
+"""Reports a job that the plan split into parts as one job. Each part has its own record."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from contract.status import FINAL_JOB_STATUSES, JobStatus
+from contract.table.records import JobRecord
+
+_OPEN_FIRST = (JobStatus.RUNNING, JobStatus.WAITING)
+
+
+def group_parts(records: Iterable[JobRecord]) -> dict[str, tuple[JobRecord, ...]]:
+    """Return the records of each job by the job's id: all of its parts in order, or the only one."""
+    jobs: dict[str, list[JobRecord]] = {}
+    for record in records:
+        jobs.setdefault(record.part.job_id if record.part else record.job_id, []).append(record)
+    return {
+        job_id: tuple(sorted(found, key=lambda record: record.part.number if record.part else 0))
+        for job_id, found in jobs.items()
+    }
+
+
+def whole_job(parts: Sequence[JobRecord]) -> JobRecord:
+    """Return one record for all parts of a job; an unsplit job's record unchanged.
+
+    The job has ended when all parts have, and has failed if one of them has. Its reason says which.
+    """
+    first = parts[0]
+    if first.part is None:
+        return first
+    started = [part.started_at for part in parts if part.started_at]
+    ended = all(part.ended_at for part in parts)
+    # A part that waits for another attempt has the kind of its last failure.
+    failures = sorted(
+        (part for part in parts if part.failure_kind), key=lambda part: part.status is not JobStatus.FAILED
+    )
+    return replace(
+        first,
+        job_id=first.part.job_id,
+        part=None,
+        status=_status([part.status for part in parts]),
+        object_count=sum(part.object_count for part in parts),
+        input_bytes=sum(part.input_bytes for part in parts),
+        compute=replace(first.compute, instance_count=first.part.count),
+        attempt=max(part.attempt for part in parts),
+        # Each part has its own.
+        sagemaker_job_name="",
+        started_at=min(started, default=""),
+        ended_at=max(part.ended_at for part in parts) if ended else "",
+        rows_in=sum(part.rows_in for part in parts),
+        rows_scored=sum(part.rows_scored for part in parts),
+        rows_quarantined=sum(part.rows_quarantined for part in parts),
+        failure_kind=failures[0].failure_kind if failures else None,
+        reason="; ".join(f"{part.part.text}: {part.reason}" for part in parts if part.part and part.reason),
+        duplicate_keys=sum(part.duplicate_keys for part in parts),
+        null_keys=sum(part.null_keys for part in parts),
+        notes=(*_split_notes(parts), *dict.fromkeys(note for part in parts for note in part.notes)),
+    )
+
+
+def _status(statuses: Sequence[JobStatus]) -> JobStatus:
+    if all(status in FINAL_JOB_STATUSES for status in statuses):
+        return JobStatus.FAILED if JobStatus.FAILED in statuses else JobStatus.SUCCEEDED
+    # Between the end of one part and the start of another, no part may be running.
+    started = JobStatus.PENDING if set(statuses) == {JobStatus.PENDING} else JobStatus.RUNNING
+    return next((status for status in _OPEN_FIRST if status in statuses), started)
+
+
+def _split_notes(parts: Sequence[JobRecord]) -> list[str]:
+    """Return why the job is split, and whether more instances would not help."""
+    sharding = parts[0].sharding
+    if sharding is None:
+        return []
+    note = (
+        f"split into {sharding.parts:,} parts of one instance each, because objects dealt by number would give one "
+        f"instance {sharding.largest_shard_bytes:,} bytes, and the mean is {sharding.mean_shard_bytes:,}"
+    )
+    largest = max(parts, key=lambda part: part.input_bytes)
+    if largest.part is not None and largest.object_count == 1:
+        note += (
+            f". {largest.part.text.capitalize()} is a single object of {largest.input_bytes:,} bytes, so more "
+            "instances do not make the job faster: split the object"
+        )
+    return [note]
