@@ -8,8 +8,8 @@ import functools
 import sys
 import types
 import typing
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 from contract.control_characters import has_lone_surrogate
 from contract.json_text import JsonError, dump_json, parse_json
@@ -26,6 +26,11 @@ _SHOWN_CHARACTERS = 200
 T = TypeVar("T")
 Json = Any
 """JSON value: dict, list, str, int, float, bool or None."""
+Decoder = Callable[[Json, str, list[Problem]], Any]
+"""Decodes a value whose path in the message is the second argument, and appends what is wrong with it."""
+
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+"""Types of values that are JSON as they are."""
 
 
 def to_json(message: Any) -> dict[str, Json]:
@@ -72,7 +77,7 @@ def from_value(cls: type[T], value: Json, *, subject: str | None = None) -> T:
         InvalidInputError: with every problem that was found.
     """
     problems: list[Problem] = []
-    built = _decode(cls, value, "", problems)
+    built = _decoder(cls)(value, "", problems)
     if problems:
         raise InvalidInputError(subject or cls.__name__, problems)
     return typing.cast("T", built)
@@ -97,17 +102,18 @@ def decode_fields(cls: type[T], data: Mapping[str, Json]) -> tuple[T | None, lis
     """Decode input that people write: like `from_json`, but without a schema version, and problems
     are returned. Text that cannot be encoded is refused."""
     problems = _surrogate_problems(data)
-    built = _decode(cls, data, "", problems)
+    built = _decode_dataclass(cls, data, "", problems)
     return (None if problems else typing.cast("T", built)), problems
 
 
 def to_value(value: Any) -> Json:
     """Return the JSON value of a dataclass, an enum, a list or a mapping, without a schema
     version."""
-    if isinstance(value, (str, int, float)) and not isinstance(value, enum.Enum):
+    kind = type(value)
+    if kind in _PLAIN:
         return value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {name: to_value(getattr(value, name)) for name in _field_names(type(value))}
+    if dataclasses.is_dataclass(kind):
+        return {name: to_value(getattr(value, name)) for name in _fields(kind)}
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, (list, tuple)):
@@ -115,11 +121,6 @@ def to_value(value: Any) -> Json:
     if isinstance(value, Mapping):
         return {str(key): to_value(item) for key, item in value.items()}
     return value
-
-
-@functools.cache
-def _field_names(cls: type) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(cls))
 
 
 def _surrogate_problems(data: Json) -> list[Problem]:
@@ -139,41 +140,59 @@ def _surrogate_problems(data: Json) -> list[Problem]:
     return problems
 
 
+class _Field(NamedTuple):
+    """A field of a dataclass."""
+
+    decode: Decoder
+    is_required: bool
+    has_value: bool
+    """Whether its default is a value, and no function."""
+
+
 @functools.cache
-def _hints(cls: type) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
+def _fields(cls: type) -> dict[str, _Field]:
+    hints = typing.get_type_hints(cls)
+    return {
+        field.name: _Field(
+            decode=_decoder(hints[field.name]),
+            is_required=field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING,
+            has_value=field.default is not dataclasses.MISSING,
+        )
+        for field in dataclasses.fields(cls)
+    }
 
 
-def _decode(expected: Any, value: Json, path: str, problems: list[Problem]) -> Any:  # noqa: PLR0911 - one return per kind
-    origin = typing.get_origin(expected)
+@functools.cache
+def _decoder(expected: Any) -> Decoder:  # noqa: PLR0911 - one return per kind
+    """Return the function that decodes values of a type. Looking at the type takes longer than decoding."""
+    origin, arguments = typing.get_origin(expected), typing.get_args(expected)
     if origin in (typing.Union, types.UnionType):
-        return _decode_optional(expected, value, path, problems)
+        return functools.partial(_decode_optional, tuple(choice for choice in arguments if choice is not type(None)))
     if origin is tuple:
-        return _decode_items(typing.get_args(expected)[0], value, path, problems)
+        return functools.partial(_decode_items, _decoder(arguments[0]))
     if origin in (dict, Mapping, typing.get_origin(Mapping[str, str])):
-        return _decode_mapping(typing.get_args(expected)[1], value, path, problems)
+        return functools.partial(_decode_mapping, _decoder(arguments[1]))
     if origin is typing.Literal:
-        return _decode_literal(typing.get_args(expected), value, path, problems)
+        return functools.partial(_decode_literal, arguments)
     if dataclasses.is_dataclass(expected):
-        return _decode_dataclass(typing.cast("type", expected), value, path, problems)
+        return functools.partial(_decode_dataclass, typing.cast("type", expected))
     if isinstance(expected, type) and issubclass(expected, enum.Enum):
-        return _decode_enum(expected, value, path, problems)
-    return _decode_scalar(expected, value, path, problems)
+        return functools.partial(_decode_enum, expected)
+    return functools.partial(_decode_scalar, expected)
 
 
-def _decode_optional(expected: Any, value: Json, path: str, problems: list[Problem]) -> Any:
+def _decode_optional(choices: tuple[Any, ...], value: Json, path: str, problems: list[Problem]) -> Any:
     if value is None:
         return None
-    choices = [choice for choice in typing.get_args(expected) if choice is not type(None)]
     # Report only what is wrong for choices of the value's own shape: a list is not a malformed
     # object.
     alike = [choice for choice in choices if _takes(choice, value)]
     if len(alike) == 1:
-        return _decode(alike[0], value, path, problems)
+        return _decoder(alike[0])(value, path, problems)
     attempts: list[Problem] = []
     for choice in alike or choices:
         found: list[Problem] = []
-        decoded = _decode(choice, value, path, found)
+        decoded = _decoder(choice)(value, path, found)
         if not found:
             return decoded
         attempts.extend(found)
@@ -190,18 +209,18 @@ def _takes(expected: Any, value: Json) -> bool:
     return is_object if isinstance(value, Mapping) else not is_object and origin is not tuple
 
 
-def _decode_items(item_type: Any, value: Json, path: str, problems: list[Problem]) -> Any:
+def _decode_items(decode: Decoder, value: Json, path: str, problems: list[Problem]) -> Any:
     if not isinstance(value, (list, tuple)):
         problems.append(Problem(path, value, "a list"))
         return None
-    return tuple(_decode(item_type, item, f"{path}[{index}]", problems) for index, item in enumerate(value))
+    return tuple(decode(item, f"{path}[{index}]", problems) for index, item in enumerate(value))
 
 
-def _decode_mapping(item_type: Any, value: Json, path: str, problems: list[Problem]) -> Any:
+def _decode_mapping(decode: Decoder, value: Json, path: str, problems: list[Problem]) -> Any:
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         problems.append(Problem(path, value, "a JSON object"))
         return None
-    return {key: _decode(item_type, item, f"{path}.{key}", problems) for key, item in value.items()}
+    return {key: decode(item, f"{path}.{key}", problems) for key, item in value.items()}
 
 
 def _decode_literal(choices: tuple[Any, ...], value: Json, path: str, problems: list[Problem]) -> Any:
@@ -236,25 +255,24 @@ def _decode_dataclass(cls: type, value: Json, path: str, problems: list[Problem]
         problems.append(Problem(path or cls.__name__, value, "a JSON object"))
         return None
     before = len(problems)
-    hints = _hints(cls)
-    fields = {field.name: field for field in dataclasses.fields(cls)}
+    fields = _fields(cls)
     prefix = f"{path}." if path else ""
-    known = f"Known fields: {', '.join(fields)}."
-    problems.extend(
-        Problem(f"{prefix}{name}", value[name], "no such field", known) for name in value if name not in fields
-    )
+    if not value.keys() <= fields.keys():
+        known = f"Known fields: {', '.join(fields)}."
+        problems.extend(
+            Problem(f"{prefix}{name}", value[name], "no such field", known) for name in value if name not in fields
+        )
     arguments: dict[str, Any] = {}
     missing = False
     for name, field in fields.items():
-        found: list[Problem] = []
+        found = len(problems)
         if name in value:
-            arguments[name] = _decode(hints[name], value[name], f"{prefix}{name}", found)
-            if found:
-                del arguments[name]
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            found.append(Problem(f"{prefix}{name}", None, MISSING_VALUE))
-        missing = missing or (bool(found) and field.default is dataclasses.MISSING)
-        problems.extend(found)
+            decoded = field.decode(value[name], f"{prefix}{name}", problems)
+            if len(problems) == found:
+                arguments[name] = decoded
+        elif field.is_required:
+            problems.append(Problem(f"{prefix}{name}", None, MISSING_VALUE))
+        missing = missing or (len(problems) > found and not field.has_value)
     if missing:
         return None
     # Build even if a field with a default was refused, so that one try reports every problem.

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 from contract.problems import Problem
 
@@ -23,6 +24,7 @@ def matches(instance_type: str, patterns: Iterable[str]) -> bool:
     return any(re.fullmatch(_expression(pattern), instance_type) for pattern in patterns)
 
 
+@cache
 def has_local_storage(instance_type: str) -> bool:
     """Return whether the type stores data on local disks, to which no KMS key applies.
 

@@ -1,7 +1,9 @@
 """Values of table items: JSON without floats and None, as boto3's resource layer takes and returns it.
 
-A long list, such as the features of a wide model, is stored compressed in one binary attribute, because
-DynamoDB takes items of at most 400 KB. No other attribute is binary.
+A list or an object such as a model's spec is stored as JSON text, because AWS's library takes a
+millisecond to read it otherwise, and a plan reads thousands. A long list, such as the features of a wide
+model, is stored compressed in one binary attribute, because DynamoDB takes items of at most 400 KB. No
+other attribute is binary.
 """
 
 import bz2
@@ -12,29 +14,39 @@ from typing import Any
 
 from contract.json_text import parse_json
 
-_PLAIN_LIST_BYTES = 32 << 10
-"""Largest list that is stored as it is, in bytes of JSON. Shorter lists stay readable in AWS's console."""
+_PLAIN_BYTES = 512
+"""Largest list or object that is stored as it is, in characters of JSON."""
+_TEXT_BYTES = 32 << 10
+"""Largest one that is stored as text, in characters of JSON. It stays readable in AWS's console."""
+_TEXT = "json:"
+"""Beginning of texts of which the rest is JSON. Texts that begin so themselves are written as JSON too."""
 _MAX_LIST_BYTES = 64 << 20
 """Largest list that is unpacked, in bytes of JSON."""
 _SMALLEST_NUMBER = 1e-120
 """Smallest number above 0 that a table item can hold, with a margin."""
 
 
-def to_attribute(value: Any) -> Any:
-    """Return a JSON value as boto3's resource layer accepts it: without floats and None.
+def to_attributes(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a JSON object as boto3's resource layer accepts it: without floats and None.
 
-    >>> to_attribute({"fraction": 0.5, "label": None})
+    >>> to_attributes({"fraction": 0.5, "label": None})
     {'fraction': Decimal('0.5')}
     """
+    return {key: _to_attribute(value) for key, value in record.items() if value is not None}
+
+
+def _to_attribute(value: Any) -> Any:
     if isinstance(value, bool):
         return value
     if isinstance(value, float):
         # DynamoDB has no number between 0 and 1e-130.
         return Decimal(str(value)) if abs(value) >= _SMALLEST_NUMBER else Decimal(0)
     if isinstance(value, Mapping):
-        return {key: to_attribute(item) for key, item in value.items() if item is not None}
+        return _text(value) or to_attributes(value)
     if isinstance(value, (list, tuple)):
-        return _packed(value) or [to_attribute(item) for item in value]
+        return _text(value) or _packed(value) or [_to_attribute(item) for item in value]
+    if isinstance(value, str) and value.startswith(_TEXT):
+        return f"{_TEXT}{json.dumps(value)}"
     return value
 
 
@@ -46,9 +58,17 @@ def from_attribute(value: Any) -> Any:
         return {key: from_attribute(item) for key, item in value.items()}
     if isinstance(value, list):
         return [from_attribute(item) for item in value]
+    if isinstance(value, str):
+        return parse_json(value.removeprefix(_TEXT)) if value.startswith(_TEXT) else value
     # boto3 wraps bytes that it has read.
     content = getattr(value, "value", value)
     return _unpacked(content) if isinstance(content, bytes) else value
+
+
+def _text(value: Any) -> str:
+    """Return a list or object as text; empty for a small one, and for one that is too large for it."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return f"{_TEXT}{text}" if _PLAIN_BYTES < len(text) <= _TEXT_BYTES else ""
 
 
 def _packed(values: Sequence[Any]) -> bytes:
@@ -57,7 +77,7 @@ def _packed(values: Sequence[Any]) -> bytes:
     Objects with the same fields are packed by field, which takes a quarter less space.
     """
     text = _json(values)
-    if len(text) <= _PLAIN_LIST_BYTES:
+    if len(text) <= _TEXT_BYTES:
         return b""
     names = list(values[0]) if isinstance(values[0], Mapping) else []
     if names and all(isinstance(item, Mapping) and list(item) == names for item in values):

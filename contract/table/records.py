@@ -33,7 +33,7 @@ from contract.job.parts import JobPart, Sharding
 from contract.layout import OutputLayout
 from contract.problems import InvalidInputError
 from contract.status import AttemptStatus, ExecutionKind, ExecutionStatus, FailureKind, JobStatus, WindowStatus
-from contract.table.attributes import from_attribute, to_attribute
+from contract.table.attributes import from_attribute, to_attributes
 from contract.table.item_size import check_item_size
 from contract.training.recipes import ModelRecipe
 from contract.triggers.uploads import ObjectVersion
@@ -417,7 +417,7 @@ def read_item(cls: type[R], item: Mapping[str, Any]) -> R:
 
 
 def _item(record: Any, keys: dict[str, str], expires_at: int | None) -> dict[str, Any]:
-    item = {**to_attribute(codec.to_json(record)), **keys}
+    item = {**to_attributes(codec.to_json(record)), **keys}
     if expires_at is not None:
         item[TIME_TO_LIVE] = expires_at
     return item

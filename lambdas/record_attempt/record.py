@@ -17,8 +17,8 @@ from lambdas.stage.deployment import Deployment
 def record_attempt(pointer: JobPointer, deployment: Deployment) -> AttemptPlan | TrainingAttemptPlan:
     """Open the attempt that the pointer names, and return what its SageMaker job needs. Idempotent.
 
-    A later attempt's manifest is written before the attempt is opened, so an open attempt always has
-    its input. The first one has the snapshot's manifest, which the plan has written.
+    The manifests are written before the attempt is opened, so an open attempt always has its input.
+    The first one has the snapshot's manifest of objects, which the plan has written.
 
     Raises:
         JobClosedError: when the job has ended.
@@ -59,8 +59,10 @@ def _new_training_attempt(pointer: JobPointer, job: JobRecord, deployment: Deplo
 
 
 def _new_scoring_attempt(pointer: JobPointer, job: JobRecord, deployment: Deployment) -> AttemptRecord:
-    """Return the record of a scoring attempt, whose manifest is written."""
+    """Write the manifests, and return the record of a scoring attempt."""
     # The ledger belongs to the execution, so it is empty at the first attempt and need not be read.
+    # The plan leaves the models' manifests to the attempts, because it writes for thousands of jobs.
+    deployment.store.write_models_manifest(job)
     left = job.object_count if pointer.attempt == 1 else _write_open_objects(pointer, deployment)
     return AttemptRecord(
         execution_id=pointer.execution_id,

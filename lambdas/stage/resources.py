@@ -15,7 +15,9 @@ from functools import cache, cached_property
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
+from botocore.utils import determine_content_length, parse_timestamp
 
 from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.deployment import Deployment
@@ -46,6 +48,9 @@ _UPLOAD_START_ATTEMPTS = 3
 """Attempts of StartExecution after an upload. The queue delivers the message again after a failure,
 so the function does not retry for long.
 """
+_SMALL_OBJECT_BYTES = 1 << 20
+_USER_AGENT = "fleetscore"
+"""Botocore builds its own user agent twice for each request, which takes a sixth of the request's CPU time."""
 
 
 class Resources:
@@ -56,7 +61,7 @@ class Resources:
         settings = self._settings
         dynamodb = _dynamodb_client()
         store = ObjectStore(
-            _client("s3", max_pool_connections=THREADS),
+            _s3_client(),
             datasets_bucket=settings.datasets_bucket,
             models_bucket=settings.models_bucket,
             results_bucket=settings.results_bucket,
@@ -120,13 +125,44 @@ def resources() -> Resources:
 
 
 def _client(service: str, *, attempts: int = _ATTEMPTS, **config: Any) -> Any:
-    return boto3.client(service, config=Config(retries={"mode": "standard", "max_attempts": attempts}, **config))
+    retries = {"mode": "standard", "max_attempts": attempts}
+    return _session().client(service, config=Config(retries=retries, user_agent=_USER_AGENT, **config))
+
+
+def _s3_client() -> Any:
+    client = _client("s3", max_pool_connections=THREADS)
+    # After botocore's own handler of this event, which adds the header.
+    client.meta.events.register_last("before-call.s3", _send_small_objects_at_once)
+    return client
+
+
+@cache
+def _session() -> boto3.Session:
+    """Return the session of all clients, which read times quickly: a listing has one per object."""
+    session = botocore.session.get_session()
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_read_time)
+    return boto3.Session(botocore_session=session)
+
+
+def _read_time(value: Any) -> datetime:
+    """Return a time of an answer. Python reads ISO 8601 twenty times as fast as botocore's parser."""
+    if isinstance(value, str) and value[:4].isdigit() and "-" in value[:5]:
+        return datetime.fromisoformat(value)
+    return parse_timestamp(value)
+
+
+def _send_small_objects_at_once(params: dict[str, Any], **_: Any) -> None:
+    """Do not ask S3 whether it would take a small object, which costs a round trip for each."""
+    if "Expect" in params["headers"] and (determine_content_length(params["body"]) or 0) <= _SMALL_OBJECT_BYTES:
+        del params["headers"]["Expect"]
 
 
 def _dynamodb_client() -> Any:
     # All records of an execution are in one partition, which takes 1,000 writes per second. A large
     # plan is throttled, and only the adaptive mode then slows down instead of using up its retries.
-    config = Config(max_pool_connections=THREADS, retries={"mode": "adaptive", "max_attempts": 10})
+    config = Config(
+        max_pool_connections=THREADS, retries={"mode": "adaptive", "max_attempts": 10}, user_agent=_USER_AGENT
+    )
     # The client of a resource takes and returns plain Python values, and is safe to use from
     # threads.
     return boto3.resource("dynamodb", config=config).meta.client

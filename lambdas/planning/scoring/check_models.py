@@ -45,11 +45,11 @@ def check_models(
 
 
 def _check_artifacts(versions: Sequence[ModelVersion], deployment: Deployment) -> list[Problem]:
-    def check(version: ModelVersion) -> list[Problem]:
-        artifact = deployment.store.artifact(version.spec.model_id, version.spec.version)
-        return check_artifact(version, artifact, deployment.settings.models_bucket)
-
-    return [problem for problems in in_parallel(check, versions) for problem in problems]
+    keys = [layout.artifact_key(version.spec.model_id, version.spec.version) for version in versions]
+    found = deployment.store.artifacts(keys)
+    bucket = deployment.settings.models_bucket
+    checks = (check_artifact(version, found.get(key), bucket) for version, key in zip(versions, keys, strict=True))
+    return [problem for problems in checks for problem in problems]
 
 
 def check_artifact(version: ModelVersion, artifact: StoredArtifact | None, models_bucket: str) -> list[Problem]:
@@ -61,7 +61,7 @@ def check_artifact(version: ModelVersion, artifact: StoredArtifact | None, model
     uri = layout.s3_uri(models_bucket, layout.artifact_key(spec.model_id, spec.version))
     field = f"model {spec.model_id!r} version {spec.version!r}: artifact"
     if artifact is None:
-        expected = f"an object at {uri} that the functions may read"
+        expected = f"an object at {uri}"
         return [Problem(field, "no object", expected, "Restore the deleted object, or register the model again.")]
     if artifact.bytes != spec.artifact_bytes:
         expected = f"the {spec.artifact_bytes:,} bytes that were registered, at {uri}"

@@ -14,6 +14,7 @@ from contract import codec, layout
 from contract.job.scoring_spec import JobSpec, PinnedObject, SnapshotRef
 from contract.job.snapshot import Snapshot, read_snapshot
 from contract.json_text import dump_json, parse_json
+from contract.table.records import JobRecord
 from contract.triggers.uploads import ObjectVersion, UploadManifest
 from contract.workflow.messages import JobPointer
 from contract.workflow.summary import ExecutionSummary
@@ -92,8 +93,11 @@ class ObjectStore(TrainingObjects):
         """Return the archive tier of an object in Intelligent-Tiering; empty when it can be read, or no
         longer exists.
         """
+        return self._archive_tier(self.datasets_bucket, layout.dataset_prefix(dataset) + key)
+
+    def _archive_tier(self, bucket: str, key: str) -> str:
         try:
-            head = self._s3.head_object(Bucket=self.datasets_bucket, Key=layout.dataset_prefix(dataset) + key)
+            head = self._s3.head_object(Bucket=bucket, Key=key)
         except ClientError as error:
             if error.response["Error"]["Code"] in _UNREADABLE:
                 return ""
@@ -138,8 +142,19 @@ class ObjectStore(TrainingObjects):
         No permission to read objects is needed: a key is the first in a listing of the keys that
         begin with it.
         """
-        bucket, prefix = self.datasets_bucket, layout.dataset_prefix(dataset)
+        return self._named(self.datasets_bucket, layout.dataset_prefix(dataset), keys)
 
+    def artifacts(self, keys: Sequence[str]) -> dict[str, StoredArtifact]:
+        """Return the artifacts with these keys, by key. Missing ones are left out."""
+        listed = self._named(self.models_bucket, "", keys)
+        # No listing shows the archive tiers of Intelligent-Tiering.
+        tiered = [entry.key for entry in listed.values() if entry.is_tiered]
+        tiers = dict(
+            zip(tiered, in_parallel(lambda key: self._archive_tier(self.models_bucket, key), tiered), strict=True)
+        )
+        return {key: StoredArtifact(entry.size, entry.archive or tiers.get(key, "")) for key, entry in listed.items()}
+
+    def _named(self, bucket: str, prefix: str, keys: Iterable[str]) -> dict[str, StoredObject]:
         def find(key: str) -> StoredObject | None:
             found = self._s3.list_objects_v2(Bucket=bucket, Prefix=prefix + key, MaxKeys=1, **_WITH_RESTORE_STATUS)
             first = [_stored(entry, prefix) for entry in found.get("Contents", ())]
@@ -155,16 +170,6 @@ class ObjectStore(TrainingObjects):
         parts = [ordered[start : start + _KEYS_PER_THREAD] for start in range(0, len(ordered), _KEYS_PER_THREAD)]
         found = in_parallel(lambda part: list(find_named(part, find, list_after)), parts)
         return {entry.key: entry for entries in found for entry in entries}
-
-    def artifact(self, model_id: str, version: str) -> StoredArtifact | None:
-        """Return a version's artifact; None when it does not exist or may not be read."""
-        try:
-            head = self._s3.head_object(Bucket=self.models_bucket, Key=layout.artifact_key(model_id, version))
-        except ClientError as error:
-            if error.response["Error"]["Code"] in ("404", "403", "NoSuchKey", "NotFound"):
-                return None
-            raise
-        return StoredArtifact(int(head["ContentLength"]), _archive(head))
 
     # ---- uploads -----------------------------------------------------------------------------
 
@@ -242,15 +247,12 @@ class ObjectStore(TrainingObjects):
         return snapshot.ref(layout.s3_uri(self.results_bucket, key), text)
 
     def add_job_spec(self, spec: JobSpec) -> None:
-        """Write a job's spec and the manifest of its models.
+        """Write a job's spec.
 
         Raises:
             PlanChangedError: when an earlier call wrote different content.
         """
         self._put_once(layout.job_spec_key(spec.execution_id, spec.job_id), _text(codec.to_json(spec)))
-        keys = [layout.artifact_key(model.model_id, model.version) for model in spec.models]
-        key = layout.models_manifest_key(spec.execution_id, spec.job_id)
-        self._put_once(key, _text(input_manifest(self.models_bucket, keys)))
 
     def add_jobs(self, execution_id: str, pointers: Sequence[JobPointer]) -> None:
         """Write the items of the Map.
@@ -285,6 +287,12 @@ class ObjectStore(TrainingObjects):
             kept = spec.snapshot, tuple(read_snapshot(io.BytesIO(self._get(key)), spec.snapshot))
             self._last_snapshot = kept
         return kept[1]
+
+    def write_models_manifest(self, job: JobRecord) -> None:
+        """Write the manifest of the artifacts of a job's models."""
+        keys = map(layout.artifact_key, job.model_ids, job.model_versions)
+        key = layout.models_manifest_key(job.execution_id, job.job_id)
+        self._put(key, _text(input_manifest(self.models_bucket, keys)))
 
     def write_data_manifest(self, spec: JobSpec, attempt: int, object_keys: Iterable[str]) -> None:
         """Write the manifest of the objects that a later attempt scores."""
@@ -363,15 +371,13 @@ def _stored(entry: Mapping[str, Any], prefix: str) -> StoredObject:
 def _archive(described: Mapping[str, Any]) -> str:
     """Return the storage class or tier that an object must be restored from; empty if it can be read.
 
-    `described` is an entry of a listing or the answer of HeadObject.
+    `described` is an entry of a listing, or the answer of HeadObject about an object in
+    Intelligent-Tiering.
     """
     storage_class = described.get("StorageClass", "")
     if storage_class in _ARCHIVES:
         # A restored copy exists as long as it has a date of expiry.
-        restored = "RestoreExpiryDate" in described.get("RestoreStatus", ()) or "expiry-date" in described.get(
-            "Restore", ""
-        )
-        return "" if restored else storage_class
+        return "" if "RestoreExpiryDate" in described.get("RestoreStatus", ()) else storage_class
     # An object of a tier has no copy: a restored one is moved, and then has no status.
     tier = described.get("ArchiveStatus", "")
     return f"{storage_class}, {tier}" if tier else ""

@@ -1,9 +1,10 @@
 """The DynamoDB requests that `JobTable` and `UploadTable` share."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from contract.table import records
+from contract.table.item_size import MAX_TRANSACTION_BYTES, item_size
 from lambdas.stage.parallel import in_parallel
 
 NEW = f"attribute_not_exists({records.PARTITION_KEY})"
@@ -11,7 +12,24 @@ NEW = f"attribute_not_exists({records.PARTITION_KEY})"
 
 _BATCH_GET_LIMIT = 100
 
+_TRANSACTION_LIMIT = 100
+
 R = TypeVar("R")
+
+
+def in_transactions(items: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Yield the items in lists that fit into one transaction each."""
+    batch: list[dict[str, Any]] = []
+    batch_bytes = 0
+    for item in items:
+        size = item_size(item)
+        if batch and (len(batch) == _TRANSACTION_LIMIT or batch_bytes + size > MAX_TRANSACTION_BYTES):
+            yield batch
+            batch, batch_bytes = [], 0
+        batch.append(item)
+        batch_bytes += size
+    if batch:
+        yield batch
 
 
 class Table:
@@ -55,6 +73,20 @@ class Table:
         except self._dynamodb.exceptions.ConditionalCheckFailedException:
             return False
         return True
+
+    def _add_new(self, items: Sequence[dict[str, Any]]) -> int:
+        """Write the items that do not exist yet, and return their number.
+
+        They are written in one transaction if none exists, else one by one.
+        """
+        puts = [{"Put": {"TableName": self._table_name, "Item": item, "ConditionExpression": NEW}} for item in items]
+        try:
+            if self._write_all(puts):
+                return len(items)
+        except self._dynamodb.exceptions.TransactionCanceledException:
+            # For example, a throttled item. The client retries single puts, and slows down.
+            pass
+        return sum(self._put(item, condition=NEW) for item in items)
 
     def _write_all(self, writes: list[dict[str, Any]]) -> bool:
         """Write all items in one transaction if all conditions hold. Return whether they did."""

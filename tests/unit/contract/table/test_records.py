@@ -9,7 +9,7 @@ from contract.catalog.models import Model, ModelVersion
 from contract.problems import InvalidInputError
 from contract.status import ExecutionStatus, JobStatus
 from contract.table import records
-from contract.table.attributes import from_attribute, to_attribute
+from contract.table.attributes import from_attribute, to_attributes
 from contract.table.item_size import MAX_ITEM_BYTES, check_item_size
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord, UploadWindow
 from tests.unit.contract import strategies
@@ -66,12 +66,12 @@ def test_item_of_another_kind_is_refused_with_its_key() -> None:
 
 
 def test_fractions_become_exact_decimals() -> None:
-    assert to_attribute({"share": 12.5, "gone": None, "flag": True}) == {"share": Decimal("12.5"), "flag": True}
+    assert to_attributes({"share": 12.5, "gone": None, "flag": True}) == {"share": Decimal("12.5"), "flag": True}
 
 
 @pytest.mark.parametrize("value", [1e-300, -1e-300, 5e-324, 1e100, 0.1, -0.0])
 def test_every_metric_fits_into_an_item(value: float) -> None:
-    stored = TypeSerializer().serialize(to_attribute({"metric": value}))
+    stored = TypeSerializer().serialize(to_attributes({"metric": value}))
     assert float(stored["M"]["metric"]["N"]) == (value if abs(value) > 1e-120 else 0)
 
 
@@ -79,9 +79,22 @@ def test_a_long_list_is_stored_compressed_and_read_again() -> None:
     columns = [{"name": f"col_{number:040d}", "type": "double", "nullable": number % 2 == 0} for number in range(9_000)]
     mixed = [*columns, {"name": "ü", "type": "string"}, None, 1.5]
     for values in (columns, mixed):
-        stored = TypeSerializer().serialize(to_attribute({"features": values}))
+        stored = TypeSerializer().serialize(to_attributes({"features": values}))
         assert len(stored["M"]["features"]["B"]) < 100_000
         assert from_attribute(TypeDeserializer().deserialize(stored)) == {"features": values}
+
+
+def test_a_list_of_features_is_readable_text_and_read_again() -> None:
+    columns = [{"name": f"feature_{number}", "type": "ü", "nullable": True} for number in range(30)]
+    stored = TypeSerializer().serialize(to_attributes({"features": columns}))
+    assert stored["M"]["features"]["S"].startswith('json:[{"name":"feature_0","type":"ü","nullable":true},')
+    assert from_attribute(TypeDeserializer().deserialize(stored)) == {"features": columns}
+
+
+@pytest.mark.parametrize("text", ["json:", "json:[1]", 'json:json:"x"', "text"])
+def test_a_text_that_looks_like_a_list_stays_a_text(text: str) -> None:
+    item = to_attributes({"description": text, "tags": {"list": text}})
+    assert from_attribute(item) == {"description": text, "tags": {"list": text}}
 
 
 def test_an_item_of_400_kb_is_accepted_and_a_larger_one_refused() -> None:

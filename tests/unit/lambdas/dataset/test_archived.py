@@ -26,12 +26,21 @@ class S3:
 
     def paginate(self, OptionalObjectAttributes: list[str], **_named: Any) -> list[dict[str, Any]]:  # noqa: N803
         assert OptionalObjectAttributes == ["RestoreStatus"]
-        entry = {"Size": 1, "ETag": '"e"', "LastModified": LONG_AGO, "StorageClass": "STANDARD"}
-        return [{"Contents": [{**entry, **fields, "Key": f"d/{key}"} for key, fields in self._objects.items()]}]
+        return [{"Contents": [entry(f"d/{key}", fields) for key, fields in self._objects.items()]}]
+
+    def list_objects_v2(self, Prefix: str, OptionalObjectAttributes: list[str], **_named: Any) -> dict[str, Any]:  # noqa: N803
+        assert OptionalObjectAttributes == ["RestoreStatus"]
+        return {"Contents": [entry(key, fields) for key, fields in self._objects.items() if key.startswith(Prefix)]}
 
     def head_object(self, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803
         self.asked.append(Key)
         return {"ContentLength": 7, **self._heads.get(Key, {})}
+
+
+def entry(key: str, fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "Size": 1, "ETag": '"e"', "LastModified": LONG_AGO, "StorageClass": "STANDARD", **fields, "Key": key,
+    }  # fmt: skip
 
 
 def problems(s3: S3) -> list[str]:
@@ -78,15 +87,20 @@ def test_archive_tiers_are_asked_for_where_they_are_possible() -> None:
 
 
 def test_an_archived_artifact_is_told_from_a_restored_one() -> None:
-    def archive(**head: Any) -> str:
-        s3 = S3({}, {"m/1/model.tar.gz": head})
+    key = "m/1/model.tar.gz"
+
+    def archive(head: dict[str, Any] | None = None, **listed: Any) -> str:
+        s3 = S3({key: {"Size": 7, **listed}}, {key: head or {}})
         store = ObjectStore(cast("Any", s3), datasets_bucket="d", models_bucket="m", results_bucket="r")
-        found = store.artifact("m", "1")
-        assert found is not None
+        [found] = store.artifacts([key]).values()
         assert found.bytes == 7
+        assert s3.asked == ([key] if head else [])
         return found.archive
 
     assert archive() == archive(StorageClass="GLACIER_IR") == ""
     assert archive(StorageClass="GLACIER") == "GLACIER"
-    assert archive(StorageClass="GLACIER", Restore='ongoing-request="true"') == "GLACIER"
-    assert archive(StorageClass="GLACIER", Restore='ongoing-request="false", expiry-date="Fri, 5 Jun 2026"') == ""
+    assert archive(StorageClass="GLACIER", RestoreStatus={"IsRestoreInProgress": True}) == "GLACIER"
+    assert archive(StorageClass="GLACIER", RestoreStatus=RESTORED) == ""
+    tiered = {"StorageClass": "INTELLIGENT_TIERING"}
+    assert archive(tiered, **tiered) == ""
+    assert archive({**tiered, "ArchiveStatus": "ARCHIVE_ACCESS"}, **tiered) == "INTELLIGENT_TIERING, ARCHIVE_ACCESS"

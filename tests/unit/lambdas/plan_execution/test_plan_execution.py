@@ -51,9 +51,10 @@ def test_an_empty_request_plans_one_job_per_enabled_model(stage: Stage, plan: St
     assert [(item.key, item.size) for item in objects] == [("2013/01.parquet", 100), ("2013/02.parquet", 100)]
     head = stage.s3.head_object(Bucket="datasets-test", Key="flights-aa/2013/01.parquet")
     assert f'"{objects[0].etag}"' == head["ETag"]
-    assert stage.read_json(layout.models_manifest_key("e-1", "delays-aa")) == [
-        {"prefix": "s3://models-test/"},
-        "delays-aa/1/model.tar.gz",
+    assert stage.read_json(layout.snapshot_manifest_key("e-1", "flights-aa")) == [
+        {"prefix": "s3://datasets-test/"},
+        "flights-aa/2013/01.parquet",
+        "flights-aa/2013/02.parquet",
     ]
     job = stage.job("delays-aa")
     assert (job.status, job.attempt, job.object_count, job.input_bytes) == (JobStatus.PENDING, 0, 2, 200)
@@ -307,12 +308,13 @@ def test_a_shared_dataset_is_listed_once(stage: Stage, plan: Step) -> None:
     for number in range(30):
         stage.register(f"m-{number}", dataset=f"own-{number}")
     stage.upload("shared")
-    listed: list[str] = []
+    listed: list[dict[str, Any]] = []
     stage.deployment.store._s3.meta.events.register(
-        "provide-client-params.s3.ListObjectsV2", lambda params, **_: listed.append(params["Prefix"])
+        "provide-client-params.s3.ListObjectsV2",
+        lambda params, **_: listed.append(params),
     )
     assert plan(plan_event({"dataset": "shared"}))["job_count"] == 30
-    assert listed == ["shared/"]
+    assert [params["Prefix"] for params in listed if params["Bucket"] == "datasets-test"] == ["shared/"]
 
 
 def test_records_expire_after_the_stages_record_days(planned: Stage) -> None:

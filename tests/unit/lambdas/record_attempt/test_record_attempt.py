@@ -35,6 +35,13 @@ def manifest(stage: Stage, attempt: int) -> list[str]:
     return [key.removeprefix("flights/") for key in keys]
 
 
+def artifacts_of(stage: Stage, job_id: str = "delays-ua") -> list[str]:
+    """Return the artifacts of a job's manifest."""
+    prefix, *keys = stage.read_json(layout.models_manifest_key("e-1", job_id))
+    assert prefix == {"prefix": "s3://models-test/"}
+    return list(keys)
+
+
 def first_commit(stage: Stage) -> Commit:
     spec = stage.spec()
     return stage.write_outputs(spec, spec.models[0], stage.objects()[0])
@@ -68,6 +75,7 @@ def test_a_first_attempt_scores_every_pinned_object(planned: Stage, record: Step
     assert (job.status, job.attempt, job.sagemaker_job_name) == (JobStatus.RUNNING, 1, name)
     assert job.started_at == attempt.started_at
     assert (attempt.status, attempt.object_count) == (AttemptStatus.RUNNING, 2)
+    assert artifacts_of(planned) == ["delays-ua/1/model.tar.gz"]
 
 
 def test_opening_an_attempt_twice_returns_the_same_plan(opened: Stage, record: Step) -> None:
@@ -150,6 +158,7 @@ def test_an_object_is_scored_again_unless_all_models_committed_it(
     plan(plan_event({"models_per_job": 2}))
     job_id = "a.and-1-more"
     record(pointer_event(job_id))
+    assert artifacts_of(stage, job_id) == ["a/1/model.tar.gz", "b/1/model.tar.gz"]
     spec, objects = stage.spec(job_id=job_id), stage.objects(job_id=job_id)
     stage.commit_one(spec, spec.models[0], objects[0])
     stage.commit_one(spec, spec.models[0], objects[1])

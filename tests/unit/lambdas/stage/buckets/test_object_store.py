@@ -86,10 +86,32 @@ def test_specs_are_written_without_whitespace(stage: Stage) -> None:
     assert b'"objects":1,"bytes":1' in body
 
 
-def test_a_missing_artifact_has_no_size(stage: Stage) -> None:
+def test_missing_artifacts_are_left_out(stage: Stage) -> None:
     stage.register()
-    assert stage.deployment.store.artifact("delays-ua", "1") == StoredArtifact(25, archive="")
-    assert stage.deployment.store.artifact("delays-ua", "2") is None
+    stage.register("delays-ev")
+    found, missing = (layout.artifact_key("delays-ua", version) for version in ("1", "2"))
+    assert stage.deployment.store.artifacts([missing, found]) == {found: StoredArtifact(25, archive="")}
+
+
+def test_many_artifacts_take_few_requests(stage: Stage) -> None:
+    keys = [layout.artifact_key(f"m-{number:03d}", "1") for number in range(200)]
+    for key in keys:
+        stage.s3.put_object(Bucket="models-test", Key=key, Body=b"")
+    calls: list[str] = []
+    store = stage.deployment.store
+    store._s3.meta.events.register("before-call.s3", lambda model, **_: calls.append(model.name))
+    assert list(store.artifacts(keys)) == keys
+    assert calls == ["ListObjectsV2"] * 4
+
+
+@pytest.mark.parametrize(("size", "asks"), [(1_000, False), (2 << 20, True)])
+def test_only_large_objects_are_announced_before_they_are_sent(stage: Stage, size: int, asks: bool) -> None:
+    """An answer to `Expect: 100-continue` is a round trip more."""
+    headers: list[dict[str, str]] = []
+    store = stage.deployment.store
+    store._s3.meta.events.register("before-send.s3.PutObject", lambda request, **_: headers.append(request.headers))
+    store._put("executions/e-1/file", b"x" * size)
+    assert ["Expect" in sent for sent in headers] == [asks]
 
 
 def test_a_missing_spec_raises(stage: Stage) -> None:

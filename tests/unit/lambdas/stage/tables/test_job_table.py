@@ -2,6 +2,7 @@ import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from contract.table.records import AttemptRecord, JobRecord
 from contract.workflow.messages import ExecutionPlan
 from lambdas.errors import ExecutionClosedError, JobClosedError, StaleEventError
 from lambdas.stage.tables.job_table import JobTable
+from lambdas.stage.tables.table import in_transactions
 from tests.unit.lambdas.builders import STARTED_AT, Stage, any_execution, any_job
 
 MOVES = [(before, after) for before, after in itertools.product(JobStatus, JobStatus) if after is not JobStatus.PENDING]
@@ -109,6 +111,34 @@ def test_more_jobs_than_threads_are_added_and_read_back(table: JobTable) -> None
     jobs = [any_job(job_id=f"job-{number:04d}") for number in range(40)]
     assert table.add_jobs(jobs) == 40
     assert table.jobs("e-1") == jobs
+
+
+def test_hundreds_of_jobs_take_few_writes(table: JobTable) -> None:
+    jobs = [any_job(job_id=f"job-{number:04d}") for number in range(250)]
+    table.add_jobs(jobs[120:121])
+    calls: list[str] = []
+    table._dynamodb.meta.events.register("before-call.dynamodb", lambda model, **_: calls.append(model.name))
+    assert table.add_jobs(jobs) == 249
+    # Only the jobs of the transaction with the existing record are written one by one.
+    assert sorted(calls) == ["PutItem"] * 100 + ["TransactWriteItems"] * 3
+    assert table.jobs("e-1") == jobs
+
+
+def test_a_throttled_transaction_is_written_one_by_one(table: JobTable) -> None:
+    reasons = [{"Code": "ThrottlingError"}, {"Code": "None"}]
+    answer = {"Error": {"Code": "TransactionCanceledException", "Message": ""}, "CancellationReasons": reasons}
+    table._dynamodb.meta.events.register(
+        "before-call.dynamodb.TransactWriteItems", lambda **_: (SimpleNamespace(status_code=400), answer)
+    )
+    assert table.add_jobs([any_job(job_id="a"), any_job(job_id="b")]) == 2
+    assert [job.job_id for job in table.jobs("e-1")] == ["a", "b"]
+
+
+def test_a_transaction_has_as_many_items_as_dynamodb_takes() -> None:
+    small, large = {"pk": "x"}, {"pk": "x" * (300 << 10)}
+    assert [len(batch) for batch in in_transactions([small] * 250)] == [100, 100, 50]
+    assert [len(batch) for batch in in_transactions([large] * 30)] == [13, 13, 4]
+    assert list(in_transactions([])) == []
 
 
 def test_jobs_are_found_by_status_in_the_index(stage: Stage) -> None:

@@ -1,0 +1,138 @@
+"""Answers the requests of a plan as S3 and DynamoDB would, for a fleet that exists only as numbers.
+
+The embedded AWS would need an hour for 100,000 objects, and the processor that the plan needs.
+`python -m benchmarks.planning.server FLEET`, with the fields of a `Fleet` as JSON, prints its port, and
+ends when its standard input is closed.
+"""
+
+import asyncio
+import io
+import json
+import sys
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+from xml.sax.saxutils import escape
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from boto3.dynamodb.types import TypeSerializer
+
+from benchmarks.planning.fleet import ARTIFACT, FEATURES, MODELS_BUCKET, Fleet
+from contract.catalog.models import Model, ModelVersion
+from contract.layout import artifact_key
+from contract.table import records
+
+_MAX_KEYS = 1_000
+_TIME = "2026-01-05T10:00:00.000Z"
+
+
+class Answers:
+    """The stage's buckets and table."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        sink = io.BytesIO()
+        pq.write_table(pa.table({feature.name: pa.array([1.0, 2.0]) for feature in FEATURES}), sink)
+        self._object = sink.getvalue()
+        self._artifacts = [artifact_key(name, "1") for name in fleet.names]
+        self._written: set[str] = set()
+        self._serialize = TypeSerializer().serialize
+
+    def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+        """Return the status and the body."""
+        operation = headers.get("x-amz-target", "").rpartition(".")[2]
+        if operation:
+            return 200, json.dumps(self._table(operation, json.loads(body))).encode()
+        url = urlsplit(target)
+        bucket, _, key = unquote(url.path).removeprefix("/").partition("/")
+        query = parse_qs(url.query, keep_blank_values=True)
+        if method == "PUT":
+            return self._put(f"{bucket}/{key}")
+        if "list-type" in query:
+            return 200, self._listing(bucket, {"max-keys": [str(_MAX_KEYS)], **query})
+        start, _, end = headers["range"].removeprefix("bytes=").partition("-")
+        return 206, self._object[int(start) : int(end) + 1]
+
+    def _put(self, key: str) -> tuple[int, bytes]:
+        if key in self._written:
+            return 412, b"<Error><Code>PreconditionFailed</Code></Error>"
+        self._written.add(key)
+        return 200, b""
+
+    def _listing(self, bucket: str, query: dict[str, list[str]]) -> bytes:
+        [prefix] = query["prefix"]
+        keys = self._artifacts if bucket == MODELS_BUCKET else self._fleet.keys(prefix.partition("/")[0])
+        after = query.get("continuation-token") or query.get("start-after") or [""]
+        first = bisect_left(keys, prefix) if after == [""] else bisect_right(keys, after[0])
+        page = [key for key in keys[first : first + int(query["max-keys"][0])] if key.startswith(prefix)]
+        more = bool(page) and page[-1] != keys[-1] and len(page) == _MAX_KEYS
+        size = len(ARTIFACT if bucket == MODELS_BUCKET else self._object)
+        contents = (
+            f"<Contents><Key>{escape(key)}</Key><LastModified>{_TIME}</LastModified><ETag>&quot;{number:032x}&quot;"
+            f"</ETag><Size>{size}</Size><StorageClass>STANDARD</StorageClass></Contents>"
+            for number, key in enumerate(page, first)
+        )
+        token = f"<NextContinuationToken>{page[-1]}</NextContinuationToken>" if more else ""
+        return (
+            f"<ListBucketResult><Prefix>{escape(prefix)}</Prefix><KeyCount>{len(page)}</KeyCount>"
+            f"<EncodingType>url</EncodingType><IsTruncated>{str(more).lower()}</IsTruncated>{token}"
+            f"{''.join(contents)}</ListBucketResult>"
+        ).encode()
+
+    def _table(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        if operation == "Query":
+            names = self._fleet.names if ":collection" in str(request) else []
+            return {"Items": self._items(records.model_item(Model(name, "1", True, {})) for name in names)}
+        if operation == "BatchGetItem":
+            [(table, wanted)] = request["RequestItems"].items()
+            names = [key[records.PARTITION_KEY]["S"].rpartition("#")[2] for key in wanted["Keys"]]
+            versions = (ModelVersion(spec=self._fleet.spec(name), dataset=self._fleet.dataset(name)) for name in names)
+            return {"Responses": {table: self._items(map(records.version_item, versions))}, "UnprocessedKeys": {}}
+        return {}
+
+    def _items(self, items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{name: self._serialize(value) for name, value in item.items()} for item in items]
+
+
+class _Connection(asyncio.Protocol):
+    """One connection of a client, which sends its next request after the answer."""
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+        self._received = bytearray()
+        self._continued = False
+        """Whether the body of the current request was asked for."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport: Any = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, end, body = bytes(self._received).partition(b"\r\n\r\n")
+        if not end:
+            return
+        first, *lines = head.decode().split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        if len(body) < int(headers.get("content-length", 0)):
+            if "expect" in headers and not self._continued:
+                self._continued = True
+                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            return
+        self._continued = False
+        self._received.clear()
+        method, target, _ = first.split(" ")
+        status, answer = self._answers.answer(method, target, headers, body)
+        self._transport.write(f"HTTP/1.1 {status} OK\r\nContent-Length: {len(answer)}\r\n\r\n".encode() + answer)
+
+
+async def _serve(answers: Answers) -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _Connection(answers), "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await loop.run_in_executor(None, sys.stdin.read)
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(Answers(Fleet(**json.loads(sys.argv[1])))))
