@@ -77,7 +77,7 @@ def from_value(cls: type[T], value: Json, *, subject: str | None = None) -> T:
         InvalidInputError: with every problem that was found.
     """
     problems: list[Problem] = []
-    built = _decoder(cls)(value, "", problems)
+    built = _decoder(typing.cast("Any", cls))(value, "", problems)
     if problems:
         raise InvalidInputError(subject or cls.__name__, problems)
     return typing.cast("T", built)

@@ -148,7 +148,8 @@ def _read_time(value: Any) -> datetime:
     """Return a time of an answer. Python reads ISO 8601 twenty times as fast as botocore's parser."""
     if isinstance(value, str) and value[:4].isdigit() and "-" in value[:5]:
         return datetime.fromisoformat(value)
-    return parse_timestamp(value)
+    parsed: datetime = parse_timestamp(value)
+    return parsed
 
 
 def _send_small_objects_at_once(params: dict[str, Any], **_: Any) -> None:
