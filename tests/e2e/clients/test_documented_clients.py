@@ -136,7 +136,7 @@ def test_python_clients_read_predictions(shell: Shell, execution_id: str, result
     names = {"dataset=customers": f"dataset={MODEL}"}
     bucket = f"{results['RESULTS']}/predictions/dataset={MODEL}/"
     layout = block(
-        "docs/reference/s3-layout.md", "ds.dataset", {"s3://…/predictions/": bucket, "churn": MODEL}, "python"
+        "docs/reference/s3-layout.md", "import pyarrow as pa", {"s3://…/predictions/": bucket, "churn": MODEL}, "python"
     )
     scripts = [
         block(CLIENTS, "boto3.client", language="python"),
