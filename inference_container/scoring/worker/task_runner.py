@@ -1,5 +1,6 @@
 """Runs a worker's tasks, each on its own thread, as soon as the supervisor's core budget allows."""
 
+import os
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -75,7 +76,12 @@ class TaskRunner:
         except Exception as error:
             log_error(error)
             done = _failed(task, error)
-        self._events.send(done)
+        try:
+            self._events.send(done)
+        except BaseException as error:
+            # The supervisor would wait for ever; it does see that the process has ended.
+            log_error(error)
+            os._exit(1)
         self._finish_computing(task)
 
     def _finish_computing(self, task: Task) -> None:

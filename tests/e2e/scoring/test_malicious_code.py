@@ -66,7 +66,7 @@ def predict_fn(data, model):
     send = EventPipe.send
     def forged(pipe, event):
         if ATTACK == "link":
-            (path,) = pathlib.Path.home().rglob("forger-by-link.parquet")
+            (path,) = pathlib.Path.home().rglob("*forger-by-link.parquet")
             path.unlink()
             path.symlink_to("/opt/ml/processing/input/spec/job.json")
         else:
@@ -123,7 +123,7 @@ def test_custom_code_reaches_nothing_but_its_own_results(stage: Stage, shared_fo
 @pytest.mark.parametrize(
     ("attack", "words"),
     [
-        ("link", "'forger-by-link.parquet' is not a regular file but a link"),
+        ("link", "forger-by-link.parquet' is not a regular file but a link"),
         ("message", "a worker sent an invalid message while scoring 'people.parquet'"),
     ],
 )
