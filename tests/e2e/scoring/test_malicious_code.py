@@ -124,7 +124,7 @@ def test_custom_code_reaches_nothing_but_its_own_results(stage: Stage, shared_fo
     ("attack", "words"),
     [
         ("link", "forger-by-link.parquet' is not a regular file but a link"),
-        ("message", "a worker sent an invalid message while scoring 'people.parquet'"),
+        ("message", "a worker sent an invalid message while scoring object 'people.parquet'"),
     ],
 )
 def test_forged_results_fail_their_job_by_name(stage: Stage, tmp_path: Path, attack: str, words: str) -> None:
