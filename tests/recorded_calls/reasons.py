@@ -108,6 +108,12 @@ _IN_RARE_CASES = (
         f"{_TABLE}*",
         "A repeated call reads the records of the first, and a request for all models reads the index.",
     ),
+    Reason(
+        "PlanExecutionRole*",
+        "s3:GetObject",
+        "*/model.tar.gz",
+        "HeadObject shows whether an artifact in Intelligent-Tiering must be restored first.",
+    ),
     Reason("Plan*Role*", "s3:GetObject", "*/executions/*", "A repeated call compares its plan with that of the first."),
     Reason(
         "PlanExecutionRole* CheckRequestRole*",

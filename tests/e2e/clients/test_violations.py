@@ -1,6 +1,6 @@
 """Requests that AWS would refuse fail the test that makes them, from whichever client they come."""
 
-from tests.e2e.clients.test_documented_clients import shell
+from tests.e2e.clients.test_documented_clients import CLIENT_PROGRAMS, Shell
 from tests.e2e.stage import Stage
 from tests.e2e.violations import Violations
 
@@ -8,9 +8,8 @@ from tests.e2e.violations import Violations
 def test_a_bad_request_of_another_process_is_refused_and_named(stage: Stage, violations: Violations) -> None:
     """The AWS CLI checks no maximum length."""
     machine = stage.deployment.state_machine_arn
-    output = shell(
-        stage, f"aws stepfunctions start-execution --state-machine-arn {machine} --name {'x' * 81} 2>&1 || true"
-    )
+    shell = Shell(stage, CLIENT_PROGRAMS)
+    output = shell(f"aws stepfunctions start-execution --state-machine-arn {machine} --name {'x' * 81} 2>&1 || true")
     assert "ValidationException" in output
     assert "1 validation error detected: Value 'xxx" in output
     [found] = violations.take()
