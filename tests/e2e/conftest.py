@@ -9,11 +9,11 @@ import pytest
 from embedded.cdk.deploy import deploy
 from embedded.cdk.synth import synthesize
 from embedded.requests.violations import LOG_VARIABLE
+from embedded.seams.functions.fork_server import share_models
 from embedded.server.embedded_aws import EmbeddedAws
 from tests.e2e.recording import SessionRecorder, record_policies, recording_folder
 from tests.e2e.stage import Stage, environment, find_stage
 from tests.e2e.violations import Violations
-from tests.unit.shared_models import share_models
 
 share_models()
 

@@ -3,6 +3,7 @@
 `forks.py` runs the text of this file with `python -c`, so it imports nothing of this project.
 """
 
+import functools
 import gc
 import importlib
 import json
@@ -13,6 +14,9 @@ import socket
 import sys
 from pathlib import Path
 from typing import Any
+
+import boto3
+import botocore.session
 
 ANSWER_BYTES = 16
 """Bytes of an answer: the worker's process id, padded with spaces."""
@@ -54,25 +58,11 @@ def serve(descriptor: int) -> None:
 
 def load_libraries() -> None:
     """Import the libraries, and read the descriptions of services into a loader that all sessions share."""
-    import boto3  # noqa: PLC0415 - the tests import this module without its libraries
-    import botocore.session  # noqa: PLC0415
-
     # X-Ray's library asks for it when it is imported.
     os.environ.setdefault("LAMBDA_TASK_ROOT", os.sep)
     for name in _LIBRARIES:
         importlib.import_module(name)
-    create_loader, loaders = botocore.session.create_loader, {}
-    models = str(Path(boto3.__file__).parent / "data")
-
-    def shared_loader(search_path: str | None = None) -> Any:
-        if search_path not in loaders:
-            loaders[search_path] = create_loader(search_path)
-        loader = loaders[search_path]
-        # Each session of boto3 adds its folder again.
-        loader.search_paths[:] = [*(path for path in loader.search_paths if path != models), models]
-        return loader
-
-    botocore.session.create_loader = shared_loader
+    share_models()
     # With names of nobody: what these clients cache is the same for all.
     session = boto3.Session("none", "none", region_name="us-east-1")
     for service in _SERVICES:
@@ -81,6 +71,24 @@ def load_libraries() -> None:
     gc.collect()
     # So that collections in workers do not copy the memory that all share.
     gc.freeze()
+
+
+def share_models() -> None:
+    """Let all later sessions share one loader of services' descriptions per search path.
+
+    Each session would parse megabytes of JSON for its clients.
+    """
+    create_loader = functools.cache(botocore.session.create_loader)
+    models = str(Path(boto3.__file__).parent / "data")
+
+    def shared_loader(search_path: str | None = None) -> Any:
+        loader = create_loader(search_path)
+        # The loader remembers what it finds, so boto3's folder is there before the first search. Every
+        # session of boto3 adds it again.
+        loader.search_paths[:] = [*(path for path in loader.search_paths if path != models), models]
+        return loader
+
+    botocore.session.create_loader = shared_loader
 
 
 def run_worker(request: dict[str, Any], pipes: list[int]) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from embedded.seams.functions.fork_server import share_models
 from embedded.server.embedded_aws import EmbeddedAws
-from tests.unit.shared_models import share_models
 
 share_models()
 

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
+from embedded.seams.functions.fork_server import share_models
 from lambdas.classify_failure.handler import handler as classify_failure_handler
 from lambdas.plan_execution.handler import handler as plan_execution_handler
 from lambdas.plan_training.handler import handler as plan_training_handler
@@ -15,7 +16,6 @@ from lambdas.summarize_execution.handler import handler as summarize_execution_h
 from lambdas.verify_output.handler import handler as verify_output_handler
 from tests.unit.atomic_requests import one_request_at_a_time
 from tests.unit.lambdas.builders import REGION, VARIABLES, Context, Stage, plan_event, pointer_event
-from tests.unit.shared_models import share_models
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 
