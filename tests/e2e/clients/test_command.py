@@ -26,6 +26,7 @@ from contract.catalog.model_fields import Feature
 from contract.status import ExecutionStatus, JobStatus
 from embedded.server.detached import detached_endpoint, detached_root, leftover_text, start_detached
 from embedded.server.embedded_aws import EmbeddedAws
+from embedded.server.inventory import INVENTORY_FILE
 from embedded.server.keeping import SNAPSHOT_FILE
 from embedded.server.process import LOCK_FILE
 from tests.e2e.failing_models import Gate, NeverEnds
@@ -138,8 +139,10 @@ def check_that_a_killed_fleet_has_failed_after_a_restart(state_dir: Path) -> Non
             stage.register(model_id, NeverEnds(), dataset="night")
         execution_id = stage.executions.start('{"models": ["one", "two"]}', "night")
         names = wait_for(lambda: found if len(found := running_jobs(stage)) == 2 else [], "both jobs run")
-        kept = root / SNAPSHOT_FILE
-        wait_for(lambda: all(name.encode() in kept.read_bytes() for name in names), "a snapshot has the jobs")
+        # Both files are written every few seconds, and a kill leaves them as they are.
+        for name in (SNAPSHOT_FILE, INVENTORY_FILE):
+            file = root / name
+            wait_for(lambda file=file: all(job.encode() in file.read_bytes() for job in names), f"{name} has the jobs")
         os.kill(int((root / LOCK_FILE).read_text()), signal.SIGKILL)
         wait_for(lambda: detached_endpoint(state_dir) is None, "the killed server has ended")
         lost = leftover_text(state_dir).partition("Running then, and failed now: ")[2]
