@@ -126,6 +126,7 @@ def test_the_scoring_role_reads_inputs_and_writes_only_job_outputs(assembly: Ass
     assert allowed["s3:PutObject"] == {
         f"{results}/predictions/dataset=*/execution_id=*/job_id=*/*",
         f"{results}/joined/dataset=*/execution_id=*/job_id=*/*",
+        f"{results}/fleets/dataset=*/execution_id=*/job_id=*/*",
         f"{results}/quarantine/dataset=*/execution_id=*/job_id=*/*",
         f"{results}/executions/*/jobs/*/ledger/*",
     }
