@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 
 from contract import layout
 from contract.dataset.formats import EXTENSIONS_TEXT, other_format
+from contract.dataset.partitions import partition_values
 from contract.job.scoring_spec import PinnedObject
 from contract.names import check_object_key
 from contract.problems import Problem
@@ -155,3 +156,14 @@ def _check_collisions(field: str, keys: Sequence[str]) -> list[Problem]:
 def _keys_with_shared_output(keys: Sequence[str], output_format: str) -> list[str]:
     names = Counter(layout.output_name(key, output_format) for key in keys)
     return [key for key in keys if names[layout.output_name(key, output_format)] > 1]
+
+
+def keys_without_partitions(objects: Iterable[PinnedObject], names: Sequence[str]) -> dict[str, str]:
+    """Return the keys that lack values for these partition columns, each with the reason."""
+    reasons: dict[str, str] = {}
+    for item in objects if names else ():
+        try:
+            partition_values(item.key, names)
+        except ValueError as error:
+            reasons[item.key] = str(error)
+    return reasons

@@ -39,6 +39,7 @@ def _verify(job: JobRecord, deployment: Deployment) -> JobRecord:
         rows_in=commits.rows_in,
         rows_scored=commits.rows_scored,
         rows_quarantined=commits.rows_quarantined,
+        rows_skipped=commits.rows_skipped,
         duplicate_keys=commits.duplicate_keys,
         null_keys=commits.null_keys,
         failure_kind=None,
