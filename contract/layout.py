@@ -256,6 +256,7 @@ CODE_PREFIX = "code/"
 PREDICTIONS_PREFIX = "predictions/"
 JOINED_PREFIX = "joined/"
 QUARANTINE_PREFIX = "quarantine/"
+OUTPUT_PREFIXES = (PREDICTIONS_PREFIX, JOINED_PREFIX, QUARANTINE_PREFIX)
 OutputKind = Literal["predictions", "quarantine"]
 OutputLayout = Literal["per_model", "joined"]
 """Whether each model of a job has an output of its own per object, or all of them share one."""
