@@ -50,11 +50,11 @@ SHA256 = Matches(re.compile(r"[0-9a-f]{64}"), "64 lower-case hexadecimal digits"
 INSTANCE_TYPE = Matches(re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9]+"), "a SageMaker instance type such as 'ml.m5.xlarge'")
 JOB_ID = Matches(
     re.compile(
-        rf"{MODEL_ID.pattern.pattern}(?:\.and-[1-9][0-9]{{0,2}}-more)?"
+        rf"{MODEL_ID.pattern.pattern}(?:\.and-[1-9][0-9]{{0,2}}-more|\.fleet)?"
         r"(?:\.part-[1-9][0-9]{0,2}-of-[1-9][0-9]{0,2})?"
     ),
-    "the id of the job's first model, followed by '.and-<n>-more' when it has more models, and by '.part-<n>-of-<n>' "
-    "when it is a part",
+    "the id of the job's first model, followed by '.and-<n>-more' when it has more models, or the id of a fleet, "
+    "followed by '.fleet'; then '.part-<n>-of-<n>' when it is a part",
 )
 """Ids of jobs. They are folder names in S3, and values of the Hive partition `job_id`."""
 EXECUTION_NAME = Matches(

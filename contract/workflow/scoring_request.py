@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from contract.checks import Fraction, Length, NotEmpty, Range, raise_if_any
 from contract.codec import decode_fields
-from contract.layout import OutputLayout
+from contract.layout import RequestedLayout
 from contract.names import DATASET_NAME, INSTANCE_TYPE, LABEL, MODEL_ID, UPLOAD_MANIFEST, check_model_id
 from contract.problems import InvalidInputError, Problem
 from contract.schema.field_info import check_fields, describe
@@ -144,7 +144,7 @@ class ExecutionRequest(ExecutionOptions):
             "Maximum number of models that share a job over one dataset.", check=Range(1, MAX_MODELS_PER_JOB, "models")
         ),
     )
-    output_layout: OutputLayout = field(
+    output_layout: RequestedLayout = field(
         default="per_model",
         metadata=describe(
             "per_model: an output per object and model. joined: one per object, with the prediction columns of all "
@@ -181,7 +181,11 @@ class ExecutionRequest(ExecutionOptions):
     )
 
     def __post_init__(self) -> None:
-        raise_if_any(check_fields(self), "request")
+        problems = check_fields(self)
+        if self.joined_nulls and self.output_layout != "joined":
+            remedy = "Set output_layout to 'joined', or leave joined_nulls out."
+            problems.append(Problem("joined_nulls", True, "false, because output_layout is not 'joined'", remedy))
+        raise_if_any(problems, "request")
 
 
 def hide_task_token(request: Any) -> Any:

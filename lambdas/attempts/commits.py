@@ -7,6 +7,7 @@ from typing import get_args
 from contract import layout
 from contract.catalog.model_spec import tolerated_rows
 from contract.job.ledger import Commit, OutputFile
+from contract.job.notes import counted_note
 from contract.job.scoring_spec import JobSpec
 from lambdas.attempts.checksums import ChecksumRules
 from lambdas.attempts.output_files import OutputFiles, Pairs, UnexpectedFiles
@@ -75,7 +76,7 @@ class _Totals:
                 self.notes[text] = self.notes.get(text, 0) + count
 
     def all_notes(self) -> list[str]:
-        return [f"{note}: {count:,} values" if count else note for note, count in sorted(self.notes.items())]
+        return [counted_note(note, count) for note, count in sorted(self.notes.items())]
 
 
 def read_commits(spec: JobSpec, store: ObjectStore, rules: ChecksumRules) -> Commits:

@@ -126,6 +126,7 @@ def test_the_scoring_role_reads_inputs_and_writes_only_job_outputs(assembly: Ass
     assert allowed["s3:PutObject"] == {
         f"{results}/predictions/dataset=*/execution_id=*/job_id=*/*",
         f"{results}/joined/dataset=*/execution_id=*/job_id=*/*",
+        f"{results}/fleets/dataset=*/execution_id=*/job_id=*/*",
         f"{results}/quarantine/dataset=*/execution_id=*/job_id=*/*",
         f"{results}/executions/*/jobs/*/ledger/*",
     }
@@ -203,7 +204,7 @@ def test_only_the_planning_functions_access_datasets_and_only_read(assembly: Ass
 
 def test_outputs_are_read_by_two_functions_and_written_by_none(assembly: Assembly) -> None:
     bucket = "arn:aws:s3:::<fleetscore-dev-ResultsBucket>/"
-    areas = ("predictions/", "joined/", "quarantine/")
+    areas = ("predictions/", "joined/", "fleets/", "quarantine/")
     found = {
         (name.removeprefix("workflow/").removesuffix("RoleDefaultPolicy"), action, area)
         for name, item in assembly.statements()
