@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from contract.job.notes import sum_notes
 from contract.status import FINAL_JOB_STATUSES, JobStatus
 from contract.table.records import JobRecord
 
@@ -55,7 +56,7 @@ def whole_job(parts: Sequence[JobRecord]) -> JobRecord:
         reason="; ".join(f"{part.part.text}: {part.reason}" for part in parts if part.part and part.reason),
         duplicate_keys=sum(part.duplicate_keys for part in parts),
         null_keys=sum(part.null_keys for part in parts),
-        notes=(*_split_notes(parts), *dict.fromkeys(note for part in parts for note in part.notes)),
+        notes=(*_split_notes(parts), *sum_notes(note for part in parts for note in part.notes)),
     )
 
 

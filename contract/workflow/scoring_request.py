@@ -190,7 +190,11 @@ class ExecutionRequest(ExecutionOptions):
     )
 
     def __post_init__(self) -> None:
-        raise_if_any(check_fields(self), "request")
+        problems = check_fields(self)
+        if self.joined_nulls and self.output_layout != "joined":
+            remedy = "Set output_layout to 'joined', or leave joined_nulls out."
+            problems.append(Problem("joined_nulls", True, "false, because output_layout is not 'joined'", remedy))
+        raise_if_any(problems, "request")
 
 
 def hide_task_token(request: Any) -> Any:

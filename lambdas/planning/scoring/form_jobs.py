@@ -237,12 +237,9 @@ def check_commit_counts(jobs: Sequence[PlannedJob]) -> list[Problem]:
 
 def check_joined_outputs(request: ExecutionRequest, jobs: Sequence[PlannedJob]) -> list[Problem]:
     """Return the problems of models that cannot share the joined output of their job."""
-    if request.output_layout == "joined":
-        return [problem for job in jobs if job.fleet is None for problem in check_joined(job.job_id, job.models)]
-    if not request.joined_nulls:
+    if request.output_layout != "joined":
         return []
-    remedy = "Set output_layout to 'joined', or leave joined_nulls out."
-    return [Problem("joined_nulls", True, "false, because output_layout is not 'joined'", remedy)]
+    return [problem for job in jobs if job.fleet is None for problem in check_joined(job.job_id, job.models)]
 
 
 def check_instance_types(jobs: Sequence[PlannedJob], allowed: Sequence[str]) -> list[Problem]:
