@@ -64,7 +64,8 @@ class FleetModel:
         self.notes = tuple(f"model {self._first.model_id!r}: {note}" for note in loaded.notes)
         is_large = len(members) >= _MEMBERS_FOR_PROCESSES
         self.high_call_overhead = is_large or batch_size_factor(loaded) > 1
-        self.holds_gil = is_large or not threads_help(loaded)
+        # Processes get an object in parts, whose number changes a prediction that depends on other rows.
+        self.holds_gil = (is_large and rows_are_independent(loaded)) or not threads_help(loaded)
         self._has_categories = bool(getattr(loaded, "categories", None))
 
     def check_rows(
