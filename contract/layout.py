@@ -257,6 +257,7 @@ PREDICTIONS_PREFIX = "predictions/"
 JOINED_PREFIX = "joined/"
 FLEETS_PREFIX = "fleets/"
 QUARANTINE_PREFIX = "quarantine/"
+OUTPUT_PREFIXES = (PREDICTIONS_PREFIX, JOINED_PREFIX, FLEETS_PREFIX, QUARANTINE_PREFIX)
 OutputKind = Literal["predictions", "quarantine"]
 RequestedLayout = Literal["per_model", "joined"]
 """A layout that a request may ask for."""

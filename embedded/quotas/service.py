@@ -11,9 +11,9 @@ import threading
 import uuid
 from typing import Any
 
+from embedded.ministack.http.services import Response
 from embedded.sagemaker.errors import ApiError
 from embedded.sagemaker.requests.validation import service_model
-from embedded.seams.services import Response
 
 NAME = "servicequotas"
 """The service's prefix in IAM actions, and in the credential scope of signatures."""

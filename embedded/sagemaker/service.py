@@ -20,6 +20,8 @@ from botocore.exceptions import ClientError
 from cli.sandbox.isolation import Isolation, probe
 from contract.catalog.instance_types import has_local_storage
 from embedded.images.image_store import ImageStore
+from embedded.ministack.http.services import Response
+from embedded.ministack.iam.identity import Credentials
 from embedded.sagemaker.clients import ClientFactory
 from embedded.sagemaker.errors import ApiError, validation_error
 from embedded.sagemaker.faults import Faults
@@ -32,8 +34,6 @@ from embedded.sagemaker.jobs.job_types import JOB_TYPES, PROCESSING, JobType
 from embedded.sagemaker.requests import listing
 from embedded.sagemaker.requests.condition_keys import condition_keys
 from embedded.sagemaker.requests.validation import request_problems, service_model
-from embedded.seams import Credentials
-from embedded.seams.services import Response
 from embedded.server.endpoint import Endpoint
 
 TARGET_PREFIX = "SageMaker."

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from contract.problems import InvalidInputError
 from contract.triggers.schedule_expression import At, parse_expression
-from embedded.seams.schedules import Record, Refusal
+from embedded.ministack.events.schedules import Record, Refusal
 
 LOOK_EVERY_SECONDS = 0.2
 """Time between two sweeps over all schedules."""

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from embedded.seams.contents import Contents, contents
+from embedded.ministack.state.contents import Contents, contents
 
 INVENTORY_FILE = "inventory.json"
 _WRITE_SECONDS = 2.0

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from embedded.seams import snapshot
-from embedded.seams.objects import ContentStore
+from embedded.ministack.s3.object_contents import ContentStore
+from embedded.ministack.state import snapshot
 from embedded.server.inventory import write_private
 
 KEPT_FILE = "kept.json"

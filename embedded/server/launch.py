@@ -15,8 +15,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from embedded.images.interpreters import read_pythons
+from embedded.ministack.http.application import switches
 from embedded.requests.violations import LOG_VARIABLE
-from embedded.seams.application import switches
 from embedded.server.certificates import make_certificates
 from embedded.server.endpoint import Endpoint
 from embedded.server.process import ServerSettings

@@ -23,8 +23,57 @@ from typing import Any
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from embedded import seams
 from embedded.images.image_store import ImageStore
+from embedded.ministack.cloudformation.new_names import install_new_names
+from embedded.ministack.events.event_sources import (
+    install_batch_actions,
+    install_object_versions,
+    install_queue_polling,
+)
+from embedded.ministack.events.message_moves import install_message_moves
+from embedded.ministack.events.schedules import (
+    all_schedules,
+    install_schedule_check,
+    install_scheduler,
+    remove_schedule,
+)
+from embedded.ministack.functions import (
+    install_forked_workers,
+    install_function_errors,
+    install_lambda_actions,
+    stop_function_workers,
+)
+from embedded.ministack.http.application import application, enforces_iam
+from embedded.ministack.http.limits import install_limits
+from embedded.ministack.http.request_checks import checked
+from embedded.ministack.http.services import (
+    add_service,
+    ecr_resource_arn,
+    events_resource_arn,
+    iam_resource_arn,
+    name_resources,
+)
+from embedded.ministack.iam.bus_policies import install_bus_policies
+from embedded.ministack.iam.call_recording import install_call_recording
+from embedded.ministack.iam.conditions import install_conditions
+from embedded.ministack.iam.execution_role import install_execution_role
+from embedded.ministack.iam.identity import authorize, install_administrator, may_assume, role_credentials
+from embedded.ministack.iam.signatures import guarded
+from embedded.ministack.iam.simulation import install_simulation
+from embedded.ministack.iam.template_check import install_condition_check
+from embedded.ministack.images import install_missing_image_error
+from embedded.ministack.monitoring.alarms import install_alarms, start_evaluation
+from embedded.ministack.monitoring.logs import install_filter_patterns, install_log_limit, install_log_search
+from embedded.ministack.monitoring.metrics import (
+    install_embedded_metrics,
+    install_execution_metrics,
+    install_metric_queries,
+)
+from embedded.ministack.s3.buckets import install_bucket_not_empty_error, install_bucket_properties
+from embedded.ministack.s3.checksums import install_checksums
+from embedded.ministack.s3.object_contents import ContentStore, install_objects_on_disk
+from embedded.ministack.s3.objects import install_managed_key, install_restore_status
+from embedded.ministack.step_functions.tasks import add_task_integration
 from embedded.quotas import service as quotas
 from embedded.requests.violations import log_to
 from embedded.sagemaker.instances.disks import own_mounts
@@ -34,44 +83,6 @@ from embedded.sagemaker.service import TARGET_PREFIX, SageMakerService, resource
 from embedded.sagemaker.task_integration import RESOURCES, run_job
 from embedded.scheduler.clock import EmbeddedClock
 from embedded.scheduler.service import LOOK_EVERY_SECONDS, SchedulerService
-from embedded.seams.application import application, enforces_iam
-from embedded.seams.checksums import install_checksums
-from embedded.seams.event_sources import install_batch_actions, install_object_versions, install_queue_polling
-from embedded.seams.functions import (
-    install_forked_workers,
-    install_function_errors,
-    install_lambda_actions,
-    stop_function_workers,
-)
-from embedded.seams.iam.bus_policies import install_bus_policies
-from embedded.seams.iam.call_recording import install_call_recording
-from embedded.seams.iam.conditions import install_conditions
-from embedded.seams.iam.execution_role import install_execution_role
-from embedded.seams.iam.identity import install_administrator
-from embedded.seams.iam.signatures import guarded
-from embedded.seams.iam.simulation import install_simulation
-from embedded.seams.iam.template_check import install_condition_check
-from embedded.seams.images import install_missing_image_error
-from embedded.seams.limits import install_limits
-from embedded.seams.message_moves import install_message_moves
-from embedded.seams.monitoring.alarms import install_alarms, start_evaluation
-from embedded.seams.monitoring.logs import install_filter_patterns, install_log_limit, install_log_search
-from embedded.seams.monitoring.metrics import (
-    install_embedded_metrics,
-    install_execution_metrics,
-    install_metric_queries,
-)
-from embedded.seams.objects import ContentStore, install_objects_on_disk
-from embedded.seams.request_checks import checked
-from embedded.seams.schedules import all_schedules, install_schedule_check, install_scheduler, remove_schedule
-from embedded.seams.services import ecr_resource_arn, events_resource_arn, iam_resource_arn, name_resources
-from embedded.seams.storage import (
-    install_bucket_not_empty_error,
-    install_bucket_properties,
-    install_managed_key,
-    install_new_names,
-    install_restore_status,
-)
 from embedded.server.endpoint import Endpoint
 from embedded.server.inventory import start_inventory
 from embedded.server.keeping import OBJECTS, Keeper
@@ -182,7 +193,7 @@ async def _serve(settings: ServerSettings) -> None:
     _install_corrections(settings, store)
     sagemaker = _add_sagemaker(settings)
     service_quotas = quotas.ServiceQuotas(settings.endpoint.region, settings.endpoint.account_id)
-    seams.add_service(quotas.NAME, quotas.TARGET_PREFIX, service_quotas.handle)
+    add_service(quotas.NAME, quotas.TARGET_PREFIX, service_quotas.handle)
     _install_scheduler(settings)
     install_execution_role()
     if settings.parent_pipe < 0:
@@ -286,15 +297,15 @@ def _add_sagemaker(settings: ServerSettings) -> SageMakerService:
         endpoint=settings.endpoint,
         images=ImageStore(image_root(settings.root)),
         root=sagemaker_root(settings.root),
-        credentials_for_role=seams.role_credentials,
-        may_assume=lambda role_arn: seams.may_assume(role_arn, "sagemaker.amazonaws.com"),
-        authorize=seams.authorize,
+        credentials_for_role=role_credentials,
+        may_assume=lambda role_arn: may_assume(role_arn, "sagemaker.amazonaws.com"),
+        authorize=authorize,
         pythons=settings.pythons,
         shared_folder=settings.shared_folder,
     )
-    seams.add_service("sagemaker", TARGET_PREFIX, sagemaker.handle, resource_arn)
+    add_service("sagemaker", TARGET_PREFIX, sagemaker.handle, resource_arn)
     for resource in RESOURCES:
-        seams.add_task_integration(resource, partial(run_job, sagemaker))
+        add_task_integration(resource, partial(run_job, sagemaker))
     return sagemaker
 
 
@@ -304,7 +315,7 @@ def _install_scheduler(settings: ServerSettings) -> None:
     def client_for_role(role_arn: str, service: str) -> Any:
         client, made_at = clients.get((role_arn, service), (None, 0.0))
         if client is None or made_at + _REUSE_SECONDS < time.monotonic():
-            credentials = seams.role_credentials(role_arn, "EventBridgeScheduler")
+            credentials = role_credentials(role_arn, "EventBridgeScheduler")
             client = settings.endpoint.client_as(credentials.environment(), service)
             clients[role_arn, service] = client, time.monotonic()
         return client
@@ -313,7 +324,7 @@ def _install_scheduler(settings: ServerSettings) -> None:
         now=EmbeddedClock(settings.root).now,
         schedules=all_schedules,
         remove=remove_schedule,
-        may_assume=seams.may_assume,
+        may_assume=may_assume,
         client_for_role=client_for_role,
         queue_url=lambda arn: f"{settings.endpoint.url}/{'/'.join(arn.split(':')[4:6])}",
     )

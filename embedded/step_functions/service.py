@@ -6,8 +6,8 @@ import re
 import threading
 from typing import Any
 
-from embedded.seams import workflows
-from embedded.seams.tasks import TaskError
+from embedded.ministack.step_functions import workflows
+from embedded.ministack.step_functions.tasks import TaskError
 from embedded.step_functions.data_flow import PAYLOAD_LIMIT_BYTES
 from embedded.step_functions.definition import validation
 from embedded.step_functions.executions import redrive, running

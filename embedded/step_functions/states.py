@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from embedded.seams import language, workflows
-from embedded.seams.tasks import TaskError
+from embedded.ministack.step_functions import language, workflows
+from embedded.ministack.step_functions.tasks import TaskError
 from embedded.step_functions import data_flow
 from embedded.step_functions.data_flow import State, limited_result
 from embedded.step_functions.executions.cancellation import CancelledError

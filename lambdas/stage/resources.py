@@ -19,6 +19,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.utils import determine_content_length, parse_timestamp
 
+from contract.job.checksum_comparison import ComparedChecksums
 from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.messaging.event_bus import EventBus
@@ -33,6 +34,7 @@ from lambdas.stage.settings import (
     PlanDefaults,
     StageSettings,
     UploadSettings,
+    read_compared_checksums,
     read_event_bus_settings,
     read_plan_defaults,
     read_settings,
@@ -73,6 +75,10 @@ class Resources:
     @cached_property
     def plan_defaults(self) -> PlanDefaults:
         return read_plan_defaults(os.environ)
+
+    @cached_property
+    def compared_checksums(self) -> ComparedChecksums:
+        return read_compared_checksums(os.environ)
 
     @cached_property
     def upload_settings(self) -> UploadSettings:

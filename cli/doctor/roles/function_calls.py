@@ -43,6 +43,7 @@ def _check_request(make: CallMaker) -> Iterator[Call]:
 def _record_attempt(make: CallMaker) -> Iterator[Call]:
     yield from _listing_results(make)
     yield make.execution_objects("s3:GetObject", "s3:PutObject")
+    yield from _reading_checksums(make)
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "PutItem")
     yield from make.keys_for("dynamodb", "s3")
 
@@ -52,9 +53,8 @@ def _verify_output(make: CallMaker) -> Iterator[Call]:
     yield from _listing_results(make)
     yield make.execution_objects("s3:GetObject")
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "PutItem")
+    yield from _reading_checksums(make)
     yield from make.keys_for("dynamodb", "s3")
-    outputs = layout.job_outputs_prefix("predictions", "doctor", EXECUTION, JOB)
-    yield make.never("s3:GetObject", f"{make.results}/{outputs}part-0.parquet")
 
 
 def _classify_failure(make: CallMaker) -> Iterator[Call]:
@@ -180,9 +180,16 @@ def _catalog(make: CallMaker) -> Iterator[Call]:
 
 
 def _listing_results(make: CallMaker) -> Iterator[Call]:
-    prefixes = (layout.EXECUTIONS_PREFIX, layout.PREDICTIONS_PREFIX, layout.JOINED_PREFIX, layout.QUARANTINE_PREFIX)
-    for prefix in prefixes:
+    for prefix in (layout.EXECUTIONS_PREFIX, *layout.OUTPUT_PREFIXES):
         yield make.listing(make.results, prefix)
+
+
+def _reading_checksums(make: CallMaker) -> Iterator[Call]:
+    """Yield the calls that read checksums of outputs and write none."""
+    for kind, output_layout in layout.OUTPUT_AREAS:
+        outputs = layout.job_outputs_prefix(kind, "doctor", EXECUTION, JOB, output_layout)
+        yield Call(("s3:GetObject",), f"{make.results}/{outputs}part-0.parquet")
+        yield make.never("s3:PutObject", f"{make.results}/{outputs}part-0.parquet")
 
 
 _OWN_CALLS: Mapping[str, Callable[[CallMaker], Iterator[Call]]] = {

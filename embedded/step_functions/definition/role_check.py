@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from embedded.seams import authorize
-from embedded.seams.iam.identity import current_region, may_assume
+from embedded.ministack.iam.identity import authorize, current_region, may_assume
 from embedded.step_functions import authorization
 from embedded.step_functions.definition.problem import Problem
 

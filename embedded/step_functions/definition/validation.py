@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from embedded.seams import language
-from embedded.seams.tasks import task_integration
+from embedded.ministack.step_functions import language
+from embedded.ministack.step_functions.tasks import task_integration
 from embedded.step_functions import authorization
 from embedded.step_functions.data_flow import State
 from embedded.step_functions.definition.choice_rules import rule_problems

@@ -1,6 +1,6 @@
 """Executions that were running when the embedded AWS ended, after a restart that has kept them."""
 
-from embedded.seams import workflows
+from embedded.ministack.step_functions import workflows
 from embedded.step_functions.executions.cancellation import Cancellation
 from embedded.step_functions.executions.execution import Execution
 from embedded.step_functions.executions.execution_log import ExecutionLog

@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 
-from embedded.seams import workflows
+from embedded.ministack.step_functions import workflows
 from embedded.step_functions.executions.execution import Execution
 
 _lock = threading.Lock()

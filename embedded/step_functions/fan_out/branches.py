@@ -7,7 +7,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-from embedded.seams.tasks import TaskError
+from embedded.ministack.step_functions.tasks import TaskError
 from embedded.step_functions.executions.execution import Branch
 from embedded.step_functions.executions.resume_point import Finished, Part, ResumePoint
 from embedded.step_functions.fan_out.concurrency import run_concurrently

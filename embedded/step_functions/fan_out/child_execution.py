@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from embedded.seams import workflows
-from embedded.seams.tasks import TaskError
+from embedded.ministack.step_functions import workflows
+from embedded.ministack.step_functions.tasks import TaskError
 from embedded.step_functions.executions import redrive, running
 from embedded.step_functions.executions.cancellation import Cancellation, CancelledError
 from embedded.step_functions.executions.execution import Branch, Execution

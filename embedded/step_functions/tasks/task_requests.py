@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from embedded.ministack.step_functions.tasks import TaskError
 from embedded.requests.constraints import constraint_problems
 from embedded.requests.operations import service_model
 from embedded.requests.violations import log_violations, violation_text
-from embedded.seams.tasks import TaskError
 
 _INTEGRATIONS = {
     "dynamodb": "DynamoDB",

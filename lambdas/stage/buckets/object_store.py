@@ -308,6 +308,20 @@ class ObjectStore(TrainingObjects):
         """Return the content of a segment of the job's ledger."""
         return self._get(layout.ledger_prefix(execution_id, job_id) + name)
 
+    def result_checksum(self, key: str) -> str | None:
+        """Return the CRC64NVME that S3 computed over an object of the results bucket, in Base64.
+
+        It is empty when S3 has none of the whole object, and None when there is no such object.
+        """
+        try:
+            head = self._s3.head_object(Bucket=self.results_bucket, Key=key, ChecksumMode="ENABLED")
+        except ClientError as error:
+            if error.response["Error"]["Code"] in {"404", "NoSuchKey"}:
+                return None
+            raise
+        checksum: str = head.get("ChecksumCRC64NVME", "")
+        return "" if head.get("ChecksumType") == "COMPOSITE" else checksum
+
     # ---- the summary -------------------------------------------------------------------------
 
     def write_summary(self, summary: ExecutionSummary) -> str:

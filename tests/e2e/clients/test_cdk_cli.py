@@ -25,7 +25,7 @@ from embedded.cdk.deploy import deploy, stack_outputs
 from embedded.cdk.node import find_node
 from embedded.cdk.synth import synthesize
 from embedded.images.docker_shim import cdk_environment
-from embedded.seams.iam.deployment_calls import Call, Place
+from embedded.ministack.iam.deployment_calls import Call, Place
 from embedded.server.embedded_aws import EmbeddedAws
 from embedded.server.process import image_root
 from tests.e2e.conftest import UPLOADS

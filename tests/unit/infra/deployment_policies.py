@@ -6,7 +6,7 @@ from typing import Any
 
 from ministack.core import iam_evaluator
 
-from embedded.seams.iam.deployment_calls import Call, Place
+from embedded.ministack.iam.deployment_calls import Call, Place
 
 POLICIES = Path(__file__).resolve().parents[3] / "docs/operate/policies"
 Statements = list[dict[str, Any]]

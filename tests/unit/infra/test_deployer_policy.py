@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from embedded.seams.iam.deployment_calls import TYPES, Call, Place, bootstrap_calls, resource_calls
+from embedded.ministack.iam.deployment_calls import TYPES, Call, Place, bootstrap_calls, resource_calls
 from tests.unit.infra import deployment_policies
 from tests.unit.infra.assembly import Assembly, Template, flat
 from tests.unit.infra.deployment_policies import Statements

@@ -50,6 +50,7 @@ VARIABLES = {
     environment.MODELS_BUCKET: "models-test",
     environment.RESULTS_BUCKET: "results-test",
     environment.RECORD_DAYS: "90",
+    environment.COMPARED_CHECKSUMS: "sampled",
     environment.KEY_ARN: KEY_ARN,
     environment.INSTANCE_TYPES: '["ml.m*", "ml.c*", "ml.g5.*"]',
     environment.DEFAULT_COMPUTE: codec.dumps(STAGE_COMPUTE),
@@ -67,6 +68,9 @@ class Context:
     memory_limit_in_mb: int = 1_024
     invoked_function_arn: str = f"arn:aws:lambda:{REGION}:123456789012:function:fleetscore-test-function"
     aws_request_id: str = "52fdfc07-2182-454f-963f-5f0f9a621d72"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 900_000
 
 
 def any_model_spec(model_id: str = "delays-ua", version: str = "1", **changes: Any) -> ModelSpec:
@@ -252,10 +256,10 @@ class Stage:
         key = layout.output_key(model.model_id, item.key)
         predictions = item.key if spec.output_layout == "joined" else key
         outputs = [OutputFile("predictions", predictions, 50, crc64nvme(b"p" * 50))]
-        self.s3.put_object(Bucket=self.results, Key=outputs_prefix("predictions", spec) + predictions, Body=b"p" * 50)
+        self.put_output("predictions", spec, predictions, b"p" * 50)
         if rows_quarantined:
             outputs.append(OutputFile("quarantine", key, 20, crc64nvme(b"q" * 20)))
-            self.s3.put_object(Bucket=self.results, Key=outputs_prefix("quarantine", spec) + key, Body=b"q" * 20)
+            self.put_output("quarantine", spec, key, b"q" * 20)
         return Commit(
             model_id=model.model_id,
             object=item.key,
@@ -266,6 +270,11 @@ class Stage:
             outputs=tuple(outputs),
             keys=KeyReport(rows=10, duplicates=2, nulls=1),
         )
+
+    def put_output(self, kind: layout.OutputKind, spec: JobSpec, key: str, body: bytes, **options: Any) -> None:
+        """Write an output with the checksum that S3 computes of an upload without one."""
+        options = {"ChecksumAlgorithm": "CRC64NVME", **options}
+        self.s3.put_object(Bucket=self.results, Key=outputs_prefix(kind, spec) + key, Body=body, **options)
 
     def write_segment(self, spec: JobSpec, *commits: Commit, **header: Any) -> str:
         """Write a segment and return its name; `header` has fields of its header that differ."""

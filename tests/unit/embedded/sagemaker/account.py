@@ -12,10 +12,10 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError
 
+from embedded.ministack.iam.identity import Credentials
 from embedded.sagemaker.jobs.job import Job
 from embedded.sagemaker.jobs.job_types import PROCESSING
 from embedded.sagemaker.service import SageMakerService
-from embedded.seams import Credentials
 from embedded.server.endpoint import Endpoint
 
 DEADLINE_SECONDS = 30

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from embedded.seams.objects import ContentStore
-from embedded.seams.snapshot import restore
+from embedded.ministack.s3.object_contents import ContentStore
+from embedded.ministack.state.snapshot import restore
 from embedded.server.detached import detached_endpoint, detached_root, leftover_text, start_detached, stop_detached
 from embedded.server.endpoint import Endpoint
 from embedded.server.keeping import KEPT_FILE, SNAPSHOT_FILE, KeptData

@@ -8,7 +8,7 @@ import pytest
 
 from cli.sandbox.isolation import probe
 from embedded import faults, instances
-from embedded.sagemaker.faults import Faults
+from embedded.sagemaker.faults import Faults, OutputCorruption, SpotInterruption
 from embedded.sagemaker.instances.settings import InstanceSettingsFile
 from embedded.server.detached import STATE_FILE, detached_root
 from embedded.server.endpoint import Endpoint
@@ -43,6 +43,9 @@ def test_they_change_the_running_one_and_refuse_wrong_values(
             "manifest_layout: got 'other', expected 'relative' or 'full-key'",
         ]
         assert faults.main([*here, "interrupt-spot", "churn-*"]) == 0
+        assert faults.main([*here, "corrupt-output", "predictions/*", "--times", "2"]) == 0
+        assert capsys.readouterr().out.splitlines()[-1] == "OutputCorruption(key='predictions/*')"
         assert instances.main([*here, "--manifest-layout", "full-key"]) == 0
-    assert [order.job_name for order in Faults(sagemaker_root(root)).pending()] == ["churn-*"]
+    corruption = OutputCorruption("predictions/*")
+    assert Faults(sagemaker_root(root)).pending() == [SpotInterruption("churn-*"), corruption, corruption]
     assert InstanceSettingsFile(sagemaker_root(root), probe()).read().manifest_layout == "full-key"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ministack.services import sqs
 
-from embedded.seams import workflows
+from embedded.ministack.step_functions import workflows
 from embedded.step_functions.executions import redrive
 from tests.unit.embedded.step_functions.recorded.engine import BUCKET, Engine, one_state
 

@@ -17,7 +17,7 @@ import pytest
 from ministack.services import s3, sqs, stepfunctions
 from ministack.services.cloudformation import provisioners
 
-from embedded.seams import workflows
+from embedded.ministack.step_functions import workflows
 from embedded.step_functions import service
 from embedded.step_functions.executions import running
 

@@ -1,0 +1,117 @@
+"""All that ministack's services hold, as bytes that another process can restore."""
+
+# ministack reads its environment at import, and this package exists to reach its private names.
+# ruff: noqa: PLC0415, SLF001
+
+from __future__ import annotations
+
+import io
+import pickle
+from typing import Any
+
+from embedded.ministack.s3.object_contents import Content, ContentStore
+
+_OWN = "fleetscore"
+_S3_STORES = ("_object_versions", "_object_tags", "_object_acl", "_object_retention", "_object_legal_hold")
+_ALLOWED = frozenset(
+    {
+        *(("builtins", name) for name in ("dict", "list", "set", "frozenset", "bytearray")),
+        *(("collections", name) for name in ("defaultdict", "deque", "OrderedDict")),
+        *(("datetime", name) for name in ("datetime", "timedelta", "timezone")),
+        *(("ministack.core.responses", name) for name in ("AccountScopedDict", "AccountRegionScopedDict")),
+    }
+)
+"""The types in a snapshot besides those that pickle has instructions for. Nothing else is loaded."""
+_ATTEMPTS = 20
+
+
+def is_deploying() -> bool:
+    """Return whether a stack is being changed. Its state could not be continued."""
+    from ministack.services.cloudformation import _stacks
+
+    stacks = list(_stacks._data.values())
+    return any(str(stack.get("StackStatus", "")).endswith("_IN_PROGRESS") for stack in stacks)
+
+
+def prepare(code_folder: str) -> None:
+    """Keep the code of functions in a folder, from which no file is removed: a stored snapshot may need it."""
+    from ministack.services import lambda_svc
+
+    lambda_svc.CODE_BLOB_DIR = code_folder
+    lambda_svc._prune_orphan_code_blobs = lambda _needed: None
+
+
+def take(own: dict[str, Any]) -> bytes:
+    """Return a snapshot of all services, and of `own`."""
+    import ministack.app
+    from ministack.services import s3
+
+    for attempt in range(_ATTEMPTS):
+        try:
+            services = {name: read() for name, read in ministack.app._build_persistence_save_dict().items()}
+            (services.get("cloudwatch_logs") or {}).pop("log_records", None)  # a cache
+            objects = {scope: bucket["objects"] for scope, bucket in s3._buckets._data.items()}
+            stores = {name: getattr(s3, name)._data for name in _S3_STORES}
+            file = io.BytesIO()
+            _Pickler(file, pickle.HIGHEST_PROTOCOL).dump(
+                {"services": services, "objects": objects, "stores": stores, _OWN: own}
+            )
+            return file.getvalue()
+        except RuntimeError:  # another thread has changed a dictionary meanwhile
+            if attempt + 1 == _ATTEMPTS:
+                raise
+    raise AssertionError
+
+
+def restore(snapshot: bytes, store: ContentStore) -> dict[str, Any]:
+    """Restore all services, delete the contents that no object needs, and return what was `own`.
+
+    Raises:
+        pickle.UnpicklingError: It is damaged, or has a type that no snapshot has.
+    """
+    import ministack.app
+    from ministack.services import s3
+
+    unpickler = _Unpickler(io.BytesIO(snapshot), store)
+    held = unpickler.load()
+    for name, state in held["services"].items():
+        if state is not None:
+            ministack.app._get_module(ministack.app._state_map[name]).load_persisted_state(state)
+    for scope, objects in held["objects"].items():
+        s3._buckets._data[scope]["objects"] = objects
+    for name, records in held["stores"].items():
+        getattr(s3, name)._data.update(records)
+    unneeded = {file.name for file in store.folder.iterdir()} - unpickler.contents.keys()
+    store.delete(sorted(unneeded))
+    own: dict[str, Any] = held[_OWN]
+    return own
+
+
+class _Pickler(pickle.Pickler):
+    def persistent_id(self, value: Any) -> str | None:
+        return value.name if isinstance(value, Content) else None
+
+    def reducer_override(self, value: Any) -> Any:
+        kind = value if isinstance(value, type) else type(value)
+        if (kind.__module__, kind.__qualname__) not in _ALLOWED:
+            name = f"{kind.__module__}.{kind.__qualname__}"
+            raise pickle.PicklingError(f"ministack holds a {name}, which no snapshot may have")
+        return NotImplemented
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: io.BytesIO, store: ContentStore) -> None:
+        super().__init__(file)
+        self._store = store
+        self.contents: dict[str, Content] = {}
+
+    def persistent_load(self, name: str) -> Content:
+        # One for each file, because the file ends with it.
+        if name not in self.contents:
+            self.contents[name] = Content(self._store, name)
+        return self.contents[name]
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ALLOWED:
+            raise pickle.UnpicklingError(f"{module}.{name} is not a type of a snapshot")
+        return super().find_class(module, name)
