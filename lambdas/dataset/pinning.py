@@ -3,8 +3,7 @@ changed since."""
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from pathlib import PurePosixPath
+from collections.abc import Iterable, Iterator, Sequence
 
 from contract import layout
 from contract.dataset.formats import EXTENSIONS_TEXT, other_format
@@ -141,7 +140,7 @@ def _check_collisions(field: str, keys: Sequence[str]) -> list[Problem]:
     `a.csv.parquet`.
     """
     files = {key + suffix: key for key in keys for suffix in ("", *_SUFFIXES)}
-    folders = {str(folder) for key in keys for folder in PurePosixPath(key).parents}
+    folders = {folder for key in keys for folder in _folders(key)}
     shared = {key for output_format in layout.OUTPUT_SUFFIXES for key in _keys_with_shared_output(keys, output_format)}
     colliding = sorted({files[name] for name in folders & files.keys()} | shared)
     if not colliding:
@@ -151,6 +150,17 @@ def _check_collisions(field: str, keys: Sequence[str]) -> list[Problem]:
         "no two objects with the same output"
     )
     return [Problem(f"{field}: object key", list_first(colliding), expected, "Rename these objects.")]
+
+
+def _folders(key: str) -> Iterator[str]:
+    """Return the folders of a key, innermost first.
+
+    >>> list(_folders("2026/07/a.csv"))
+    ['2026/07', '2026']
+    """
+    while "/" in key:
+        key = key.rpartition("/")[0]
+        yield key
 
 
 def _keys_with_shared_output(keys: Sequence[str], output_format: str) -> list[str]:
