@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from contract.catalog.fleets import SKIP
 from contract.catalog.model_spec import ModelSpec
-from contract.job.fleet import MODEL_ID_COLUMN, MODEL_VERSION_COLUMN, SKIP, FleetSpec
+from contract.job.fleet import MODEL_ID_COLUMN, MODEL_VERSION_COLUMN, FleetSpec
 from scoring.columns.features import FeatureBatch
 from scoring.columns.predictions import ReadyColumns, numeric_column, prediction_columns
 from scoring.columns.row_blocks import RowBlocks, rows_in_blocks
