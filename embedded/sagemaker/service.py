@@ -264,7 +264,7 @@ class SageMakerService:
             return [job.name for job in self._jobs.values() if not job.status.is_final]
 
     def saved(self) -> list[dict[str, Any]]:
-        """Return all jobs, of builtin types and datetimes."""
+        """Return the state of all jobs, as builtin types and datetimes."""
         with self._lock:
             return [
                 {"kind": job.kind.name, "request": job.request, "arn": job.arn, "tags": dict(job.tags), **job.saved()}
@@ -272,7 +272,7 @@ class SageMakerService:
             ]
 
     def restore(self, saved: list[dict[str, Any]]) -> None:
-        """Take over the jobs of a server that has ended. Those that had not ended fail."""
+        """Restore the jobs of an earlier server. Unfinished jobs fail."""
         types = {job_type.kind.name: job_type.job for job_type in JOB_TYPES}
         for fields in saved:
             job = types[fields["kind"]](fields["request"], fields["arn"], fields["tags"])
@@ -349,7 +349,7 @@ class SageMakerService:
         return self._known_keys[key_id]
 
     def _check_volume_key(self, role_arn: str, keys: Mapping[str, Any]) -> None:
-        """Check that the instances take the key for their volumes, and that the role may grant it.
+        """Check that the instances accept a volume key, and that the role may create its grant.
 
         Raises:
             ApiError: The type has local storage, or the role lacks kms:CreateGrant.

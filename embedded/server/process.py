@@ -82,10 +82,10 @@ from embedded.sagemaker.requests.condition_keys import CREATIONS, condition_keys
 from embedded.sagemaker.service import TARGET_PREFIX, SageMakerService, resource_arn
 from embedded.sagemaker.task_integration import RESOURCES, run_job
 from embedded.scheduler.clock import EmbeddedClock
-from embedded.scheduler.service import LOOK_EVERY_SECONDS, SchedulerService
+from embedded.scheduler.service import SWEEP_SECONDS, SchedulerService
 from embedded.server.endpoint import Endpoint
 from embedded.server.inventory import start_inventory
-from embedded.server.keeping import OBJECTS, Keeper
+from embedded.server.persistence import OBJECTS, SnapshotWriter
 from embedded.step_functions import service
 from embedded.step_functions.executions import running
 from embedded.step_functions.executions.restart import end_interrupted
@@ -96,7 +96,7 @@ LOCK_FILE = "lock"
 _GRACE_SECONDS = 0.5
 _REUSE_SECONDS = 3600.0
 _ALARM_SECONDS = 10.0
-"""Longest time between two evaluations of the alarms, in seconds. On AWS it is a minute."""
+"""Longest time between two evaluations of the alarms, in seconds. On AWS, it is a minute."""
 
 
 @dataclass(frozen=True)
@@ -110,12 +110,11 @@ class ServerSettings:
             outlive the parent.
         time_scale: Factor for the seconds of Wait states and of retries.
         remove_root: Whether to delete `root` at the end.
-        keep: Whether to restore what `root` holds, and to write changes to it.
+        persist: Whether to restore the snapshot in `root`, and to write new ones.
         pythons: Interpreters by image variant.
         shared_folder: Folder that all jobs see and may change.
         call_recording: Folder for a recording of the calls of roles; None means no recording.
-        violations: File for the requests that violate botocore's models; None means that clients' requests
-            are not checked.
+        violations: File for requests that violate botocore's models; None disables the check.
     """
 
     endpoint: Endpoint
@@ -126,7 +125,7 @@ class ServerSettings:
     parent_pipe: int
     time_scale: float
     remove_root: bool
-    keep: bool = False
+    persist: bool = False
     pythons: dict[str, str] = field(default_factory=dict)
     shared_folder: Path | None = None
     call_recording: Path | None = None
@@ -189,7 +188,7 @@ async def _serve(settings: ServerSettings) -> None:
     config.certfile, config.keyfile = str(settings.certificate), str(settings.private_key)
     config.keep_alive_timeout = 75
     config.errorlog = logging.getLogger("hypercorn.error")
-    store = ContentStore(settings.root / OBJECTS, keep_dropped=settings.keep)
+    store = ContentStore(settings.root / OBJECTS, keep_dropped=settings.persist)
     _install_corrections(settings, store)
     sagemaker = _add_sagemaker(settings)
     service_quotas = quotas.ServiceQuotas(settings.endpoint.region, settings.endpoint.account_id)
@@ -204,17 +203,17 @@ async def _serve(settings: ServerSettings) -> None:
         log_to(settings.violations)
         served = checked(served)
     served = guarded(served, settings.endpoint.account_id)
-    keeper = _restored_keeper(settings, store, sagemaker, service_quotas) if settings.keep else None
-    if keeper is not None:
-        served = keeper.counted(served)
-        snapshots = asyncio.create_task(keeper.run())
+    snapshots = _start_persistence(settings, store, sagemaker, service_quotas) if settings.persist else None
+    if snapshots is not None:
+        served = snapshots.counted(served)
+        snapshot_task = asyncio.create_task(snapshots.run())
     server = asyncio.create_task(serve(served, config, shutdown_trigger=closed.wait))
     await asyncio.wait({server, asyncio.create_task(ended.wait())}, return_when=asyncio.FIRST_COMPLETED)
     # Close before the server ends, because jobs that end may still call it.
     await asyncio.to_thread(_close, sagemaker)
-    if keeper is not None:
-        snapshots.cancel()
-        keeper.write()
+    if snapshots is not None:
+        snapshot_task.cancel()
+        snapshots.write()
     closed.set()
     await asyncio.wait({server}, timeout=_GRACE_SECONDS)
     if server.done():
@@ -247,22 +246,22 @@ def _install_corrections(settings: ServerSettings, store: ContentStore) -> None:
     name_resources("states", task_tokens.resource_arn)
 
 
-def _restored_keeper(
+def _start_persistence(
     settings: ServerSettings, store: ContentStore, sagemaker: SageMakerService, service_quotas: quotas.ServiceQuotas
-) -> Keeper:
-    keeper = Keeper(
+) -> SnapshotWriter:
+    snapshots = SnapshotWriter(
         settings.root,
         store,
         save=lambda: {"sagemaker": sagemaker.saved(), "quotas": service_quotas.saved()},
         is_busy=lambda: running.any_running() or bool(sagemaker.unfinished_jobs()),
     )
-    kept = keeper.restore()
+    kept = snapshots.restore()
     if kept is not None:
         sagemaker.restore(kept["sagemaker"])
         service_quotas.restore(kept["quotas"])
-        # In a thread: what is told about the failures may call this server.
+        # In a thread, because announcing a failure may call this server.
         threading.Thread(target=end_interrupted, name="end-interrupted", daemon=True).start()
-    return keeper
+    return snapshots
 
 
 def _install_iam(settings: ServerSettings) -> None:
@@ -329,7 +328,7 @@ def _install_scheduler(settings: ServerSettings) -> None:
         queue_url=lambda arn: f"{settings.endpoint.url}/{'/'.join(arn.split(':')[4:6])}",
     )
     install_schedule_check(scheduler.check)
-    install_scheduler(scheduler.sweep, LOOK_EVERY_SECONDS)
+    install_scheduler(scheduler.sweep, SWEEP_SECONDS)
 
 
 def _wait_for_parent(pipe: int, loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:

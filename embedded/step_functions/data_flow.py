@@ -48,7 +48,7 @@ def limited_result(data: Any, name: str) -> Any:
 
 
 def _size(data: Any) -> int:
-    # Half of a surrogate pair is valid in JSON, and the workflow must be able to refuse it.
+    # Half of a surrogate pair is valid JSON, and the workflow must be able to refuse it.
     return len(dump(data).encode(errors="surrogatepass"))
 
 

@@ -1,4 +1,4 @@
-"""What ministack leaves out of a stack's resource, done after it has made or changed the resource."""
+"""A hook for the properties of a stack's resource that ministack ignores."""
 
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def after_deployment(resource_type: str, complete: Callable[[str, dict[str, Any]], None]) -> None:
-    """Call `complete` with the physical id and the template's properties after each creation and update."""
+    """Call `complete(physical id, properties)` after each creation and update."""
     from ministack.services.cloudformation import provisioners
 
     handlers = provisioners._RESOURCE_HANDLERS[resource_type]

@@ -1,4 +1,4 @@
-"""SQS's message move tasks, which send dead letters back to the queues that they came from."""
+"""SQS's message move tasks, which return dead letters to their source queues."""
 
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
@@ -15,9 +15,9 @@ _MAX_LISTED_TASKS = 10
 
 
 def install_message_moves() -> None:
-    """Answer StartMessageMoveTask and ListMessageMoveTasks, which ministack does not have.
+    """Serve StartMessageMoveTask and ListMessageMoveTasks, which ministack lacks.
 
-    A task ends before its request does. Messages that did not come from a queue stay, as on AWS.
+    A task completes before its request returns. Messages without a source queue stay, as on AWS.
     """
     from ministack.services import sqs
 
@@ -74,7 +74,7 @@ def _sends_to(queue: Record, arn: str) -> bool:
 
 
 def _as_new(message: Record) -> Record:
-    """Return the message with a new id and time, and not received yet."""
+    """Return a copy of the message with a new id and time, not received yet."""
     now = time.time()
     system = {name: value for name, value in message["sys"].items() if name != "DeadLetterQueueSourceArn"}
     return {

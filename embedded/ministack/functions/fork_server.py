@@ -19,7 +19,7 @@ import boto3
 import botocore.session
 
 ANSWER_BYTES = 16
-"""Bytes of an answer: the worker's process id, padded with spaces."""
+"""Size of an answer, in bytes: the worker's process id, padded with spaces."""
 _LENGTH_BYTES = 8
 _SERVICES = ("s3", "dynamodb", "stepfunctions", "sagemaker", "events", "sqs")
 """The services that functions call. Their descriptions are read once for all workers."""
@@ -37,7 +37,7 @@ _LIBRARIES = (
 def serve(descriptor: int) -> None:
     """Start a worker per request until the other side closes the socket."""
     load_libraries()
-    # Workers are not waited for; whoever asked for one has a descriptor of it.
+    # Do not wait for workers: the server process polls a descriptor of each.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(fileno=descriptor) as connection:
         while True:
@@ -57,34 +57,34 @@ def serve(descriptor: int) -> None:
 
 
 def load_libraries() -> None:
-    """Import the libraries, and read the descriptions of services into a loader that all sessions share."""
-    # X-Ray's library asks for it when it is imported.
+    """Import the libraries, and load the descriptions of services that all sessions share."""
+    # The X-Ray library reads this variable at import.
     os.environ.setdefault("LAMBDA_TASK_ROOT", os.sep)
     for name in _LIBRARIES:
         importlib.import_module(name)
     share_models()
-    # With names of nobody: what these clients cache is the same for all.
+    # Placeholder credentials: these clients only fill caches, which depend on no role.
     session = boto3.Session("none", "none", region_name="us-east-1")
     for service in _SERVICES:
         session.client(service)
     session.resource("dynamodb")
     gc.collect()
-    # So that collections in workers do not copy the memory that all share.
+    # Garbage collections in workers would copy the memory that they share.
     gc.freeze()
 
 
 def share_models() -> None:
     """Let all later sessions share one loader of services' descriptions per search path.
 
-    Each session would parse megabytes of JSON for its clients.
+    Otherwise each session parses megabytes of JSON for its clients.
     """
     create_loader = functools.cache(botocore.session.create_loader)
     models = str(Path(boto3.__file__).parent / "data")
 
     def shared_loader(search_path: str | None = None) -> Any:
         loader = create_loader(search_path)
-        # The loader remembers what it finds, so boto3's folder is there before the first search. Every
-        # session of boto3 adds it again.
+        # The loader caches what it finds, so boto3's folder must be in its path before the first
+        # search. Each boto3 session appends the folder, so remove repeated entries.
         loader.search_paths[:] = [*(path for path in loader.search_paths if path != models), models]
         return loader
 

@@ -76,7 +76,7 @@ class ForkedProcess:
         os.close(self._pidfd)
 
     def poll(self) -> int | None:
-        """Return None while the process runs. Its exit code is not known, so -1 stands for it."""
+        """Return None while the process runs, then -1: its exit code is unknown."""
         return -1 if select.select([self._pidfd], [], [], 0)[0] else None
 
     def wait(self, timeout: float | None = None) -> int:

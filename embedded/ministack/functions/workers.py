@@ -13,13 +13,13 @@ _FAILED = "embedded-aws:function-error"
 
 # How ministack's worker reports an exception.
 _MINISTACK_REPORT = '{"status": "error", "error": str(e), "trace": traceback.format_exc()}'
-# The error travels as a result, because ministack drops an exception's type and ends the worker.
+# The error is sent as a result, because ministack drops an exception's type and ends the worker.
 _REPORT = (
     '{"status": "ok", "result": {"' + _FAILED + '": {"errorMessage": str(e), "errorType": type(e).__name__, '
     '"requestId": getattr(context, "aws_request_id", ""), '
     '"stackTrace": traceback.format_tb(e.__traceback__)}}}'
 )
-# AWS refuses a request whose names, lengths or values its model excludes; most services of ministack accept it.
+# AWS refuses requests that violate the service's model; most of ministack's services accept them.
 _CHECKED_REQUESTS = f"""
 import importlib.util as _util
 _spec = _util.spec_from_file_location("_request_constraints", {constraints.__file__!r})
@@ -35,7 +35,7 @@ def _shared_folder(folder):
         _digest = _hashlib.file_digest(_file, "sha256").hexdigest()
     _shared = _os.path.join(_os.path.dirname(_os.path.dirname(folder)), "function-code", _digest)
     _os.makedirs(_os.path.dirname(_shared), exist_ok=True)
-    # Whatever PYTHONDONTWRITEBYTECODE says of other folders.
+    # Overrides PYTHONDONTWRITEBYTECODE.
     _sys.dont_write_bytecode, _sys.pycache_prefix = False, _os.path.join(_os.path.dirname(_shared), "bytecode")
     try:
         _os.rename(folder, _shared)

@@ -1,4 +1,4 @@
-"""Size limits of AWS that neither ministack nor botocore's models have, for the requests that Fleetscore sends."""
+"""Size limits of AWS that neither ministack nor botocore's models enforce."""
 
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001

@@ -1,4 +1,4 @@
-"""HTTP messages of the ASGI server, read and answered."""
+"""Reading of HTTP requests from the ASGI server, and sending of responses."""
 
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
@@ -16,7 +16,7 @@ Failure = tuple[str, str]
 
 
 def error_answer(failure: Failure, scope: Message, headers: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
-    """Return the failure as the service that the request is for would report it."""
+    """Return the failure in the error format of the service that the request is for."""
     import ministack.app
     from ministack.core.iam_evaluator import AuthError
     from ministack.core.router import detect_service
@@ -53,7 +53,9 @@ async def answer(send: Send, status: int, headers: Mapping[str, str], body: byte
 
 
 def header_map(scope: Message) -> dict[str, str]:
-    """Return the headers as a signature sees them: a repeated one has its values joined by a comma."""
+    """Return the headers as they are signed: the values of a repeated header are joined
+    by commas.
+    """
     from ministack.core.sigv4 import decode_header_value
 
     headers: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Checks of every request against botocore's model of its service, which most services of ministack leave out."""
+"""Checks of every request against botocore's model of its service, which ministack mostly skips."""
 
 import asyncio
 from typing import Any
@@ -22,9 +22,9 @@ _INVALID = "ValidationException"
 
 
 def checked(application: Any) -> Any:
-    """Return the application behind a check that refuses and logs requests that violate a model.
+    """Wrap the application so that requests that violate their model are refused and logged.
 
-    Every SDK checks types, required members and minimum lengths itself.
+    SDKs check types, required members and minimum lengths, but not patterns, enums and ranges.
     """
 
     async def serve(scope: Message, receive: Receive, send: Send) -> None:
@@ -41,7 +41,7 @@ def checked(application: Any) -> Any:
         try:
             operation, problems = check.problems(body)
         except UnreadableRequestError:
-            # The service itself reports it.
+            # The service reports the unreadable body.
             operation, problems = "", []
         if problems:
             text = violation_text(problems)
@@ -62,7 +62,7 @@ def _signed_service(request: HttpRequest) -> str:
 
 
 def _path(scope: Message, headers: dict[str, str]) -> str:
-    """Return the path with the bucket, which some clients put into the host's name."""
+    """Return the path, including the bucket that some clients put into the host name."""
     host = headers.get("host", "").partition(":")[0]
     bucket = host.removesuffix(".localhost")
     return raw_path(scope) if bucket == host else f"/{bucket}{raw_path(scope)}"

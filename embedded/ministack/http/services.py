@@ -67,12 +67,15 @@ def ecr_resource_arn(_operation: str, body: bytes, region: str, account_id: str)
 
 
 def iam_resource_arn(_operation: str, body: bytes, _region: str, _account_id: str) -> str:
-    """Return the ARN whose policies a request simulates, which ministack authorizes against `*`."""
+    """Return the ARN whose policies a request simulates.
+
+    ministack authorizes the request against `*`.
+    """
     return parse_qs(body.decode("utf-8", "replace")).get("PolicySourceArn", [""])[0]
 
 
 def events_resource_arn(operation: str, body: bytes, region: str, account_id: str) -> str:
-    """Return the ARN of a rule of the default bus, in which ministack names the bus."""
+    """Return the ARN of a rule of the default bus, without the bus name that ministack adds."""
     if not operation.endswith(("Rule", "Targets", "TargetsByRule")):
         return ""
     try:

@@ -1,1 +1,1 @@
-"""Signatures, identities, policies and their conditions: what ministack decides about access, completed."""
+"""Corrections to ministack's access control: signatures, identities, policies and conditions."""

@@ -14,9 +14,9 @@ _ROLE_SESSION = ":assumed-role/"
 def install_call_recording(folder: Path) -> None:
     """Append each distinct call of a role to a file of this process in `folder`.
 
-    A line has the role's name, the action, the resource, the decision of the role's own policies, and
-    the condition keys of the first such call. Simulated calls are left out: their caller is the role,
-    and not a session of it.
+    A line has the role's name, the action, the resource, and the decision of the role's own
+    policies. It also has the condition keys of the first such call. Simulated calls are skipped:
+    their caller is the role itself, not a session of it.
     """
     from ministack.core import iam_evaluator
 

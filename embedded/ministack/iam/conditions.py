@@ -82,8 +82,8 @@ def _event_keys(request: Mapping[str, Any]) -> dict[str, Any]:
     entries = [entry for entry in request.get("Entries", []) if isinstance(entry, dict)]
     names = {"events:source": "Source", "events:detail-type": "DetailType"}
     values = {key: sorted({str(entry.get(name, "")) for entry in entries}) for key, name in names.items()}
-    # The Service Authorization Reference lists events:source as an ArrayOfString, which StringEquals
-    # without ForAllValues does not match.
+    # The Service Authorization Reference lists events:source as an ArrayOfString, which
+    # StringEquals without ForAllValues does not match.
     return {
         key: found[0] if len(found) == 1 and key != "events:source" else found for key, found in values.items() if found
     }

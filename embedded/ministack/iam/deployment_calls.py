@@ -1,4 +1,4 @@
-"""The calls that CloudFormation makes for each resource, with the permissions of the deploying role.
+"""The calls that CloudFormation makes for each resource with the deploying role.
 
 AWS publishes the actions per resource type (the `handlers` of the type's schema in the
 CloudFormation registry). Actions for properties that the resource does not set are left out, and so
@@ -11,8 +11,8 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a stack is deployed."""
+class DeploymentTarget:
+    """The Region and the account that a stack is deployed to."""
 
     region: str
     account_id: str
@@ -41,7 +41,8 @@ class ResourceType:
     delete: str
     by_property: Mapping[str, str] = field(default_factory=dict)
     name: str = ""
-    """Property with the resource's name; without it, the name is stack, logical id and a random part."""
+    """Property with the resource's name; empty if CloudFormation generates the name.
+    """
     key: str = ""
     """Property with a KMS key, and what the service does with the key for its caller."""
     key_actions: str = ""
@@ -244,30 +245,33 @@ _WITHOUT_RESOURCE = {
 _BOOTSTRAP_PARAMETER = "ssm:{region}:{account}:parameter/cdk-bootstrap/hnb659fds/version"
 
 
-def bootstrap_calls(place: Place) -> list[Call]:
+def bootstrap_calls(target: DeploymentTarget) -> list[Call]:
     """Return the calls that CloudFormation makes for each stack of a CDK app."""
-    return [Call("ssm:GetParameters", _arn(_BOOTSTRAP_PARAMETER, place), {})]
+    return [Call("ssm:GetParameters", _arn(_BOOTSTRAP_PARAMETER, target), {})]
 
 
-def resource_calls(kind: str, operation: str, properties: Mapping[str, Any], place: Place, made: str) -> list[Call]:
+def resource_calls(
+    kind: str, operation: str, properties: Mapping[str, Any], target: DeploymentTarget, made: str
+) -> list[Call]:
     """Return the calls that create, update or delete one resource; empty for an unlisted type.
 
     Args:
-        properties: of the resource, with or without resolved references.
-        made: the resource's name if no property holds it. It also stands in for unresolved references.
+        properties: Properties of the resource, with or without resolved references.
+        made: Name of the resource if no property holds it, and placeholder for unresolved
+            references.
     """
     found = TYPES.get(kind)
     if found is None:
         return []
-    arn = _arn(found.arn, place, **_names(found, properties, made))
+    arn = _arn(found.arn, target, **_names(found, properties, made))
     actions = {"create": found.create, "update": found.update, "delete": found.delete}[operation].split()
     if operation != "delete":
         actions += [
             each for name in found.by_property if name in properties for each in found.by_property[name].split()
         ]
-    context = {**_tags(properties), **_own_keys(kind, properties, place, made)}
+    context = {**_tags(properties), **_own_keys(kind, properties, target, made)}
     calls = [Call(each, "*" if each in _WITHOUT_RESOURCE else arn, context) for each in dict.fromkeys(actions)]
-    return calls if operation == "delete" else [*calls, *_other_resources(kind, found, properties, place, made)]
+    return calls if operation == "delete" else [*calls, *_other_resources(kind, found, properties, target, made)]
 
 
 def _names(found: ResourceType, properties: Mapping[str, Any], made: str) -> dict[str, str]:
@@ -284,36 +288,40 @@ def _names(found: ResourceType, properties: Mapping[str, Any], made: str) -> dic
 
 
 def _other_resources(
-    kind: str, found: ResourceType, properties: Mapping[str, Any], place: Place, made: str
+    kind: str, found: ResourceType, properties: Mapping[str, Any], target: DeploymentTarget, made: str
 ) -> Iterator[Call]:
     service = kind.split("::")[1].lower()
     service = {"stepfunctions": "states"}.get(service, service)
     if found.passed_role:
         role = properties.get(found.passed_role)
         role = role.get("RoleArn") if isinstance(role, dict) and "RoleArn" in role else role
-        arn = _text(role, _arn("iam::{account}:role/{name}", place, name=made))
+        arn = _text(role, _arn("iam::{account}:role/{name}", target, name=made))
         yield Call("iam:PassRole", arn, {"iam:passedtoservice": f"{service}.amazonaws.com"})
     if found.key and found.key in properties:
         value = properties[found.key]
         for member in ("KMSMasterKeyId", "KmsKeyId"):
             value = value.get(member, value) if isinstance(value, dict) else value
-        key = _text(value, _arn("kms:{region}:{account}:key/{name}", place, name="key"))
+        key = _text(value, _arn("kms:{region}:{account}:key/{name}", target, name="key"))
         for action in found.key_actions.split():
-            yield Call(action, key, {"kms:viaservice": f"{service}.{place.region}.amazonaws.com"})
+            yield Call(action, key, {"kms:viaservice": f"{service}.{target.region}.amazonaws.com"})
     if kind == "AWS::Lambda::Function":
         code = properties.get("Code", {})
-        bucket = _text(code.get("S3Bucket"), f"cdk-hnb659fds-assets-{place.account_id}-{place.region}")
-        yield Call("s3:GetObject", _arn("s3:::{name}", place, name=f"{bucket}/{_text(code.get('S3Key'), 'x.zip')}"), {})
+        bucket = _text(code.get("S3Bucket"), f"cdk-hnb659fds-assets-{target.account_id}-{target.region}")
+        yield Call(
+            "s3:GetObject", _arn("s3:::{name}", target, name=f"{bucket}/{_text(code.get('S3Key'), 'x.zip')}"), {}
+        )
         for layer in properties.get("Layers", []):
-            default = f"arn:{place.partition}:lambda:{place.region}:017000801446:layer:AWSLambdaPowertoolsPythonV3-x:1"
+            default = (
+                f"arn:{target.partition}:lambda:{target.region}:017000801446:layer:AWSLambdaPowertoolsPythonV3-x:1"
+            )
             yield Call("lambda:GetLayerVersion", _text(layer, default), {})
 
 
-def _own_keys(kind: str, properties: Mapping[str, Any], place: Place, made: str) -> dict[str, str]:
+def _own_keys(kind: str, properties: Mapping[str, Any], target: DeploymentTarget, made: str) -> dict[str, str]:
     if kind != "AWS::Lambda::EventSourceMapping":
         return {}
     name = _text(properties.get("FunctionName"), made).rpartition("function:")[2]
-    return {"lambda:functionarn": _arn("lambda:{region}:{account}:function:{name}", place, name=name)}
+    return {"lambda:functionarn": _arn("lambda:{region}:{account}:function:{name}", target, name=name)}
 
 
 def _tags(properties: Mapping[str, Any]) -> dict[str, str]:
@@ -325,8 +333,8 @@ def _tags(properties: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _arn(pattern: str, place: Place, **names: str) -> str:
-    return f"arn:{place.partition}:{pattern.format(region=place.region, account=place.account_id, **names)}"
+def _arn(pattern: str, target: DeploymentTarget, **names: str) -> str:
+    return f"arn:{target.partition}:{pattern.format(region=target.region, account=target.account_id, **names)}"
 
 
 def _text(value: Any, default: str) -> str:

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
-from embedded.ministack.iam.deployment_calls import TYPES, Call, Place, bootstrap_calls, resource_calls
+from embedded.ministack.iam.deployment_calls import TYPES, Call, DeploymentTarget, bootstrap_calls, resource_calls
 from embedded.ministack.iam.identity import authorize, may_assume
 
 _WITH_ROLE = ("CreateStack", "UpdateStack", "DeleteStack", "CreateChangeSet")
@@ -22,7 +22,10 @@ _role: ContextVar[str] = ContextVar("cloudformation_role", default="")
 
 
 def install_execution_role() -> None:
-    """Refuse what the policies of a stack's role do not allow. Stacks without a role are not checked."""
+    """Refuse what the policies of a stack's role do not allow.
+
+    Stacks without a role are not checked.
+    """
     from ministack.core.responses import AccountRegionScopedDict
     from ministack.services.cloudformation import changesets, handlers, provisioners, stacks
 
@@ -31,7 +34,7 @@ def install_execution_role() -> None:
     ministack_start = stacks._create_stack_task_in_region
 
     def start(task: Any, stack: dict[str, Any] | None, stack_id: str | None = None) -> None:
-        # The task copies this context.
+        # The asyncio task that deploys the stack copies this context.
         token = _role.set(roles.get((stack or {}).get("StackName", ""), ""))
         try:
             ministack_start(task, stack, stack_id)
@@ -59,7 +62,7 @@ def _remember_role(roles: Any, handler: Callable[[Any], Any], parameters: Mappin
         if not may_assume(given, _SERVICE):
             return _error("ValidationError", f"Role {given} is invalid or cannot be assumed")
         roles[name] = given
-        if _p(parameters, "Action") != "DeleteStack" and (refused := _refused(given, bootstrap_calls(_place(given)))):
+        if _p(parameters, "Action") != "DeleteStack" and (refused := _refused(given, bootstrap_calls(_target(given)))):
             return _error("AccessDenied", refused, 403)
     return handler(parameters)
 
@@ -100,12 +103,12 @@ def _check(kind: str, operation: str, properties: Mapping[str, Any], made: str) 
     role = _role.get()
     if not role:
         return
-    if refused := _refused(role, resource_calls(kind, operation, properties, _place(role), made)):
+    if refused := _refused(role, resource_calls(kind, operation, properties, _target(role), made)):
         raise ValueError(refused)
 
 
 def _refused(role: str, calls: Iterable[Call]) -> str:
-    """Return the message about the first call that the role's policies refuse; empty if there is none."""
+    """Return the message about the first refused call; empty if all are allowed."""
     for call in calls:
         if not authorize(role, call.action, call.resource, dict(call.context)):
             session = role.replace(":iam:", ":sts:").replace(":role/", ":assumed-role/") + "/AWSCloudFormation"
@@ -116,8 +119,8 @@ def _refused(role: str, calls: Iterable[Call]) -> str:
     return ""
 
 
-def _place(role: str) -> Place:
+def _target(role: str) -> DeploymentTarget:
     from ministack.core.responses import get_region
 
     _, partition, _, _, account_id, _ = role.split(":", 5)
-    return Place(str(get_region()), account_id, partition)
+    return DeploymentTarget(str(get_region()), account_id, partition)

@@ -165,7 +165,8 @@ def install_administrator(access_key_id: str, secret_access_key: str) -> None:
     """Create the only administrator key, and disable ministack's root keys.
 
     ministack accepts `test`, the configured key and every account id as root without checking the
-    signature. Any client would get access, and a job with the wrong keys would have all permissions.
+    signature. Any client would get access, and a job with the wrong keys would have all
+    permissions.
     """
     from ministack.core import iam_evaluator
     from ministack.services import iam, sts

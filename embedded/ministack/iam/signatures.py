@@ -25,18 +25,23 @@ from embedded.ministack.http.messages import (
 )
 
 _LOCAL_HOST = re.compile(r"(?:localhost|127\.0\.0\.1|[a-z0-9-]+\.localhost)(?::\d{1,5})?", re.IGNORECASE)
-"""Names in the server's certificate. Other names come from DNS rebinding: a web page whose name resolves to this
-machine."""
+"""Names in the server's certificate.
+
+Other names may come from DNS rebinding: a web page whose name resolves to this machine.
+"""
 _OWN_ROUTES = "/_"
 _HASH_HEADER = "x-amz-content-sha256"
 _SIGNED_CHUNKS = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
-"""Value of the header when each chunk of the body has a signature. Without the header, the body's hash is signed."""
+"""Value of the header when each chunk of the body is signed.
+
+Without it, the body's hash is signed.
+"""
 _UNSIGNED = ("MissingAuthenticationToken", "Missing Authentication Token")
 _UNKNOWN_KEY = ("InvalidClientTokenId", "The security token included in the request is invalid.")
 
 
 def guarded(application: Any, account_id: str) -> Any:
-    """Return the application behind a check of every request.
+    """Wrap the application with a check of every request.
 
     A request needs a valid AWS signature in its headers or query, a local name in `Host`, and no
     `Origin`, which browsers add. ministack's own routes are never served.
@@ -61,7 +66,7 @@ def guarded(application: Any, account_id: str) -> Any:
 
 
 def _refusal(path: str, headers: Mapping[str, str]) -> str:
-    """Return why a request is refused whatever its signature is; empty if it is not."""
+    """Return why a request is refused regardless of its signature; empty if it is accepted."""
     if not _LOCAL_HOST.fullmatch(headers.get("host", "")):
         return "The embedded AWS answers only to the names localhost, *.localhost and 127.0.0.1.\n"
     if "origin" in headers or "sec-fetch-site" in headers:
@@ -79,7 +84,9 @@ def _refusal(path: str, headers: Mapping[str, str]) -> str:
 async def _check_signature(
     scope: Message, headers: Mapping[str, str], receive: Receive, account_id: str
 ) -> tuple[Failure | None, Receive]:
-    """Return what is wrong with the signature, and the channel that the application receives from."""
+    """Return what is wrong with the signature, and the channel that the application
+    receives from.
+    """
     from ministack.core import sigv4
 
     query = query_map(scope)
@@ -100,7 +107,7 @@ async def _check_signature(
         return secret, receive
     body = b""
     if not presigned and headers.get(_HASH_HEADER, _SIGNED_CHUNKS).startswith(_SIGNED_CHUNKS):
-        # The body is only kept in memory when the access key is known.
+        # Only requests with a known access key have their body read into memory.
         body, receive = await read_body(receive)
     failure = sigv4.header_signature_failure(
         signature, secret, scope["method"], raw_path(scope), query, headers, body, presigned=presigned
@@ -130,7 +137,10 @@ def _is_signed(headers: Mapping[str, str]) -> bool:
 
 
 def _legacy_url_failure(scope: Message, query: dict[str, list[str]], account_id: str) -> Failure | None:
-    """Return what is wrong with a presigned URL of Signature Version 2, the default of boto3 for S3 in us-east-1."""
+    """Return what is wrong with a presigned URL of Signature Version 2.
+
+    It is boto3's default for S3 in us-east-1.
+    """
     from ministack.core import iam_evaluator
 
     iam_evaluator.pin_signed_request(scope["method"], raw_path(scope), query, scope["headers"])
@@ -144,7 +154,9 @@ def _legacy_url_failure(scope: Message, query: dict[str, list[str]], account_id:
 
 
 def _header_failure(signature: Any, headers: Mapping[str, str]) -> Failure | None:
-    """Return what is wrong with the headers of a presigned URL: who has it may not add instructions for AWS."""
+    """Return the failure if a request to a presigned URL has `x-amz-` headers that are
+    not signed.
+    """
     added = {name for name in headers if name.startswith("x-amz-")} - {
         *signature.signed_headers.split(";"),
         _HASH_HEADER,

@@ -1,4 +1,4 @@
-"""SimulatePrincipalPolicy, with the request's conditions, all its resources, and permissions boundaries.
+"""SimulatePrincipalPolicy with condition keys, all resources, and permissions boundaries.
 
 ministack ignores the context entries and every resource but the first.
 """
@@ -80,7 +80,9 @@ def _members(values: Mapping[str, Any], name: str) -> Iterator[str]:
 
 
 def _context(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the condition keys of the request, in lower case, with a list for a key of a list type."""
+    """Yield the condition keys of the request, in lower case, with a list for a key of
+    a list type.
+    """
     number = 1
     while (key := values.get(f"ContextEntries.member.{number}.ContextKeyName")) is not None:
         entry = f"ContextEntries.member.{number}"

@@ -1,6 +1,6 @@
-"""Refuses templates whose policies use a condition key that nothing here supplies.
+"""Refusal of templates whose policies use a condition key that the embedded AWS does not evaluate.
 
-Such a condition would deny every request, or with some operators none, and no message would say why.
+Such a condition would silently deny every request or, with some operators, none.
 """
 
 # ministack reads its environment at import, and this package exists to reach its private names.
@@ -21,14 +21,17 @@ _EVALUATED = (
     "sagemaker:maxruntimeinseconds", "sagemaker:networkisolation", "sagemaker:outputkmskey", "sagemaker:volumekmskey",
     "sagemaker:vpcsecuritygroupids", "sagemaker:vpcsubnets", "sts:externalid",
 )  # fmt: skip
-"""Beginnings of the keys that ministack, or a module of this package, supplies."""
-_WITHOUT_REQUESTS = ("aws:sourcearn", "cloudwatch:namespace", "kms:encryptioncontext:")
-"""Beginnings of keys that are accepted and not evaluated: a service that assumes a role names no source
-here, jobs have no network, and services besides S3 and SageMaker use no KMS key."""
+"""Prefixes of the keys that ministack or a module of this package evaluates."""
+_NOT_EVALUATED = ("aws:sourcearn", "cloudwatch:namespace", "kms:encryptioncontext:")
+"""Prefixes of keys that are accepted but not evaluated.
+
+A service that assumes a role names no source here, jobs have no network, and services other than S3
+and SageMaker use no KMS key.
+"""
 
 
 def install_condition_check() -> None:
-    """Fail a resource of CloudFormation whose policy has an unknown condition key, and name the key."""
+    """Fail CloudFormation resources whose policy has an unknown condition key, and name the key."""
     from ministack.services.cloudformation import provisioners
 
     for kind in _KINDS:
@@ -52,7 +55,7 @@ def _checked(kind: str, provision: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _is_known(key: str) -> bool:
-    return key.lower().startswith((*_EVALUATED, *_WITHOUT_REQUESTS))
+    return key.lower().startswith((*_EVALUATED, *_NOT_EVALUATED))
 
 
 def _condition_keys(value: Any) -> Iterator[str]:

@@ -13,15 +13,15 @@ from embedded.ministack.errors import MinistackChangedError
 from embedded.ministack.monitoring.metrics import QueueMetrics
 
 _UNSUPPORTED = {"Metrics", "ThresholdMetricId", "EvaluateLowSampleCountPercentile"}
-"""Fields of metric math, anomaly bands and small samples, which ministack ignores."""
+"""Fields that ministack ignores: metric math, anomaly bands and small samples."""
 _logger = logging.getLogger("embedded.cloudwatch")
 
 
 def install_alarms() -> None:
     """Evaluate alarms by their dimensions, evaluation periods and treatment of missing data.
 
-    ministack adds all dimensions of a metric together, makes one value of all periods, and keeps the
-    state when data is missing.
+    ministack merges all dimensions of a metric and all periods, and keeps the state when data is
+    missing.
     """
     from ministack.services import cloudwatch
 
@@ -78,7 +78,10 @@ def sweep(queues: QueueMetrics) -> None:
 
 
 def _values(alarm: dict[str, Any]) -> list[float | None]:
-    """Return the metric's value in each evaluation period, the newest first. The newest ends now."""
+    """Return the metric's value in each evaluation period, the newest first.
+
+    The newest ends now.
+    """
     from ministack.services import cloudwatch
 
     named = {entry["Name"]: entry["Value"] for entry in alarm.get("Dimensions") or ()}

@@ -15,13 +15,15 @@ from embedded.cloudwatch.log_search import InvalidSearchError, MissingStreamErro
 from embedded.ministack.errors import MinistackChangedError
 
 LOG_LIMIT_BYTES = 200_000_000
-"""Memory for log events. The oldest are dropped for newer ones."""
+"""Largest memory for log events, in bytes. The oldest events are dropped first."""
 _EVENT_BYTES = 600
-"""Memory of a log event besides its message, in about."""
+"""Estimated memory of a log event without its message, in bytes."""
 
 
 def append_log(log_group_arn: str, stream: str, messages: Sequence[str]) -> bool:
-    """Append messages to a stream, creating it if needed; false when the log group does not exist."""
+    """Append messages to a stream, creating it if needed; false when the log group does
+    not exist.
+    """
     from ministack.services import cloudwatch_logs
 
     group = log_group_arn.partition(":log-group:")[2].removesuffix(":*")
@@ -45,7 +47,7 @@ def install_log_search() -> None:
     numbers = itertools.count()
 
     def event_id(event: dict[str, Any]) -> str:
-        # As long as on AWS: 56 digits. Events that did not come through PutLogEvents have none.
+        # 56 digits, as on AWS. Events that did not come through PutLogEvents have no id yet.
         return str(event.setdefault("eventId", f"{event['timestamp']:020d}{next(numbers):036d}"))
 
     def answer(request: dict[str, Any]) -> Any:
@@ -95,8 +97,8 @@ def install_filter_patterns() -> None:
 def install_log_limit(limit_bytes: int = LOG_LIMIT_BYTES) -> None:
     """Drop the oldest log events when all of them need more memory than `limit_bytes`.
 
-    ministack keeps all, and a second copy of each for CloudWatch Logs Insights, which it can make
-    again.
+    ministack keeps all events, and a second copy of each for CloudWatch Logs Insights. It can
+    recreate the copies, so they are discarded.
     """
     from ministack.core.responses import AccountRegionScopedDict
     from ministack.services import cloudwatch_logs
@@ -105,7 +107,7 @@ def install_log_limit(limit_bytes: int = LOG_LIMIT_BYTES) -> None:
     batches: deque[tuple[dict[str, Any], int, int]] = deque()
     held = 0
 
-    class Forgetting(AccountRegionScopedDict):  # type: ignore[misc, unused-ignore]
+    class DiscardedRecords(AccountRegionScopedDict):  # type: ignore[misc, unused-ignore]
         def __setitem__(self, key: Any, value: Any) -> None:
             """Keep nothing."""
 
@@ -123,4 +125,4 @@ def install_log_limit(limit_bytes: int = LOG_LIMIT_BYTES) -> None:
                     del old["events"][:count]
 
     cloudwatch_logs._append_log_events = append
-    cloudwatch_logs._log_records = Forgetting()
+    cloudwatch_logs._log_records = DiscardedRecords()

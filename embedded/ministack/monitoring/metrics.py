@@ -1,4 +1,4 @@
-"""CloudWatch's metrics: from log lines, of executions, and of queues; and queries by exact dimensions."""
+"""CloudWatch's metrics of log lines, executions and queues, and queries by exact dimensions."""
 
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
@@ -11,7 +11,7 @@ from typing import Any
 from embedded.cloudwatch.embedded_metrics import metric_points
 
 _ACTIVE_SECONDS = 6 * 3600
-"""How long SQS sends metrics of a queue after its last activity. Here only messages are activity."""
+"""Seconds for which SQS sends metrics of an inactive queue. Here only messages are activity."""
 _EXECUTION_METRICS = {
     "RUNNING": "ExecutionsStarted",
     "SUCCEEDED": "ExecutionsSucceeded",
@@ -65,8 +65,7 @@ def install_execution_metrics() -> None:
 
 
 def install_metric_queries() -> None:
-    """Answer queries as CloudWatch does: a query without dimensions is for the metric without any,
-    and GetMetricData returns the newest values first.
+    """Match metrics by their exact dimensions, and return the newest values first.
 
     ministack adds the metrics of all dimensions together, and returns the oldest values first.
     """
@@ -89,7 +88,7 @@ def install_metric_queries() -> None:
 
 
 class _Dimensions(dict[str, str]):
-    """Dimensions that are true even when there are none, because ministack asks `if dimensions`."""
+    """Dimensions that are truthy even when empty, because ministack tests `if dimensions`."""
 
     def __bool__(self) -> bool:
         return True

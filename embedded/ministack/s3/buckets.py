@@ -1,4 +1,4 @@
-"""Buckets of stacks: their encryption and lifecycle, and the refusal to delete one that is not empty."""
+"""Buckets of stacks: encryption, lifecycle, and the refusal to delete a non-empty bucket."""
 
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
@@ -33,7 +33,7 @@ def install_bucket_not_empty_error() -> None:
 
 
 def install_bucket_properties() -> None:
-    """Give a stack's bucket the encryption and the lifecycle of its template, which ministack drops."""
+    """Apply the encryption and the lifecycle of a bucket's template, which ministack ignores."""
     after_deployment("AWS::S3::Bucket", _set_properties)
 
 
@@ -59,7 +59,7 @@ def _set_properties(bucket: str, properties: dict[str, Any]) -> None:
 
 
 def _lifecycle_rule(rule: dict[str, Any]) -> dict[str, Any]:
-    """Return a rule of a template as the S3 API has it."""
+    """Convert a rule of a template to the form of the S3 API."""
     expiration = {
         "Days": rule.get("ExpirationInDays"),
         "ExpiredObjectDeleteMarker": rule.get("ExpiredObjectDeleteMarker"),

@@ -1,4 +1,4 @@
-"""Checksums of S3 objects as S3 stores and shows them, where ministack does otherwise."""
+"""Corrections to the checksums that ministack's S3 stores and returns."""
 
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
@@ -19,7 +19,7 @@ from embedded.ministack.errors import MinistackChangedError
 _ALGORITHM = "CRC64NVME"
 _FULL_OBJECT = "FULL_OBJECT"
 _TYPE = "checksum_type"
-"""Member of ministack's records of objects."""
+"""Member of ministack's object records that holds the checksum's type."""
 _LISTINGS = ("_list_objects_v1", "_list_objects_v2")
 _CHECKSUMS = re.compile(r"<Checksum[A-Z0-9]+>[^<]*</Checksum[A-Z0-9]+>|<ChecksumType>[^<]*</ChecksumType>")
 
@@ -27,7 +27,7 @@ _CHECKSUMS = re.compile(r"<Checksum[A-Z0-9]+>[^<]*</Checksum[A-Z0-9]+>|<Checksum
 def add_checksum(record: dict[str, Any]) -> None:
     """Give a new object the CRC64NVME of its body, unless its client chose another algorithm.
 
-    S3 knows this algorithm for whole objects only, also for those that were uploaded in parts.
+    S3 computes CRC64NVME over the whole object, even after a multipart upload.
     """
     checksums: dict[str, str] = record.get("checksums") or {}
     if not checksums or (_ALGORITHM in checksums and record.get("parts")):
@@ -36,13 +36,13 @@ def add_checksum(record: dict[str, Any]) -> None:
 
 
 def install_checksums() -> None:
-    """Show the checksums of objects in the answers to uploads, in their attributes and in listings."""
+    """Return checksums in the responses to uploads, in object attributes and in listings."""
     from ministack.services import s3
 
     changed = ("_put_object", "_complete_multipart_upload", "_get_object_attributes", *_LISTINGS, "_crc64nvme")
     if missing := [name for name in changed if not callable(getattr(s3, name, None))]:
         raise MinistackChangedError(f"ministack's S3 has no {missing[0]}: install the pinned version")
-    # ministack's own takes a second for a few megabytes.
+    # ministack's own implementation takes a second for a few megabytes.
     s3._crc64nvme = crc64nvme
     for name in _LISTINGS:
         setattr(s3, name, _with_algorithms(s3, getattr(s3, name)))
@@ -66,7 +66,7 @@ def install_checksums() -> None:
 
     def get_object_attributes(bucket: str, key: str, headers: Any, query: Any) -> Any:
         status, answered, content = get_attributes(bucket, key, headers, query)
-        # ministack tells the type from the parts, and its records of versions have no type.
+        # ministack derives the type from the parts; its records of versions have none.
         if f"<Checksum{_ALGORITHM}>".encode() in content:
             content = content.replace(b">COMPOSITE<", f">{_FULL_OBJECT}<".encode())
         return status, answered, content
@@ -77,7 +77,7 @@ def install_checksums() -> None:
 
 
 def _with_algorithms(s3: Any, list_objects: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a listing that names the algorithm of each object's checksum, but not the checksum."""
+    """Wrap a listing so that it names the algorithm of each object's checksum."""
 
     def listing(bucket: str, query: Any) -> Any:
         status, answered, content = list_objects(bucket, query)

@@ -1,4 +1,4 @@
-"""Contents of S3 objects: one file for each, instead of ministack's memory."""
+"""Contents of S3 objects, in files instead of in ministack's memory."""
 
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
@@ -15,14 +15,14 @@ from embedded.ministack.errors import MinistackChangedError
 from embedded.ministack.s3.checksums import add_checksum
 
 CONTENT = "content_file"
-"""Member of ministack's records of objects and versions, with the Content."""
+"""Member of ministack's records of objects and versions that holds the Content."""
 
 
 class Content:
-    """A file with the bytes of an object or a version. It never changes.
+    """An immutable file with the bytes of an object or a version.
 
-    It is deleted when no record refers to it any more: a version and a replica share the file of
-    the object.
+    The file is deleted with the last record that refers to it. Versions and replicas share the
+    file of their object.
     """
 
     __slots__ = ("name", "store")
@@ -55,7 +55,11 @@ class ContentStore:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def add(self, body: bytes) -> Content:
-        """Write a content. Raises OSError."""
+        """Write a file with the bytes.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
         content = Content(self, uuid.uuid4().hex)
         with open(os.open(self.folder / content.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123
             file.write(body)
@@ -73,8 +77,8 @@ class ContentStore:
         taken, self._dropped = self._dropped, []
         return taken
 
-    def keep_for_later(self, names: list[str]) -> None:
-        """Take back names of `take_dropped` whose files could not be deleted yet."""
+    def put_back_dropped(self, names: list[str]) -> None:
+        """Return names of `take_dropped` whose files could not be deleted yet."""
         self._dropped.extend(names)
 
     def delete(self, names: list[str]) -> None:
@@ -85,9 +89,9 @@ class ContentStore:
 def install_objects_on_disk(store: ContentStore) -> None:
     """Keep the contents of objects and versions in files.
 
-    ministack keeps them in memory, and those of versions also with its own S3_PERSIST, which writes
-    content and description one after the other: a kill between them damages the object. Its hooks
-    for S3_PERSIST are used here.
+    ministack keeps contents in memory. Its own option S3_PERSIST writes content and description one
+    after the other, so a kill in between damages the object. Its hooks for that option are used
+    here.
     """
     from ministack.services import s3
 
@@ -129,7 +133,7 @@ def install_objects_on_disk(store: ContentStore) -> None:
         return content.read() if content is not None else None
 
     def nothing(*_: Any) -> None:
-        """Do nothing: a file ends with the last record that refers to it."""
+        """Do nothing: the file is deleted with the last record that refers to it."""
 
     s3._persist_object = lambda _bucket, _key, record: keep(record)
     s3._version_entry_from_record = version_entry

@@ -40,7 +40,7 @@ def put_object(bucket: str, key: str, body: bytes) -> str:
 def install_restore_status() -> None:
     """Answer `OptionalObjectAttributes=RestoreStatus` in listings, as S3 does.
 
-    ministack keeps storage classes and restores, but does not list the latter.
+    ministack stores the status of restores, but does not list it.
     """
     from ministack.services import s3
 
@@ -73,8 +73,8 @@ def install_restore_status() -> None:
 def install_managed_key() -> None:
     """Accept objects that ask for `aws:kms` without naming a key, for which AWS uses its own key.
 
-    The CDK CLI writes so to the bucket of its assets. ministack refuses such objects. No key policy is
-    evaluated for them, because AWS's allows everyone in the account.
+    The CDK CLI uploads its assets this way. ministack refuses such objects. No key policy is
+    evaluated for them, because the policy of AWS's own key allows everyone in the account.
     """
     from ministack.services import s3
 

@@ -1,4 +1,4 @@
-"""What the embedded AWS holds, in figures."""
+"""Counts of the stacks, objects, records and executions in the embedded AWS."""
 
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 class Contents:
     """The stacks, data and executions of the embedded AWS.
 
-    `executions` counts all, with those that have ended; `running_executions` has names.
+    `executions` counts running and ended executions; `running_executions` has names.
     """
 
     stacks: list[str]
@@ -22,7 +22,11 @@ class Contents:
 
 
 def contents() -> Contents:
-    """Count what there is. Other threads may change it meanwhile, so retry on RuntimeError."""
+    """Count the contents.
+
+    Raises:
+        RuntimeError: Another thread has changed a dictionary meanwhile: call again.
+    """
     from ministack.services import dynamodb, s3, stepfunctions
     from ministack.services.cloudformation import _stacks
 

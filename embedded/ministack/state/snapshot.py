@@ -1,4 +1,4 @@
-"""All that ministack's services hold, as bytes that another process can restore."""
+"""Snapshots of all of ministack's services, as bytes that another process can restore."""
 
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
@@ -21,28 +21,28 @@ _ALLOWED = frozenset(
         *(("ministack.core.responses", name) for name in ("AccountScopedDict", "AccountRegionScopedDict")),
     }
 )
-"""The types in a snapshot besides those that pickle has instructions for. Nothing else is loaded."""
+"""Types that a snapshot may contain besides those with pickle instructions of their own."""
 _ATTEMPTS = 20
 
 
 def is_deploying() -> bool:
-    """Return whether a stack is being changed. Its state could not be continued."""
+    """Return whether a stack is being deployed. A restart cannot continue a deployment."""
     from ministack.services.cloudformation import _stacks
 
     stacks = list(_stacks._data.values())
     return any(str(stack.get("StackStatus", "")).endswith("_IN_PROGRESS") for stack in stacks)
 
 
-def prepare(code_folder: str) -> None:
-    """Keep the code of functions in a folder, from which no file is removed: a stored snapshot may need it."""
+def keep_function_code(code_folder: str) -> None:
+    """Store the code of functions in a folder, and never remove a file that a snapshot may name."""
     from ministack.services import lambda_svc
 
     lambda_svc.CODE_BLOB_DIR = code_folder
     lambda_svc._prune_orphan_code_blobs = lambda _needed: None
 
 
-def take(own: dict[str, Any]) -> bytes:
-    """Return a snapshot of all services, and of `own`."""
+def take_snapshot(own: dict[str, Any]) -> bytes:
+    """Return a snapshot of ministack's services and of `own`, the state of our services."""
     import ministack.app
     from ministack.services import s3
 
@@ -57,17 +57,17 @@ def take(own: dict[str, Any]) -> bytes:
                 {"services": services, "objects": objects, "stores": stores, _OWN: own}
             )
             return file.getvalue()
-        except RuntimeError:  # another thread has changed a dictionary meanwhile
+        except RuntimeError:  # another thread changed a dictionary meanwhile
             if attempt + 1 == _ATTEMPTS:
                 raise
     raise AssertionError
 
 
 def restore(snapshot: bytes, store: ContentStore) -> dict[str, Any]:
-    """Restore all services, delete the contents that no object needs, and return what was `own`.
+    """Restore ministack's services, delete unused contents, and return the state of our services.
 
     Raises:
-        pickle.UnpicklingError: It is damaged, or has a type that no snapshot has.
+        pickle.UnpicklingError: The snapshot is damaged or contains a type that is not allowed.
     """
     import ministack.app
     from ministack.services import s3
@@ -95,7 +95,7 @@ class _Pickler(pickle.Pickler):
         kind = value if isinstance(value, type) else type(value)
         if (kind.__module__, kind.__qualname__) not in _ALLOWED:
             name = f"{kind.__module__}.{kind.__qualname__}"
-            raise pickle.PicklingError(f"ministack holds a {name}, which no snapshot may have")
+            raise pickle.PicklingError(f"ministack holds a {name}, which is not a type of a snapshot")
         return NotImplemented
 
 
@@ -106,7 +106,7 @@ class _Unpickler(pickle.Unpickler):
         self.contents: dict[str, Content] = {}
 
     def persistent_load(self, name: str) -> Content:
-        # One for each file, because the file ends with it.
+        # One Content per file, because the file is deleted with its Content.
         if name not in self.contents:
             self.contents[name] = Content(self._store, name)
         return self.contents[name]

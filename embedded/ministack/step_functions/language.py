@@ -1,4 +1,4 @@
-"""Parts of the Amazon States Language that ministack evaluates: paths, intrinsic functions, JSONata."""
+"""Parts of the Amazon States Language that ministack evaluates: paths, intrinsics, JSONata."""
 
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
@@ -22,7 +22,10 @@ def path_tokens(path: str) -> list[tuple[str, Any]] | None:
 
 
 def compute_intrinsic(name: str, arguments: list[Any]) -> Any:
-    """Compute an intrinsic function of evaluated arguments. Bad arguments raise what Python raises."""
+    """Compute an intrinsic function of evaluated arguments.
+
+    Bad arguments raise Python's own exceptions.
+    """
     return _engine()._exec_intrinsic(("call", name, [("str", argument) for argument in arguments]), None, None)
 
 
@@ -48,7 +51,9 @@ def jsonata_choice(state: dict[str, Any], raw_input: Any, context: Context) -> t
 
 
 def jsonata_error(definition: str) -> str | None:
-    """Return the error of a definition's first malformed JSONata expression; None if there is none."""
+    """Return the error of a definition's first malformed JSONata expression; None if
+    there is none.
+    """
     problem = _engine()._validate_definition_jsonata(definition)
     return None if problem is None else str(problem)
 

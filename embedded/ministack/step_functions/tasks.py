@@ -11,9 +11,9 @@ class TaskCall:
     """One call of a Task state to an integration.
 
     `resource` is the state's Resource with its suffix (`….sync`). `parameters` are the resolved
-    parameters, and `role_arn` is the state machine's role. `cancelled` is set when the execution
-    was stopped, but not when the state has timed out. The handler must then undo or stop its work and return
-    soon; its result is ignored. A handler that waits for its work (`.sync`) calls
+    parameters, and `role_arn` is the state machine's role. `cancelled` is set when
+    the execution was stopped, but not when the state has timed out. The handler must then stop its
+    work and return soon; its result is ignored. A handler that waits for its work (`.sync`) calls
     `submitted(answer)` with the answer of the API call that began it.
     """
 
@@ -43,8 +43,7 @@ _integrations: dict[str, TaskHandler] = {}
 
 
 def add_task_integration(resource_prefix: str, handler: TaskHandler) -> None:
-    """Serve Task states whose Resource is `resource_prefix`, with or without a suffix such as
-    `.sync`.
+    """Serve the Task states of a Resource, with or without a suffix such as `.sync`.
 
     The handler runs in a worker thread and may block. It raises `TaskError` to fail the state.
     """

@@ -12,7 +12,7 @@ from typing import Any
 
 Record = dict[str, Any]
 DefinitionCheck = Callable[[str, str, Record, str], Sequence[object]]
-"""Returns the problems of (definition, role ARN, logging, type); each one's `str` is its text."""
+"""Returns the problems of (definition, role ARN, logging, type); `str` gives a problem's text."""
 
 _RESTARTED = "States.ServiceRestart"
 EVENT_LOCK = threading.RLock()
@@ -25,7 +25,10 @@ def execution_record(execution_arn: str) -> Record | None:
 
 
 def interrupted_executions() -> list[Record]:
-    """Return the restored executions that were running, as running. ministack has marked them as failed."""
+    """Mark the interrupted executions of a restored server as RUNNING, and return them.
+
+    ministack has marked them as failed.
+    """
     with EVENT_LOCK:
         found = [record for record in _engine()._executions.all_values() if record.get("error") == _RESTARTED]
         for record in found:
@@ -83,10 +86,10 @@ def start_execution(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def install_interpreter(run: Callable[[str], None], stopped: Callable[[str], None]) -> None:
-    """Run every execution with `run(execution_arn)`, in a thread with the caller's account and
-    Region.
+    """Run every execution with `run(execution_arn)`.
 
-    `stopped(execution_arn)` is called after StopExecution has marked a record ABORTED.
+    The call is made in a thread with the caller's account and Region. `stopped(execution_arn)` is
+    called after StopExecution has marked a record ABORTED.
     """
     engine = _engine()
     ministack_stop = engine._stop_execution
@@ -120,8 +123,8 @@ def install_redrive(
 ) -> None:
     """Serve RedriveExecution, which ministack lacks.
 
-    `redrive(request)` returns the answer, or error code and message. `described(record)` returns the
-    fields that DescribeExecution shows in addition.
+    `redrive(request)` returns the answer, or error code and message. `described(record)` returns
+    the fields that DescribeExecution shows in addition.
     """
     engine = _engine()
     ministack_handle, ministack_describe = engine.handle_request, engine._describe_execution
@@ -171,7 +174,7 @@ def install_deletion() -> None:
 
 
 def _complete_abort_event(record: Record) -> None:
-    """Show the abort as AWS does: after no other event, and without empty details."""
+    """Show the abort as on AWS: without a previous event, and without empty details."""
     event = record["events"][-1]
     if event["type"] == "ExecutionAborted":
         event.setdefault("previousEventId", 0)
@@ -200,10 +203,10 @@ def install_start_check(check: Callable[[dict[str, Any]], Record | tuple[str, st
 
 
 def install_definition_check(check: DefinitionCheck) -> None:
-    """Let `check(definition, role_arn, logging, type)` refuse state machines in the API and in stacks.
+    """Let a check refuse state machines, in the API and in stacks.
 
-    The check returns problems. The first is `<error code>: <text>`, or the text alone for
-    InvalidDefinition.
+    `check(definition, role_arn, logging, type)` returns problems. The first is `<error code>:
+    <text>`, or the text alone for InvalidDefinition.
     """
     from ministack.services.cloudformation import provisioners
 
@@ -273,7 +276,9 @@ def _engine() -> Any:
 
 
 def _api_names(settings: Any) -> Any:
-    """Convert a template's settings to the API's: `LogGroupArn` to `logGroupArn`, "true" to true."""
+    """Convert a template's settings to the API's: `LogGroupArn` to `logGroupArn`,
+    "true" to true.
+    """
     if isinstance(settings, dict):
         return {key[:1].lower() + key[1:]: _api_names(value) for key, value in settings.items()}
     if isinstance(settings, list):

@@ -93,7 +93,7 @@ class Execution:
 
 @dataclass
 class FanOutAttempt:
-    """What an attempt of a state that fans out leaves behind when it fails.
+    """The progress of a failed attempt of a state that fans out.
 
     Args:
         parts: See `ResumePoint.parts`. In a redrive, the parts from which the attempt continues.
@@ -144,9 +144,7 @@ class Branch:
 
 
 def start_thread(target: Callable[..., object], *arguments: object, name: str) -> threading.Thread:
-    """Start a daemon thread with the caller's context variables, which hold the request's account
-    and Region.
-    """
+    """Start a daemon thread with the caller's context variables (account and Region)."""
     scope = contextvars.copy_context()
     thread = threading.Thread(target=scope.run, args=(target, *arguments), name=name, daemon=True)
     thread.start()

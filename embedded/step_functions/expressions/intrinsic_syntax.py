@@ -1,4 +1,6 @@
-"""Parser of intrinsic functions (`States.Format('{}', $.name)`), as strict as CreateStateMachine."""
+"""Parser of intrinsic functions (`States.Format('{}', $.name)`), as strict as
+CreateStateMachine.
+"""
 
 import json
 import re

@@ -1,6 +1,7 @@
-"""ResultWriter: exports the results of a distributed Map's children to S3, with the state machine's role.
+"""ResultWriter: exports the results of a distributed Map's children to S3.
 
-The files, their names and the permissions are those of "ResultWriter (Map)" in AWS's developer guide.
+Calls use the state machine's role. Files, names and permissions are those of "ResultWriter (Map)"
+in AWS's developer guide.
 """
 
 import json

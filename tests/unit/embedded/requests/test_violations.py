@@ -1,4 +1,4 @@
-"""Which requests of clients and Tasks violate a model, and what is said about them."""
+"""Requests of clients and Tasks that violate a model, and the messages about them."""
 
 import json
 from collections.abc import Iterator

@@ -23,7 +23,10 @@ MACHINE = "arn:aws:states:us-east-1:000000000000:stateMachine:m"
 
 @pytest.fixture(autouse=True)
 def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Install the corrections, and restore ministack's names after the test. A missing name fails here."""
+    """Install the corrections, and restore ministack's names after the test.
+
+    A missing name fails here.
+    """
     places = [
         (cloudwatch_logs, "_append_log_events"),
         (cloudwatch, "_dims_from_list"),

@@ -1,4 +1,4 @@
-"""Objects have the checksums that S3 would give them, and answers show them as S3's do."""
+"""Objects get the checksums of S3, and responses show them as S3's do."""
 
 from collections.abc import Iterator
 from pathlib import Path

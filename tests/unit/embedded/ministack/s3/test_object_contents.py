@@ -1,4 +1,4 @@
-"""Contents of objects are in files: as many as there are objects and versions, and none in memory."""
+"""Contents of objects and versions are in one file each, and not in memory."""
 
 import asyncio
 import gc

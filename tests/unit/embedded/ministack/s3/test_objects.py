@@ -16,7 +16,9 @@ DAYS = b"<RestoreRequest><Days>2</Days></RestoreRequest>"
 
 @pytest.fixture
 def send(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Send requests to ministack's S3: `send("GET", "key", query={}, **headers)` returns the body."""
+    """Send requests to ministack's S3: `send("GET", "key", query={}, **headers)`
+    returns the body.
+    """
     monkeypatch.setattr(s3, "_dispatch", s3._dispatch)
     install_restore_status()
 

@@ -1,4 +1,6 @@
-"""`--persist`: what a second server of the same folder continues with, after `down` and after a kill."""
+"""`--persist`: the next server of a folder continues with its data, after `down` and
+after a kill.
+"""
 
 import json
 import os
@@ -14,8 +16,8 @@ from embedded.ministack.s3.object_contents import ContentStore
 from embedded.ministack.state.snapshot import restore
 from embedded.server.detached import detached_endpoint, detached_root, leftover_text, start_detached, stop_detached
 from embedded.server.endpoint import Endpoint
-from embedded.server.keeping import KEPT_FILE, SNAPSHOT_FILE, KeptData
 from embedded.server.launch import EmbeddedAwsError
+from embedded.server.persistence import PERSISTED_FILE, SNAPSHOT_FILE, PersistedData
 from tests.unit.embedded.server.test_embedded_aws import wait_until
 
 TRUST = {
@@ -105,7 +107,7 @@ def test_data_outlive_down_and_a_kill(tmp_path: Path) -> None:
         arns = fill(first)
         assert stop_detached(tmp_path)
         assert (root / SNAPSHOT_FILE).stat().st_mode & 0o777 == 0o600
-        assert (root / KEPT_FILE).stat().st_mode & 0o777 == 0o600
+        assert (root / PERSISTED_FILE).stat().st_mode & 0o777 == 0o600
         assert root.stat().st_mode & 0o777 == 0o700
         assert leftover_text(tmp_path) == ""
 
@@ -121,12 +123,12 @@ def test_data_outlive_down_and_a_kill(tmp_path: Path) -> None:
             lambda: bool(storage.list_buckets()) and (root / SNAPSHOT_FILE).stat().st_mtime_ns > before,
             "a snapshot has it",
         )
-        # What is half written when the server is killed.
+        # A half-written snapshot, as a kill leaves it.
         (root / "objects" / "half").write_bytes(b"x")
         (root / f"{SNAPSHOT_FILE}.new").write_bytes(b"x")
         os.kill(int((root / "lock").read_text()), signal.SIGKILL)
         wait_until(lambda: detached_endpoint(tmp_path) is None, "the killed server has ended")
-        assert "It has kept what it held at" in leftover_text(tmp_path)
+        assert "Saved is what it held at" in leftover_text(tmp_path)
 
         third = start_detached(tmp_path)
         check(third, arns)
@@ -141,14 +143,14 @@ def test_data_outlive_down_and_a_kill(tmp_path: Path) -> None:
 def test_data_of_another_version_are_refused_by_name(tmp_path: Path) -> None:
     root = detached_root(tmp_path)
     root.mkdir()
-    KeptData({"format": "1", "ministack": "0.0.1"}, 4566, "secret").write(root)
+    PersistedData({"format": "1", "ministack": "0.0.1"}, 4566, "secret").write(root)
     (root / SNAPSHOT_FILE).touch()
     with pytest.raises(
-        EmbeddedAwsError, match=r"kept by another version \(format 1, ministack 0\.0\.1; this is .*delete-data"
+        EmbeddedAwsError, match=r"written by another version \(format 1, ministack 0\.0\.1; this is .*delete-data"
     ):
         start_detached(tmp_path)
-    (root / KEPT_FILE).write_text("{")
-    with pytest.raises(EmbeddedAwsError, match=r"kept\.json is damaged: .*delete-data"):
+    (root / PERSISTED_FILE).write_text("{")
+    with pytest.raises(EmbeddedAwsError, match=r"persisted\.json is damaged: .*delete-data"):
         start_detached(tmp_path)
     assert (root / SNAPSHOT_FILE).exists()
 

@@ -1,4 +1,4 @@
-"""Other detached embedded AWSs of this user on this machine."""
+"""The detached embedded AWSs of this user that run on this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MODULE = "embedded.server.process"
 
 
 def running_state_dirs() -> list[Path]:
-    """Return the folders of all detached embedded AWSs that run. They need not be trustworthy."""
+    """Return the folders of all running detached embedded AWSs. Do not trust their files."""
     files = [Path(line[-1]) for line in _command_lines() if len(line) > 1 and _MODULE in line]
     folders = [file.parent.parent for file in files if file.parent.name == "aws"]
     found = set()
