@@ -48,8 +48,8 @@ class _Connection(asyncio.Protocol):
         self._received.clear()
         method, target, _ = first.split(" ")
         status, answer, more = self._answers.answer(method, target, headers, body)
-        head = f"HTTP/1.1 {status} OK\r\nContent-Length: {len(answer)}\r\n{more}\r\n"
-        self._transport.write(head.encode() + answer)
+        start = f"HTTP/1.1 {status} OK\r\nContent-Length: {len(answer)}\r\n{more}\r\n"
+        self._transport.write(start.encode() + answer)
 
 
 async def _serve(answers: Answers) -> None:
