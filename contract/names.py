@@ -41,6 +41,7 @@ class RelativePath:
 
 
 MODEL_ID = Matches(re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"), _LETTERS)
+FLEET_ID_OR_NONE = Matches(re.compile(rf"(?:{MODEL_ID.pattern.pattern})?"), f"the id of a fleet: {_LETTERS}")
 DATASET_NAME = Matches(re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"), _LETTERS)
 VERSION = Matches(
     re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?"),

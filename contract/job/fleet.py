@@ -4,8 +4,8 @@ model that the row's route names."""
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
+from contract.catalog.fleets import MODEL_START, QUARANTINE, SKIP, RouteType
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
 from contract.checks import raise_if_any
@@ -13,11 +13,6 @@ from contract.json_text import dump_json
 from contract.names import check_model_id
 from contract.problems import Problem
 
-RouteType = Literal["string", "int64"]
-"""Type of the column with the routes."""
-QUARANTINE, SKIP, MODEL_START = "quarantine", "skip", "model:"
-"""What happens to rows of no model: they go to quarantine, are left out of the output, or are scored
-by the model whose id follows."""
 MODEL_ID_COLUMN = "model_id"
 MODEL_VERSION_COLUMN = "model_version"
 """Columns of a fleet's output that say which model predicted the row."""
@@ -69,6 +64,15 @@ class FleetSpec:
         'delays-all'
         """
         return self.unmatched.removeprefix(MODEL_START) if self.unmatched.startswith(MODEL_START) else ""
+
+
+def fleet_job_id(fleet_id: str) -> str:
+    """Return the id of a fleet's job.
+
+    >>> fleet_job_id("delays")
+    'delays.fleet'
+    """
+    return f"{fleet_id}.fleet"
 
 
 def fleet_model(fleet: FleetSpec, models: Sequence[ModelSpec]) -> ModelSpec:

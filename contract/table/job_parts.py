@@ -51,6 +51,7 @@ def whole_job(parts: Sequence[JobRecord]) -> JobRecord:
         rows_in=sum(part.rows_in for part in parts),
         rows_scored=sum(part.rows_scored for part in parts),
         rows_quarantined=sum(part.rows_quarantined for part in parts),
+        rows_skipped=sum(part.rows_skipped for part in parts),
         failure_kind=failures[0].failure_kind if failures else None,
         reason="; ".join(f"{part.part.text}: {part.reason}" for part in parts if part.part and part.reason),
         duplicate_keys=sum(part.duplicate_keys for part in parts),

@@ -1,4 +1,4 @@
-"""Faults to inject into jobs, for tests and for trying out how a system recovers.
+"""Faults to inject into jobs, for tests and experiments with recovery.
 
 Each scheduled fault is a file, so that processes other than the server can schedule one
 (`EmbeddedAws.faults`, `python -m embedded.faults`). A job deletes the file before the fault
@@ -129,7 +129,9 @@ class Faults:
         return True
 
     def take_corruption(self, key: str) -> bool:
-        """Return whether a scheduled fault changes the object with this key, and remove the fault."""
+        """Return whether a scheduled fault changes the object with this key, and remove
+        the fault.
+        """
         return any(
             fnmatch.fnmatchcase(key, fault.key) and self.take(file)
             for file, fault in self.pending_files(OutputCorruption).items()

@@ -242,7 +242,7 @@ def _allow_reading_checksums(storage: Storage) -> iam.PolicyStatement:
 
 
 def _allow_reading_for_plans(storage: Storage) -> list[iam.PolicyStatement]:
-    """Allow what a scoring plan reads: datasets, models and upload manifests."""
+    """Allow what a scoring plan reads: datasets, models, fleets and upload manifests."""
     return [
         allow_listing(storage.datasets_bucket, storage.models_bucket),
         allow(
@@ -255,6 +255,7 @@ def _allow_reading_for_plans(storage: Storage) -> list[iam.PolicyStatement]:
         # Without this permission, S3 reports a missing upload manifest as access denied.
         allow_listing_below(storage.results_bucket, layout.UPLOADS_PREFIX),
         *allow_catalog_reading(storage),
+        allow_items(storage, ["BatchGetItem"], records.FLEET_PARTITIONS),
     ]
 
 

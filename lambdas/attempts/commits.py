@@ -43,6 +43,7 @@ class Commits:
     rows_in: int
     rows_scored: int
     rows_quarantined: int
+    rows_skipped: int = 0
     duplicate_keys: int = 0
     null_keys: int = 0
     notes: tuple[str, ...] = ()
@@ -57,6 +58,7 @@ class _Totals:
     rows_in: int = 0
     rows_scored: int = 0
     rows_quarantined: int = 0
+    rows_skipped: int = 0
     duplicate_keys: int = 0
     null_keys: int = 0
     notes: dict[str, int] = field(default_factory=dict)
@@ -66,6 +68,7 @@ class _Totals:
         self.rows_in += commit.rows_in
         self.rows_scored += commit.rows_scored
         self.rows_quarantined += commit.rows_quarantined
+        self.rows_skipped += commit.rows_skipped
         if commit.keys:
             self.duplicate_keys += commit.keys.duplicates
             self.null_keys += commit.keys.nulls
@@ -85,7 +88,7 @@ def read_commits(spec: JobSpec, store: ObjectStore, rules: ChecksumRules) -> Com
     Lists everything below the job's prefixes, asks S3 for checksums, and reads the job's ledger.
     Memory is limited by the number of objects times models, however much a job has written.
     """
-    pairs = Pairs(spec.models, store.objects_of(spec), spec.output_layout)
+    pairs = Pairs(spec.committing_models, store.objects_of(spec), spec.output_layout)
     unexpected, totals = UnexpectedFiles(), _Totals()
     files = OutputFiles(spec, pairs, store, unexpected, rules)
     committed = bytearray(len(pairs))
@@ -115,6 +118,7 @@ def read_commits(spec: JobSpec, store: ObjectStore, rules: ChecksumRules) -> Com
         rows_in=totals.rows_in,
         rows_scored=totals.rows_scored,
         rows_quarantined=totals.rows_quarantined,
+        rows_skipped=totals.rows_skipped,
         duplicate_keys=totals.duplicate_keys,
         null_keys=totals.null_keys,
         notes=_limit([*files.notes(), *totals.all_notes()]),

@@ -40,6 +40,7 @@ def _verify(job: JobRecord, deployment: Deployment, rules: ChecksumRules) -> Job
         rows_in=commits.rows_in,
         rows_scored=commits.rows_scored,
         rows_quarantined=commits.rows_quarantined,
+        rows_skipped=commits.rows_skipped,
         duplicate_keys=commits.duplicate_keys,
         null_keys=commits.null_keys,
         failure_kind=None,

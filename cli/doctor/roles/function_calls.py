@@ -19,6 +19,7 @@ def function_calls(make: CallMaker, name: str, configuration: Mapping[str, Any])
     yield make.never("s3:DeleteObject", f"{make.datasets}/doctor/part-0.parquet")
     yield make.never("dynamodb:Scan", make.table)
     yield make.never("dynamodb:DeleteItem", make.table, **leading_keys(records.MODEL_PARTITIONS))
+    yield make.never("dynamodb:PutItem", make.table, **leading_keys(records.FLEET_PARTITIONS))
     if name != "register_model_version":
         yield make.never("dynamodb:PutItem", make.table, **leading_keys(records.MODEL_PARTITIONS))
         yield make.never("s3:PutObject", f"{make.models}/{layout.artifact_key('doctor', '1')}")
@@ -172,6 +173,7 @@ def _reading_for_plans(make: CallMaker) -> Iterator[Call]:
     yield Call(("s3:GetObject",), f"{make.models}/{layout.artifact_key('doctor', '1')}")
     yield Call(("s3:GetObject",), f"{make.results}/{layout.upload_manifest_key('doctor', '1')}")
     yield from _catalog(make)
+    yield make.items(records.FLEET_PARTITIONS, "BatchGetItem")
 
 
 def _catalog(make: CallMaker) -> Iterator[Call]:

@@ -290,7 +290,10 @@ class ObjectStore(TrainingObjects):
 
     def write_models_manifest(self, job: JobRecord) -> None:
         """Write the manifest of the artifacts of a job's models."""
-        keys = map(layout.artifact_key, job.model_ids, job.model_versions)
+        # The record of a fleet's job is small, and does not name its models.
+        models = self.job_spec(job.execution_id, job.job_id).models if job.fleet else ()
+        named = [(model.model_id, model.version) for model in models]
+        keys = [layout.artifact_key(*name) for name in named or zip(job.model_ids, job.model_versions, strict=True)]
         key = layout.models_manifest_key(job.execution_id, job.job_id)
         self._put(key, _text(input_manifest(self.models_bucket, keys)))
 

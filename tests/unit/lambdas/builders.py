@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contract import codec, environment, layout
+from contract.catalog.fleets import FleetRecord
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute, Model, ModelVersion
@@ -31,7 +32,7 @@ from contract.status import ExecutionStatus, JobStatus
 from contract.table import records
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
 from contract.workflow.messages import AttemptFailure, JobPointer, PlanInput, SummaryInput
-from lambdas.planning.scoring.choose_models import Assignment
+from lambdas.planning.scoring.assignments import Assignment
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.resources import resources
 from tests.unit.checksums import crc64nvme
@@ -206,14 +207,31 @@ class Stage:
         compute: Compute | None = None,
         max_attempts: int = 3,
         spec: ModelSpec | None = None,
+        fleet: str = "",
+        route: Sequence[str] = (),
     ) -> ModelVersion:
         """Write a model, its version and its artifact, like `fleetscore models register`."""
         spec = spec or any_model_spec(model_id, version)
-        registered = ModelVersion(spec=spec, dataset=dataset, compute=compute or Compute(), max_attempts=max_attempts)
+        registered = ModelVersion(
+            spec=spec,
+            dataset=dataset,
+            compute=compute or Compute(),
+            max_attempts=max_attempts,
+            fleet=fleet,
+            route=tuple(route),
+        )
         self.table.put_item(Item=records.version_item(registered))
         self.table.put_item(Item=records.model_item(Model(model_id, version, enabled, tags or {})))
         self.s3.put_object(Bucket=self.models, Key=layout.artifact_key(model_id, version), Body=ARTIFACT)
         return registered
+
+    def set_fleet(
+        self, fleet_id: str = "delays", *, dataset: str = "flights", route_by: str = "carrier", **fields: Any
+    ) -> FleetRecord:
+        """Write a fleet, like `fleetscore fleets set`."""
+        fleet = FleetRecord(fleet_id=fleet_id, dataset=dataset, route_by=route_by, **fields)
+        self.table.put_item(Item=records.fleet_item(fleet))
+        return fleet
 
     def upload(
         self, dataset: str = "flights", keys: Sequence[str] = ("a.parquet", "b.parquet"), size: int = 100
@@ -236,7 +254,7 @@ class Stage:
         Each object has 10 rows. One row of the first object is quarantined.
         """
         spec = self.spec(execution_id, job_id)
-        pairs = itertools.product(enumerate(self.deployment.store.objects_of(spec)[:objects]), spec.models)
+        pairs = itertools.product(enumerate(self.deployment.store.objects_of(spec)[:objects]), spec.committing_models)
         commits = [
             self.write_outputs(spec, model, item, rows_quarantined=1 if index == 0 else 0)
             for (index, item), model in pairs
@@ -250,11 +268,11 @@ class Stage:
         return commit
 
     def write_outputs(
-        self, spec: JobSpec, model: ModelSpec, item: PinnedObject, *, rows_quarantined: int = 0
+        self, spec: JobSpec, model: ModelSpec, item: PinnedObject, *, rows_quarantined: int = 0, rows_skipped: int = 0
     ) -> Commit:
         """Write outputs of one object and model, and return their commit."""
         key = layout.output_key(model.model_id, item.key)
-        predictions = item.key if spec.output_layout == "joined" else key
+        predictions = item.key if spec.output_layout in ("joined", "fleet") else key
         outputs = [OutputFile("predictions", predictions, 50, crc64nvme(b"p" * 50))]
         self.put_output("predictions", spec, predictions, b"p" * 50)
         if rows_quarantined:
@@ -265,8 +283,9 @@ class Stage:
             object=item.key,
             etag=item.etag,
             rows_in=10,
-            rows_scored=10 - rows_quarantined,
+            rows_scored=10 - rows_quarantined - rows_skipped,
             rows_quarantined=rows_quarantined,
+            rows_skipped=rows_skipped,
             outputs=tuple(outputs),
             keys=KeyReport(rows=10, duplicates=2, nulls=1),
         )
@@ -278,7 +297,7 @@ class Stage:
 
     def write_segment(self, spec: JobSpec, *commits: Commit, **header: Any) -> str:
         """Write a segment and return its name; `header` has fields of its header that differ."""
-        models = {model.model_id: model.version for model in spec.models}
+        models = {model.model_id: model.version for model in spec.committing_models}
         fields = {"execution_id": spec.execution_id, "job_id": spec.job_id, "models": models, **header}
         name, content = segment_content(SegmentHeader(**fields), [commit_line(commit) for commit in commits])
         key = layout.ledger_prefix(spec.execution_id, spec.job_id) + name
