@@ -70,7 +70,8 @@ def backfill(
 ) -> ExitStatus:
     """Score every dataset of a period, each in a separate execution.
 
-    Datasets that every model has scored are skipped, so the command can be interrupted and repeated.
+    Datasets that every model has scored are skipped, so the command can be interrupted and
+    repeated.
     """
     output = invocation.output
     slots = expand(dataset, read_time("from", since), read_time("to", until), every, name)
@@ -111,7 +112,8 @@ def choose_models(catalog: Catalog, wanted: list[str] | None) -> list[Model]:
     """Return the models that a backfill scores with: the wanted ones, or every enabled one.
 
     Raises:
-        InvalidInputError: with every wanted model that is unknown or disabled, or when there is no model.
+        InvalidInputError: with every wanted model that is unknown or disabled, or when there is no
+            model.
     """
     known = {model.model_id: model for model, _ in catalog.models()}
     problems = [

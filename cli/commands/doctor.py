@@ -39,8 +39,9 @@ if TYPE_CHECKING:
 def doctor(invocation: Invocation, *, job: bool, training_job: bool, instance_type: str | None) -> ExitStatus:
     """Check quotas, image, roles, policies, key, buckets and network of the stage.
 
-    Without --job and --training-job, it starts nothing and changes nothing. The exit status is 0 when no finding is
-    an error, and 1 otherwise. A check that your permissions do not allow is an error that names the missing action.
+    Without --job and --training-job, it starts nothing and changes nothing. The exit status is 0
+    when no finding is an error, and 1 otherwise. A check that your permissions do not allow is an
+    error that names the missing action.
     """
     # Imported here, because only this command needs them.
     from cli.doctor.checks import stage_checks  # noqa: PLC0415

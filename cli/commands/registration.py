@@ -31,9 +31,9 @@ from contract.problems import InvalidInputError, Problem
 
 _INPUT_PARAMETERS = {flag.parameter: flag.field for flag in record_flags() if flag.of_input}
 _SHOWN_NOTES = 20
-"""Most notes of a bulk registration that are shown."""
+"""Largest number of notes to show after a bulk registration."""
 _SHOWN_LINES = 5
-"""Most numbers of lines that are shown for a note."""
+"""Largest number of line numbers to show per note."""
 _PLACEHOLDER_FEATURES = [{"name": "any", "type": "double"}]
 """Features of a document while its other fields are validated, before the features are inferred."""
 
@@ -171,7 +171,10 @@ def import_model(
 
 
 def draft_of(model: str, fields: Mapping[str, Any]) -> Draft:
-    """Return the draft for a model id or `@model.json`. Fields of the command line override those of the file."""
+    """Return the draft for a model id or `@model.json`.
+
+    Fields of the command line override those of the file.
+    """
     document = {name: value for name, value in fields.items() if name not in _INPUT_PARAMETERS}
     problems: list[Problem] = []
     if "tags" in fields:
@@ -252,8 +255,8 @@ def _with_inferred_features(
     """Return the draft with features inferred from its artifact and the sample.
 
     Raises:
-        InvalidInputError: with all other problems of the draft, before the artifact is loaded; or when the features
-            cannot be inferred.
+        InvalidInputError: with all other problems of the draft, before the artifact is loaded; or
+            when the features cannot be inferred.
     """
     problems: list[Problem] = []
     if "features" in draft.fields:

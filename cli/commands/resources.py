@@ -1,4 +1,4 @@
-"""`fleetscore resources`: the stage's buckets, table and state machines, as CloudFormation named them."""
+"""`fleetscore resources`: the stage's buckets, table and state machines."""
 
 import rich_click as click
 

@@ -128,7 +128,7 @@ def _scope(schedule: Schedule) -> str:
 
 
 def _to_change(invocation: Invocation) -> Schedules:
-    """Return the stage's schedules, and say on standard error where the command is about to change them."""
+    """Return the stage's schedules, and print the account and Region that the command changes."""
     found = Schedules(invocation.connection, invocation.stage)
     invocation.announce(found.target_arn)
     return found
