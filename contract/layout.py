@@ -255,17 +255,25 @@ def is_output_partition(name: str) -> bool:
 CODE_PREFIX = "code/"
 PREDICTIONS_PREFIX = "predictions/"
 JOINED_PREFIX = "joined/"
+FLEETS_PREFIX = "fleets/"
 QUARANTINE_PREFIX = "quarantine/"
+OUTPUT_PREFIXES = (PREDICTIONS_PREFIX, JOINED_PREFIX, FLEETS_PREFIX, QUARANTINE_PREFIX)
 OutputKind = Literal["predictions", "quarantine"]
-OutputLayout = Literal["per_model", "joined"]
-"""Whether each model of a job has an output of its own per object, or all of them share one."""
+RequestedLayout = Literal["per_model", "joined"]
+"""A layout that a request may ask for."""
+OutputLayout = RequestedLayout | Literal["fleet"]
+"""Whether each model of a job has an output of its own per object, or all of them share one: with the
+predictions of all models for each row, or with those of the model that the row's route names."""
 OUTPUT_AREAS: tuple[tuple[OutputKind, OutputLayout], ...] = (
     ("predictions", "per_model"),
     ("predictions", "joined"),
+    ("predictions", "fleet"),
     ("quarantine", "per_model"),
 )
 """The kinds and layouts whose prefixes differ."""
 _PREFIX_OF_KIND: dict[OutputKind, str] = {"predictions": PREDICTIONS_PREFIX, "quarantine": QUARANTINE_PREFIX}
+_PREFIX_OF_LAYOUT: dict[OutputLayout, str] = {"joined": JOINED_PREFIX, "fleet": FLEETS_PREFIX}
+"""Prefixes of the predictions that the models of a job share."""
 
 
 def job_outputs_prefix(
@@ -289,13 +297,13 @@ def executions_with_outputs_prefix(kind: OutputKind, dataset: str, output_layout
     >>> executions_with_outputs_prefix("quarantine", "flights")
     'quarantine/dataset=flights/execution_id='
     """
-    prefix = JOINED_PREFIX if is_shared_output(kind, output_layout) else _PREFIX_OF_KIND[kind]
+    prefix = _PREFIX_OF_LAYOUT[output_layout] if is_shared_output(kind, output_layout) else _PREFIX_OF_KIND[kind]
     return f"{prefix}dataset={dataset}/execution_id="
 
 
 def is_shared_output(kind: OutputKind, output_layout: OutputLayout) -> bool:
     """Return whether the models of a job share one output of this kind per object."""
-    return kind == "predictions" and output_layout == "joined"
+    return kind == "predictions" and output_layout in _PREFIX_OF_LAYOUT
 
 
 def output_prefixes(

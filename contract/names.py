@@ -41,6 +41,7 @@ class RelativePath:
 
 
 MODEL_ID = Matches(re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"), _LETTERS)
+FLEET_ID_OR_NONE = Matches(re.compile(rf"(?:{MODEL_ID.pattern.pattern})?"), f"the id of a fleet: {_LETTERS}")
 DATASET_NAME = Matches(re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"), _LETTERS)
 VERSION = Matches(
     re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?"),
@@ -50,11 +51,11 @@ SHA256 = Matches(re.compile(r"[0-9a-f]{64}"), "64 lower-case hexadecimal digits"
 INSTANCE_TYPE = Matches(re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9]+"), "a SageMaker instance type such as 'ml.m5.xlarge'")
 JOB_ID = Matches(
     re.compile(
-        rf"{MODEL_ID.pattern.pattern}(?:\.and-[1-9][0-9]{{0,2}}-more)?"
+        rf"{MODEL_ID.pattern.pattern}(?:\.and-[1-9][0-9]{{0,2}}-more|\.fleet)?"
         r"(?:\.part-[1-9][0-9]{0,2}-of-[1-9][0-9]{0,2})?"
     ),
-    "the id of the job's first model, followed by '.and-<n>-more' when it has more models, and by '.part-<n>-of-<n>' "
-    "when it is a part",
+    "the id of the job's first model, followed by '.and-<n>-more' when it has more models, or the id of a fleet, "
+    "followed by '.fleet'; then '.part-<n>-of-<n>' when it is a part",
 )
 """Ids of jobs. They are folder names in S3, and values of the Hive partition `job_id`."""
 EXECUTION_NAME = Matches(

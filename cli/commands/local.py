@@ -74,9 +74,9 @@ def up(invocation: Invocation, *, foreground: bool, persist: bool, state_dir: Pa
         check_project,
         detached_endpoint,
         detached_root,
-        keeping_problem,
-        keeps_data,
+        has_persisted_data,
         leftover_text,
+        persistence_problem,
         running_text,
         start_detached,
         stop_detached,
@@ -99,14 +99,14 @@ def up(invocation: Invocation, *, foreground: bool, persist: bool, state_dir: Pa
         started_here = endpoint is None
         if endpoint is not None:
             check_project(state_dir)
-            if persist and not keeps_data(state_dir):
+            if persist and not has_persisted_data(state_dir):
                 raise CommandError(
                     f"The embedded AWS in {state_dir.absolute()} runs without --persist, and what it holds cannot be "
                     "kept. Run `fleetscore down`, which deletes it, and then `fleetscore up --persist`.",
                     ExitStatus.FAILED,
                 )
             output.notice(f"{running_text(state_dir)} Deploying to it what has changed.")
-            if problem := keeping_problem(state_dir):
+            if problem := persistence_problem(state_dir):
                 output.notice(problem)
         else:
             if lost := leftover_text(state_dir):
@@ -118,7 +118,7 @@ def up(invocation: Invocation, *, foreground: bool, persist: bool, state_dir: Pa
                 )
             output.notice("Starting the embedded AWS ...")
             output.notice(probe().summary)
-            if keeps_data(state_dir):
+            if has_persisted_data(state_dir):
                 output.notice(f"It continues with the data in {state_dir.absolute()} (--persist).")
             endpoint = start_detached(state_dir, persist=persist)
         try:
@@ -132,13 +132,19 @@ def up(invocation: Invocation, *, foreground: bool, persist: bool, state_dir: Pa
 
 
 @click.command("down", cls=Command, examples="fleetscore down")
-@click.option("--delete-data", is_flag=True, help="Delete also the data that `up --persist` has kept.")
+@click.option("--delete-data", is_flag=True, help="Also delete the data that `up --persist` has saved.")
 @state_dir_option
 @click.pass_obj
 def down(invocation: Invocation, *, delete_data: bool, state_dir: Path) -> ExitStatus:
     """Stop the embedded AWS and remove its files, except the data of `up --persist`."""
     _require_checkout()
-    from embedded.server.detached import detached_endpoint, keeping_problem, keeps_data, leftover_text, stop_detached  # noqa: PLC0415
+    from embedded.server.detached import (  # noqa: PLC0415
+        detached_endpoint,
+        has_persisted_data,
+        leftover_text,
+        persistence_problem,
+        stop_detached,
+    )
 
     with _errors_of_the_embedded_aws():
         endpoint = detached_endpoint(state_dir)
@@ -149,12 +155,12 @@ def down(invocation: Invocation, *, delete_data: bool, state_dir: Path) -> ExitS
     invocation.output.data({"was_running": was_running}, text)
     if lost:
         invocation.output.notice(lost)
-    if keeps_data(state_dir):
+    if has_persisted_data(state_dir):
         invocation.output.notice(
             f"Its data stay in {state_dir.absolute()}: `fleetscore up` continues with them, "
             "`fleetscore down --delete-data` deletes them."
         )
-        if problem := keeping_problem(state_dir):
+        if problem := persistence_problem(state_dir):
             invocation.output.notice(problem)
     if not was_running:
         for other in _others(state_dir):
@@ -171,7 +177,7 @@ def down(invocation: Invocation, *, delete_data: bool, state_dir: Path) -> ExitS
 
 def _others(state_dir: Path) -> list[Path]:
     """Return the folders of the other embedded AWSs of this user."""
-    from embedded.server.neighbours import running_state_dirs  # noqa: PLC0415
+    from embedded.server.running_servers import running_state_dirs  # noqa: PLC0415
 
     return [folder for folder in running_state_dirs() if folder != state_dir.resolve()]
 

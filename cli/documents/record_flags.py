@@ -22,7 +22,7 @@ and a `switch` takes no value.
 """
 
 REQUIRED = "Required"
-GROUPS = (REQUIRED, "Input", "Output", "Loading and custom code", "Compute", "Version")
+GROUPS = (REQUIRED, "Input", "Output", "Fleet", "Loading and custom code", "Compute", "Version")
 """Headings of the flags, in the order of the help."""
 
 _REQUIRED_ORDER = ("artifact", "dataset", "format", "model_file", "method", "features")

@@ -13,6 +13,7 @@ from contract.catalog.model_spec import ModelSpec, assumptions
 from contract.catalog.models import ModelVersion
 from contract.dataset.formats import extension_of, other_format
 from contract.job.ledger import read_segment
+from contract.job.notes import counted_note
 from contract.job.scoring_spec import JobSpec, PinnedObject
 from contract.job.snapshot import Snapshot
 from contract.layout import ContainerPaths, artifact_key
@@ -91,7 +92,7 @@ def score_sample(version: ModelVersion, artifact: Path, path: Path, *, rows: int
         made = next((file for file in paths.predictions.rglob("*") if file.is_file()), None)
         [segment] = [read_segment(file.name, file.read_bytes()) for file in paths.ledger.iterdir() if file.is_file()]
         [commit] = segment.commits()
-        counted = (f"{note}: {count:,} values" for note, count in commit.counts.items())
+        counted = (counted_note(note, count) for note, count in commit.counts.items())
         notes = (*assumptions(version.spec), *commit.notes, *counted)
         # A sample without data has no predictions.
         shown = sample.preview(made, path, version.spec, rows) if made else Preview(0, {}, (), ())

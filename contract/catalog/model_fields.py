@@ -21,7 +21,7 @@ from contract.catalog.model_formats import (
 from contract.checks import Fraction, NotEmpty, Range, UniqueNames
 from contract.dataset.feature_types import FEATURE_TYPES_TEXT, feature_type, instead_of, parse_feature_type
 from contract.dataset.input_options import InputOptions
-from contract.names import DATASET_NAME, INSTANCE_TYPE, MODEL_ID, OBJECT_KEY, SHA256, VERSION
+from contract.names import DATASET_NAME, FLEET_ID_OR_NONE, INSTANCE_TYPE, MODEL_ID, OBJECT_KEY, SHA256, VERSION
 from contract.problems import InvalidInputError, Problem
 from contract.schema.field_info import describe
 
@@ -273,8 +273,44 @@ class ArtifactFields:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RegistrationFields:
-    """A version's default dataset, its jobs' attempt limit, and its origin."""
+class MembershipFields:
+    """The fleet that a version belongs to, and its routes. A recipe sets them for the versions that it trains."""
+
+    fleet: str = field(
+        default="",
+        metadata=describe(
+            "Fleet that the model belongs to. The fleet's models together score the fleet's dataset, each row by the "
+            "model that its route names, and the dataset, compute and max_attempts of this record do not count.",
+            check=FLEET_ID_OR_NONE,
+            default="none",
+            group="Fleet",
+            metavar="FLEET_ID",
+            see="([fleets](../learn/fleets.md))",
+        ),
+    )
+    route: tuple[str, ...] = field(
+        default=(),
+        metadata=describe(
+            "Values of the fleet's route column whose rows this model scores. Only the fleet's model for unmatched "
+            "rows may have none.",
+            check=UniqueNames(),
+            group="Fleet",
+            metavar="A,B",
+        ),
+    )
+
+
+def check_membership(record: MembershipFields) -> list[Problem]:
+    """Return the problem of routes without a fleet."""
+    if record.fleet or not record.route:
+        return []
+    remedy = "Set fleet, or leave route out."
+    return [Problem("route", list(record.route), "no routes, because fleet is not set", remedy)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegistrationFields(MembershipFields):
+    """A version's default dataset, its jobs' attempt limit, its fleet, and its origin."""
 
     dataset: str = field(
         metadata=describe("Dataset that the model scores by default.", check=DATASET_NAME, metavar="NAME")

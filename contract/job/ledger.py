@@ -48,7 +48,10 @@ class KeyReport:
 
 @dataclass(frozen=True)
 class Commit:
-    """Commit of an object for one model. `rows_in` is always `rows_scored + rows_quarantined`."""
+    """Commit of an object for one model, which may be a fleet.
+
+    `rows_in` is always `rows_scored + rows_quarantined + rows_skipped`.
+    """
 
     model_id: str
     object: str
@@ -68,11 +71,14 @@ class Commit:
     how columns were read that could be read in two ways."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """Further such notes, each with the number of values that it is about."""
+    rows_skipped: int = 0
+    """Rows of a fleet's object that are in no output, because no model has their route."""
 
     def __post_init__(self) -> None:
-        if self.rows_in != self.rows_scored + self.rows_quarantined or min(self.rows_scored, self.rows_quarantined) < 0:
-            value = f"{self.rows_in} != {self.rows_scored} + {self.rows_quarantined}"
-            expected = "rows_in = rows_scored + rows_quarantined"
+        parts = (self.rows_scored, self.rows_quarantined, self.rows_skipped)
+        if self.rows_in != sum(parts) or min(parts) < 0:
+            value = f"{self.rows_in} != {' + '.join(map(str, parts))}"
+            expected = "rows_in = rows_scored + rows_quarantined + rows_skipped"
             raise InvalidInputError("Commit", [Problem("rows_in", value, expected)])
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from contract.job.notes import sum_notes
 from contract.status import FINAL_JOB_STATUSES, JobStatus
 from contract.table.records import JobRecord
 
@@ -50,11 +51,12 @@ def whole_job(parts: Sequence[JobRecord]) -> JobRecord:
         rows_in=sum(part.rows_in for part in parts),
         rows_scored=sum(part.rows_scored for part in parts),
         rows_quarantined=sum(part.rows_quarantined for part in parts),
+        rows_skipped=sum(part.rows_skipped for part in parts),
         failure_kind=failures[0].failure_kind if failures else None,
         reason="; ".join(f"{part.part.text}: {part.reason}" for part in parts if part.part and part.reason),
         duplicate_keys=sum(part.duplicate_keys for part in parts),
         null_keys=sum(part.null_keys for part in parts),
-        notes=(*_split_notes(parts), *dict.fromkeys(note for part in parts for note in part.notes)),
+        notes=(*_split_notes(parts), *sum_notes(note for part in parts for note in part.notes)),
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from contract.catalog.model_fields import MAX_ATTEMPTS_LIMIT, PredictionFields
+from contract.catalog.model_fields import MAX_ATTEMPTS_LIMIT, MembershipFields, PredictionFields
 from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT, MISSING_FORMATS
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute, ModelVersion
@@ -122,7 +122,7 @@ class TrainingCode:
 
 
 @dataclass(frozen=True)
-class ModelRecipe(PredictionFields):
+class ModelRecipe(MembershipFields, PredictionFields):
     """How a model is trained, and how its versions predict and what they score."""
 
     model_id: str
@@ -297,4 +297,5 @@ class ModelRecipe(PredictionFields):
             compute=self.scoring_compute,
             max_attempts=self.scoring_max_attempts,
             tags=self.tags,
+            **values_of(MembershipFields, self),
         )

@@ -17,7 +17,7 @@ from embedded.server.endpoint import Endpoint
 
 _BOOTSTRAP_VERSION = ("/cdk-bootstrap/hnb659fds/version", "99")
 """Name and value of the parameter from which templates read the version of the bootstrap stack."""
-_LOOK_EVERY_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 _STACK_SECONDS = 600.0
 _TEMPLATE_BODY_LIMIT = 51_200
 _CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
@@ -177,7 +177,7 @@ def _wait(cloudformation: Any, stack_name: str) -> str | None:
             return status
         if time.monotonic() > deadline:
             raise DeployError(stack_name, status, [f"not finished within {_STACK_SECONDS:g} seconds"])
-        time.sleep(_LOOK_EVERY_SECONDS)
+        time.sleep(_POLL_SECONDS)
 
 
 def _failures(cloudformation: Any, stack_name: str, began: datetime) -> list[str]:

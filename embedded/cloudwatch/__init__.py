@@ -1,1 +1,3 @@
-"""CloudWatch: searching logs, metrics in log lines, metrics of queues and executions, and alarms."""
+"""CloudWatch: searching logs, metrics in log lines, metrics of queues and executions,
+and alarms.
+"""

@@ -28,12 +28,7 @@ from infra.stack_outputs import Storage, any_state_machine_arn, executions_arns,
 
 _LONGEST = Duration.minutes(15)
 """The longest timeout that Lambda allows."""
-_EXECUTION_RESULTS = (
-    layout.EXECUTIONS_PREFIX,
-    layout.PREDICTIONS_PREFIX,
-    layout.JOINED_PREFIX,
-    layout.QUARANTINE_PREFIX,
-)
+_EXECUTION_RESULTS = (layout.EXECUTIONS_PREFIX, *layout.OUTPUT_PREFIXES)
 
 
 def workflow_functions(
@@ -55,10 +50,11 @@ def workflow_functions(
         environment.DEFAULT_TOLERATED_FAILURE_PERCENTAGE: f"{settings.default_tolerated_failure_percentage:g}",
         environment.IMAGE_URIS: json.dumps(dict(image_uris)),
     }
+    comparison = {environment.COMPARED_CHECKSUMS: settings.compared_checksums}
     return [
         _plan_execution(storage, {**variables, **defaults}),
-        _record_attempt(storage, variables),
-        _verify_output(storage, variables),
+        _record_attempt(storage, {**variables, **comparison}),
+        _verify_output(storage, {**variables, **comparison}),
         _classify_failure(settings, storage, variables),
         _summarize_execution(settings, storage, variables),
         _prepare_training(storage, variables),
@@ -94,6 +90,7 @@ def _record_attempt(storage: Storage, variables: Mapping[str, str]) -> FunctionS
         permissions=[
             allow_listing_below(storage.results_bucket, *_EXECUTION_RESULTS),
             allow(["s3:GetObject", "s3:PutObject"], _executions(storage)),
+            _allow_reading_checksums(storage),
             allow_items(storage, ["GetItem", "PutItem"], records.EXECUTION_PARTITIONS),
             allow_key(storage, "dynamodb", "s3"),
         ],
@@ -111,6 +108,7 @@ def _verify_output(storage: Storage, variables: Mapping[str, str]) -> FunctionSp
             allow_listing(storage.datasets_bucket),
             allow_listing_below(storage.results_bucket, *_EXECUTION_RESULTS),
             allow(["s3:GetObject"], _executions(storage)),
+            _allow_reading_checksums(storage),
             allow_items(storage, ["GetItem", "PutItem"], records.EXECUTION_PARTITIONS),
             allow_key(storage, "dynamodb", "s3"),
         ],
@@ -233,8 +231,18 @@ def _check_request(storage: Storage, variables: Mapping[str, str]) -> FunctionSp
     )
 
 
+def outputs_arns(storage: Storage) -> list[str]:
+    """Return the ARNs of all outputs of scoring jobs."""
+    return [storage.objects_arn(storage.results_bucket, f"{prefix}*") for prefix in layout.OUTPUT_PREFIXES]
+
+
+def _allow_reading_checksums(storage: Storage) -> iam.PolicyStatement:
+    """Allow HeadObject on outputs, for which IAM has no other action than that of reading them."""
+    return allow(["s3:GetObject"], *outputs_arns(storage))
+
+
 def _allow_reading_for_plans(storage: Storage) -> list[iam.PolicyStatement]:
-    """Allow what a scoring plan reads: datasets, models and upload manifests."""
+    """Allow what a scoring plan reads: datasets, models, fleets and upload manifests."""
     return [
         allow_listing(storage.datasets_bucket, storage.models_bucket),
         allow(
@@ -247,6 +255,7 @@ def _allow_reading_for_plans(storage: Storage) -> list[iam.PolicyStatement]:
         # Without this permission, S3 reports a missing upload manifest as access denied.
         allow_listing_below(storage.results_bucket, layout.UPLOADS_PREFIX),
         *allow_catalog_reading(storage),
+        allow_items(storage, ["BatchGetItem"], records.FLEET_PARTITIONS),
     ]
 
 

@@ -3,11 +3,11 @@ changed since."""
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from pathlib import PurePosixPath
+from collections.abc import Iterable, Iterator, Sequence
 
 from contract import layout
 from contract.dataset.formats import EXTENSIONS_TEXT, other_format
+from contract.dataset.partitions import partition_values
 from contract.job.scoring_spec import PinnedObject
 from contract.names import check_object_key
 from contract.problems import Problem
@@ -140,7 +140,7 @@ def _check_collisions(field: str, keys: Sequence[str]) -> list[Problem]:
     `a.csv.parquet`.
     """
     files = {key + suffix: key for key in keys for suffix in ("", *_SUFFIXES)}
-    folders = {str(folder) for key in keys for folder in PurePosixPath(key).parents}
+    folders = {folder for key in keys for folder in _folders(key)}
     shared = {key for output_format in layout.OUTPUT_SUFFIXES for key in _keys_with_shared_output(keys, output_format)}
     colliding = sorted({files[name] for name in folders & files.keys()} | shared)
     if not colliding:
@@ -152,6 +152,28 @@ def _check_collisions(field: str, keys: Sequence[str]) -> list[Problem]:
     return [Problem(f"{field}: object key", list_first(colliding), expected, "Rename these objects.")]
 
 
+def _folders(key: str) -> Iterator[str]:
+    """Return the folders of a key, innermost first.
+
+    >>> list(_folders("2026/07/a.csv"))
+    ['2026/07', '2026']
+    """
+    while "/" in key:
+        key = key.rpartition("/")[0]
+        yield key
+
+
 def _keys_with_shared_output(keys: Sequence[str], output_format: str) -> list[str]:
     names = Counter(layout.output_name(key, output_format) for key in keys)
     return [key for key in keys if names[layout.output_name(key, output_format)] > 1]
+
+
+def keys_without_partitions(objects: Iterable[PinnedObject], names: Sequence[str]) -> dict[str, str]:
+    """Return the keys that lack values for these partition columns, each with the reason."""
+    reasons: dict[str, str] = {}
+    for item in objects if names else ():
+        try:
+            partition_values(item.key, names)
+        except ValueError as error:
+            reasons[item.key] = str(error)
+    return reasons

@@ -19,6 +19,8 @@ import botocore.session
 from botocore.config import Config
 from botocore.utils import determine_content_length, parse_timestamp
 
+from contract.job.checksum_comparison import ComparedChecksums
+from lambdas.stage.buckets.listings import read_listings_quickly
 from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.messaging.event_bus import EventBus
@@ -33,6 +35,7 @@ from lambdas.stage.settings import (
     PlanDefaults,
     StageSettings,
     UploadSettings,
+    read_compared_checksums,
     read_event_bus_settings,
     read_plan_defaults,
     read_settings,
@@ -73,6 +76,10 @@ class Resources:
     @cached_property
     def plan_defaults(self) -> PlanDefaults:
         return read_plan_defaults(os.environ)
+
+    @cached_property
+    def compared_checksums(self) -> ComparedChecksums:
+        return read_compared_checksums(os.environ)
 
     @cached_property
     def upload_settings(self) -> UploadSettings:
@@ -133,6 +140,7 @@ def _s3_client() -> Any:
     client = _client("s3", max_pool_connections=THREADS)
     # After botocore's own handler of this event, which adds the header.
     client.meta.events.register_last("before-call.s3", _send_small_objects_at_once)
+    read_listings_quickly(client, _read_time)
     return client
 
 

@@ -16,6 +16,7 @@ REPORT_IT = "Report it with the output of `fleetscore doctor --job --json`; exec
 _CAPABILITIES = {
     "CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_FOWNER": 3, "CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7,
 }  # fmt: skip
+WHOLE_CRC64NVME = "CRC64NVME, FULL_OBJECT"
 _WORKER_USER = "65530"
 _LEAST_SCRATCH = 5 * _GIB
 """Free space of a folder for unfinished work below which large jobs are likely to fail, in bytes."""
@@ -107,6 +108,17 @@ def _uploads(inspected: Inspected) -> Iterator[Finding]:
         )
     else:
         yield result.ok("none")
+    yield _checksum(inspected)
+
+
+def _checksum(inspected: Inspected) -> Finding:
+    result = Report("job.checksum", "the checksum that S3 has of an output")
+    if inspected.checksum == WHOLE_CRC64NVME:
+        return result.ok(inspected.checksum)
+    return result.warning(
+        f"{inspected.checksum or 'none'}, not {WHOLE_CRC64NVME}: only the sizes of outputs can be compared",
+        f"Nothing has to be done for executions to work. {REPORT_IT}",
+    )
 
 
 def mounts_finding(result: Report, report: Mapping[str, Any]) -> Finding:

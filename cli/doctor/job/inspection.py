@@ -47,6 +47,8 @@ class Inspected:
     outputs_prefix: str
     output_keys: tuple[str, ...]
     """Keys below that prefix."""
+    checksum: str
+    """Kind of the first output's checksum in S3, such as "CRC64NVME, FULL_OBJECT"; empty when there is none."""
     report: Mapping[str, Any] | None
     """What the container saw; None when the job wrote nothing."""
 
@@ -85,6 +87,7 @@ def run_job(
             prefix=data_prefix(execution_id),
             outputs_prefix=outputs_prefix,
             output_keys=keys,
+            checksum=_checksum_kind(s3, bucket, keys),
             report=read_report(s3, bucket, keys),
         )
     finally:
@@ -147,6 +150,14 @@ def _wait_for_end(describe: Callable[[], Mapping[str, Any]], stop: Callable[[], 
             return found
         time.sleep(_PAUSES[min(looks, len(_PAUSES) - 1)])
         looks += 1
+
+
+def _checksum_kind(s3: Any, bucket: str, keys: Sequence[str]) -> str:
+    if not keys:
+        return ""
+    head = s3.head_object(Bucket=bucket, Key=keys[0], ChecksumMode="ENABLED")
+    found = [name.removeprefix("Checksum") for name in sorted(head) if name.startswith("Checksum")]
+    return ", ".join([*[name for name in found if name != "Type"], *filter(None, [head.get("ChecksumType")])])
 
 
 def _keys_below(s3: Any, bucket: str, prefix: str) -> Iterator[str]:

@@ -50,7 +50,9 @@ class JobKind:
         return f"/aws/sagemaker/{self.name}Jobs"
 
     def member(self, ending: str) -> str:
-        """Return the name of a member of requests and responses: for "Name", "ProcessingJobName"."""
+        """Return the name of a member of requests and responses: for "Name",
+        "ProcessingJobName".
+        """
         return f"{self.name}Job{ending}"
 
 
@@ -75,7 +77,7 @@ Event = InstanceExited | StopRequested | SpotInterrupted
 
 @dataclass(frozen=True)
 class Container:
-    """What a job starts on each instance.
+    """The program that a job starts on each instance.
 
     For `entrypoint` and `arguments`, None means those of the image.
     """
@@ -202,7 +204,7 @@ class Job(abc.ABC):
             return self._changed.wait_for(lambda: self.status.is_final, timeout)
 
     def saved(self) -> dict[str, Any]:
-        """Return what `restore` needs, of builtin types and datetimes."""
+        """Return the state for `restore`, as builtin types and datetimes."""
         with self._changed:
             return {
                 "created_at": self.created_at,
@@ -214,7 +216,7 @@ class Job(abc.ABC):
             }
 
     def restore(self, saved: dict[str, Any]) -> None:
-        """Take over the state that `saved` has returned in a server that has ended.
+        """Restore the state that `saved` returned in an earlier server.
 
         A job that had not ended fails: its processes have ended with that server.
         """

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from embedded.seams import workflows
-from embedded.seams.language import Context
-from embedded.seams.tasks import TaskError
+from embedded.ministack.step_functions import workflows
+from embedded.ministack.step_functions.language import Context
+from embedded.ministack.step_functions.tasks import TaskError
 from embedded.step_functions.data_flow import dump
 from embedded.step_functions.executions.cancellation import Cancellation
 from embedded.step_functions.executions.execution_log import ExecutionLog
@@ -93,7 +93,7 @@ class Execution:
 
 @dataclass
 class FanOutAttempt:
-    """What an attempt of a state that fans out leaves behind when it fails.
+    """The progress of a failed attempt of a state that fans out.
 
     Args:
         parts: See `ResumePoint.parts`. In a redrive, the parts from which the attempt continues.
@@ -144,9 +144,7 @@ class Branch:
 
 
 def start_thread(target: Callable[..., object], *arguments: object, name: str) -> threading.Thread:
-    """Start a daemon thread with the caller's context variables, which hold the request's account
-    and Region.
-    """
+    """Start a daemon thread with the caller's context variables (account and Region)."""
     scope = contextvars.copy_context()
     thread = threading.Thread(target=scope.run, args=(target, *arguments), name=name, daemon=True)
     thread.start()

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from embedded.seams import workflows
-from embedded.seams.monitoring.logs import append_log
+from embedded.ministack.monitoring.logs import append_log
+from embedded.ministack.step_functions import workflows
 
 _FATAL = ("ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted")
 _ERROR_ENDINGS = ("Failed", "TimedOut", "Aborted")

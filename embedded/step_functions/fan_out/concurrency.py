@@ -6,7 +6,7 @@ from collections.abc import Callable
 from embedded.step_functions.executions.cancellation import Cancellation, CancelledError
 from embedded.step_functions.executions.execution import start_thread
 
-_LOOK_AGAIN_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 """Longest time until a limit changed by UpdateMapRun takes effect."""
 
 
@@ -45,7 +45,7 @@ def run_concurrently(count: int, work: Callable[[int], None], *, limit: Callable
         for index in range(count):
             with changed:
                 while running >= max(1, limit()) and not token.is_set:
-                    changed.wait(_LOOK_AGAIN_SECONDS)
+                    changed.wait(_POLL_SECONDS)
                 if token.is_set:
                     break
                 running += 1

@@ -32,14 +32,21 @@ def main(formats: list[str]) -> None:
     threading.Thread(target=_receive, args=(commands, inbox), daemon=True).start()
 
     # Imported here, so that libraries load while the supervisor verifies the artifacts.
-    from scoring.models import load_model, preload, threads_help  # noqa: PLC0415
+    from scoring.models import LoadedModel, load_model, preload, threads_help  # noqa: PLC0415
     from scoring.worker.engine import Engine  # noqa: PLC0415
 
     try:
         preload(formats)  # type: ignore[arg-type]
         setup = inbox.get()
         assert isinstance(setup, WorkerSetup)  # noqa: S101 - the supervisor sends it first
-        models = [load_model(spec, Path(file)) for spec, file in zip(setup.models, setup.model_files, strict=True)]
+        models: list[LoadedModel] = []
+        if setup.fleet is not None:
+            from scoring.fleets.loading import load_fleet  # noqa: PLC0415 - most jobs have no fleet
+
+            models = [load_fleet(setup.fleet, setup.models[0])]
+        else:
+            files = zip(setup.models, setup.model_files, strict=True)
+            models = [load_model(spec, Path(file)) for spec, file in files]
         engine = Engine(setup, models, log_error)
     except ScoringError as error:
         log_error(error)

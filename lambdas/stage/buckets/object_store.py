@@ -290,7 +290,10 @@ class ObjectStore(TrainingObjects):
 
     def write_models_manifest(self, job: JobRecord) -> None:
         """Write the manifest of the artifacts of a job's models."""
-        keys = map(layout.artifact_key, job.model_ids, job.model_versions)
+        # The record of a fleet's job is small, and does not name its models.
+        models = self.job_spec(job.execution_id, job.job_id).models if job.fleet else ()
+        named = [(model.model_id, model.version) for model in models]
+        keys = [layout.artifact_key(*name) for name in named or zip(job.model_ids, job.model_versions, strict=True)]
         key = layout.models_manifest_key(job.execution_id, job.job_id)
         self._put(key, _text(input_manifest(self.models_bucket, keys)))
 
@@ -307,6 +310,20 @@ class ObjectStore(TrainingObjects):
     def segment(self, execution_id: str, job_id: str, name: str) -> bytes:
         """Return the content of a segment of the job's ledger."""
         return self._get(layout.ledger_prefix(execution_id, job_id) + name)
+
+    def result_checksum(self, key: str) -> str | None:
+        """Return the CRC64NVME that S3 computed over an object of the results bucket, in Base64.
+
+        It is empty when S3 has none of the whole object, and None when there is no such object.
+        """
+        try:
+            head = self._s3.head_object(Bucket=self.results_bucket, Key=key, ChecksumMode="ENABLED")
+        except ClientError as error:
+            if error.response["Error"]["Code"] in {"404", "NoSuchKey"}:
+                return None
+            raise
+        checksum: str = head.get("ChecksumCRC64NVME", "")
+        return "" if head.get("ChecksumType") == "COMPOSITE" else checksum
 
     # ---- the summary -------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from contract.catalog.fleets import FleetRecord
 from contract.catalog.models import Model, ModelVersion
 from contract.status import (
     ALLOWED_BEFORE,
@@ -224,6 +225,11 @@ class JobTable(Table):
         keys = [records.version_key(model.model_id, model.current_version) for model in models]
         versions = (records.read_item(ModelVersion, item) for item in self._get_many(keys))
         return {version.spec.model_id: version for version in versions}
+
+    def fleets(self, fleet_ids: Sequence[str]) -> dict[str, FleetRecord]:
+        """Return the fleets with these ids, by id. Ids of no fleet are left out."""
+        items = self._get_many([records.fleet_key(fleet_id) for fleet_id in fleet_ids])
+        return {fleet.fleet_id: fleet for fleet in (records.read_item(FleetRecord, item) for item in items)}
 
     def register_trained(
         self, job: JobRecord, succeeded: JobRecord, version: ModelVersion, before: Model | None, after: Model | None

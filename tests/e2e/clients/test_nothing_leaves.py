@@ -1,4 +1,6 @@
-"""A client that ignores the exported address sends nothing to the real AWS: it trusts no other server."""
+"""Clients that ignore the exported address send nothing to the real AWS: they trust no other
+server.
+"""
 
 import os
 import socket
@@ -19,7 +21,7 @@ from tests.e2e.stage import Stage
 AWS_CLI = Path(sys.prefix) / "clients" / "bin" / "aws"
 
 
-class Stranger:
+class ForeignServer:
     """A TLS server whose certificate another authority signed, as the real AWS's are."""
 
     def __init__(self) -> None:
@@ -49,8 +51,8 @@ class Stranger:
 
 
 @pytest.fixture
-def stranger() -> Iterator[Stranger]:
-    server = Stranger()
+def stranger() -> Iterator[ForeignServer]:
+    server = ForeignServer()
     yield server
     server.close()
 
@@ -76,7 +78,7 @@ for call in calls:
 """
 
 
-def test_clients_end_before_they_send_anything(stage: Stage, stranger: Stranger) -> None:
+def test_clients_end_before_they_send_anything(stage: Stage, stranger: ForeignServer) -> None:
     environment = {"PATH": os.environ["PATH"], "HOME": str(stage.folder), **stage.aws.endpoint.environment()}
     python = subprocess.run(
         [sys.executable, "-c", PYTHON_CLIENTS, stranger.url],

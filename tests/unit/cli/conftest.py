@@ -10,7 +10,7 @@ from moto import mock_aws
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract.table import records
-from embedded.seams.functions.fork_server import share_models
+from embedded.ministack.functions.fork_server import share_models
 from tests.unit.atomic_requests import one_request_at_a_time
 from tests.unit.cli.builders import Stacks
 

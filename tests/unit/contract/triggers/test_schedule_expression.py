@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from contract.problems import InvalidInputError
 from contract.triggers.schedule_expression import Cron, next_time, parse_expression
-from embedded.seams.schedules import ministack_next_time
+from embedded.ministack.events.schedules import ministack_next_time
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NEW_YORK = ZoneInfo("America/New_York")

@@ -1,4 +1,6 @@
-"""The state of an alarm follows from the datapoints, the number needed, and how missing data is treated."""
+"""The state of an alarm follows from the datapoints, the number needed, and how missing data is
+treated.
+"""
 
 from typing import Any
 

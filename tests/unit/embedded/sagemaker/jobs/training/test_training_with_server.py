@@ -1,4 +1,6 @@
-"""Training jobs in a running embedded AWS: from state machines, with IAM enforced and with faults."""
+"""Training jobs in a running embedded AWS: from state machines, with IAM enforced and
+with faults.
+"""
 
 import json
 import uuid
