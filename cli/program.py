@@ -26,7 +26,7 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
     top=True,
     context_settings=CONTEXT_SETTINGS,
     sections={
-        "Models": ["models"],
+        "Models": ["models", "fleets"],
         "Executions": ["run", "status", "watch", "resources"],
         "Training": ["train"],
         "Automation": ["schedules", "backfill"],
@@ -35,6 +35,7 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
     },
     modules={
         "models": "cli.commands.models:models",
+        "fleets": "cli.commands.fleets:fleets",
         "run": "cli.commands.executions:run",
         "status": "cli.commands.executions:status",
         "watch": "cli.commands.executions:watch_execution",

@@ -123,8 +123,8 @@ def remove(invocation: Invocation, *, name: str) -> ExitStatus:
 
 
 def _scope(schedule: Schedule) -> str:
-    named = "models" in schedule.request
-    return "scores the models that its request names" if named else "scores with every enabled model"
+    named = schedule.request.keys() & {"models", "fleets"}
+    return "scores the models and fleets that its request names" if named else "scores with every enabled model"
 
 
 def _to_change(invocation: Invocation) -> Schedules:

@@ -10,7 +10,7 @@ from contract.table.records import JobRecord
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over an execution's jobs. Rows are counted once per model, in succeeded jobs only."""
+    """Sums over an execution's jobs. Rows are counted once per model or fleet, in succeeded jobs only."""
 
     jobs: int
     jobs_ended: int
@@ -20,6 +20,7 @@ class Totals:
     rows_in: int
     rows_scored: int
     rows_quarantined: int
+    rows_skipped: int
 
 
 def totals(snapshot: Snapshot) -> Totals:
@@ -33,6 +34,7 @@ def totals(snapshot: Snapshot) -> Totals:
         rows_in=sum(job.rows_in for job in jobs),
         rows_scored=sum(job.rows_scored for job in jobs),
         rows_quarantined=sum(job.rows_quarantined for job in jobs),
+        rows_skipped=sum(job.rows_skipped for job in jobs),
     )
 
 

@@ -58,8 +58,16 @@ def reason_lines(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptReco
             # The last attempt of a failed job has the same reason as the job.
             tried = [a for a in attempts.get(item.job_id, []) if a.reason and a.reason != item.reason]
             lines += [f"{job_name(item)}, attempt {a.attempt}: {_with_kind(a.failure_kind, a.reason)}" for a in tried]
-        lines += [f"{job.job_id}, note: {note}" for note in job.notes]
+        lines += [f"{job.job_id}, note: {note}" for note in (*_fleet_notes(job), *job.notes)]
     return [one_line(line) for line in lines]
+
+
+def _fleet_notes(job: JobRecord) -> list[str]:
+    """Return the number of a fleet's models, and the rows that it skipped."""
+    if not job.fleet:
+        return []
+    skipped = f"; {counted(job.rows_skipped, 'row')} of no model skipped" if job.rows_skipped else ""
+    return [f"fleet {job.fleet} of {counted(job.fleet_models, 'model')}{skipped}"]
 
 
 def job_cells(job: JobRecord, snapshot: Snapshot) -> list[Text | str]:
@@ -107,6 +115,8 @@ def totals_line(snapshot: Snapshot) -> str:
     parts.append(counted(total.rows_in, "row"))
     if total.rows_quarantined:
         parts.append(f"{total.rows_quarantined:,} of them in quarantine")
+    if total.rows_skipped:
+        parts.append(f"{total.rows_skipped:,} of them skipped")
     return ", ".join(parts)
 
 

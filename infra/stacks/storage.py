@@ -179,9 +179,7 @@ class StorageStack(Stack):
 
     def _result_rules(self) -> list[s3.LifecycleRule]:
         lifetimes = {
-            layout.PREDICTIONS_PREFIX: self._settings.predictions_expiry_days,
-            layout.JOINED_PREFIX: self._settings.predictions_expiry_days,
-            layout.QUARANTINE_PREFIX: self._settings.predictions_expiry_days,
+            **dict.fromkeys(layout.OUTPUT_PREFIXES, self._settings.predictions_expiry_days),
             layout.EXECUTIONS_PREFIX: self._settings.executions_expiry_days,
             layout.UPLOADS_PREFIX: self._settings.executions_expiry_days,
             # Results of a Map duplicate records and summary, so they expire like logs.

@@ -20,6 +20,7 @@ from botocore.config import Config
 from botocore.utils import determine_content_length, parse_timestamp
 
 from contract.job.checksum_comparison import ComparedChecksums
+from lambdas.stage.buckets.listings import read_listings_quickly
 from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.messaging.event_bus import EventBus
@@ -139,6 +140,7 @@ def _s3_client() -> Any:
     client = _client("s3", max_pool_connections=THREADS)
     # After botocore's own handler of this event, which adds the header.
     client.meta.events.register_last("before-call.s3", _send_small_objects_at_once)
+    read_listings_quickly(client, _read_time)
     return client
 
 
