@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(words: Sequence[str]) -> int:
     try:
         # Imported here, because an import may fail or be interrupted too.
-        from cli.program import run  # noqa: PLC0415
+        from cli.command_line.program import run  # noqa: PLC0415
 
         return run(words)
     except KeyboardInterrupt:

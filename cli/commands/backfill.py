@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 import rich_click as click
 
-from cli.command_line import Command
+from cli.command_line.click_classes import Command
+from cli.command_line.invocation import Invocation
+from cli.command_line.options import words
+from cli.command_line.output import Output
 from cli.documents.dataset_template import STEPS, Slot, expand, read_time
 from cli.failures import ExitStatus
-from cli.invocation import Invocation
-from cli.options import words
-from cli.output import Output
 from cli.stage.backfill import Backfill, Outcome
 from cli.stage.catalog import Catalog
 from cli.stage.executions import Executions

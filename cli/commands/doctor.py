@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from cli.command_line import Command
+from cli.command_line.click_classes import Command
+from cli.command_line.invocation import Invocation
 from cli.doctor.clock import clock_findings
 from cli.doctor.findings import Check, Finding, carry_out
 from cli.failures import ExitStatus
-from cli.invocation import Invocation
 from cli.views.doctor import findings_json, findings_view, is_ready
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from cli.command_line import Command
+from cli.command_line.click_classes import Command
+from cli.command_line.invocation import Invocation
+from cli.command_line.options import FILE
 from cli.failures import CommandError, ExitStatus
-from cli.invocation import Invocation
-from cli.options import FILE
 from cli.sandbox.isolation import probe
 
 if TYPE_CHECKING:

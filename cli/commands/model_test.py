@@ -5,12 +5,12 @@ from pathlib import Path
 
 import rich_click as click
 
-from cli.command_line import Command, argument
+from cli.command_line.click_classes import Command, argument
+from cli.command_line.invocation import Invocation
+from cli.command_line.options import FILE, count, model_argument
 from cli.documents.artifact import fetch_artifact, hash_artifact
 from cli.documents.model_document import read_draft
 from cli.failures import CommandError, ExitStatus
-from cli.invocation import Invocation
-from cli.options import FILE, count, model_argument
 from cli.sample_scoring.container_process import isolation_notice
 from cli.sample_scoring.local_scoring import ScoringFailedError, check_sample, score_sample, without_tracebacks
 from cli.stage.catalog import Catalog, no_current_version_message

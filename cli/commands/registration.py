@@ -8,7 +8,16 @@ from typing import Any
 
 import rich_click as click
 
-from cli.command_line import Command, argument
+from cli.command_line.click_classes import Command, argument
+from cli.command_line.invocation import Invocation
+from cli.command_line.options import FILE
+from cli.command_line.record_options import (
+    REQUIRED_PANEL,
+    given_fields,
+    given_flags,
+    missing_flags_named,
+    record_options,
+)
 from cli.documents.artifact import fetch_artifact
 from cli.documents.bulk_file import read_bulk
 from cli.documents.mlflow_folder import packed, read_mlflow_folder
@@ -16,9 +25,6 @@ from cli.documents.model_document import Draft, ModelDocument, read_draft, read_
 from cli.documents.model_package import read_model_package
 from cli.documents.record_flags import record_flags
 from cli.failures import CommandError, ExitStatus
-from cli.invocation import Invocation
-from cli.options import FILE
-from cli.record_options import REQUIRED_PANEL, given_fields, given_flags, missing_flags_named, record_options
 from cli.sample_scoring.container_process import isolation_notice
 from cli.sample_scoring.load_checks import find_load_problems
 from cli.sample_scoring.schema_inference import InferredFeature, infer_features

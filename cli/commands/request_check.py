@@ -2,8 +2,8 @@
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cli.command_line.invocation import Invocation
 from cli.failures import CommandError, ExitStatus, describe
-from cli.invocation import Invocation
 from cli.stage.request_check import check_on_stage
 from cli.views.request_check import check_json, check_view
 from contract.problems import InvalidInputError

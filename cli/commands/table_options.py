@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import rich_click as click
 
-from cli.options import count
-from cli.output import Output
+from cli.command_line.options import count
+from cli.command_line.output import Output
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from cli.tables.snapshot import TableChoice, TableFormat

@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from cli.output import Output
+from cli.command_line.output import Output
 from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions
 from cli.views.execution_figures import objects_done, rows_a_second, rows_a_second_overall, rows_counted

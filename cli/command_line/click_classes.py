@@ -19,8 +19,8 @@ from rich_click import RichCommand, RichContext, RichGroup, RichHelpConfiguratio
 from rich_click.rich_help_rendering import RichPanelRow
 from rich_click.rich_panel import RichCommandPanel, RichOptionPanel
 
+from cli.command_line.invocation import DEFAULT_STAGE
 from cli.failures import ExitStatus
-from cli.invocation import DEFAULT_STAGE
 
 F = TypeVar("F", bound=Callable[..., Any])
 

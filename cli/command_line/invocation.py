@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from cli.output import Output
+from cli.command_line.output import Output
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment, find_deployment
 

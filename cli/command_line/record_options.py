@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import rich_click as click
 from click.shell_completion import CompletionItem
 
+from cli.command_line.options import cells, words
 from cli.documents.record_flags import REQUIRED, Kind, RecordFlag, record_flags
-from cli.options import cells, words
 from contract.codec import MISSING_VALUE
 from contract.problems import InvalidInputError
 
