@@ -9,7 +9,10 @@ from contract.problems import Problem
 
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _UNSAFE_IN_PATH = re.compile(rf"(?:^|/)\.{{0,2}}(?:/|\Z)|{_CONTROL_CHARACTER.pattern}")
-"""Finds what `RelativePath` refuses. It is faster than a look at each part, for lists of a million keys."""
+"""Matches paths that `RelativePath` refuses.
+
+For a million keys, it is faster than checking each part.
+"""
 _LETTERS = "1 to 63 of a-z, 0-9, '-' and '_', with a letter or digit at both ends"
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import rich_click as click
 
-from cli.command_line import Command, argument
+from cli.command_line.click_classes import Command, argument
+from cli.command_line.invocation import Invocation
+from cli.command_line.options import request_option, start_options, words
+from cli.command_line.output import Output
 from cli.commands import request_check
 from cli.commands.table_options import TableOptions, table_options, with_snapshot
 from cli.failures import CommandError, ExitStatus
-from cli.invocation import Invocation
-from cli.options import request_option, start_options, words
-from cli.output import Output
 from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions, check_request
 from cli.views.executions import execution_view, snapshot_json

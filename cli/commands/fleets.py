@@ -4,9 +4,9 @@ from typing import Any, get_args
 
 import rich_click as click
 
-from cli.command_line import CommandGroup, argument
+from cli.command_line.click_classes import CommandGroup, argument
+from cli.command_line.invocation import Invocation
 from cli.failures import ExitStatus
-from cli.invocation import Invocation
 from cli.stage.catalog import caller
 from cli.stage.fleets import Fleets
 from cli.views.fleets import fleet_json, fleet_view, fleets_table

@@ -2,12 +2,12 @@
 
 import rich_click as click
 
-from cli.command_line import Command
+from cli.command_line.click_classes import Command
+from cli.command_line.invocation import Invocation
+from cli.command_line.options import start_options, words
 from cli.commands import request_check
 from cli.commands.executions import follow, read_request, with_names
 from cli.failures import ExitStatus
-from cli.invocation import Invocation
-from cli.options import start_options, words
 from cli.stage.executions import Executions, check_training_request
 from contract.status import ExecutionKind
 

@@ -39,7 +39,7 @@ def totals(snapshot: Snapshot) -> Totals:
 
 
 def job_seconds(job: JobRecord, now: datetime) -> float | None:
-    """Return the seconds from the first attempt to the job's end, or to `now`; None before the first attempt."""
+    """Return the seconds from the first attempt to the end or `now`; None before an attempt."""
     if not job.started_at:
         return None
     end = datetime.fromisoformat(job.ended_at) if job.ended_at else now
@@ -52,13 +52,13 @@ def rows_counted(job: JobRecord) -> bool:
 
 
 def rows_a_second(job: JobRecord, now: datetime) -> float | None:
-    """Return rows per second over a succeeded job's whole duration, instance start included; None if unknown."""
+    """Return a succeeded job's rows per second, instance start included; None if unknown."""
     seconds = job_seconds(job, now)
     return job.rows_in / seconds if rows_counted(job) and seconds else None
 
 
 def rows_a_second_overall(snapshot: Snapshot) -> float | None:
-    """Return rows per second of all succeeded jobs, from the first job's start to the last job's end or now."""
+    """Return rows per second of all succeeded jobs, from the first start to the last end or now."""
     started = [datetime.fromisoformat(job.started_at) for job in snapshot.jobs if job.started_at]
     if not started:
         return None
@@ -69,7 +69,7 @@ def rows_a_second_overall(snapshot: Snapshot) -> float | None:
 
 
 def objects_done(job: JobRecord, snapshot: Snapshot) -> int | None:
-    """Return the number of committed objects: all of a succeeded job, else those in the ledger; None if unknown."""
+    """Return the number of committed objects, from the ledger while a job runs; None if unknown."""
     if job.status is JobStatus.SUCCEEDED:
         return job.object_count
     if job.job_id in snapshot.parts:

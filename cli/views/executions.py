@@ -49,7 +49,7 @@ def jobs_table(snapshot: Snapshot) -> Table:
 
 
 def reason_lines(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptRecord]]) -> list[str]:
-    """Return why jobs failed or wait, why earlier attempts failed, and the jobs' notes, each in full."""
+    """Return the full reasons of failed and waiting jobs and attempts, and the jobs' notes."""
     lines: list[str] = []
     for job in snapshot.jobs:
         for item in snapshot.parts.get(job.job_id, (job,)):
@@ -121,7 +121,7 @@ def totals_line(snapshot: Snapshot) -> str:
 
 
 def heading_lines(snapshot: Snapshot) -> list[str]:
-    """Return the lines above and below the jobs: status and label first, then note, reason and summary address."""
+    """Return the lines around the jobs: status and label, then note, reason and summary address."""
     record = snapshot.record
     label = f" ({record.label})" if record is not None and record.label else ""
     word = "Training execution" if snapshot.kind is ExecutionKind.TRAINING else "Execution"
@@ -142,7 +142,7 @@ def heading_lines(snapshot: Snapshot) -> list[str]:
 
 
 def snapshot_json(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptRecord]] | None = None) -> dict[str, Any]:
-    """Return an execution as JSON. `note` explains a record and Step Functions that disagree."""
+    """Return an execution as JSON. `note` explains a record that differs from Step Functions."""
     workflow = snapshot.workflow
     jobs = []
     for job in snapshot.jobs:

@@ -65,7 +65,7 @@ class Feature:
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionFields:
-    """How a version predicts and what its output holds.
+    """The prediction method and the output columns of a version.
 
     A recipe sets these fields for the versions that it trains.
     """
@@ -274,7 +274,10 @@ class ArtifactFields:
 
 @dataclass(frozen=True, kw_only=True)
 class MembershipFields:
-    """The fleet that a version belongs to, and its routes. A recipe sets them for the versions that it trains."""
+    """The fleet that a version belongs to, and its routes.
+
+    A recipe sets them for the versions that it trains.
+    """
 
     fleet: str = field(
         default="",

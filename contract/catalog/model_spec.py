@@ -126,7 +126,7 @@ class ModelSpec(ScoringFields, ArtifactFields):
         return [Problem("output_columns", clashes, f"other names than those of the {taken}", remedy)]
 
     def passed_columns(self) -> set[str]:
-        """Return the input columns that the output keeps, as far as the record tells.
+        """Return the input columns that the output keeps, according to the record.
 
         Only the job sees the other columns of an object.
         """
@@ -150,7 +150,7 @@ class ModelSpec(ScoringFields, ArtifactFields):
 
 
 def assumptions(spec: ModelSpec) -> tuple[str, ...]:
-    """Return what scoring assumes about a model because neither its record nor its file says it."""
+    """Return the assumptions of scoring about facts that neither the record nor the file states."""
     if spec.format not in MISSING_FORMATS or spec.missing is not None or spec.custom_code:
         return ()
     note = (

@@ -13,11 +13,11 @@ import pytest
 from pyarrow import parquet
 
 from cli.artifact_check.check import check_artifact
+from cli.command_line.program import fleetscore
+from cli.command_line.record_options import given_fields
 from cli.commands.registration import draft_of, register
 from cli.documents.recipe_document import read_recipe
 from cli.failures import ExitStatus
-from cli.program import fleetscore
-from cli.record_options import given_fields
 from contract.catalog.model_formats import METHODS_OF_FORMAT
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import ModelVersion

@@ -96,9 +96,7 @@ def _scheduler() -> Any:
 
 
 def ministack_next_time(expression: str, after: Any) -> Any:
-    """Return ministack's next time of a UTC cron expression; None when it has none in
-    four years.
-    """
+    """Return ministack's next time of a UTC cron expression; None if four years have none."""
     from ministack.services import eventbridge
 
     fields = eventbridge._parse_cron_fields(expression)

@@ -1,5 +1,4 @@
-"""A person with the documented policies deploys, updates and destroys stages with the pinned CDK
-command line.
+"""A user with the documented policies deploys, updates and destroys stages with the CDK CLI.
 
 A start of the CDK CLI, a synthesis and an execution each take seconds of CPU time. Therefore the
 first stage is deployed without the CLI, and one synthesis and one call deploy its update and a

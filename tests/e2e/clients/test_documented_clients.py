@@ -79,9 +79,7 @@ class Shell:
 
 @pytest.fixture(scope="module")
 def shell(stage: Stage) -> Iterator[Shell]:
-    """Yield a shell whose AWS CLI starts quickly, and which calls `fleetscore resources` for one
-    bucket only.
-    """
+    """Yield a shell with a fast AWS CLI and a cached `fleetscore resources`."""
     for name in ("datasets_bucket", "models_bucket", "state_machine_arn", "training_state_machine_arn"):
         (stage.folder / f"resource-{name}").write_text(getattr(stage.deployment, name), encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder, WarmAwsCli(CLIENT_PROGRAMS / "python", Path(folder)) as aws_cli:
@@ -104,9 +102,7 @@ def any_aws_cli(request: pytest.FixtureRequest, shell: Shell) -> Shell:
 
 @pytest.fixture(scope="module")
 def execution_id(stage: Stage, shell: Shell) -> Iterator[str]:
-    """Score with the model `documented`, in an execution that the AWS CLI starts; yield the
-    execution's id.
-    """
+    """Score with the model `documented`, started by the AWS CLI; yield the execution's id."""
     table = people(ROWS, 1)
     stage.put_dataset(MODEL, {"a.parquet": table.slice(0, ROWS // 2), "b.parquet": table.slice(ROWS // 2)})
     stage.register(MODEL, train_xgboost(1), dataset=MODEL)

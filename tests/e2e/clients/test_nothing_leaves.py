@@ -1,6 +1,4 @@
-"""Clients that ignore the exported address send nothing to the real AWS: they trust no other
-server.
-"""
+"""Clients that ignore the exported address send nothing to the real AWS."""
 
 import os
 import socket

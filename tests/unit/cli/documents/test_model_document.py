@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from cli.command_line.record_options import given_fields
 from cli.commands.registration import register
 from cli.documents.model_document import read_document, read_features, read_tags
-from cli.record_options import given_fields
 from contract.catalog.model_fields import Feature
 from contract.problems import InvalidInputError
 
