@@ -17,7 +17,7 @@ MAX_MEMBERS = 20_000
 """Largest number of models of a fleet. The spec of such a job has up to 100 MB."""
 _INT64 = range(-(2**63), 2**63)
 _ADDED = frozenset({MODEL_ID_COLUMN, MODEL_VERSION_COLUMN})
-_WHOLE_NUMBERS = frozenset({"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"})
+_WHOLE_NUMBERS = frozenset({"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
 
 
 def fleet_spec(record: FleetRecord, members: Sequence[ModelVersion]) -> tuple[FleetSpec | None, list[Problem]]:

@@ -135,9 +135,10 @@ class ParquetObject:
     def _sum_stored_bytes(self) -> dict[str, int]:
         metadata = self._file.metadata
         totals = dict.fromkeys(self.schema.names, 0)
+        paths = self._paths
         for index in range(metadata.num_columns):
             # A path with dots may be the name of a top-level column.
-            path = metadata.schema.column(index).path
+            path = paths[index]
             name = path if path in totals else path.partition(".")[0]
             sizes = (
                 metadata.row_group(group).column(index).total_uncompressed_size
@@ -212,12 +213,19 @@ class ParquetObject:
             coerce_int96_timestamp_unit=unit or self._int96.unit,
         )
 
+    @functools.cached_property
+    def _paths(self) -> list[str]:
+        """The path of each column that holds values."""
+        if not any(pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType) for kind in self.schema.types):
+            return list(self.schema.names)
+        schema = self._file.metadata.schema
+        return [schema.column(index).path for index in range(len(schema))]
+
     def _leaves(self) -> dict[str, list[int]]:
         """Return the column indexes per path; files may have tens of thousands of columns."""
-        schema = self._file.metadata.schema
         places: dict[str, list[int]] = {}
-        for index in range(len(schema)):
-            places.setdefault(schema.column(index).path, []).append(index)
+        for index, path in enumerate(self._paths):
+            places.setdefault(path, []).append(index)
         return places
 
     def _recorded_nulls(self, places: list[int]) -> int | None:

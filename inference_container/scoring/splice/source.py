@@ -18,6 +18,10 @@ from scoring.splice.refusal import refusal_of
 
 _DIGEST_BYTES = 1 << 18
 """Bytes hashed per step."""
+_MAX_SCHEMAS = 2
+_schemas: dict[tuple[object, ...], pa.Schema] = {}
+"""Schemas as Arrow reads them, by what they depend on in a footer: objects of a dataset usually have
+one."""
 
 
 class SpliceSource:
@@ -90,7 +94,14 @@ class SpliceSource:
     @functools.cached_property
     def schema(self) -> pa.Schema:
         """The schema as Arrow reads it."""
-        return pq.read_schema(pa.BufferReader(self.content) if self.in_memory else self.path)
+        key = (self.footer.schema, self.footer.metadata)
+        schema = _schemas.get(key)
+        if schema is None:
+            schema = pq.read_schema(pa.BufferReader(self.content) if self.in_memory else self.path)
+            if len(_schemas) >= _MAX_SCHEMAS:
+                _schemas.clear()
+            _schemas[key] = schema
+        return schema
 
     def start_hashing(self, executor: Executor) -> None:
         """Compute the digest on a thread of the executor. Idempotent."""
