@@ -167,7 +167,7 @@ def test_the_first_look_at_a_failure(stage: Stage, shell: Shell, execution_id: s
     example = re.findall(r"--log-stream-name-prefix (\S+)/", (ROOT / page).read_text())[0]
     shown = block(page, "filter-log-events", {example: job["ProcessingJobName"]})
     listed = block(page, "list-executions").replace("--max-results 10", "--max-results 1000")
-    container = block("docs/reference/scoring-container.md", "workers_not_separated")
+    container = block("docs/reference/containers/scoring-container.md", "workers_not_separated")
     printed = shell("\n".join([listed, shown, container]))
     assert f"{execution_id}\tSUCCEEDED\t" in printed
     assert printed.count('{"event": "object_scored", "object":') == 2
