@@ -9,7 +9,10 @@ from contract.problems import Problem
 
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _UNSAFE_IN_PATH = re.compile(rf"(?:^|/)\.{{0,2}}(?:/|\Z)|{_CONTROL_CHARACTER.pattern}")
-"""Finds what `RelativePath` refuses. It is faster than a look at each part, for lists of a million keys."""
+"""Matches paths that `RelativePath` refuses.
+
+For a million keys, it is faster than checking each part.
+"""
 _LETTERS = "1 to 63 of a-z, 0-9, '-' and '_', with a letter or digit at both ends"
 
 
@@ -41,6 +44,7 @@ class RelativePath:
 
 
 MODEL_ID = Matches(re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"), _LETTERS)
+FLEET_ID_OR_NONE = Matches(re.compile(rf"(?:{MODEL_ID.pattern.pattern})?"), f"the id of a fleet: {_LETTERS}")
 DATASET_NAME = Matches(re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"), _LETTERS)
 VERSION = Matches(
     re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?"),
@@ -50,11 +54,11 @@ SHA256 = Matches(re.compile(r"[0-9a-f]{64}"), "64 lower-case hexadecimal digits"
 INSTANCE_TYPE = Matches(re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9]+"), "a SageMaker instance type such as 'ml.m5.xlarge'")
 JOB_ID = Matches(
     re.compile(
-        rf"{MODEL_ID.pattern.pattern}(?:\.and-[1-9][0-9]{{0,2}}-more)?"
+        rf"{MODEL_ID.pattern.pattern}(?:\.and-[1-9][0-9]{{0,2}}-more|\.fleet)?"
         r"(?:\.part-[1-9][0-9]{0,2}-of-[1-9][0-9]{0,2})?"
     ),
-    "the id of the job's first model, followed by '.and-<n>-more' when it has more models, and by '.part-<n>-of-<n>' "
-    "when it is a part",
+    "the id of the job's first model, followed by '.and-<n>-more' when it has more models, or the id of a fleet, "
+    "followed by '.fleet'; then '.part-<n>-of-<n>' when it is a part",
 )
 """Ids of jobs. They are folder names in S3, and values of the Hive partition `job_id`."""
 EXECUTION_NAME = Matches(
@@ -74,8 +78,10 @@ UPLOAD_MANIFEST = Matches(
     "the key of an upload manifest in the results bucket, uploads/<dataset>/<name>.json",
 )
 OBJECT_KEY = RelativePath()
+_LETTER = r"A-Za-z0-9\u00c0-\u061b\u061d-\u180d\u180f-\u1fff\u3040-\ud7ff"
+"""Letters and digits of all common scripts, without characters that nobody sees."""
 LABEL = Matches(
-    re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/=+@-]{0,63}"),
+    re.compile(rf"[{_LETTER}][{_LETTER} ._:/=+@-]{{0,63}}"),
     "1 to 64 letters, digits, spaces or any of . _ : / = + @ -, beginning with a letter or digit",
 )
 

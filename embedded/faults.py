@@ -23,6 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     spot.add_argument("--after-log", help="interrupt after a log line matches this regular expression")
     spot.add_argument("--times", type=int, default=1, help="number of attempts to interrupt (default: 1)")
+    corrupt = commands.add_parser("corrupt-output", help="change a byte of an object on its way from a job to S3")
+    corrupt.add_argument("key", help="key of the object in its bucket, with the wildcards * and ?")
+    corrupt.add_argument("--times", type=int, default=1, help="number of objects to change (default: 1)")
     commands.add_parser("pending", help="show the faults that have not happened yet")
     commands.add_parser("cancel", help="cancel all pending faults")
     options = parser.parse_args(arguments)
@@ -36,10 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 after_log=options.after_log,
                 times=options.times,
             )
+        elif options.command == "corrupt-output":
+            faults.corrupt_output(options.key, times=options.times)
         elif options.command == "cancel":
             print(f"{faults.cancel()} cancelled")
-        for order in faults.pending():
-            print(order)
+        for fault in faults.pending():
+            print(fault)
 
     return change_running(options.state_dir, change)
 

@@ -1,4 +1,6 @@
-"""Set how instances look in a running embedded AWS: `python -m embedded.instances --help`.
+"""Set the mounts and disks of instances in a running embedded AWS.
+
+`python -m embedded.instances --help` lists the options.
 
 The embedded AWS is the one that `fleetscore up` has started.
 """
@@ -18,7 +20,7 @@ from embedded.server.programs import change_running, program_parser
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = program_parser(
         "embedded.instances",
-        "Set how the instances of new jobs look in the embedded AWS that `fleetscore up` has started. "
+        "Set mounts, disks and input layout of new jobs in the embedded AWS that `fleetscore up` has started. "
         "Settings that are not named get their defaults. docs/reference/embedded-aws.md describes them.",
     )
     for field in fields(InstanceSettings):

@@ -17,6 +17,7 @@ from infra.compute.job_roles import OUTPUT_PATTERNS, SCORING_LOG_GROUP, TRAINING
 from infra.dead_letters import DeadLetters
 from infra.definitions.scoring_definition import MAP_LABEL
 from infra.definitions.training_definition import MAP_LABEL as TRAINING_MAP_LABEL
+from infra.functions.workflow_functions import outputs_arns
 from infra.settings import AppSettings
 from infra.stack_outputs import Storage, any_state_machine_arn, executions_arns, jobs_arns
 from infra.stacks.compute import ComputeStack
@@ -95,6 +96,8 @@ def acknowledge(
             function,
             {"AwsSolutions-L1": _RUNTIME},
         )
+    for name in ("record_attempt", "verify_output"):
+        _accept_wildcards(workflow.function_roles[name], dict.fromkeys(outputs_arns(names), _KEYS_UNKNOWN))
     _accept_wildcards(
         workflow.function_roles["plan_execution"],
         {
@@ -242,7 +245,7 @@ def _accept_wildcards(construct: Construct, reasons: dict[str, str]) -> None:
 
 
 def _as_in_finding(value: object) -> str:
-    """Spell an ARN as cdk-nag does: text as it is, a reference as its logical id in angle brackets."""
+    """Spell an ARN as cdk-nag does: a reference is its logical id in angle brackets."""
     match value:
         case str():
             return value

@@ -19,6 +19,7 @@ from contract.catalog.instance_types import check_allowed
 from contract.catalog.models import Compute
 from contract.checks import check_range
 from contract.codec import decode_fields
+from contract.job.checksum_comparison import ComparedChecksums
 from contract.problems import InvalidInputError, Problem
 from contract.triggers.schedules import Schedule, check_schedules
 from contract.triggers.uploads import UploadRule, check_rules, rules_from_json, rules_to_text
@@ -174,6 +175,7 @@ class AppSettings:
     default_max_concurrency: int
     default_tolerated_failure_percentage: float
     provisioning_margin_seconds: int
+    compared_checksums: ComparedChecksums
     image_uri: str | None = None
     image_variants: tuple[ImageVariant, ...] = (CORE,)
     image_accelerator: Literal["cpu", "gpu"] = "cpu"

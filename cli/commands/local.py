@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from cli.command_line import Command
+from cli.command_line.click_classes import Command
+from cli.command_line.invocation import Invocation
+from cli.command_line.options import FILE
 from cli.failures import CommandError, ExitStatus
-from cli.invocation import Invocation
-from cli.options import FILE
 from cli.sandbox.isolation import probe
 
 if TYPE_CHECKING:
@@ -33,10 +33,12 @@ _ACCOUNT_VARIABLES = (
     "AWS_USE_FIPS_ENDPOINT",
     "AWS_USE_DUALSTACK_ENDPOINT",
 )
-"""Variables of a real account that AWS clients would combine with the embedded AWS's. `up` unsets them, and every
-other AWS_ variable of its environment, such as AWS_ENDPOINT_URL_S3."""
+"""Variables of a real account that AWS clients would combine with the embedded AWS's.
+
+`up` unsets them, and every other AWS_ variable of its environment, such as AWS_ENDPOINT_URL_S3.
+"""
 _HARMLESS_VARIABLES = frozenset({"AWS_PAGER", "AWS_DEFAULT_OUTPUT"})
-"""Variables about the AWS CLI's output, which stay."""
+"""Variables about the AWS CLI's output, which `up` keeps."""
 
 state_dir_option = click.option(
     "--state-dir",
@@ -63,8 +65,8 @@ state_dir_option = click.option(
 def up(invocation: Invocation, *, foreground: bool, persist: bool, state_dir: Path) -> ExitStatus:
     """Start the embedded AWS, deploy Fleetscore to it, and print exports for this shell.
 
-    Standard output holds only the exports, which point the shell's AWS clients at the embedded AWS and nowhere else.
-    If the command fails, standard output is `false`, so that `eval` fails too.
+    Standard output holds only the exports, which point the shell's AWS clients at the embedded AWS
+    and nowhere else. If the command fails, standard output is `false`, so that `eval` fails too.
     """
     if foreground and persist:
         raise click.UsageError("--persist keeps data of an embedded AWS in the background. Leave out --foreground.")
@@ -74,9 +76,9 @@ def up(invocation: Invocation, *, foreground: bool, persist: bool, state_dir: Pa
         check_project,
         detached_endpoint,
         detached_root,
-        keeping_problem,
-        keeps_data,
+        has_persisted_data,
         leftover_text,
+        persistence_problem,
         running_text,
         start_detached,
         stop_detached,
@@ -99,14 +101,14 @@ def up(invocation: Invocation, *, foreground: bool, persist: bool, state_dir: Pa
         started_here = endpoint is None
         if endpoint is not None:
             check_project(state_dir)
-            if persist and not keeps_data(state_dir):
+            if persist and not has_persisted_data(state_dir):
                 raise CommandError(
                     f"The embedded AWS in {state_dir.absolute()} runs without --persist, and what it holds cannot be "
                     "kept. Run `fleetscore down`, which deletes it, and then `fleetscore up --persist`.",
                     ExitStatus.FAILED,
                 )
             output.notice(f"{running_text(state_dir)} Deploying to it what has changed.")
-            if problem := keeping_problem(state_dir):
+            if problem := persistence_problem(state_dir):
                 output.notice(problem)
         else:
             if lost := leftover_text(state_dir):
@@ -118,7 +120,7 @@ def up(invocation: Invocation, *, foreground: bool, persist: bool, state_dir: Pa
                 )
             output.notice("Starting the embedded AWS ...")
             output.notice(probe().summary)
-            if keeps_data(state_dir):
+            if has_persisted_data(state_dir):
                 output.notice(f"It continues with the data in {state_dir.absolute()} (--persist).")
             endpoint = start_detached(state_dir, persist=persist)
         try:
@@ -132,13 +134,19 @@ def up(invocation: Invocation, *, foreground: bool, persist: bool, state_dir: Pa
 
 
 @click.command("down", cls=Command, examples="fleetscore down")
-@click.option("--delete-data", is_flag=True, help="Delete also the data that `up --persist` has kept.")
+@click.option("--delete-data", is_flag=True, help="Also delete the data that `up --persist` has saved.")
 @state_dir_option
 @click.pass_obj
 def down(invocation: Invocation, *, delete_data: bool, state_dir: Path) -> ExitStatus:
     """Stop the embedded AWS and remove its files, except the data of `up --persist`."""
     _require_checkout()
-    from embedded.server.detached import detached_endpoint, keeping_problem, keeps_data, leftover_text, stop_detached  # noqa: PLC0415
+    from embedded.server.detached import (  # noqa: PLC0415
+        detached_endpoint,
+        has_persisted_data,
+        leftover_text,
+        persistence_problem,
+        stop_detached,
+    )
 
     with _errors_of_the_embedded_aws():
         endpoint = detached_endpoint(state_dir)
@@ -149,12 +157,12 @@ def down(invocation: Invocation, *, delete_data: bool, state_dir: Path) -> ExitS
     invocation.output.data({"was_running": was_running}, text)
     if lost:
         invocation.output.notice(lost)
-    if keeps_data(state_dir):
+    if has_persisted_data(state_dir):
         invocation.output.notice(
             f"Its data stay in {state_dir.absolute()}: `fleetscore up` continues with them, "
             "`fleetscore down --delete-data` deletes them."
         )
-        if problem := keeping_problem(state_dir):
+        if problem := persistence_problem(state_dir):
             invocation.output.notice(problem)
     if not was_running:
         for other in _others(state_dir):
@@ -171,13 +179,16 @@ def down(invocation: Invocation, *, delete_data: bool, state_dir: Path) -> ExitS
 
 def _others(state_dir: Path) -> list[Path]:
     """Return the folders of the other embedded AWSs of this user."""
-    from embedded.server.neighbours import running_state_dirs  # noqa: PLC0415
+    from embedded.server.running_servers import running_state_dirs  # noqa: PLC0415
 
     return [folder for folder in running_state_dirs() if folder != state_dir.resolve()]
 
 
 def _own_variables(endpoint: "Endpoint") -> list[str]:
-    """Return the variables that only the embedded AWS needs. Exceptions from a proxy may have been there before."""
+    """Return the variables that only the embedded AWS needs.
+
+    Exceptions from a proxy may have been there before.
+    """
     from embedded.server.endpoint import PROXY_EXCEPTIONS  # noqa: PLC0415
 
     return [name for name in endpoint.environment() if name not in PROXY_EXCEPTIONS]
@@ -237,7 +248,7 @@ def _print_exports(invocation: Invocation, endpoint: "Endpoint", hidden: Iterabl
 
 
 def variables_to_unset(environment: Mapping[str, str], present: Iterable[str]) -> list[str]:
-    """Return the variables that would make AWS clients leave this environment; `present` are the shell's."""
+    """Return the shell's variables that would make AWS clients leave this environment."""
     found = {name for name in present if name.startswith("AWS_")} | {*_ACCOUNT_VARIABLES}
     return sorted(found - environment.keys() - _HARMLESS_VARIABLES)
 
@@ -254,7 +265,7 @@ def export_lines(environment: Mapping[str, str], unset: Sequence[str]) -> list[s
 
 @contextmanager
 def _errors_of_the_embedded_aws() -> Iterator[None]:
-    """Turn the embedded AWS's own errors into a CommandError."""
+    """Convert errors of the embedded AWS to CommandError."""
     from embedded.cdk.assembly import AssemblyError  # noqa: PLC0415
     from embedded.cdk.deploy import DeployError  # noqa: PLC0415
     from embedded.cdk.node import NodeNotFoundError  # noqa: PLC0415
@@ -284,7 +295,7 @@ def _errors_of_the_embedded_aws() -> Iterator[None]:
 
 @contextmanager
 def _without_aws_variables() -> Iterator[Mapping[str, str]]:
-    """Hide the shell's AWS variables inside the block, and yield them: they could redirect the clients."""
+    """Hide and yield the shell's AWS variables, which could redirect clients, inside the block."""
     hidden = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     for name in hidden:
         del os.environ[name]

@@ -21,7 +21,7 @@ from contract.catalog.model_formats import (
 from contract.checks import Fraction, NotEmpty, Range, UniqueNames
 from contract.dataset.feature_types import FEATURE_TYPES_TEXT, feature_type, instead_of, parse_feature_type
 from contract.dataset.input_options import InputOptions
-from contract.names import DATASET_NAME, INSTANCE_TYPE, MODEL_ID, OBJECT_KEY, SHA256, VERSION
+from contract.names import DATASET_NAME, FLEET_ID_OR_NONE, INSTANCE_TYPE, MODEL_ID, OBJECT_KEY, SHA256, VERSION
 from contract.problems import InvalidInputError, Problem
 from contract.schema.field_info import describe
 
@@ -65,7 +65,7 @@ class Feature:
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionFields:
-    """How a version predicts and what its output holds.
+    """The prediction method and the output columns of a version.
 
     A recipe sets these fields for the versions that it trains.
     """
@@ -139,7 +139,7 @@ class PredictionFields:
             "escape them with a leading apostrophe. For output_format csv only.",
             group="Output",
             metavar="keep|escape",
-            see="([formulas](scoring-container.md#formulas-in-csv-output))",
+            see="([formulas](../containers/scoring-container.md#formulas-in-csv-output))",
         ),
     )
     row_number_column: str = field(
@@ -155,7 +155,7 @@ class PredictionFields:
         default_factory=InputOptions,
         metadata=describe(
             "How objects are read: their format, the dialect of CSV, and tables.",
-            see="([options](input-formats.md#options))",
+            see="([options](../data/input-formats.md#options))",
         ),
     )
     missing: float | None = field(
@@ -208,7 +208,7 @@ class ScoringFields(PredictionFields):
             check=UniqueNames(),
             group="Input",
             metavar="A,B",
-            see="([columns in the keys](input-formats.md#columns-in-the-keys))",
+            see="([columns in the keys](../data/input-formats.md#columns-in-the-keys))",
         ),
     )
     custom_code: bool = field(
@@ -217,7 +217,7 @@ class ScoringFields(PredictionFields):
             "Run the artifact's code/inference.py (model_fn, input_fn, predict_fn, output_fn). The file is ignored "
             "unless this is set.",
             group="Loading and custom code",
-            see="([custom code](../learn/custom-code.md))",
+            see="([custom code](../../learn/custom-code.md))",
         ),
     )
     content_type: CustomContentType = field(
@@ -273,8 +273,47 @@ class ArtifactFields:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RegistrationFields:
-    """A version's default dataset, its jobs' attempt limit, and its origin."""
+class MembershipFields:
+    """The fleet that a version belongs to, and its routes.
+
+    A recipe sets them for the versions that it trains.
+    """
+
+    fleet: str = field(
+        default="",
+        metadata=describe(
+            "Fleet that the model belongs to. The fleet's models together score the fleet's dataset, each row by the "
+            "model that its route names, and the dataset, compute and max_attempts of this record do not count.",
+            check=FLEET_ID_OR_NONE,
+            default="none",
+            group="Fleet",
+            metavar="FLEET_ID",
+            see="([fleets](../../learn/fleets.md))",
+        ),
+    )
+    route: tuple[str, ...] = field(
+        default=(),
+        metadata=describe(
+            "Values of the fleet's route column whose rows this model scores. Only the fleet's model for unmatched "
+            "rows may have none.",
+            check=UniqueNames(),
+            group="Fleet",
+            metavar="A,B",
+        ),
+    )
+
+
+def check_membership(record: MembershipFields) -> list[Problem]:
+    """Return the problem of routes without a fleet."""
+    if record.fleet or not record.route:
+        return []
+    remedy = "Set fleet, or leave route out."
+    return [Problem("route", list(record.route), "no routes, because fleet is not set", remedy)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegistrationFields(MembershipFields):
+    """A version's default dataset, its jobs' attempt limit, its fleet, and its origin."""
 
     dataset: str = field(
         metadata=describe("Dataset that the model scores by default.", check=DATASET_NAME, metavar="NAME")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from contract.catalog.model_fields import ComputeFields, RegistrationFields
+from contract.catalog.model_fields import ComputeFields, RegistrationFields, check_membership
 from contract.catalog.model_spec import ModelSpec
 from contract.checks import raise_if_any
 from contract.problems import InvalidInputError, Problem
@@ -101,7 +101,7 @@ class ModelVersion(RegistrationFields):
         default=None,
         metadata=describe(
             "The training job and dataset of a trained version. None: the version was registered or imported.",
-            see="([training](../learn/train-models.md))",
+            see="([training](../../learn/train-models.md))",
         ),
     )
     decision: VersionDecision | None = field(
@@ -113,7 +113,7 @@ class ModelVersion(RegistrationFields):
     )
 
     def __post_init__(self) -> None:
-        raise_if_any(check_fields(self), "ModelVersion")
+        raise_if_any([*check_fields(self), *check_membership(self)], "ModelVersion")
 
 
 @dataclass(frozen=True)

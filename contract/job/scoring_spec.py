@@ -1,9 +1,12 @@
 """The spec of a scoring job: the plan writes it, the container reads it, and nothing changes it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from contract.catalog.model_spec import ModelSpec
 from contract.checks import check_unique, raise_if_any
+from contract.job.fleet import FleetSpec, fleet_model
 from contract.layout import OutputLayout
 from contract.names import check_dataset_name, check_execution_name, check_job_id, check_object_key, check_sha256
 from contract.problems import InvalidInputError, Problem
@@ -25,8 +28,10 @@ class PinnedObject:
 
 @dataclass(frozen=True)
 class SnapshotRef:
-    """The snapshot that has a job's objects: see `contract.job.snapshot`. Jobs over the same objects
-    share one."""
+    """The snapshot that has a job's objects: see `contract.job.snapshot`.
+
+    Jobs over the same objects share one.
+    """
 
     uri: str
     sha256: str
@@ -70,8 +75,12 @@ class JobSpec:
     options: ScoringOptions = field(default_factory=ScoringOptions)
     output_layout: OutputLayout = "per_model"
     joined_nulls: bool = False
-    """Whether a joined output has nulls for a model that cannot score the object. Otherwise there is no
-    output of the object."""
+    """Whether a joined output has nulls for a model that cannot score the object.
+
+    Otherwise there is no output of the object.
+    """
+    fleet: FleetSpec | None = None
+    """Set if the models are a fleet, so that `output_layout` is "fleet"."""
 
     def __post_init__(self) -> None:
         # These names are folders of the job's outputs.
@@ -83,5 +92,20 @@ class JobSpec:
         if not self.models:
             problems.append(Problem("models", [], "at least one model"))
         problems.extend(check_unique("models", [model.model_id for model in self.models]))
+        if (self.output_layout == "fleet") != (self.fleet is not None):
+            problems.append(Problem("output_layout", self.output_layout, "'fleet' for a fleet, and only then"))
+        elif self.fleet is not None:
+            problems.extend(_check_members(self.fleet, {model.model_id for model in self.models}))
         if problems:
             raise InvalidInputError("JobSpec", problems)
+
+    @cached_property
+    def committing_models(self) -> tuple[ModelSpec, ...]:
+        """The models with a commit per object: all models of the job, or its fleet."""
+        return self.models if self.fleet is None else (fleet_model(self.fleet, self.models),)
+
+
+def _check_members(fleet: FleetSpec, members: Iterable[str]) -> list[Problem]:
+    known = set(members)
+    named = {*fleet.routes.values(), *([fleet.fallback] if fleet.fallback else [])}
+    return [Problem("fleet", model_id, "a model of the job") for model_id in sorted(named - known)]

@@ -79,6 +79,10 @@ class JobStatusChange:
     part's. The job has succeeded when all its parts have."""
     parts: int = 0
     """Number of the job's parts; 0 if it is not split."""
+    fleet: str = ""
+    """Id of the fleet whose models score the job; it is then the only one of `model_ids`."""
+    rows_skipped: int = 0
+    """Rows that no model of the fleet has a route for, and that are in no output."""
 
 
 def execution_event(
@@ -138,4 +142,6 @@ def job_event(stage: str, record: JobRecord, before: JobRecord | None) -> JobSta
         outcome=record.outcome,
         part=record.part.number if record.part else 0,
         parts=record.part.count if record.part else 0,
+        fleet=record.fleet,
+        rows_skipped=record.rows_skipped,
     )

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from contract.job.notes import sum_notes
 from contract.status import FINAL_JOB_STATUSES, JobStatus
 from contract.table.records import JobRecord
 
@@ -10,7 +11,7 @@ _OPEN_FIRST = (JobStatus.RUNNING, JobStatus.WAITING)
 
 
 def group_parts(records: Iterable[JobRecord]) -> dict[str, tuple[JobRecord, ...]]:
-    """Return the records of each job by the job's id: all of its parts in order, or the only one."""
+    """Return the records of each job by job id: all of its parts in order, or the only one."""
     jobs: dict[str, list[JobRecord]] = {}
     for record in records:
         jobs.setdefault(record.part.job_id if record.part else record.job_id, []).append(record)
@@ -50,11 +51,12 @@ def whole_job(parts: Sequence[JobRecord]) -> JobRecord:
         rows_in=sum(part.rows_in for part in parts),
         rows_scored=sum(part.rows_scored for part in parts),
         rows_quarantined=sum(part.rows_quarantined for part in parts),
+        rows_skipped=sum(part.rows_skipped for part in parts),
         failure_kind=failures[0].failure_kind if failures else None,
         reason="; ".join(f"{part.part.text}: {part.reason}" for part in parts if part.part and part.reason),
         duplicate_keys=sum(part.duplicate_keys for part in parts),
         null_keys=sum(part.null_keys for part in parts),
-        notes=(*_split_notes(parts), *dict.fromkeys(note for part in parts for note in part.notes)),
+        notes=(*_split_notes(parts), *sum_notes(note for part in parts for note in part.notes)),
     )
 
 
@@ -67,7 +69,7 @@ def _status(statuses: Sequence[JobStatus]) -> JobStatus:
 
 
 def _split_notes(parts: Sequence[JobRecord]) -> list[str]:
-    """Return why the job is split, and whether more instances would not help."""
+    """Return the note on a split job's reason, and on the limits of more instances."""
     sharding = parts[0].sharding
     if sharding is None:
         return []

@@ -13,6 +13,8 @@ Access patterns (one table, one index):
 | a model; its versions                 | query pk=MODEL#<id>, sk=MODEL or begins with VERSION#    |
 | every recipe                          | index pk=RECIPES, sk=<model id>                          |
 | a model's recipe                      | get  pk=MODEL#<id>, sk=RECIPE                            |
+| every fleet                           | index pk=FLEETS, sk=<fleet id>                           |
+| a fleet                               | get  pk=FLEET#<id>, sk=FLEET                             |
 | which part claimed an object version  | get  pk=UPLOAD#<dataset>/<key>, sk=<digest of version>   |
 | the window that gathers uploads       | get  pk=UPLOADS#<dataset>, sk=CURRENT                    |
 | an upload window by number            | get  pk=UPLOADS#<dataset>, sk=WINDOW#<number>            |
@@ -27,6 +29,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from contract import codec
+from contract.catalog.fleets import FleetRecord
 from contract.catalog.models import Compute, Model, ModelVersion
 from contract.control_characters import replace_control_characters
 from contract.job.parts import JobPart, Sharding
@@ -49,10 +52,14 @@ TIME_TO_LIVE = "expires_at"
 
 EXECUTION_PARTITIONS = "EXECUTION#"
 MODEL_PARTITIONS = "MODEL#"
+FLEET_PARTITIONS = "FLEET#"
 UPLOAD_PARTITIONS = "UPLOAD#"
 UPLOADS_PARTITIONS = "UPLOADS#"
-"""Prefixes of the partition keys. A role's policy allows only some of them, so that only registration
-and promotion write models."""
+"""Prefixes of the partition keys.
+
+A role's policy allows only some of them, so that only registration and promotion write models, and
+no function writes fleets.
+"""
 
 EXECUTION_SORT_KEY = "EXECUTION"
 MODEL_SORT_KEY = "MODEL"
@@ -63,6 +70,8 @@ EXECUTIONS_COLLECTION = "EXECUTIONS"
 MODELS_COLLECTION = "MODELS"
 RECIPE_SORT_KEY = "RECIPE"
 RECIPES_COLLECTION = "RECIPES"
+FLEET_SORT_KEY = "FLEET"
+FLEETS_COLLECTION = "FLEETS"
 
 _KEY_ATTRIBUTES = frozenset({PARTITION_KEY, SORT_KEY, INDEX_PARTITION_KEY, INDEX_SORT_KEY, TIME_TO_LIVE})
 
@@ -83,7 +92,7 @@ class ExecutionRecord:
     status: ExecutionStatus
     started_at: str
     request_json: str
-    """The execution's input as JSON, or only its task token when it is too long: see `request_text`."""
+    """The execution's input as JSON, or only its task token: see `request_text`."""
     label: str = ""
     plan: ExecutionPlan | None = None
     """Set after PlanExecution has written every job."""
@@ -96,8 +105,10 @@ class ExecutionRecord:
     training_execution_id: str = ""
     """The training execution that this one started first, if its request has `train`."""
     training_failure: str = ""
-    """Why the training did not succeed, if this execution scored nevertheless. Such an execution
-    never succeeds."""
+    """Reason why the training did not succeed, if this execution scored nevertheless.
+
+    Such an execution never succeeds.
+    """
 
     def __post_init__(self) -> None:
         _make_printable(self, "reason", "training_failure")
@@ -107,7 +118,8 @@ class ExecutionRecord:
 class JobRecord:
     """Record of a job.
 
-    Rows count pairs of row and model: a row that two models score counts twice.
+    Rows count pairs of row and model: a row that two models score counts twice. The models of a
+    fleet score each row once.
 
     For a training job, `rows_in` counts the rows of its data. `model_versions` names the version
     that it trains, and `sagemaker_job_name` is the training job's name.
@@ -145,9 +157,19 @@ class JobRecord:
     """URI of the attempts' image, pinned when the execution was planned."""
     output_layout: OutputLayout = "per_model"
     sharding: Sharding | None = None
-    """How the objects are divided between instances; None for a job of one instance."""
+    """Division of the objects between instances; None for a job of one instance."""
     part: JobPart | None = None
     """Set if this is a part of a job: see `job_parts`."""
+    fleet: str = ""
+    """Id of the fleet whose models score the job.
+
+    It is then the only one of `model_ids`: see `fleet_model`. The job's spec names the fleet's
+    models.
+    """
+    fleet_models: int = 0
+    """Number of the fleet's models."""
+    rows_skipped: int = 0
+    """Rows of a fleet's job that no model has a route for, and that are in no output."""
 
     def __post_init__(self) -> None:
         _make_printable(self, "reason", "outcome")
@@ -243,8 +265,7 @@ def record_time(moment: datetime) -> str:
 
 
 def execution_kind(execution_arn: str) -> ExecutionKind:
-    """Return the workflow of an execution, from its state machine's name,
-    `fleetscore-<stage>[-training]`.
+    """Return the workflow of a state machine named `fleetscore-<stage>[-training]`.
 
     >>> execution_kind("arn:aws:states:eu-west-1:1:execution:fleetscore-dev-training:e-1").value
     'training'
@@ -278,6 +299,10 @@ def version_key(model_id: str, version: str) -> dict[str, str]:
 
 def recipe_key(model_id: str) -> dict[str, str]:
     return {PARTITION_KEY: f"{MODEL_PARTITIONS}{model_id}", SORT_KEY: RECIPE_SORT_KEY}
+
+
+def fleet_key(fleet_id: str) -> dict[str, str]:
+    return {PARTITION_KEY: f"{FLEET_PARTITIONS}{fleet_id}", SORT_KEY: FLEET_SORT_KEY}
 
 
 def upload_claim_key(dataset: str, upload: ObjectVersion) -> dict[str, str]:
@@ -375,6 +400,11 @@ def recipe_item(recipe: ModelRecipe) -> dict[str, Any]:
     item = _item(recipe, {**recipe_key(recipe.model_id), **index}, None)
     check_item_size(f"recipe of model {recipe.model_id}", item, _TOO_LARGE)
     return item
+
+
+def fleet_item(fleet: FleetRecord) -> dict[str, Any]:
+    index = {INDEX_PARTITION_KEY: FLEETS_COLLECTION, INDEX_SORT_KEY: fleet.fleet_id}
+    return _item(fleet, {**fleet_key(fleet.fleet_id), **index}, None)
 
 
 def upload_claim_item(claim: UploadClaim, upload: ObjectVersion, expires_at: int | None = None) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The scoring request: the input of an execution.
 
-`{}` scores every enabled model on its own dataset.
+`{}` scores every enabled model, or its fleet, on its own dataset.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from contract.checks import Fraction, Length, NotEmpty, Range, raise_if_any
 from contract.codec import decode_fields
-from contract.layout import OutputLayout
+from contract.layout import RequestedLayout
 from contract.names import DATASET_NAME, INSTANCE_TYPE, LABEL, MODEL_ID, UPLOAD_MANIFEST, check_model_id
 from contract.problems import InvalidInputError, Problem
 from contract.schema.field_info import check_fields, describe
@@ -32,22 +32,23 @@ _TASK_TOKEN_IN_JSON = re.compile(rf'("{TASK_TOKEN_FIELD}"\s*:\s*)"(?:[^"\\]|\\.)
 
 @dataclass(frozen=True)
 class ModelIds:
-    """Check of a list of model ids: at least one, and each once."""
+    """Check of a list of ids of models or fleets: at least one, and each once."""
 
     remedy: str
-    """What to do instead of writing an empty list."""
+    """Remedy for an empty list."""
+    kind: str = "model"
     json_type: Literal["array"] = "array"
 
     def problems(self, field: str, value: tuple[str, ...]) -> list[Problem]:
         if not value:
-            return [Problem(field, [], "at least one model id", self.remedy)]
+            return [Problem(field, [], f"at least one {self.kind} id", self.remedy)]
         problems = [
             problem for index, model in enumerate(value) for problem in check_model_id(f"{field}[{index}]", model)
         ]
         # Counter takes linear time: an input of 256 KB can hold 40,000 ids.
         repeated = sorted(model for model, count in Counter(value).items() if count > 1)
         if repeated:
-            problems.append(Problem(field, repeated, "each model id once"))
+            problems.append(Problem(field, repeated, f"each {self.kind} id once"))
         return problems
 
     def keywords(self) -> dict[str, Any]:
@@ -102,7 +103,10 @@ class ExecutionOptions:
         default=None,
         metadata=describe("Percentage of failed jobs above which the execution stops.", check=Range(0, 100, "percent")),
     )
-    execution_label: str | None = field(default=None, metadata=describe("Free text for people.", check=LABEL))
+    execution_label: str | None = field(
+        default=None,
+        metadata=describe("Text for people: letters of any script, digits, spaces and . _ : / = + @ -", check=LABEL),
+    )
     task_token: str | None = field(
         default=None,
         metadata=describe(
@@ -125,12 +129,20 @@ class ExecutionRequest(ExecutionOptions):
     models: tuple[str, ...] | ModelFilter | None = field(
         default=None,
         metadata=describe(
-            "Model ids, or tags that every selected model carries. Left out: every enabled model.",
+            "Model ids, or tags that every selected model carries. Left out: every enabled model, unless the request "
+            "has fleets. A fleet is scored with all its models: name it in fleets, not its models here.",
             check=ModelIds("Leave the field out to score every enabled model."),
         ),
     )
+    fleets: tuple[str, ...] | None = field(
+        default=None,
+        metadata=describe(
+            "Ids of fleets. Left out: every fleet with enabled models, unless the request has models.",
+            check=ModelIds("Leave the field out to score every fleet.", kind="fleet"),
+        ),
+    )
     dataset: str | None = field(
-        default=None, metadata=describe("One dataset for all selected models.", check=DATASET_NAME)
+        default=None, metadata=describe("One dataset for all selected models and fleets.", check=DATASET_NAME)
     )
     instance_type: str | None = field(
         default=None, metadata=describe("SageMaker instance type, such as ml.m5.xlarge.", check=INSTANCE_TYPE)
@@ -144,11 +156,11 @@ class ExecutionRequest(ExecutionOptions):
             "Maximum number of models that share a job over one dataset.", check=Range(1, MAX_MODELS_PER_JOB, "models")
         ),
     )
-    output_layout: OutputLayout = field(
+    output_layout: RequestedLayout = field(
         default="per_model",
         metadata=describe(
             "per_model: an output per object and model. joined: one per object, with the prediction columns of all "
-            "models of the job."
+            "models of the job. Fleets have their own layout in both cases."
         ),
     )
     joined_nulls: bool = field(
@@ -181,7 +193,11 @@ class ExecutionRequest(ExecutionOptions):
     )
 
     def __post_init__(self) -> None:
-        raise_if_any(check_fields(self), "request")
+        problems = check_fields(self)
+        if self.joined_nulls and self.output_layout != "joined":
+            remedy = "Set output_layout to 'joined', or leave joined_nulls out."
+            problems.append(Problem("joined_nulls", True, "false, because output_layout is not 'joined'", remedy))
+        raise_if_any(problems, "request")
 
 
 def hide_task_token(request: Any) -> Any:
@@ -201,7 +217,7 @@ def hide_task_token(request: Any) -> Any:
 
 
 def hide_task_token_in_problems(problems: Sequence[Problem]) -> list[Problem]:
-    """Return the problems without the task token, because records and messages show their values."""
+    """Return the problems without the task token, because messages show their values."""
     return [
         replace(problem, value=_HIDDEN) if problem.field.startswith(TASK_TOKEN_FIELD) else problem
         for problem in problems

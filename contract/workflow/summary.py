@@ -26,6 +26,7 @@ class PartSummary:
     seconds: float
     failure_kind: FailureKind | None = None
     reason: str = ""
+    rows_skipped: int = 0
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,10 @@ class JobSummary:
     seconds: float
     """Seconds from the start of the first attempt to the end of the job, including waits."""
     predictions_uris: tuple[str, ...]
-    """One prefix per model, or one for all with `output_layout` joined. A split job has them per part.
-    Empty unless the job succeeded."""
+    """One prefix per model, or one for all with `output_layout` joined and for a fleet.
+
+    A split job has them per part. Empty unless the job succeeded.
+    """
     failure_kind: FailureKind | None = None
     reason: str = ""
     outcome: str = ""
@@ -64,9 +67,15 @@ class JobSummary:
     """Notes for people on how the models were loaded: library warnings, accelerators, custom
     code. Also why a job is split."""
     sharding: Sharding | None = None
-    """How the objects are divided between instances; None for a job of one instance."""
+    """Division of the objects between instances; None for a job of one instance."""
     parts: tuple[PartSummary, ...] = ()
     """The parts of a split job."""
+    fleet: str = ""
+    """Id of the fleet whose models score the job; it is then the only one of `model_ids`."""
+    fleet_models: int = 0
+    """Number of the fleet's models, which the job's spec names."""
+    rows_skipped: int = 0
+    """Rows that no model of the fleet has a route for, and that are in no output."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,7 @@ class ExecutionSummary:
     started_at: str
     ended_at: str
     reason: str
-    """Why the execution did not succeed, and what to do; empty if it succeeded."""
+    """Reason why the execution did not succeed, with the remedy; empty if it succeeded."""
     jobs_total: int
     jobs_succeeded: int
     jobs_failed: int
@@ -90,5 +99,7 @@ class ExecutionSummary:
     kind: ExecutionKind = ExecutionKind.SCORING
     training_execution_id: str = ""
     """The training execution that this one started first."""
+    rows_skipped: int = 0
+    """Rows of fleet jobs that are in no output."""
     training_failure: str = ""
-    """Why the training did not succeed, if this execution scored nevertheless."""
+    """Reason why the training did not succeed, if this execution scored nevertheless."""

@@ -17,7 +17,7 @@ from embedded.server.endpoint import Endpoint
 
 _BOOTSTRAP_VERSION = ("/cdk-bootstrap/hnb659fds/version", "99")
 """Name and value of the parameter from which templates read the version of the bootstrap stack."""
-_LOOK_EVERY_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 _STACK_SECONDS = 600.0
 _TEMPLATE_BODY_LIMIT = 51_200
 _CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
@@ -41,8 +41,9 @@ def deploy(
     images: ImageStore,
     progress: Callable[[str], None] = lambda _line: None,
 ) -> dict[str, dict[str, str]]:
-    """Create or update every stack of an assembly. Stacks that already match their template stay
-    unchanged.
+    """Create or update every stack of an assembly.
+
+    Stacks that already match their template stay unchanged.
 
     Returns:
         The outputs of the stacks by stack name and output name.
@@ -79,9 +80,7 @@ def stack_outputs(stack_name: str, endpoint: Endpoint) -> dict[str, str]:
 
 
 def _make_bootstrap_resources(endpoint: Endpoint) -> None:
-    """Create the parameter that `cdk bootstrap` creates, unless a real bootstrap has already done
-    so.
-    """
+    """Create the parameter of `cdk bootstrap`, unless a real bootstrap has done so."""
     ssm = endpoint.client("ssm")
     name, version = _BOOTSTRAP_VERSION
     if not ssm.get_parameters(Names=[name])["Parameters"]:
@@ -177,7 +176,7 @@ def _wait(cloudformation: Any, stack_name: str) -> str | None:
             return status
         if time.monotonic() > deadline:
             raise DeployError(stack_name, status, [f"not finished within {_STACK_SECONDS:g} seconds"])
-        time.sleep(_LOOK_EVERY_SECONDS)
+        time.sleep(_POLL_SECONDS)
 
 
 def _failures(cloudformation: Any, stack_name: str, began: datetime) -> list[str]:

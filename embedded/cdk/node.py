@@ -29,7 +29,7 @@ class Node:
         return {
             "JSII_NODE": str(self.program),
             "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
-            # Only this warning wants the version to ignore.
+            # The value is the version whose warning is silenced, not a flag.
             "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": str(self.version[0]) if self.version else "",
             "PATH": os.pathsep.join([str(self.program.parent), os.environ.get("PATH", os.defpath)]),
         }

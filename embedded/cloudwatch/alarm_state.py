@@ -22,8 +22,8 @@ def alarm_state(alarm: Mapping[str, Any], values: Sequence[float | None]) -> tup
 
     Args:
         alarm: The alarm, as PutMetricAlarm receives it.
-        values: The metric's value in each of the evaluation periods, the newest first. None means that
-            a period has no data.
+        values: The metric's value in each of the evaluation periods, the newest first. None means
+            that a period has no data.
     """
     breaches = _BREACHES.get(alarm["ComparisonOperator"])
     if breaches is None:
@@ -40,7 +40,7 @@ def alarm_state(alarm: Mapping[str, Any], values: Sequence[float | None]) -> tup
     elif not known and treatment == "ignore":
         return None
     elif treatment in ("missing", "ignore"):
-        # All that is known breaches: the missing datapoints do not delay the alarm.
+        # Missing datapoints do not delay an alarm while all known ones breach.
         needed = min(needed, len(known))
     comparison = f"{_SIGNS[alarm['ComparisonOperator']]} the threshold ({threshold:g})"
     latest = f"latest value {known[0]:g}" if known else f"no datapoints, which are treated as {treatment}"

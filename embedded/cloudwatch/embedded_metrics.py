@@ -25,7 +25,7 @@ class MetricPoint:
 
 
 def metric_points(message: str) -> Iterator[MetricPoint]:
-    """Yield the metrics of a log line. What is not in the format is left out, as CloudWatch does."""
+    """Yield the metrics of a log line. As in CloudWatch, invalid parts are skipped."""
     if '"_aws"' not in message:
         return
     try:

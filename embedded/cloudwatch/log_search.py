@@ -16,10 +16,10 @@ Event = dict[str, Any]
 Request = Mapping[str, Any]
 
 MAX_EVENTS = 10_000
-"""Most events on a page, and most that are read for it. So a page may be partly full, or empty, as on AWS."""
+"""Largest number of events read per page. As on AWS, a page may therefore be empty."""
 _MAX_PAGE_BYTES = 1 << 20
 _EVENT_BYTES = 26
-"""What CloudWatch Logs adds to each event's size."""
+"""Bytes that CloudWatch Logs adds to the size of each event."""
 _DESCENDING_SINCE = int(datetime(2024, 1, 1, tzinfo=UTC).timestamp() * 1000)
 _SUPPORTED = {
     "logGroupName", "logGroupIdentifier", "logStreamNames", "logStreamNamePrefix", "startTime", "endTime",
@@ -39,7 +39,7 @@ class MissingStreamError(LookupError):
 
 @dataclass(frozen=True)
 class _Position:
-    """Where a page ended: after the event with this id."""
+    """The last event of a page."""
 
     timestamp: int
     event_id: str
@@ -176,7 +176,7 @@ def _token(request: Request, position: _Position, *, ascending: bool) -> str:
 
 
 def _identity(request: Request) -> str:
-    """Return what all pages of a search have in common."""
+    """Return the parameters that all pages of a search share, as a digest."""
     fields = {name: value for name, value in request.items() if name not in _PER_PAGE}
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 

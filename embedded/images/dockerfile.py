@@ -1,4 +1,4 @@
-"""Maps a Dockerfile and its build context to a folder and an entry point, without Docker.
+"""Building of an image's folder and settings from a Dockerfile, without Docker.
 
 Supported are `FROM` with earlier stages, `ARG`, `ENV`, `LABEL`, `WORKDIR`, `COPY` of named files
 and folders, and `ENTRYPOINT` and `CMD` in exec form. `RUN` and `USER` are skipped: processes use
@@ -186,7 +186,7 @@ class _Build:
             arguments[name] = self._given.get(name, value if equals else defaults.get(name, ""))
 
     def _words(self, instruction: _Instruction, variables: Mapping[str, str]) -> list[str]:
-        """Split at blanks outside quotes and replace variables; unknown ones are empty."""
+        """Split at blanks outside quotes, and replace variables; unknown variables are empty."""
         try:
             words = shlex.split(instruction.text)
         except ValueError as error:

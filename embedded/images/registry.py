@@ -8,7 +8,7 @@ _MEDIA_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 
 
 def record_image(image_uri: str, ecr: Any) -> None:
-    """Record an image of this account in ECR, in a repository that is created if needed. Idempotent."""
+    """Record an image of this account in ECR; create its repository if needed. Idempotent."""
     registry, _, reference = image_uri.partition("/")
     repository, _, tag = reference.rpartition(":")
     if not repository or ".dkr.ecr." not in registry:

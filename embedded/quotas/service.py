@@ -1,8 +1,8 @@
 """Service Quotas: the quotas of SageMaker's jobs, which clients can read and change.
 
-Nothing in the embedded AWS enforces them. They are as large as needed, so that a stage is ready;
-`request_service_quota_increase` takes effect at once and may also lower a quota, so that a test or
-a person can see what a small account looks like.
+Nothing in the embedded AWS enforces them. By default they suffice for a stage;
+`request_service_quota_increase` takes effect at once. It may also lower a quota, to imitate a small
+account.
 """
 
 import hashlib
@@ -11,9 +11,9 @@ import threading
 import uuid
 from typing import Any
 
+from embedded.ministack.http.services import Response
 from embedded.sagemaker.errors import ApiError
 from embedded.sagemaker.requests.validation import service_model
-from embedded.seams.services import Response
 
 NAME = "servicequotas"
 """The service's prefix in IAM actions, and in the credential scope of signatures."""
@@ -35,7 +35,7 @@ _KINDS = {
     "training job": "TrainingInstanceType",
     "spot training job": "TrainingInstanceType",
 }
-"""The enum of botocore's model with the instance types of each kind of job."""
+"""Enum in botocore's model with the instance types of each kind of job."""
 
 
 class ServiceQuotas:

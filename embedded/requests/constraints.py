@@ -1,7 +1,8 @@
-"""The constraints of botocore's service models that botocore does not check before it sends a request.
+"""Constraints of botocore's service models that botocore does not check itself.
 
-botocore's own validator checks types, required members and minimum lengths. The services also enforce
-patterns, enums, maximum lengths and ranges. Workers of functions load this file by its path.
+botocore's own validator checks types, required members and minimum lengths. The services also
+enforce patterns, enums, maximum lengths and ranges. Workers of functions load this file by its
+path.
 """
 
 import functools
@@ -24,7 +25,7 @@ def compiled_pattern(pattern: str) -> re.Pattern[str]:
     """Compile a Java pattern of a model.
 
     Raises:
-        re.error: The pattern uses something that Python does not have.
+        re.error: Python does not support a part of the pattern.
     """
     for java, python in _JAVA_CLASSES.items():
         pattern = pattern.replace(java, python)

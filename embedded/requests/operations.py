@@ -1,4 +1,4 @@
-"""Which service and operation of botocore's models an HTTP request calls."""
+"""The service and the operation that an HTTP request calls, by botocore's models."""
 
 import functools
 import re
@@ -35,7 +35,7 @@ class HttpRequest:
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation that a request calls, and the parameters in the request's path, still encoded."""
+    """An operation that a request calls, and the encoded parameters of the path."""
 
     model: Any
     labels: Mapping[str, str]
@@ -48,7 +48,7 @@ class Operation:
 
 @functools.cache
 def service_model(service: str) -> Any:
-    """Return botocore's ServiceModel of a service, by the service's name in signatures; None if there is none.
+    """Return botocore's model of a service by its name in signatures; None if there is none.
 
     The models are megabytes of JSON, so they are cached.
     """
@@ -59,7 +59,7 @@ def service_model(service: str) -> Any:
 
 
 def _load_model(name: str) -> Any:
-    # Not from a session: clients change the models of the loader that they share.
+    # Use a separate loader: clients change the models of the loader that they share.
     return ServiceModel(botocore.loaders.create_loader().load_service_model(name, "service-2"), name)
 
 
@@ -81,7 +81,7 @@ def find_operation(service: Any, request: HttpRequest, body: bytes) -> Operation
 
 @dataclass(frozen=True)
 class _Route:
-    """How requests for an operation look."""
+    """The method, path, query and headers of an operation's requests."""
 
     model: Any
     path: re.Pattern[str]
@@ -91,7 +91,7 @@ class _Route:
     headers: frozenset[str]
     """Names of the required members in the query and in headers."""
     rank: tuple[int, int]
-    """Order of operations that match the same request: how much of it they name."""
+    """Number of required parts. Of several matching operations, the one with the most is chosen."""
 
     def labels(self, request: HttpRequest) -> dict[str, str] | None:
         """Return the parameters in the path; None if the request is not for this operation."""
@@ -128,7 +128,7 @@ def _routes(service_name: str) -> dict[str, list[_Route]]:
 def _route(model: Any) -> _Route:
     path, _, query = model.http["requestUri"].partition("?")
     constants = parse_qs(query, keep_blank_values=True)
-    # Clients add it to tell operations of the same address apart, and not all do.
+    # Only some clients add this parameter, which distinguishes operations of one address.
     constants.pop("x-id", None)
     required = dict(_required(model.input_shape))
     queries = frozenset(name for name, location in required.items() if location == "querystring")
@@ -153,5 +153,5 @@ def _pattern(path: str) -> str:
         parts.append(f"(?P<{label[1]}>{'.+' if label[2] else '[^/]+'})")
         end = label.end()
     parts.append(re.escape(path[end:]))
-    # Clients differ in a slash at the end.
+    # Some clients add a trailing slash.
     return "".join(parts).rstrip("/") + "/?"

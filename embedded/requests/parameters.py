@@ -1,4 +1,4 @@
-"""The parameters of an HTTP request, in the form that botocore takes them: the reverse of botocore's serializers."""
+"""Parsing of HTTP requests into botocore's parameters: the reverse of botocore's serializers."""
 
 import base64
 import binascii
@@ -12,11 +12,11 @@ from xml.etree import ElementTree as ET
 from embedded.requests.operations import HttpRequest, Operation
 
 _IN_ANY_CASE = ("ChecksumMode",)
-"""Shapes of headers whose enum S3 reads in any case: AWS's SDK for C++, which pyarrow uses, sends `enabled`."""
+"""Shapes whose enum S3 reads in any case: the SDK for C++, which pyarrow uses, sends `enabled`."""
 
 
 class UnreadableRequestError(ValueError):
-    """The body is not of the service's protocol."""
+    """The body does not have the format of the service's protocol."""
 
 
 def reads_body(operation: Operation) -> bool:
@@ -34,7 +34,7 @@ def request_parameters(operation: Operation, request: HttpRequest, body: bytes) 
     """Return the parameters of a request. Members that the model does not have are left out.
 
     Raises:
-        UnreadableRequestError: The body is not of the service's protocol.
+        UnreadableRequestError: The body does not have the format of the service's protocol.
     """
     shape = operation.model.input_shape
     if shape is None:

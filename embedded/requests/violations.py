@@ -1,4 +1,4 @@
-"""Requests that violate botocore's models: how they are found, worded and logged."""
+"""Detection and logging of requests that violate botocore's models."""
 
 import json
 import threading
@@ -11,10 +11,13 @@ from embedded.requests.operations import HttpRequest, find_operation, service_mo
 from embedded.requests.parameters import reads_body, request_parameters
 
 LOG_VARIABLE = "EMBEDDED_AWS_VIOLATIONS"
-"""Environment variable with a file. While it is set, every embedded AWS that starts checks the requests of all
-clients, refuses those that violate a model, and appends what it has refused to the file."""
+"""Environment variable with a file.
+
+While it is set, every embedded AWS that starts checks the requests of all clients. It refuses those
+that violate a model, and appends them to the file.
+"""
 _UNCHECKED = ("ec2",)
-"""Services whose model takes a second to load, and of which the project reads only lists."""
+"""Services that are not checked: their models take a second to load, and the project only lists."""
 
 _lock = threading.Lock()
 _log: Path | None = None
@@ -27,7 +30,7 @@ def log_to(file: Path) -> None:
 
 
 def log_violations(operation: str, problems: Sequence[str]) -> None:
-    """Append to the log, if there is one."""
+    """Append violations to the log, if there is one."""
     if _log is not None:
         with _lock, _log.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"operation": operation, "problems": list(problems)}) + "\n")
@@ -40,9 +43,10 @@ def violation_text(problems: Sequence[str]) -> str:
 
 
 class RequestCheck:
-    """The check of one HTTP request, of which the body may still be unread.
+    """The check of one HTTP request, whose body may be unread yet.
 
-    `operation` is None if botocore does not know what the request calls, or if its service is not checked.
+    `operation` is None if botocore does not know what the request calls, or if its service is not
+    checked.
     """
 
     def __init__(self, service: str, request: HttpRequest) -> None:

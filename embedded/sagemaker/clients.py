@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from embedded.seams import Credentials
+from embedded.ministack.iam.identity import Credentials
 from embedded.server.endpoint import Endpoint
 
 TRANSFERS = 8

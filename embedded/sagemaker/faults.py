@@ -1,4 +1,4 @@
-"""Faults to inject into jobs, for tests and for trying out how a system recovers.
+"""Faults to inject into jobs, for tests and experiments with recovery.
 
 Each scheduled fault is a file, so that processes other than the server can schedule one
 (`EmbeddedAws.faults`, `python -m embedded.faults`). A job deletes the file before the fault
@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,27 @@ class SpotInterruption:
             raise ValueError("; ".join(problems))
 
 
+@dataclass(frozen=True)
+class OutputCorruption:
+    """One changed byte in an object on its way from an instance to S3.
+
+    Args:
+        key: Key of the object in its bucket, with the wildcards `*` and `?`.
+    """
+
+    key: str
+
+    def __post_init__(self) -> None:
+        if not self.key:
+            raise ValueError("key: it is empty, expected the key of an object or a pattern such as 'predictions/*'")
+
+
+Fault = SpotInterruption | OutputCorruption
+_KINDS: dict[str, type[Fault]] = {"interrupt-spot": SpotInterruption, "corrupt-output": OutputCorruption}
+_KIND = "kind"
+_F = TypeVar("_F", SpotInterruption, OutputCorruption)
+
+
 class Faults:
     """Scheduled faults of one embedded AWS that have not happened yet.
 
@@ -73,36 +95,30 @@ class Faults:
         Raises:
             ValueError: An argument is not valid; the message lists all problems.
         """
-        fault = SpotInterruption(job_name, after_checkpoints, after_log)
-        if times < 1:
-            raise ValueError(f"times: {times} is too few, expected at least 1")
-        self._folder.mkdir(parents=True, exist_ok=True)
-        for _ in range(times):
-            # Names sort by time. Readers look for *.json, so they never see a half-written file.
-            file = self._folder / f"{time.time_ns():020}-{uuid.uuid4().hex[:8]}"
-            file.write_text(json.dumps(asdict(fault)), encoding="utf-8")
-            file.rename(file.with_suffix(".json"))
+        self._schedule(SpotInterruption(job_name, after_checkpoints, after_log), times)
 
-    def pending(self) -> list[SpotInterruption]:
+    def corrupt_output(self, key: str, *, times: int = 1) -> None:
+        """Schedule `times` changes. Each changes one byte of an object that a job uploads.
+
+        Raises:
+            ValueError: An argument is not valid.
+        """
+        self._schedule(OutputCorruption(key), times)
+
+    def pending(self) -> list[Fault]:
         """Return the faults that have not happened yet.
 
         At the end of a test there should be none.
         """
-        return list(self.pending_files().values())
+        return list(self._all_pending().values())
 
     def cancel(self) -> int:
         """Cancel all pending faults and return their number."""
-        return sum(self.take(file) for file in self.pending_files())
+        return sum(self.take(file) for file in self._all_pending())
 
-    def pending_files(self) -> dict[Path, SpotInterruption]:
-        """Return the pending faults by file, oldest first."""
-        found = {}
-        for file in sorted(self._folder.glob("*.json")):
-            try:
-                found[file] = SpotInterruption(**json.loads(file.read_text(encoding="utf-8")))
-            except FileNotFoundError:  # another job has deleted it
-                continue
-        return found
+    def pending_files(self, kind: type[_F]) -> dict[Path, _F]:
+        """Return the pending faults of a kind by file, oldest first."""
+        return {file: fault for file, fault in self._all_pending().items() if isinstance(fault, kind)}
 
     def take(self, file: Path) -> bool:
         """Delete a fault's file. Return False if another job has already deleted it."""
@@ -111,6 +127,34 @@ class Faults:
         except FileNotFoundError:
             return False
         return True
+
+    def take_corruption(self, key: str) -> bool:
+        """Return whether a fault changes the object with this key, and remove the fault."""
+        return any(
+            fnmatch.fnmatchcase(key, fault.key) and self.take(file)
+            for file, fault in self.pending_files(OutputCorruption).items()
+        )
+
+    def _schedule(self, fault: Fault, times: int) -> None:
+        if times < 1:
+            raise ValueError(f"times: {times} is too few, expected at least 1")
+        (kind,) = [name for name, known in _KINDS.items() if isinstance(fault, known)]
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for _ in range(times):
+            # Names sort by time. Readers look for *.json, so they never see a half-written file.
+            file = self._folder / f"{time.time_ns():020}-{uuid.uuid4().hex[:8]}"
+            file.write_text(json.dumps({_KIND: kind, **asdict(fault)}), encoding="utf-8")
+            file.rename(file.with_suffix(".json"))
+
+    def _all_pending(self) -> dict[Path, Fault]:
+        found = {}
+        for file in sorted(self._folder.glob("*.json")):
+            try:
+                fields = json.loads(file.read_text(encoding="utf-8"))
+            except FileNotFoundError:  # another job has deleted it
+                continue
+            found[file] = _KINDS[fields.pop(_KIND)](**fields)
+        return found
 
 
 class InterruptionWatch:
@@ -148,7 +192,7 @@ class InterruptionWatch:
     def _refresh(self) -> None:
         found = {
             file: fault
-            for file, fault in self._faults.pending_files().items()
+            for file, fault in self._faults.pending_files(SpotInterruption).items()
             if fnmatch.fnmatchcase(self._job_name, fault.job_name)
         }
         with self._lock:

@@ -20,6 +20,8 @@ from botocore.exceptions import ClientError
 from cli.sandbox.isolation import Isolation, probe
 from contract.catalog.instance_types import has_local_storage
 from embedded.images.image_store import ImageStore
+from embedded.ministack.http.services import Response
+from embedded.ministack.iam.identity import Credentials
 from embedded.sagemaker.clients import ClientFactory
 from embedded.sagemaker.errors import ApiError, validation_error
 from embedded.sagemaker.faults import Faults
@@ -32,8 +34,6 @@ from embedded.sagemaker.jobs.job_types import JOB_TYPES, PROCESSING, JobType
 from embedded.sagemaker.requests import listing
 from embedded.sagemaker.requests.condition_keys import condition_keys
 from embedded.sagemaker.requests.validation import request_problems, service_model
-from embedded.seams import Credentials
-from embedded.seams.services import Response
 from embedded.server.endpoint import Endpoint
 
 TARGET_PREFIX = "SageMaker."
@@ -264,7 +264,7 @@ class SageMakerService:
             return [job.name for job in self._jobs.values() if not job.status.is_final]
 
     def saved(self) -> list[dict[str, Any]]:
-        """Return all jobs, of builtin types and datetimes."""
+        """Return the state of all jobs, as builtin types and datetimes."""
         with self._lock:
             return [
                 {"kind": job.kind.name, "request": job.request, "arn": job.arn, "tags": dict(job.tags), **job.saved()}
@@ -272,7 +272,7 @@ class SageMakerService:
             ]
 
     def restore(self, saved: list[dict[str, Any]]) -> None:
-        """Take over the jobs of a server that has ended. Those that had not ended fail."""
+        """Restore the jobs of an earlier server. Unfinished jobs fail."""
         types = {job_type.kind.name: job_type.job for job_type in JOB_TYPES}
         for fields in saved:
             job = types[fields["kind"]](fields["request"], fields["arn"], fields["tags"])
@@ -349,7 +349,7 @@ class SageMakerService:
         return self._known_keys[key_id]
 
     def _check_volume_key(self, role_arn: str, keys: Mapping[str, Any]) -> None:
-        """Check that the instances take the key for their volumes, and that the role may grant it.
+        """Check that the instances accept a volume key, and that the role may create its grant.
 
         Raises:
             ApiError: The type has local storage, or the role lacks kms:CreateGrant.

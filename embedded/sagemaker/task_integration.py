@@ -1,17 +1,15 @@
-"""Task resources that start SageMaker jobs: `createProcessingJob` and `createTrainingJob`, with and
-without `.sync`.
-"""
+"""Task resources that start SageMaker jobs, with and without `.sync`."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+from embedded.ministack.step_functions.tasks import TaskCall, TaskError
 from embedded.sagemaker.errors import ApiError
 from embedded.sagemaker.jobs.job import Job, Status, epoch_milliseconds
 from embedded.sagemaker.jobs.job_types import JOB_TYPES
 from embedded.sagemaker.service import SageMakerService
-from embedded.seams import TaskCall, TaskError
 
 RESOURCES = {f"arn:aws:states:::sagemaker:create{each.kind.name}Job": each for each in JOB_TYPES}
 _MANAGED_TAG = {"Key": "MANAGED_BY_AWS", "Value": "STARTED_BY_STEP_FUNCTIONS"}

@@ -14,9 +14,9 @@ from botocore.exceptions import ClientError
 
 from contract.problems import InvalidInputError
 from contract.triggers.schedule_expression import At, parse_expression
-from embedded.seams.schedules import Record, Refusal
+from embedded.ministack.events.schedules import Record, Refusal
 
-LOOK_EVERY_SECONDS = 0.2
+SWEEP_SECONDS = 0.2
 """Time between two sweeps over all schedules."""
 _OLDEST_START = timedelta(minutes=5)
 """How long a StartDate may have passed, by the text of AWS's refusal."""

@@ -14,17 +14,17 @@ from pathlib import Path
 from contract.control_characters import replace_control_characters
 from embedded.sagemaker.instances.guard import delete_folder, kill_escaped_processes
 from embedded.server.endpoint import Endpoint
-from embedded.server.inventory import Inventory, moment, write_private
-from embedded.server.keeping import (
-    KEPT_FILE,
-    KEPT_NAMES,
+from embedded.server.inventory import Inventory, format_time, write_private
+from embedded.server.launch import PROJECT, STOP_SECONDS, EmbeddedAwsError, launch
+from embedded.server.persistence import (
+    PERSISTED_FILE,
+    PERSISTED_NAMES,
     PROBLEM_FILE,
     SNAPSHOT_FILE,
-    KeptData,
-    KeptDataError,
+    PersistedData,
+    PersistedDataError,
     versions,
 )
-from embedded.server.launch import PROJECT, STOP_SECONDS, EmbeddedAwsError, launch
 from embedded.server.process import LOCK_FILE
 
 STATE_FILE = "embedded-aws.json"
@@ -35,8 +35,8 @@ def start_detached(
 ) -> Endpoint:
     """Start an embedded AWS that outlives this process.
 
-    `detached_endpoint` and `stop_detached` find it through `state_dir`. In a folder that keeps data,
-    it continues with them, at the same address and with the same key.
+    `detached_endpoint` and `stop_detached` find it through `state_dir`. In a folder with persisted
+    data, it continues with them, at the same address and with the same key.
 
     Args:
         persist: Keep the data in the folder from now on.
@@ -51,7 +51,7 @@ def start_detached(
         if running is not None:
             raise EmbeddedAwsError(f"an embedded AWS already runs at {running.url}: stop it first (fleetscore down)")
         root = detached_root(state_dir)
-        kept = _kept_data(root)
+        kept = _persisted_data(root)
         _remove_leftovers(root, keep=kept is not None)
         process, endpoint = launch(
             root,
@@ -61,46 +61,46 @@ def start_detached(
             enforce_iam=enforce_iam,
             parent_pipe=-1,
             remove_root=False,
-            keep=persist or kept is not None,
+            persist=persist or kept is not None,
         )
         if persist and kept is None:
             number = int(endpoint.url.rpartition(":")[2])
-            KeptData(versions(), number, endpoint.secret_access_key).write(root)
+            PersistedData(versions(), number, endpoint.secret_access_key).write(root)
         state = {"pid": process.pid, "project": str(PROJECT), "endpoint": json.loads(endpoint.to_json())}
         write_private(state_dir / STATE_FILE, json.dumps(state, indent=2))
     return endpoint
 
 
-def keeps_data(state_dir: Path) -> bool:
+def has_persisted_data(state_dir: Path) -> bool:
     """Return whether the folder has data that the next start continues with."""
-    return (detached_root(state_dir) / KEPT_FILE).exists()
+    return (detached_root(state_dir) / PERSISTED_FILE).exists()
 
 
-def keeping_problem(state_dir: Path) -> str:
-    """Return why the last changes were not kept; empty if they were, or if nothing is kept."""
+def persistence_problem(state_dir: Path) -> str:
+    """Return why the last changes were not persisted; empty without a problem."""
     try:
         reason = (detached_root(state_dir) / PROBLEM_FILE).read_text(encoding="utf-8")
     except OSError:
         return ""
-    return f"The last changes in {state_dir.absolute()} could not be kept: {reason}."
+    return f"The last changes in {state_dir.absolute()} could not be saved: {reason}."
 
 
-def _kept_data(root: Path) -> KeptData | None:
+def _persisted_data(root: Path) -> PersistedData | None:
     try:
-        kept = KeptData.read(root)
+        kept = PersistedData.read(root)
         if kept is not None:
             kept.check(root)
-    except KeptDataError as failure:
+    except PersistedDataError as failure:
         raise EmbeddedAwsError(str(failure)) from failure
     return kept
 
 
 @contextmanager
 def _starting(state_dir: Path) -> Iterator[None]:
-    """Keep other processes from starting one in the same folder at the same time.
+    """Prevent other processes from starting an embedded AWS in the same folder meanwhile.
 
     Raises:
-        EmbeddedAwsError: Another one is doing so.
+        EmbeddedAwsError: Another process is starting one.
     """
     folder = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -121,11 +121,11 @@ def running_text(state_dir: Path) -> str:
     place = f"An embedded AWS already runs in {state_dir.absolute()}"
     if found is None:
         return f"{place}."
-    return f"{place} since {moment(found.started_at)} (process {found.process_id}): {found.summary()}."
+    return f"{place} since {format_time(found.started_at)} (process {found.process_id}): {found.summary()}."
 
 
 def leftover_text(state_dir: Path) -> str:
-    """Return what was lost with an embedded AWS that has ended without `fleetscore down`; empty if none has.
+    """Return what an embedded AWS lost that ended without `fleetscore down`; empty if none did.
 
     Raises:
         EmbeddedAwsError: Another user could have written the folder's files.
@@ -134,7 +134,7 @@ def leftover_text(state_dir: Path) -> str:
     root = detached_root(state_dir)
     if detached_endpoint(state_dir) is not None or (not (state_dir / STATE_FILE).exists() and not root.exists()):
         return ""
-    if keeps_data(state_dir) and not (state_dir / STATE_FILE).exists():
+    if has_persisted_data(state_dir) and not (state_dir / STATE_FILE).exists():
         return ""  # it has ended with `fleetscore down`
     found, place = Inventory.read(root), f"The embedded AWS in {state_dir.absolute()}"
     if found is None:
@@ -142,30 +142,30 @@ def leftover_text(state_dir: Path) -> str:
     how = "a restart of the machine" if found.is_from_another_boot else "a signal or a crash"
     text = (
         f"{place} (process {found.process_id}) did not end with `fleetscore down`, but with {how} at about "
-        f"{moment(found.written_at)}. "
+        f"{format_time(found.written_at)}. "
     )
     unfinished = found.unfinished()
-    if keeps_data(state_dir):
+    if has_persisted_data(state_dir):
         file = root / SNAPSHOT_FILE
-        saved = f"what it held at {moment(file.stat().st_mtime)}" if file.exists() else "nothing yet"
-        text += f"It has kept {saved} (--persist); later changes are lost. At the end it held {found.summary()}."
+        saved = f"what it held at {format_time(file.stat().st_mtime)}" if file.exists() else "nothing yet"
+        text += f"Saved is {saved} (--persist); later changes are lost. At the end, it held {found.summary()}."
         return f"{text} Running then, and failed now: {unfinished}." if unfinished else text
     text += f"Lost with it: {found.summary()}."
     return f"{text} Running then, and ended without a result: {unfinished}." if unfinished else text
 
 
 def _remove_leftovers(root: Path, *, keep: bool = False) -> None:
-    """End the processes and delete the files of an embedded AWS that is not running, or that nobody can find.
+    """End the processes and delete the files of an embedded AWS that no longer runs properly.
 
     Args:
         keep: Leave the files that a restart continues with.
     """
     if _is_locked(root / LOCK_FILE):
-        # Its `up` was killed before it wrote the state file, so no shell has its exports.
+        # Its `up` was killed before it wrote the state file, so no shell has its variables.
         _end_process(int((root / LOCK_FILE).read_text() or 0), root)
     if root.exists():
         kill_escaped_processes(root)
-        for left in [each for each in root.iterdir() if each.name not in KEPT_NAMES] if keep else [root]:
+        for left in [each for each in root.iterdir() if each.name not in PERSISTED_NAMES] if keep else [root]:
             if left.is_dir():
                 delete_folder(left)
             else:
@@ -217,10 +217,13 @@ def detached_endpoint(state_dir: Path) -> Endpoint | None:
 
 
 def check_project(state_dir: Path) -> None:
-    """Check that this checkout has started the running embedded AWS: another one has other code and templates.
+    """Check that this checkout started the running embedded AWS.
+
+    The server of another checkout has other code and templates.
+
 
     Raises:
-        EmbeddedAwsError: Naming the checkout.
+        EmbeddedAwsError: Another checkout started it; the message names the checkout.
     """
     project = json.loads((state_dir / STATE_FILE).read_text()).get("project", str(PROJECT))
     if project != str(PROJECT):
@@ -249,10 +252,13 @@ def _read_state(state_dir: Path) -> tuple[int, Endpoint]:
 
 
 def _check_folder(state_dir: Path) -> None:
-    """Check that only this user can write the folder's files: they name an address, keys and a process.
+    """Check that only this user can write the folder's files.
+
+    The files name an address, keys and a process to end.
+
 
     Raises:
-        EmbeddedAwsError: Naming the folder, and what is wrong with it.
+        EmbeddedAwsError: Others can write it; the message names the folder.
     """
     shown = str(state_dir.absolute())
     if shown != replace_control_characters(shown) or "\n" in shown or "\t" in shown:
@@ -290,7 +296,7 @@ def stop_detached(state_dir: Path, *, delete_data: bool = False) -> bool:
     running = detached_endpoint(state_dir) is not None
     if running:
         _end_process(_read_state(state_dir)[0], root)
-    _remove_leftovers(root, keep=keeps_data(state_dir) and not delete_data)
+    _remove_leftovers(root, keep=has_persisted_data(state_dir) and not delete_data)
     state_file.unlink(missing_ok=True)
     return running
 

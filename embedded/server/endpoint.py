@@ -17,7 +17,7 @@ from botocore.config import Config
 from contract.environment import EMBEDDED_AWS
 
 PROXY_EXCEPTIONS = ("no_proxy", "NO_PROXY")
-"""Variables with the hosts that are reached without the shell's proxy, whose `localhost` is another machine."""
+"""Variables with the hosts that clients reach without the shell's proxy."""
 _HOSTS = ("localhost", "127.0.0.1")
 _AWS_PROGRAM = """#!/bin/sh
 # The AWS CLI, with the embedded AWS as the endpoint of every service. Without the option, version 1 sends commands of
@@ -55,12 +55,12 @@ class Endpoint:
 
     @property
     def config_file(self) -> Path:
-        """The AWS configuration and credentials file of the clients, in place of those in ~/.aws."""
+        """AWS configuration and credentials file of the clients, instead of those in ~/.aws."""
         return self.ca_bundle.parent.parent / "aws-config"
 
     @property
     def programs(self) -> Path:
-        """The folder with the `aws` that goes before the AWS CLI in a shell's PATH."""
+        """The folder with our `aws`, which precedes the AWS CLI in a shell's PATH."""
         return self.ca_bundle.parent.parent / "bin"
 
     def write_client_files(self) -> None:
@@ -72,14 +72,15 @@ class Endpoint:
         program.chmod(0o755)
 
     def shell_environment(self) -> dict[str, str]:
-        """Return the variables for a shell: those of `environment`, and a PATH with `programs` first."""
+        """Return `environment` with a PATH that begins with `programs`."""
         folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
         path = [str(self.programs), *(folder for folder in folders if folder != str(self.programs))]
         return {**self.environment(), "PATH": os.pathsep.join(path)}
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that point the AWS SDKs, the AWS CLI and Node.js programs to this
-        endpoint, whatever the files in ~/.aws say.
+        """Return the variables that direct AWS clients to this endpoint.
+
+        They override the files in ~/.aws.
 
         The programs trust no other certificates, so a request that leaves for the real AWS ends
         before anything is sent.
@@ -92,7 +93,8 @@ class Endpoint:
             "AWS_SHARED_CREDENTIALS_FILE": str(self.config_file),
             "AWS_CA_BUNDLE": str(self.ca_bundle),
             "REQUESTS_CA_BUNDLE": str(self.ca_bundle),
-            # For programs that use OpenSSL, Rustls or Go. The folder would otherwise be the system's.
+            # For programs that use OpenSSL, Rustls or Go. The folder would otherwise be the
+            # system's.
             "SSL_CERT_FILE": str(self.ca_bundle),
             "SSL_CERT_DIR": str(self.ca_bundle.parent),
             "NODE_EXTRA_CA_CERTS": str(self.ca_bundle),
@@ -103,7 +105,7 @@ class Endpoint:
             "AWS_EC2_METADATA_DISABLED": "true",
             # Hides the session token of a real account, which clients would send with these keys.
             "AWS_SESSION_TOKEN": "",
-            # Programs read the name in small letters first.
+            # Programs prefer the name in lower case.
             **dict.fromkeys(PROXY_EXCEPTIONS, _proxy_exceptions()),
         }
 
@@ -156,8 +158,8 @@ def _proxy_exceptions() -> str:
 
 
 def _session(access_key_id: str, secret_access_key: str, region: str) -> "boto3.Session":
-    # Ignore the shell's AWS settings and the files in ~/.aws: they may name a profile that does not exist, or
-    # other addresses.
+    # Ignore the shell's AWS settings and the files in ~/.aws: they may name a profile that does not
+    # exist, or other addresses.
     core = botocore.session.Session(
         session_vars={
             "profile": (None, None, None, None),

@@ -1,7 +1,6 @@
-"""What a detached embedded AWS holds, written to its folder while it runs.
+"""The inventory of a detached embedded AWS, written to its folder while it runs.
 
-`fleetscore up` reads it to say what runs there already, or what was lost with a server that was
-killed.
+`fleetscore up` reads it to report what already runs, or what a killed server lost.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from embedded.seams.contents import Contents, contents
+from embedded.ministack.state.contents import Contents, contents
 
 INVENTORY_FILE = "inventory.json"
 _WRITE_SECONDS = 2.0
@@ -26,7 +25,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True)
 class Inventory:
-    """The contents of an embedded AWS at one moment. Moments are seconds since 1970."""
+    """The contents of an embedded AWS at one time. Times are in seconds since 1970."""
 
     process_id: int
     boot_id: str
@@ -37,7 +36,7 @@ class Inventory:
 
     @classmethod
     def read(cls, root: Path) -> Inventory | None:
-        """Return the last inventory in the folder of an embedded AWS; None if there is none that can be read."""
+        """Return the last inventory in a folder; None if there is no readable one."""
         try:
             fields = json.loads((root / INVENTORY_FILE).read_text(encoding="utf-8"))
             return cls(**{**fields, "contents": Contents(**fields["contents"])})
@@ -49,7 +48,7 @@ class Inventory:
 
     @property
     def is_from_another_boot(self) -> bool:
-        """Whether the machine was restarted since; False where that cannot be known."""
+        """Whether the machine has restarted since; False if unknown."""
         return self.boot_id != boot_id()
 
     def summary(self) -> str:
@@ -79,11 +78,14 @@ class Inventory:
 
 
 def start_inventory(root: Path, running_jobs: Callable[[], list[str]]) -> Callable[[], None]:
-    """Write the inventory of this process every two seconds, in a thread. Return what writes it once more."""
+    """Write the inventory of this process every two seconds, in a thread.
+
+    Returns a function that writes the inventory immediately.
+    """
     started_at, boot, process_id, lock = time.time(), boot_id(), os.getpid(), threading.Lock()
 
     def write() -> None:
-        # A dictionary that another thread changes meanwhile raises RuntimeError: the next round has it.
+        # RuntimeError: another thread changed a dictionary. The next write succeeds.
         with lock, suppress(OSError, RuntimeError):
             Inventory(process_id, boot, started_at, time.time(), contents(), running_jobs()).write(root)
 
@@ -97,24 +99,24 @@ def start_inventory(root: Path, running_jobs: Callable[[], list[str]]) -> Callab
 
 
 def boot_id() -> str:
-    """Return what identifies the time since the machine was started; empty if it is not known."""
+    """Return the id of the machine's current boot; empty if unknown."""
     try:
         return _BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:
         return ""
 
 
-def moment(seconds: float) -> str:
-    """Return a moment for a message.
+def format_time(seconds: float) -> str:
+    """Return a time as text for a message.
 
-    >>> moment(0)
+    >>> format_time(0)
     '1970-01-01 00:00:00 UTC'
     """
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def write_private(file: Path, text: str) -> None:
-    """Replace a file that only this user can read. A reader, or a kill, finds the old text or the new one."""
+    """Replace a file that only this user can read, atomically."""
     written = file.with_name(f"{file.name}.new")
     with open(os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as opened:  # noqa: PTH123
         opened.write(text)

@@ -15,8 +15,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from embedded.images.interpreters import read_pythons
+from embedded.ministack.http.application import switches
 from embedded.requests.violations import LOG_VARIABLE
-from embedded.seams.application import switches
 from embedded.server.certificates import make_certificates
 from embedded.server.endpoint import Endpoint
 from embedded.server.process import ServerSettings
@@ -27,7 +27,7 @@ LOG_FILE = "server.log"
 
 _START_SECONDS = 60.0
 STOP_SECONDS = 30.0
-"""How long the server may take to end before it is killed."""
+"""Time that the server may take to end before it is killed, in seconds."""
 PROJECT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -49,11 +49,10 @@ def launch(
     pythons: Mapping[str, str] | None = None,
     shared_folder: Path | None = None,
     call_recording: Path | None = None,
-    keep: bool = False,
+    persist: bool = False,
     secret_access_key: str | None = None,
 ) -> tuple["subprocess.Popen[bytes]", Endpoint]:
-    """Start the server process with a folder, certificates and credentials of its own, and wait until it
-    answers.
+    """Start the server process with its own folder and credentials, and wait until it answers.
 
     Raises:
         EmbeddedAwsError: It did not start; the text has the end of its log.
@@ -65,7 +64,7 @@ def launch(
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     (root / "tmp").mkdir(exist_ok=True)
     tls = make_certificates(root / "tls")
-    # Bind here and hand the socket over, so that no other process can take the port in between.
+    # Bind here and pass the socket on, so that no other process can take the port meanwhile.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -95,7 +94,7 @@ def launch(
             shared_folder=shared_folder,
             call_recording=call_recording,
             violations=Path(os.environ[LOG_VARIABLE]) if os.environ.get(LOG_VARIABLE) else None,
-            keep=keep,
+            persist=persist,
         )
         settings_file = root / "settings.json"
         settings_file.touch(mode=0o600)
@@ -126,7 +125,7 @@ def launch(
 
 
 def _process_environment() -> dict[str, str]:
-    """Return the variables of the server and its functions: no secret, and no settings for AWS clients."""
+    """Return the server's variables, without secrets and settings for AWS clients."""
     kept = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "USER", "TZ")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     environment |= dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
@@ -153,7 +152,7 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", endpoint: Endpoint) ->
 
 
 def wait_or_kill(process: "subprocess.Popen[bytes]") -> None:
-    """Wait until a terminated server has ended, or kill it, with the processes that it has started."""
+    """Wait until a terminated server has ended, or kill it with all of its processes."""
     try:
         process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:

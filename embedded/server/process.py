@@ -23,8 +23,57 @@ from typing import Any
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from embedded import seams
 from embedded.images.image_store import ImageStore
+from embedded.ministack.cloudformation.new_names import install_new_names
+from embedded.ministack.events.event_sources import (
+    install_batch_actions,
+    install_object_versions,
+    install_queue_polling,
+)
+from embedded.ministack.events.message_moves import install_message_moves
+from embedded.ministack.events.schedules import (
+    all_schedules,
+    install_schedule_check,
+    install_scheduler,
+    remove_schedule,
+)
+from embedded.ministack.functions import (
+    install_forked_workers,
+    install_function_errors,
+    install_lambda_actions,
+    stop_function_workers,
+)
+from embedded.ministack.http.application import application, enforces_iam
+from embedded.ministack.http.limits import install_limits
+from embedded.ministack.http.request_checks import checked
+from embedded.ministack.http.services import (
+    add_service,
+    ecr_resource_arn,
+    events_resource_arn,
+    iam_resource_arn,
+    name_resources,
+)
+from embedded.ministack.iam.bus_policies import install_bus_policies
+from embedded.ministack.iam.call_recording import install_call_recording
+from embedded.ministack.iam.conditions import install_conditions
+from embedded.ministack.iam.execution_role import install_execution_role
+from embedded.ministack.iam.identity import authorize, install_administrator, may_assume, role_credentials
+from embedded.ministack.iam.signatures import guarded
+from embedded.ministack.iam.simulation import install_simulation
+from embedded.ministack.iam.template_check import install_condition_check
+from embedded.ministack.images import install_missing_image_error
+from embedded.ministack.monitoring.alarms import install_alarms, start_evaluation
+from embedded.ministack.monitoring.logs import install_filter_patterns, install_log_limit, install_log_search
+from embedded.ministack.monitoring.metrics import (
+    install_embedded_metrics,
+    install_execution_metrics,
+    install_metric_queries,
+)
+from embedded.ministack.s3.buckets import install_bucket_not_empty_error, install_bucket_properties
+from embedded.ministack.s3.checksums import install_checksums
+from embedded.ministack.s3.object_contents import ContentStore, install_objects_on_disk
+from embedded.ministack.s3.objects import install_managed_key, install_restore_status
+from embedded.ministack.step_functions.tasks import add_task_integration
 from embedded.quotas import service as quotas
 from embedded.requests.violations import log_to
 from embedded.sagemaker.instances.disks import own_mounts
@@ -33,48 +82,10 @@ from embedded.sagemaker.requests.condition_keys import CREATIONS, condition_keys
 from embedded.sagemaker.service import TARGET_PREFIX, SageMakerService, resource_arn
 from embedded.sagemaker.task_integration import RESOURCES, run_job
 from embedded.scheduler.clock import EmbeddedClock
-from embedded.scheduler.service import LOOK_EVERY_SECONDS, SchedulerService
-from embedded.seams.application import application, enforces_iam
-from embedded.seams.checksums import install_checksums
-from embedded.seams.event_sources import install_batch_actions, install_object_versions, install_queue_polling
-from embedded.seams.functions import (
-    install_forked_workers,
-    install_function_errors,
-    install_lambda_actions,
-    stop_function_workers,
-)
-from embedded.seams.iam.bus_policies import install_bus_policies
-from embedded.seams.iam.call_recording import install_call_recording
-from embedded.seams.iam.conditions import install_conditions
-from embedded.seams.iam.execution_role import install_execution_role
-from embedded.seams.iam.identity import install_administrator
-from embedded.seams.iam.signatures import guarded
-from embedded.seams.iam.simulation import install_simulation
-from embedded.seams.iam.template_check import install_condition_check
-from embedded.seams.images import install_missing_image_error
-from embedded.seams.limits import install_limits
-from embedded.seams.message_moves import install_message_moves
-from embedded.seams.monitoring.alarms import install_alarms, start_evaluation
-from embedded.seams.monitoring.logs import install_filter_patterns, install_log_limit, install_log_search
-from embedded.seams.monitoring.metrics import (
-    install_embedded_metrics,
-    install_execution_metrics,
-    install_metric_queries,
-)
-from embedded.seams.objects import ContentStore, install_objects_on_disk
-from embedded.seams.request_checks import checked
-from embedded.seams.schedules import all_schedules, install_schedule_check, install_scheduler, remove_schedule
-from embedded.seams.services import ecr_resource_arn, events_resource_arn, iam_resource_arn, name_resources
-from embedded.seams.storage import (
-    install_bucket_not_empty_error,
-    install_bucket_properties,
-    install_managed_key,
-    install_new_names,
-    install_restore_status,
-)
+from embedded.scheduler.service import SWEEP_SECONDS, SchedulerService
 from embedded.server.endpoint import Endpoint
 from embedded.server.inventory import start_inventory
-from embedded.server.keeping import OBJECTS, Keeper
+from embedded.server.persistence import OBJECTS, SnapshotWriter
 from embedded.step_functions import service
 from embedded.step_functions.executions import running
 from embedded.step_functions.executions.restart import end_interrupted
@@ -85,7 +96,7 @@ LOCK_FILE = "lock"
 _GRACE_SECONDS = 0.5
 _REUSE_SECONDS = 3600.0
 _ALARM_SECONDS = 10.0
-"""Longest time between two evaluations of the alarms, in seconds. On AWS it is a minute."""
+"""Longest time between two evaluations of the alarms, in seconds. On AWS, it is a minute."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +110,11 @@ class ServerSettings:
             outlive the parent.
         time_scale: Factor for the seconds of Wait states and of retries.
         remove_root: Whether to delete `root` at the end.
-        keep: Whether to restore what `root` holds, and to write changes to it.
+        persist: Whether to restore the snapshot in `root`, and to write new ones.
         pythons: Interpreters by image variant.
         shared_folder: Folder that all jobs see and may change.
         call_recording: Folder for a recording of the calls of roles; None means no recording.
-        violations: File for the requests that violate botocore's models; None means that clients' requests
-            are not checked.
+        violations: File for requests that violate botocore's models; None disables the check.
     """
 
     endpoint: Endpoint
@@ -115,7 +125,7 @@ class ServerSettings:
     parent_pipe: int
     time_scale: float
     remove_root: bool
-    keep: bool = False
+    persist: bool = False
     pythons: dict[str, str] = field(default_factory=dict)
     shared_folder: Path | None = None
     call_recording: Path | None = None
@@ -178,11 +188,11 @@ async def _serve(settings: ServerSettings) -> None:
     config.certfile, config.keyfile = str(settings.certificate), str(settings.private_key)
     config.keep_alive_timeout = 75
     config.errorlog = logging.getLogger("hypercorn.error")
-    store = ContentStore(settings.root / OBJECTS, keep_dropped=settings.keep)
+    store = ContentStore(settings.root / OBJECTS, keep_dropped=settings.persist)
     _install_corrections(settings, store)
     sagemaker = _add_sagemaker(settings)
     service_quotas = quotas.ServiceQuotas(settings.endpoint.region, settings.endpoint.account_id)
-    seams.add_service(quotas.NAME, quotas.TARGET_PREFIX, service_quotas.handle)
+    add_service(quotas.NAME, quotas.TARGET_PREFIX, service_quotas.handle)
     _install_scheduler(settings)
     install_execution_role()
     if settings.parent_pipe < 0:
@@ -193,17 +203,17 @@ async def _serve(settings: ServerSettings) -> None:
         log_to(settings.violations)
         served = checked(served)
     served = guarded(served, settings.endpoint.account_id)
-    keeper = _restored_keeper(settings, store, sagemaker, service_quotas) if settings.keep else None
-    if keeper is not None:
-        served = keeper.counted(served)
-        snapshots = asyncio.create_task(keeper.run())
+    snapshots = _start_persistence(settings, store, sagemaker, service_quotas) if settings.persist else None
+    if snapshots is not None:
+        served = snapshots.counted(served)
+        snapshot_task = asyncio.create_task(snapshots.run())
     server = asyncio.create_task(serve(served, config, shutdown_trigger=closed.wait))
     await asyncio.wait({server, asyncio.create_task(ended.wait())}, return_when=asyncio.FIRST_COMPLETED)
     # Close before the server ends, because jobs that end may still call it.
     await asyncio.to_thread(_close, sagemaker)
-    if keeper is not None:
-        snapshots.cancel()
-        keeper.write()
+    if snapshots is not None:
+        snapshot_task.cancel()
+        snapshots.write()
     closed.set()
     await asyncio.wait({server}, timeout=_GRACE_SECONDS)
     if server.done():
@@ -236,22 +246,22 @@ def _install_corrections(settings: ServerSettings, store: ContentStore) -> None:
     name_resources("states", task_tokens.resource_arn)
 
 
-def _restored_keeper(
+def _start_persistence(
     settings: ServerSettings, store: ContentStore, sagemaker: SageMakerService, service_quotas: quotas.ServiceQuotas
-) -> Keeper:
-    keeper = Keeper(
+) -> SnapshotWriter:
+    snapshots = SnapshotWriter(
         settings.root,
         store,
         save=lambda: {"sagemaker": sagemaker.saved(), "quotas": service_quotas.saved()},
         is_busy=lambda: running.any_running() or bool(sagemaker.unfinished_jobs()),
     )
-    kept = keeper.restore()
+    kept = snapshots.restore()
     if kept is not None:
         sagemaker.restore(kept["sagemaker"])
         service_quotas.restore(kept["quotas"])
-        # In a thread: what is told about the failures may call this server.
+        # In a thread, because announcing a failure may call this server.
         threading.Thread(target=end_interrupted, name="end-interrupted", daemon=True).start()
-    return keeper
+    return snapshots
 
 
 def _install_iam(settings: ServerSettings) -> None:
@@ -286,15 +296,15 @@ def _add_sagemaker(settings: ServerSettings) -> SageMakerService:
         endpoint=settings.endpoint,
         images=ImageStore(image_root(settings.root)),
         root=sagemaker_root(settings.root),
-        credentials_for_role=seams.role_credentials,
-        may_assume=lambda role_arn: seams.may_assume(role_arn, "sagemaker.amazonaws.com"),
-        authorize=seams.authorize,
+        credentials_for_role=role_credentials,
+        may_assume=lambda role_arn: may_assume(role_arn, "sagemaker.amazonaws.com"),
+        authorize=authorize,
         pythons=settings.pythons,
         shared_folder=settings.shared_folder,
     )
-    seams.add_service("sagemaker", TARGET_PREFIX, sagemaker.handle, resource_arn)
+    add_service("sagemaker", TARGET_PREFIX, sagemaker.handle, resource_arn)
     for resource in RESOURCES:
-        seams.add_task_integration(resource, partial(run_job, sagemaker))
+        add_task_integration(resource, partial(run_job, sagemaker))
     return sagemaker
 
 
@@ -304,7 +314,7 @@ def _install_scheduler(settings: ServerSettings) -> None:
     def client_for_role(role_arn: str, service: str) -> Any:
         client, made_at = clients.get((role_arn, service), (None, 0.0))
         if client is None or made_at + _REUSE_SECONDS < time.monotonic():
-            credentials = seams.role_credentials(role_arn, "EventBridgeScheduler")
+            credentials = role_credentials(role_arn, "EventBridgeScheduler")
             client = settings.endpoint.client_as(credentials.environment(), service)
             clients[role_arn, service] = client, time.monotonic()
         return client
@@ -313,12 +323,12 @@ def _install_scheduler(settings: ServerSettings) -> None:
         now=EmbeddedClock(settings.root).now,
         schedules=all_schedules,
         remove=remove_schedule,
-        may_assume=seams.may_assume,
+        may_assume=may_assume,
         client_for_role=client_for_role,
         queue_url=lambda arn: f"{settings.endpoint.url}/{'/'.join(arn.split(':')[4:6])}",
     )
     install_schedule_check(scheduler.check)
-    install_scheduler(scheduler.sweep, LOOK_EVERY_SECONDS)
+    install_scheduler(scheduler.sweep, SWEEP_SECONDS)
 
 
 def _wait_for_parent(pipe: int, loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:

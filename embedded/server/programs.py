@@ -1,4 +1,4 @@
-"""The command line that programs share which change an embedded AWS of `fleetscore up` while it runs."""
+"""Command line shared by the programs that change a running embedded AWS."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def program_parser(program: str, description: str) -> argparse.ArgumentParser:
 
 
 def change_running(state_dir: Path, change: Callable[[Path], None]) -> int:
-    """Call `change` with the folder of the running embedded AWS's SageMaker service, and return the exit status.
+    """Call `change` with the SageMaker folder of the running embedded AWS; return the exit status.
 
     1 means that no embedded AWS runs, and 2 that `change` refused a value; the reason is printed.
     """

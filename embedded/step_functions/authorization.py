@@ -4,9 +4,9 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
+from embedded.ministack.iam.identity import authorize
+from embedded.ministack.step_functions.tasks import TaskError
 from embedded.sagemaker.requests.condition_keys import condition_keys
-from embedded.seams import authorize
-from embedded.seams.tasks import TaskError
 from embedded.step_functions.executions.execution import Execution
 
 _STATES = "arn:aws:states:::"

@@ -7,8 +7,8 @@ import copy
 import json
 from typing import Any
 
-from embedded.seams.language import Context, path_tokens
-from embedded.seams.tasks import TaskError
+from embedded.ministack.step_functions.language import Context, path_tokens
+from embedded.ministack.step_functions.tasks import TaskError
 from embedded.step_functions.expressions import intrinsics
 
 PAYLOAD_LIMIT_BYTES = 262_144
@@ -48,7 +48,7 @@ def limited_result(data: Any, name: str) -> Any:
 
 
 def _size(data: Any) -> int:
-    # Half of a surrogate pair is valid in JSON, and the workflow must be able to refuse it.
+    # Half of a surrogate pair is valid JSON, and the workflow must be able to refuse it.
     return len(dump(data).encode(errors="surrogatepass"))
 
 

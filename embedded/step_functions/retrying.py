@@ -3,7 +3,7 @@
 import random
 from typing import Any
 
-from embedded.seams.tasks import TaskError
+from embedded.ministack.step_functions.tasks import TaskError
 
 
 def matches(error_equals: list[str], error: str, *, of_task: bool = True) -> bool:

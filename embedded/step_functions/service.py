@@ -6,8 +6,8 @@ import re
 import threading
 from typing import Any
 
-from embedded.seams import workflows
-from embedded.seams.tasks import TaskError
+from embedded.ministack.step_functions import workflows
+from embedded.ministack.step_functions.tasks import TaskError
 from embedded.step_functions.data_flow import PAYLOAD_LIMIT_BYTES
 from embedded.step_functions.definition import validation
 from embedded.step_functions.executions import redrive, running
@@ -117,7 +117,7 @@ def _run(
 
 
 def _complete_first_event(record: workflows.Record) -> None:
-    """Add what AWS shows in ExecutionStarted and ministack does not."""
+    """Add the fields of ExecutionStarted that ministack lacks."""
     with workflows.EVENT_LOCK:
         first = record["events"][0]
         first.setdefault("previousEventId", 0)
@@ -156,9 +156,7 @@ def _context(record: workflows.Record, machine_record: workflows.Record, machine
 
 
 def _check_start(request: dict[str, Any]) -> workflows.Record | tuple[str, str] | None:
-    """Refuse an input that is too long or not JSON and a bad name, and return the running execution
-    of the same name and input.
-    """
+    """Refuse a bad name or input, and return the running execution of the same name and input."""
     text = request.get("input", "{}")
     if len(text.encode(errors="surrogatepass")) > PAYLOAD_LIMIT_BYTES:
         return "ValidationException", _too_long("input", PAYLOAD_LIMIT_BYTES)

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from embedded.seams import language, workflows
-from embedded.seams.tasks import TaskError
+from embedded.ministack.step_functions import language, workflows
+from embedded.ministack.step_functions.tasks import TaskError
 from embedded.step_functions import data_flow
 from embedded.step_functions.data_flow import State, limited_result
 from embedded.step_functions.executions.cancellation import CancelledError
@@ -80,7 +80,7 @@ def _enter(branch: Branch, name: str, kind: str, raw: Any) -> int:
 
 
 def _located(failure: TaskError, name: str, entered: int) -> TaskError:
-    """Return the failure with the state's name in the cause, as AWS words errors of the interpreter."""
+    """Return the failure with the state's name in the cause, as on AWS."""
     if failure.error not in _LOCATED_ERRORS or failure.cause.startswith(_LOCATION):
         return failure
     return TaskError(failure.error, f"{_LOCATION} '{name}' (entered at the event id #{entered}). {failure.cause}")

@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from contract.catalog.model_spec import ModelSpec
 from contract.codec import from_json, to_json
+from contract.job.fleet import FleetSpec
 from contract.job.ledger import KeyReport
 from contract.job.scoring_spec import PinnedObject
 from contract.json_text import parse_json
@@ -21,8 +22,34 @@ from scoring.errors import IN_LOG, describe_error
 
 
 @dataclass(frozen=True)
+class MemberSetup:
+    """A model of a fleet."""
+
+    model_id: str
+    version: str
+    file: str
+    """Local path of its model; empty if no object of the shard needs it."""
+    changes: str
+    """JSON of the fields of its spec that differ from the first member's."""
+
+
+@dataclass(frozen=True)
+class FleetSetup:
+    """The fleet that a worker scores."""
+
+    spec: FleetSpec
+    first: ModelSpec
+    """Spec of the first member."""
+    members: tuple[MemberSetup, ...]
+    cache_bytes: int
+    """Limit on the memory of loaded members."""
+
+
+@dataclass(frozen=True)
 class WorkerSetup:
     """What a worker needs before its first object; `model_files` are local paths, one per model.
+
+    `models` have a commit per object. If they are a fleet, it is one model without a file.
 
     `scratch` is the worker's own folder, `parts` the folder in which all workers store the predicted
     parts of objects, and `data` the folder of the objects.
@@ -38,6 +65,7 @@ class WorkerSetup:
     data: str
     output_layout: OutputLayout = "per_model"
     joined_nulls: bool = False
+    fleet: FleetSetup | None = None
 
 
 def predictions_file(spec: ModelSpec, place: int = 0) -> str:
@@ -168,6 +196,7 @@ class WrittenOutput:
     keys: KeyReport | None = None
     notes: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
+    rows_skipped: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,4 @@
-"""The functions that the state machines call, and the check of requests, each with its size,
-variables and permissions.
+"""The workflows' functions and CheckRequest: sizes, variables and permissions.
 
 Compare the permissions of a function with its code in `lambdas/<name>`.
 """
@@ -28,18 +27,13 @@ from infra.stack_outputs import Storage, any_state_machine_arn, executions_arns,
 
 _LONGEST = Duration.minutes(15)
 """The longest timeout that Lambda allows."""
-_EXECUTION_RESULTS = (
-    layout.EXECUTIONS_PREFIX,
-    layout.PREDICTIONS_PREFIX,
-    layout.JOINED_PREFIX,
-    layout.QUARANTINE_PREFIX,
-)
+_EXECUTION_RESULTS = (layout.EXECUTIONS_PREFIX, *layout.OUTPUT_PREFIXES)
 
 
 def workflow_functions(
     settings: AppSettings, storage: Storage, image_uris: Mapping[ImageVariant, str]
 ) -> list[FunctionSpec]:
-    """Return the functions of both state machines, scoring first, and the one that people call."""
+    """Return the functions of both state machines, scoring first, and CheckRequest."""
     variables = {
         environment.TABLE_NAME: storage.table_name,
         environment.DATASETS_BUCKET: storage.datasets_bucket,
@@ -55,10 +49,11 @@ def workflow_functions(
         environment.DEFAULT_TOLERATED_FAILURE_PERCENTAGE: f"{settings.default_tolerated_failure_percentage:g}",
         environment.IMAGE_URIS: json.dumps(dict(image_uris)),
     }
+    comparison = {environment.COMPARED_CHECKSUMS: settings.compared_checksums}
     return [
         _plan_execution(storage, {**variables, **defaults}),
-        _record_attempt(storage, variables),
-        _verify_output(storage, variables),
+        _record_attempt(storage, {**variables, **comparison}),
+        _verify_output(storage, {**variables, **comparison}),
         _classify_failure(settings, storage, variables),
         _summarize_execution(settings, storage, variables),
         _prepare_training(storage, variables),
@@ -94,6 +89,7 @@ def _record_attempt(storage: Storage, variables: Mapping[str, str]) -> FunctionS
         permissions=[
             allow_listing_below(storage.results_bucket, *_EXECUTION_RESULTS),
             allow(["s3:GetObject", "s3:PutObject"], _executions(storage)),
+            _allow_reading_checksums(storage),
             allow_items(storage, ["GetItem", "PutItem"], records.EXECUTION_PARTITIONS),
             allow_key(storage, "dynamodb", "s3"),
         ],
@@ -111,6 +107,7 @@ def _verify_output(storage: Storage, variables: Mapping[str, str]) -> FunctionSp
             allow_listing(storage.datasets_bucket),
             allow_listing_below(storage.results_bucket, *_EXECUTION_RESULTS),
             allow(["s3:GetObject"], _executions(storage)),
+            _allow_reading_checksums(storage),
             allow_items(storage, ["GetItem", "PutItem"], records.EXECUTION_PARTITIONS),
             allow_key(storage, "dynamodb", "s3"),
         ],
@@ -125,7 +122,7 @@ def _classify_failure(settings: AppSettings, storage: Storage, variables: Mappin
         timeout=Duration.minutes(1),
         variables=variables,
         permissions=[
-            # Ends a job for which the workflow waits no more.
+            # Stops a job that the workflow no longer waits for.
             allow(["sagemaker:DescribeProcessingJob", "sagemaker:StopProcessingJob"], processing_jobs),
             allow(["sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"], training_jobs),
             # The ledger's keys show whether the attempt committed anything.
@@ -199,7 +196,7 @@ def _plan_training(storage: Storage, variables: Mapping[str, str]) -> FunctionSp
 def _register_model_version(storage: Storage, variables: Mapping[str, str]) -> FunctionSpec:
     return FunctionSpec(
         name="register_model_version",
-        # Reads a whole artifact once, whatever its size, and has S3 copy it.
+        # Reads a whole artifact of any size once, and lets S3 copy it.
         memory_mb=ONE_VCPU_MB,
         timeout=_LONGEST,
         variables=variables,
@@ -219,7 +216,10 @@ def _register_model_version(storage: Storage, variables: Mapping[str, str]) -> F
 
 
 def _check_request(storage: Storage, variables: Mapping[str, str]) -> FunctionSpec:
-    """Return the function that says what a plan would say. It may read what both plans read, and write nothing."""
+    """Return the function that checks a request as its plan would.
+
+    It has both plans' read permissions.
+    """
     return FunctionSpec(
         name="check_request",
         memory_mb=ONE_VCPU_MB,
@@ -233,8 +233,18 @@ def _check_request(storage: Storage, variables: Mapping[str, str]) -> FunctionSp
     )
 
 
+def outputs_arns(storage: Storage) -> list[str]:
+    """Return the ARNs of all outputs of scoring jobs."""
+    return [storage.objects_arn(storage.results_bucket, f"{prefix}*") for prefix in layout.OUTPUT_PREFIXES]
+
+
+def _allow_reading_checksums(storage: Storage) -> iam.PolicyStatement:
+    """Allow HeadObject on outputs, for which IAM has no other action than that of reading them."""
+    return allow(["s3:GetObject"], *outputs_arns(storage))
+
+
 def _allow_reading_for_plans(storage: Storage) -> list[iam.PolicyStatement]:
-    """Allow what a scoring plan reads: datasets, models and upload manifests."""
+    """Allow what a scoring plan reads: datasets, models, fleets and upload manifests."""
     return [
         allow_listing(storage.datasets_bucket, storage.models_bucket),
         allow(
@@ -247,6 +257,7 @@ def _allow_reading_for_plans(storage: Storage) -> list[iam.PolicyStatement]:
         # Without this permission, S3 reports a missing upload manifest as access denied.
         allow_listing_below(storage.results_bucket, layout.UPLOADS_PREFIX),
         *allow_catalog_reading(storage),
+        allow_items(storage, ["BatchGetItem"], records.FLEET_PARTITIONS),
     ]
 
 

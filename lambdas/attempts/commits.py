@@ -6,8 +6,10 @@ from typing import get_args
 
 from contract import layout
 from contract.catalog.model_spec import tolerated_rows
-from contract.job.ledger import Commit
+from contract.job.ledger import Commit, OutputFile
+from contract.job.notes import counted_note
 from contract.job.scoring_spec import JobSpec
+from lambdas.attempts.checksums import ChecksumRules
 from lambdas.attempts.output_files import OutputFiles, Pairs, UnexpectedFiles
 from lambdas.attempts.segments import read_ledger
 from lambdas.errors import UnexpectedFile
@@ -17,6 +19,7 @@ from lambdas.stage.buckets.object_store import ObjectStore
 _MAX_PROBLEMS = 1_000
 """Maximum number of reasons that are kept. The errors show the first."""
 _MAX_PROBLEM_CHARACTERS = 300
+_MAX_NAME_CHARACTERS = 120
 _MAX_NOTES = 20
 """Maximum number of notes in a job record, which must stay small for a job with many models."""
 _MAX_DISTINCT_NOTES = 1_000
@@ -40,10 +43,12 @@ class Commits:
     rows_in: int
     rows_scored: int
     rows_quarantined: int
+    rows_skipped: int = 0
     duplicate_keys: int = 0
     null_keys: int = 0
     notes: tuple[str, ...] = ()
-    """Distinct notes of the commits, each as "<model id>: <note>", with the sum of its counts."""
+    """Notes about outputs whose checksums were not compared, and distinct notes of the commits, each
+    as "<model id>: <note>", with the sum of its counts."""
 
 
 @dataclass
@@ -53,6 +58,7 @@ class _Totals:
     rows_in: int = 0
     rows_scored: int = 0
     rows_quarantined: int = 0
+    rows_skipped: int = 0
     duplicate_keys: int = 0
     null_keys: int = 0
     notes: dict[str, int] = field(default_factory=dict)
@@ -62,6 +68,7 @@ class _Totals:
         self.rows_in += commit.rows_in
         self.rows_scored += commit.rows_scored
         self.rows_quarantined += commit.rows_quarantined
+        self.rows_skipped += commit.rows_skipped
         if commit.keys:
             self.duplicate_keys += commit.keys.duplicates
             self.null_keys += commit.keys.nulls
@@ -72,18 +79,18 @@ class _Totals:
                 self.notes[text] = self.notes.get(text, 0) + count
 
     def all_notes(self) -> list[str]:
-        return [f"{note}: {count:,} values" if count else note for note, count in sorted(self.notes.items())]
+        return [counted_note(note, count) for note, count in sorted(self.notes.items())]
 
 
-def read_commits(spec: JobSpec, store: ObjectStore) -> Commits:
+def read_commits(spec: JobSpec, store: ObjectStore, rules: ChecksumRules) -> Commits:
     """Return the job's commits.
 
-    Lists everything below the job's prefixes, and reads its ledger. Memory is limited by the number
-    of objects times models, however much a job has written.
+    Lists everything below the job's prefixes, asks S3 for checksums, and reads the job's ledger.
+    Memory is limited by the number of objects times models, however much a job has written.
     """
-    pairs = Pairs(spec.models, store.objects_of(spec), spec.output_layout)
+    pairs = Pairs(spec.committing_models, store.objects_of(spec), spec.output_layout)
     unexpected, totals = UnexpectedFiles(), _Totals()
-    files = OutputFiles(spec, pairs, store, unexpected)
+    files = OutputFiles(spec, pairs, store, unexpected, rules)
     committed = bytearray(len(pairs))
     """Whether a pair is committed, and with which outputs: see `_bits`."""
     problems: dict[int, str] = {}
@@ -111,9 +118,10 @@ def read_commits(spec: JobSpec, store: ObjectStore) -> Commits:
         rows_in=totals.rows_in,
         rows_scored=totals.rows_scored,
         rows_quarantined=totals.rows_quarantined,
+        rows_skipped=totals.rows_skipped,
         duplicate_keys=totals.duplicate_keys,
         null_keys=totals.null_keys,
-        notes=_limit(totals.all_notes()),
+        notes=_limit([*files.notes(), *totals.all_notes()]),
     )
 
 
@@ -178,15 +186,30 @@ def _output_problem(commit: Commit, pairs: Pairs, pair: int, files: OutputFiles)
     if len(kinds) != len(set(kinds)):
         return "the commit names an output twice"
     for output in commit.outputs:
-        key, found = pairs.output_key(output.kind, pair), files.size(output.kind, pair)
-        if output.key != key:
-            return f"the commit names {output.kind}/{output.key}, not {output.kind}/{key}"
-        if found != output.bytes:
-            there = "is not in S3" if found is None else f"has {found:,} bytes in S3, the commit says {output.bytes:,}"
-            return f"{output.kind}/{output.key} {there}"
+        if problem := _file_problem(output, pairs.output_key(output.kind, pair), pair, files):
+            return problem
     if commit.rows_scored and "predictions" not in kinds:
         return f"the commit says {commit.rows_scored:,} rows were scored but names no predictions"
     if bool(commit.rows_quarantined) != ("quarantine" in kinds):
         names = "a" if "quarantine" in kinds else "no"
         return f"the commit says {commit.rows_quarantined:,} rows were quarantined but names {names} quarantine"
+    return ""
+
+
+def _file_problem(output: OutputFile, key: str, pair: int, files: OutputFiles) -> str:
+    """Return how an output differs from its commit; empty when it does not."""
+    if output.key != key:
+        return f"the commit names {output.kind}/{output.key}, not {output.kind}/{key}"
+    name = shorten(f"{output.kind}/{key}", _MAX_NAME_CHARACTERS)
+    found = files.size(output.kind, pair)
+    if found is None:
+        return f"{name} is not in S3"
+    if found != output.bytes:
+        return f"{name} has {found:,} bytes in S3, the commit says {output.bytes:,}"
+    stored = files.checksum(output.kind, pair)
+    if stored and stored != output.crc64nvme:
+        return (
+            f"{name} has the CRC64NVME {stored} in S3, the commit says {output.crc64nvme}: its content has changed "
+            "since it was committed"
+        )
     return ""

@@ -1,19 +1,23 @@
 """The files of a job's output in S3, by object and model."""
 
+import base64
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from contract import layout
 from contract.catalog.model_spec import ModelSpec
 from contract.job.scoring_spec import JobSpec, PinnedObject
+from lambdas.attempts.checksums import ChecksumCounts, ChecksumRules
 from lambdas.errors import LISTED_FILES, MAX_COUNTED_FILES, UnexpectedFile
 from lambdas.stage.buckets.object_store import ObjectStore, StoredObject
+from lambdas.stage.parallel import in_parallel
 
 Area = Literal["predictions", "quarantine", "ledger"]
 """One of the three prefixes of a job's output."""
 _MISSING = -1
+_CHECKSUM_BYTES = 8
 
 
 @dataclass
@@ -85,6 +89,12 @@ class Pairs:
         """Return the numbers of an object's pairs."""
         return range(number * len(self.models), (number + 1) * len(self.models))
 
+    def sharing_output(self, kind: layout.OutputKind, pair: int) -> range:
+        """Return the numbers of the pairs that have the same output as this one."""
+        if layout.is_shared_output(kind, self.output_layout):
+            return self.of_object(pair // len(self.models))
+        return range(pair, pair + 1)
+
     def _find_own_output(self, kind: layout.OutputKind, key: str) -> int | None:
         model_id, name = layout.split_output_key(key)
         number = self._model_numbers.get(model_id)
@@ -106,32 +116,97 @@ class Pairs:
 
 
 class OutputFiles:
-    """The sizes of a job's outputs in S3.
+    """The sizes and checksums of a job's outputs in S3.
 
     Their names follow from the spec, so that a forged commit cannot make a file expected. Memory is
     limited by the number of pairs, however many files there are.
     """
 
-    def __init__(self, spec: JobSpec, pairs: Pairs, store: ObjectStore, unexpected: UnexpectedFiles) -> None:
+    def __init__(
+        self, spec: JobSpec, pairs: Pairs, store: ObjectStore, unexpected: UnexpectedFiles, rules: ChecksumRules
+    ) -> None:
+        self._pairs, self._rules = pairs, rules
         self._sizes: dict[layout.OutputKind, array[int]] = {}
+        self._checksums: dict[layout.OutputKind, array[int]] = {}
+        """CRC64NVME of each output that has one in S3."""
+        self._has_checksum: dict[layout.OutputKind, bytearray] = {}
+        self._counts = ChecksumCounts()
         for kind in get_args(layout.OutputKind):
-            sizes = array("q", [_MISSING]) * len(pairs)
-            for found in store.results_below(
-                layout.job_outputs_prefix(kind, spec.dataset, spec.execution_id, spec.job_id, spec.output_layout)
-            ):
-                owners = pairs.find_output(kind, found.key)
-                for pair in owners:
-                    sizes[pair] = found.size
-                if not owners and not _is_harmless(kind, found, pairs):
-                    unexpected.add(kind, found.key)
-                    if unexpected.too_many:
-                        break
-            self._sizes[kind] = sizes
+            self._has_checksum[kind] = bytearray(len(pairs))
+            self._checksums[kind] = array("Q", [0]) * len(pairs)
+            self._sizes[kind] = self._list_sizes(kind, spec, store, unexpected)
+        # Not when the job fails anyway.
+        if not unexpected.count:
+            self._read_checksums(spec, store)
 
     def size(self, kind: layout.OutputKind, pair: int) -> int | None:
         """Return the size of an output in bytes; None when it is not in S3."""
         size = self._sizes[kind][pair]
         return None if size == _MISSING else size
+
+    def checksum(self, kind: layout.OutputKind, pair: int) -> str:
+        """Return the CRC64NVME that S3 computed of an output, in Base64; empty when it is not known."""
+        if not self._has_checksum[kind][pair]:
+            return ""
+        return base64.b64encode(self._checksums[kind][pair].to_bytes(_CHECKSUM_BYTES, "big")).decode()
+
+    def notes(self) -> list[str]:
+        """Return notes about outputs whose checksums are not known."""
+        return self._counts.notes(self._rules)
+
+    def _list_sizes(
+        self, kind: layout.OutputKind, spec: JobSpec, store: ObjectStore, unexpected: UnexpectedFiles
+    ) -> "array[int]":
+        sizes = array("q", [_MISSING]) * len(self._pairs)
+        for found in store.results_below(_prefix(kind, spec)):
+            owners = self._pairs.find_output(kind, found.key)
+            for pair in owners:
+                sizes[pair] = found.size
+            if not owners and not _is_harmless(kind, found, self._pairs):
+                unexpected.add(kind, found.key)
+                if unexpected.too_many:
+                    break
+        return sizes
+
+    def _read_checksums(self, spec: JobSpec, store: ObjectStore) -> None:
+        """Ask S3 for the checksums of outputs, once for an output that several models share."""
+        kinds = get_args(layout.OutputKind)
+        found = array(
+            "q", (pair * len(kinds) + number for number, kind in enumerate(kinds) for pair in self._first_pairs(kind))
+        )
+        self._counts.outputs = len(found)
+
+        def ask(number: int) -> tuple[layout.OutputKind, int, str | None]:
+            pair, kind_number = divmod(found[number], len(kinds))
+            kind = kinds[kind_number]
+            return kind, pair, store.result_checksum(_prefix(kind, spec) + self._pairs.output_key(kind, pair))
+
+        for kind, pair, checksum in in_parallel(ask, self._rules.choose(len(found), len(self._pairs))):
+            owners = self._pairs.sharing_output(kind, pair)
+            if checksum:
+                self._counts.compared += 1
+                value = int.from_bytes(base64.b64decode(checksum), "big")
+                for owner in owners:
+                    self._checksums[kind][owner], self._has_checksum[kind][owner] = value, True
+            elif checksum is None:
+                # It was deleted since the listing.
+                self._counts.compared += 1
+                for owner in owners:
+                    self._sizes[kind][owner] = _MISSING
+            else:
+                self._counts.without += 1
+
+    def _first_pairs(self, kind: layout.OutputKind) -> Iterator[int]:
+        """Yield one pair of each output in S3."""
+        return (
+            pair
+            for pair, size in enumerate(self._sizes[kind])
+            if size != _MISSING and pair == self._pairs.sharing_output(kind, pair).start
+        )
+
+
+def _prefix(kind: layout.OutputKind, spec: JobSpec) -> str:
+    return layout.job_outputs_prefix(kind, spec.dataset, spec.execution_id, spec.job_id, spec.output_layout)
 
 
 def is_placeholder(found: StoredObject) -> bool:

@@ -67,7 +67,7 @@ def _commits(name: str, content: bytes, spec: JobSpec, pairs: Pairs) -> Iterator
     if (header.execution_id, header.job_id) != (spec.execution_id, spec.job_id):
         found = f"{header.job_id} of execution {header.execution_id}"
         raise InvalidInputError(name, [Problem("job_id", found, f"{spec.job_id} of execution {spec.execution_id}")])
-    versions = {model.model_id: model.version for model in spec.models}
+    versions = {model.model_id: model.version for model in spec.committing_models}
     for model_id, version in header.models.items():
         if versions.get(model_id) != version:
             expected = f"version {versions[model_id]!r}" if model_id in versions else "a model of the job"

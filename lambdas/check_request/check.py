@@ -81,9 +81,18 @@ def _without_untrained(
     known = deployment.table.models(trained)
     current = deployment.table.current_versions(list(known.values()))
     untrained = [model_id for model_id in trained if model_id not in current]
+    if request.fleets is not None:
+        # The training may give a fleet its only models, or the one for unmatched rows.
+        fleets = tuple(set(request.fleets) - {recipe.fleet for recipe in recipes if recipe.model_id in untrained})
+        request = replace(request, fleets=tuple(sorted(fleets)) or None)
+        if request.fleets is None and request.models is None:
+            return None, untrained
     if isinstance(request.models, tuple):
         models = tuple(model_id for model_id in request.models if model_id not in untrained)
-        return (replace(request, models=models) if models else None), untrained
+        left = replace(request, models=models or None)
+        return (left if models or request.fleets else None), untrained
+    if request.models is None and request.fleets is not None:
+        return request, untrained
     _, none_left = choose_from_catalog(request.models, deployment.table.all_models())
     return (None if untrained and none_left else request), untrained
 
@@ -110,7 +119,8 @@ def _report(trainings: Sequence[PlannedTraining], draft: ScoringDraft) -> Reques
     return RequestCheck(
         training_job_count=len(trainings),
         job_count=len(draft.jobs),
-        model_count=len({model_id for record in records for model_id in record.model_ids}),
+        model_count=len({model_id for record in records if not record.fleet for model_id in record.model_ids})
+        + sum(record.fleet_models for record in records),
         dataset_count=len({dataset for dataset, _ in objects}),
         object_count=len(objects),
         input_bytes=sum(objects.values()),
@@ -128,7 +138,7 @@ def _listed(record: JobRecord) -> CheckedJob:
         kind=record.kind,
         job_id=record.job_id,
         dataset=record.dataset,
-        models=len(record.model_ids),
+        models=record.fleet_models or len(record.model_ids),
         objects=record.object_count,
         input_bytes=record.input_bytes,
         instance_type=record.compute.instance_type or "",

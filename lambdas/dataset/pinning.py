@@ -1,13 +1,12 @@
-"""Pin a dataset: which of its objects are data, whether their keys can be scored, and whether they
-changed since."""
+"""Pin a dataset: select its data objects, check their keys, and find later changes."""
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from pathlib import PurePosixPath
+from collections.abc import Iterable, Iterator, Sequence
 
 from contract import layout
 from contract.dataset.formats import EXTENSIONS_TEXT, other_format
+from contract.dataset.partitions import partition_values
 from contract.job.scoring_spec import PinnedObject
 from contract.names import check_object_key
 from contract.problems import Problem
@@ -32,10 +31,9 @@ _FOLDER_MARKER = "_$folder$"
 def is_data(key: str) -> bool:
     """Return whether an object is data, by its key relative to the dataset.
 
-    Folder placeholders are not data: keys that end in "/" or, as Hadoop writes them, in "_$folder$".
-    Nor are objects whose name, or one of whose folders, begins
-    with "_" or ".". Spark and Hive skip them too, because writers use such names for uncommitted
-    files.
+    Folder placeholders are not data: keys that end in "/" or, as Hadoop writes them, in
+    "_$folder$". Nor are objects whose name, or one of whose folders, begins with "_" or ".". Spark
+    and Hive skip them too, because writers use such names for uncommitted files.
     """
     *folders, name = key.split("/")
     # A folder such as `_year=2013` is a partition whose column has that name.
@@ -135,12 +133,11 @@ def _check_length(field: str, key: str, max_bytes: int) -> list[Problem]:
 def _check_collisions(field: str, keys: Sequence[str]) -> list[Problem]:
     """Refuse objects whose files would collide in the container or in S3.
 
-    Two cases: an object's key, or that of an output, is also a folder of other objects;
-    or two objects would have one output, as `a.csv` and `a.csv.parquet` would both have
-    `a.csv.parquet`.
+    The key of an object or of an output may also be a folder of other objects. Or two objects would
+    have the same output: `a.csv` and `a.csv.parquet` both have `a.csv.parquet`.
     """
     files = {key + suffix: key for key in keys for suffix in ("", *_SUFFIXES)}
-    folders = {str(folder) for key in keys for folder in PurePosixPath(key).parents}
+    folders = {folder for key in keys for folder in _folders(key)}
     shared = {key for output_format in layout.OUTPUT_SUFFIXES for key in _keys_with_shared_output(keys, output_format)}
     colliding = sorted({files[name] for name in folders & files.keys()} | shared)
     if not colliding:
@@ -152,6 +149,28 @@ def _check_collisions(field: str, keys: Sequence[str]) -> list[Problem]:
     return [Problem(f"{field}: object key", list_first(colliding), expected, "Rename these objects.")]
 
 
+def _folders(key: str) -> Iterator[str]:
+    """Return the folders of a key, innermost first.
+
+    >>> list(_folders("2026/07/a.csv"))
+    ['2026/07', '2026']
+    """
+    while "/" in key:
+        key = key.rpartition("/")[0]
+        yield key
+
+
 def _keys_with_shared_output(keys: Sequence[str], output_format: str) -> list[str]:
     names = Counter(layout.output_name(key, output_format) for key in keys)
     return [key for key in keys if names[layout.output_name(key, output_format)] > 1]
+
+
+def keys_without_partitions(objects: Iterable[PinnedObject], names: Sequence[str]) -> dict[str, str]:
+    """Return the keys that lack values for these partition columns, each with the reason."""
+    reasons: dict[str, str] = {}
+    for item in objects if names else ():
+        try:
+            partition_values(item.key, names)
+        except ValueError as error:
+            reasons[item.key] = str(error)
+    return reasons

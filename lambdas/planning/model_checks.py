@@ -37,14 +37,15 @@ def check_images(versions: Sequence[ModelVersion], deployed: Collection[ImageVar
 
 
 def check_columns(
-    version: ModelVersion, dataset: str, key: str, columns: Sequence[Column], alternative: str = "register a version"
+    version: ModelVersion, name: str, key: str, columns: Sequence[Column], alternative: str = "register a version"
 ) -> list[Problem]:
     """Return a problem per kind of missing or unsuitable column that a model needs in an object.
 
-    `alternative` is the action in the message that changes the columns which the model needs.
+    `name` says in messages what reads which dataset, and `alternative` is the action that changes the
+    columns which the model needs.
     """
     spec = version.spec
-    field = f"model {spec.model_id!r} version {spec.version!r} on dataset {dataset!r}: features"
+    field = f"{name}: features"
     # A duplicate column needs no check here: the job refuses it.
     types = {column.name: column.type for column in columns}
     needed = [(feature.name, feature.type) for feature in spec.features]

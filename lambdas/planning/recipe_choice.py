@@ -69,11 +69,32 @@ def choose_to_train(
     """Return the recipes that a scoring request trains first."""
     if train.models is not None:
         return choose_named("train.models", train.models, table.recipes(train.models), table.models(train.models))
-    if isinstance(request.models, tuple):
+    if isinstance(request.models, tuple) and request.fleets is None:
         return choose_among(request.models, table.recipes(request.models))
     recipes = table.all_recipes()
     models = table.models([recipe.model_id for recipe in recipes])
+    if request.fleets is not None:
+        recipes = _of_request(request, recipes, models)
+        if recipes:
+            return recipes, []
+        listed = list_first([*request.fleets, *(request.models if isinstance(request.models, tuple) else ())])
+        remedy = f"{_SET_ONE}, or leave `train` out."
+        return [], [Problem("train", listed, "an enabled model with a recipe, in these fleets or among these", remedy)]
     return choose_enabled(recipes, models, request.models.tags if isinstance(request.models, ModelFilter) else None)
+
+
+def _of_request(
+    request: ExecutionRequest, recipes: Sequence[ModelRecipe], models: Mapping[str, Model]
+) -> list[ModelRecipe]:
+    """Return the recipes of enabled models that the request selects, by their fleets or otherwise."""
+    wanted, fleets = request.models, request.fleets or ()
+
+    def is_selected(recipe: ModelRecipe) -> bool:
+        if isinstance(wanted, ModelFilter):
+            return recipe.fleet in fleets or _has_tags(recipe, models, wanted.tags)
+        return recipe.fleet in fleets or recipe.model_id in (wanted or ())
+
+    return [recipe for recipe in recipes if _enabled(recipe.model_id, models) and is_selected(recipe)]
 
 
 def check_training_input(recipes: Sequence[ModelRecipe]) -> list[Problem]:

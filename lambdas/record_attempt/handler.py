@@ -6,6 +6,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from contract.codec import to_json
 from contract.workflow.messages import TrainingAttemptPlan
+from lambdas.attempts.checksums import ChecksumRules
 from lambdas.attempts.job_events import read_job_pointer
 from lambdas.record_attempt.record import record_attempt
 from lambdas.stage.observability import EXECUTION_ID_PATH, logger, tracer
@@ -17,7 +18,8 @@ from lambdas.stage.resources import resources
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     pointer = read_job_pointer(event)
     logger.append_keys(job_id=pointer.job_id, attempt=pointer.attempt)
-    plan = record_attempt(pointer, resources().deployment)
+    rules = ChecksumRules.until_timeout(resources().compared_checksums, context)
+    plan = record_attempt(pointer, resources().deployment, rules)
     if isinstance(plan, TrainingAttemptPlan):
         logger.info("opened the attempt", training_job_name=plan.training_job_name, spot=plan.spot)
     else:

@@ -7,6 +7,7 @@ from contract import layout
 from contract.status import FINAL_JOB_STATUSES, AttemptStatus, ExecutionKind
 from contract.table.records import AttemptRecord, JobRecord
 from contract.workflow.messages import AttemptPlan, JobPointer, TrainingAttemptPlan
+from lambdas.attempts.checksums import ChecksumRules
 from lambdas.attempts.commits import read_commits
 from lambdas.errors import JobClosedError, StaleEventError
 from lambdas.record_attempt.instance_fields import instance_fields
@@ -14,7 +15,9 @@ from lambdas.record_attempt.training_attempt import training_attempt_plan
 from lambdas.stage.deployment import Deployment
 
 
-def record_attempt(pointer: JobPointer, deployment: Deployment) -> AttemptPlan | TrainingAttemptPlan:
+def record_attempt(
+    pointer: JobPointer, deployment: Deployment, rules: ChecksumRules
+) -> AttemptPlan | TrainingAttemptPlan:
     """Open the attempt that the pointer names, and return what its SageMaker job needs. Idempotent.
 
     The manifests are written before the attempt is opened, so an open attempt always has its input.
@@ -28,8 +31,12 @@ def record_attempt(pointer: JobPointer, deployment: Deployment) -> AttemptPlan |
     is_training = job.kind is ExecutionKind.TRAINING
     attempt = deployment.table.find_attempt(pointer.execution_id, pointer.job_id, pointer.attempt)
     if attempt is None:
-        new_attempt = _new_training_attempt if is_training else _new_scoring_attempt
-        attempt = deployment.table.open_attempt(job, new_attempt(pointer, job, deployment))
+        new_attempt = (
+            _new_training_attempt(pointer, job, deployment)
+            if is_training
+            else _new_scoring_attempt(pointer, job, deployment, rules)
+        )
+        attempt = deployment.table.open_attempt(job, new_attempt)
     elif attempt.status is not AttemptStatus.RUNNING:
         # Otherwise the plan would start a SageMaker job for which the workflow no longer waits.
         if job.status in FINAL_JOB_STATUSES:
@@ -58,12 +65,14 @@ def _new_training_attempt(pointer: JobPointer, job: JobRecord, deployment: Deplo
     )
 
 
-def _new_scoring_attempt(pointer: JobPointer, job: JobRecord, deployment: Deployment) -> AttemptRecord:
+def _new_scoring_attempt(
+    pointer: JobPointer, job: JobRecord, deployment: Deployment, rules: ChecksumRules
+) -> AttemptRecord:
     """Write the manifests, and return the record of a scoring attempt."""
     # The ledger belongs to the execution, so it is empty at the first attempt and need not be read.
     # The plan leaves the models' manifests to the attempts, because it writes for thousands of jobs.
     deployment.store.write_models_manifest(job)
-    left = job.object_count if pointer.attempt == 1 else _write_open_objects(pointer, deployment)
+    left = job.object_count if pointer.attempt == 1 else _write_open_objects(pointer, deployment, rules)
     return AttemptRecord(
         execution_id=pointer.execution_id,
         job_id=pointer.job_id,
@@ -79,10 +88,10 @@ def _new_scoring_attempt(pointer: JobPointer, job: JobRecord, deployment: Deploy
     )
 
 
-def _write_open_objects(pointer: JobPointer, deployment: Deployment) -> int:
+def _write_open_objects(pointer: JobPointer, deployment: Deployment, rules: ChecksumRules) -> int:
     """Write the manifest of the objects that are not committed, and return their number."""
     spec = deployment.store.job_spec(pointer.execution_id, pointer.job_id)
-    left = read_commits(spec, deployment.store).open_objects
+    left = read_commits(spec, deployment.store, rules).open_objects
     if left:
         deployment.store.write_data_manifest(spec, pointer.attempt, left)
     return len(left)

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast, get_args
 
 from contract import environment
 from contract.catalog.image_variants import CORE, IMAGE_VARIANTS, ImageVariant
 from contract.catalog.models import Compute
 from contract.checks import check_range
 from contract.codec import SCHEMA_VERSION_FIELD, decode_fields
+from contract.job.checksum_comparison import ComparedChecksums
 from contract.json_text import JsonError, parse_json
 from contract.problems import InvalidInputError, Problem
 from contract.triggers.uploads import UploadRule, rules_from_text
@@ -112,6 +113,20 @@ def read_plan_defaults(variables: Mapping[str, str]) -> PlanDefaults:
     if problems:
         raise InvalidInputError("environment", problems)
     return defaults
+
+
+def read_compared_checksums(variables: Mapping[str, str]) -> ComparedChecksums:
+    """Return the setting that selects the outputs whose checksums are compared.
+
+    Raises:
+        InvalidInputError: when the variable is missing or invalid.
+    """
+    value = variables.get(environment.COMPARED_CHECKSUMS, "")
+    for known in get_args(ComparedChecksums):
+        if value == known:
+            return cast("ComparedChecksums", known)
+    expected = " or ".join(map(repr, get_args(ComparedChecksums)))
+    raise InvalidInputError("environment", [Problem(environment.COMPARED_CHECKSUMS, value, expected, _REMEDY)])
 
 
 def read_upload_settings(variables: Mapping[str, str]) -> UploadSettings:

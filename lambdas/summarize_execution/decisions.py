@@ -143,6 +143,7 @@ def summarize(record: ExecutionRecord, records: Sequence[JobRecord], results_buc
         rows_in=sum(job.rows_in for job in jobs),
         rows_scored=sum(job.rows_scored for job in jobs),
         rows_quarantined=sum(job.rows_quarantined for job in jobs),
+        rows_skipped=sum(job.rows_skipped for job in jobs),
         jobs=tuple(_summarize_job(job, parts[job.job_id], results_bucket) for job in ordered),
         kind=record.kind,
         training_execution_id=record.training_execution_id,
@@ -202,6 +203,9 @@ def _summarize_job(job: JobRecord, parts: Sequence[JobRecord], results_bucket: s
         notes=job.notes,
         sharding=job.sharding,
         parts=tuple(_summarize_part(part.part.number, part) for part in parts if part.part),
+        fleet=job.fleet,
+        fleet_models=job.fleet_models,
+        rows_skipped=job.rows_skipped,
     )
 
 
@@ -220,6 +224,7 @@ def _summarize_part(number: int, part: JobRecord) -> PartSummary:
         seconds=_seconds(part.started_at, part.ended_at),
         failure_kind=part.failure_kind,
         reason=part.reason,
+        rows_skipped=part.rows_skipped,
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from contract.codec import to_json
+from lambdas.attempts.checksums import ChecksumRules
 from lambdas.attempts.job_events import read_job_pointer
 from lambdas.stage.observability import EXECUTION_ID_PATH, logger, tracer
 from lambdas.stage.resources import resources
@@ -16,6 +17,7 @@ from lambdas.verify_output.verify import verify_output
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     pointer = read_job_pointer(event)
     logger.append_keys(job_id=pointer.job_id, attempt=pointer.attempt)
-    result = verify_output(pointer, resources().deployment)
+    rules = ChecksumRules.until_timeout(resources().compared_checksums, context)
+    result = verify_output(pointer, resources().deployment, rules)
     logger.info("the job has succeeded")
     return to_json(result)

@@ -1,5 +1,5 @@
 """Verify a job's output: every model must have committed every pinned object, its outputs must be in
-S3, and nothing else."""
+S3 as they were committed, and nothing else."""
 
 from dataclasses import replace
 
@@ -7,6 +7,7 @@ from contract.job.scoring_spec import JobSpec
 from contract.status import JobStatus
 from contract.table.records import JobRecord
 from contract.workflow.messages import JobPointer, JobResult
+from lambdas.attempts.checksums import ChecksumRules
 from lambdas.attempts.commits import Commits, read_commits
 from lambdas.attempts.job_events import complete_job
 from lambdas.dataset.pinning import replaced_objects
@@ -14,23 +15,23 @@ from lambdas.errors import ObjectReplacedError, OutputIncompleteError, Unexpecte
 from lambdas.stage.deployment import Deployment
 
 
-def verify_output(pointer: JobPointer, deployment: Deployment) -> JobResult:
+def verify_output(pointer: JobPointer, deployment: Deployment, rules: ChecksumRules) -> JobResult:
     """Record the job as succeeded if its output is complete. Idempotent.
 
     Raises:
         UnexpectedOutputError: when there are files that no commit names.
-        OutputIncompleteError: when commits, or their outputs, are missing.
+        OutputIncompleteError: when commits or their outputs are missing, or outputs were changed.
         ObjectReplacedError: when pinned objects were replaced or removed since.
         JobClosedError: when the job has failed.
         StaleEventError: when the job is in another attempt.
     """
-    return complete_job(pointer, deployment, lambda job: _verify(job, deployment))
+    return complete_job(pointer, deployment, lambda job: _verify(job, deployment, rules))
 
 
-def _verify(job: JobRecord, deployment: Deployment) -> JobRecord:
+def _verify(job: JobRecord, deployment: Deployment, rules: ChecksumRules) -> JobRecord:
     spec = deployment.store.job_spec(job.execution_id, job.job_id)
     _check_dataset(spec, deployment)
-    commits = _check_commits(spec, deployment)
+    commits = _check_commits(spec, deployment, rules)
     ended_at = deployment.now()
     succeeded = replace(
         job,
@@ -39,6 +40,7 @@ def _verify(job: JobRecord, deployment: Deployment) -> JobRecord:
         rows_in=commits.rows_in,
         rows_scored=commits.rows_scored,
         rows_quarantined=commits.rows_quarantined,
+        rows_skipped=commits.rows_skipped,
         duplicate_keys=commits.duplicate_keys,
         null_keys=commits.null_keys,
         failure_kind=None,
@@ -54,8 +56,8 @@ def _check_dataset(spec: JobSpec, deployment: Deployment) -> None:
         raise ObjectReplacedError(spec.job_id, replaced)
 
 
-def _check_commits(spec: JobSpec, deployment: Deployment) -> Commits:
-    commits = read_commits(spec, deployment.store)
+def _check_commits(spec: JobSpec, deployment: Deployment, rules: ChecksumRules) -> Commits:
+    commits = read_commits(spec, deployment.store, rules)
     # First, because another attempt cannot remove such files.
     if commits.unexpected_count:
         raise UnexpectedOutputError(spec.job_id, commits.unexpected, commits.unexpected_count)

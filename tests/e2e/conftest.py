@@ -8,8 +8,8 @@ import pytest
 
 from embedded.cdk.deploy import deploy
 from embedded.cdk.synth import synthesize
+from embedded.ministack.functions.fork_server import share_models
 from embedded.requests.violations import LOG_VARIABLE
-from embedded.seams.functions.fork_server import share_models
 from embedded.server.embedded_aws import EmbeddedAws
 from tests.e2e.recording import SessionRecorder, record_policies, recording_folder
 from tests.e2e.stage import Stage, environment, find_stage

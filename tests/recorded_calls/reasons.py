@@ -37,7 +37,7 @@ _ANY = "*"
 _KEY = "arn:aws:kms:*:key/*"
 _TABLE = "arn:aws:dynamodb:*:table/*"
 
-# What AWS itself does with a role, and the embedded AWS does without it.
+# Calls that AWS makes with a role, and the embedded AWS does not.
 _BY_AWS = (
     Reason("*", "xray:PutTraceSegments xray:PutTelemetryRecords", _ANY, "Lambda and Step Functions send traces."),
     Reason("*StateMachineRole*", "xray:GetSampling*", _ANY, "Step Functions asks X-Ray which executions to trace."),
@@ -90,7 +90,7 @@ _BY_AWS = (
     ),
 )
 
-# What the CDK grants together with something else.
+# Permissions that the CDK grants together with others.
 _BY_CDK = (
     Reason(
         "*StateMachineRole*",
@@ -100,7 +100,7 @@ _BY_CDK = (
     ),
 )
 
-# What functions need in cases that only unit tests have.
+# Permissions for cases that only unit tests cover.
 _IN_RARE_CASES = (
     Reason(
         "Plan*Role* PrepareTrainingRole*",

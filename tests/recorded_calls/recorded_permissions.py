@@ -29,7 +29,7 @@ class Permission:
 
 @dataclass(frozen=True)
 class Recording:
-    """One run of the end-to-end tests: its tests, what was granted, and what of it calls used."""
+    """One run of the end-to-end tests: its tests, the granted and the used permissions."""
 
     session: dict[str, Any]
     granted: frozenset[Permission]
@@ -37,7 +37,7 @@ class Recording:
 
 
 def read_recording(folder: Path) -> Recording:
-    """Read a run's files. Each worker of the run has deployed a stage of its own."""
+    """Read the files of a run, in which each worker deployed its own stage."""
     session = json.loads((folder / SESSION_FILE).read_text(encoding="utf-8"))
     granted: dict[str, list[Permission]] = {}
     for file in folder.glob("policies-*.json"):

@@ -1,4 +1,4 @@
-"""Compare the permissions of the stage's roles with the calls of the last run of the end-to-end tests.
+"""Compare the permissions of roles with the calls of the last end-to-end test run.
 
 It fails if a role has a permission that no call used and no reason in `reasons.py` covers, or if a
 reason covers no permission. A missing permission fails the tests themselves, because the embedded
@@ -24,7 +24,7 @@ For each of them, do one of these:
 
 
 def session_problems(session: dict[str, Any]) -> list[str]:
-    """Return why a recording says nothing about the present sources; empty if it does."""
+    """Return why a recording does not describe the current sources; empty if it does."""
     files = {str(file.relative_to(ROOT)) for file in (ROOT / "tests/e2e").rglob("test_*.py")}
     missing = sorted(files - set(session["files"]))
     found = {
@@ -37,7 +37,7 @@ def session_problems(session: dict[str, Any]) -> list[str]:
 
 
 def comparison_problems(recording: Recording, reasons: Sequence[Reason]) -> Iterator[str]:
-    """Yield a text per kind of difference between what is granted and what calls and reasons need."""
+    """Yield one text per kind of difference between granted, used and explained permissions."""
     unused = sorted(recording.granted - recording.used)
     if unexplained := [item for item in unused if not any(reason.covers(item) for reason in reasons)]:
         lines = "".join(f"  {item}\n" for item in unexplained)

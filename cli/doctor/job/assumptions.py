@@ -1,4 +1,4 @@
-"""What the code assumes of SageMaker, compared with what the inspection job saw.
+"""Comparison of the code's assumptions about SageMaker with the inspection job's report.
 
 docs/why/unverified.md names the check of each assumption.
 """
@@ -16,9 +16,10 @@ REPORT_IT = "Report it with the output of `fleetscore doctor --job --json`; exec
 _CAPABILITIES = {
     "CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_FOWNER": 3, "CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7,
 }  # fmt: skip
+WHOLE_CRC64NVME = "CRC64NVME, FULL_OBJECT"
 _WORKER_USER = "65530"
 _LEAST_SCRATCH = 5 * _GIB
-"""Free space of a folder for unfinished work below which large jobs are likely to fail, in bytes."""
+"""Free space, in bytes, below which a scratch folder is likely too small for large jobs."""
 
 
 def assumption_findings(inspected: Inspected, volume_size_gb: int) -> Iterator[Finding]:
@@ -107,10 +108,21 @@ def _uploads(inspected: Inspected) -> Iterator[Finding]:
         )
     else:
         yield result.ok("none")
+    yield _checksum(inspected)
+
+
+def _checksum(inspected: Inspected) -> Finding:
+    result = Report("job.checksum", "the checksum that S3 has of an output")
+    if inspected.checksum == WHOLE_CRC64NVME:
+        return result.ok(inspected.checksum)
+    return result.warning(
+        f"{inspected.checksum or 'none'}, not {WHOLE_CRC64NVME}: only the sizes of outputs can be compared",
+        f"Nothing has to be done for executions to work. {REPORT_IT}",
+    )
 
 
 def mounts_finding(result: Report, report: Mapping[str, Any]) -> Finding:
-    """Say whether the outputs are mounts of their own; the code works in both cases."""
+    """Report whether the outputs are separate mounts; the code works in both cases."""
     points = [mount["point"] for mount in _list(report, "mounts")]
     if not points:
         return result.warning(f"unknown: {report.get('mounts')}", REPORT_IT)
@@ -155,7 +167,7 @@ def _space(report: Mapping[str, Any], volume_size_gb: int) -> Finding:
 
 
 def separation_finding(result: Report, report: Mapping[str, Any]) -> Finding:
-    """Say whether code of others can run as an unprivileged user."""
+    """Report whether model code can run as an unprivileged user."""
     effective = int(str(_mapping(report, "status").get("CapEff", "0")), 16)
     lacking = [name for name, number in _CAPABILITIES.items() if not effective >> number & 1]
     user = _mapping(report, "user").get("uid")

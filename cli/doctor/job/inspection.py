@@ -1,7 +1,7 @@
-"""What the inspection as a processing job and as a training job share: inputs, instance, waiting, and cleaning up.
+"""The common part of both inspection jobs: inputs, instance, waiting, and cleanup.
 
-The inputs and outputs lie below `executions/doctor-<time>-<id>/` in the results bucket, where the roles of jobs may
-read manifests and write outputs. They are deleted at the end.
+The inputs and outputs lie below `executions/doctor-<time>-<id>/` in the results bucket, where the
+roles of jobs may read manifests and write outputs. They are deleted at the end.
 """
 
 import json
@@ -19,10 +19,10 @@ from contract.catalog.instance_types import has_local_storage
 
 NESTED_KEY = "part=1/nested.manifest"
 EMPTY_KEY = "empty.manifest"
-"""Keys of the objects that the job's manifest names, relative to its prefix: one in a folder, one of 0 bytes."""
+"""Keys in the job's manifest, relative to its prefix: one in a folder, one of 0 bytes."""
 CHANNEL = "data"
 ONE_OBJECT_CHANNELS = {"spec": "job.json", "snapshot": layout.SNAPSHOT_NAME}
-"""Channels of scoring jobs that name one object instead of a manifest, with the name of its file."""
+"""Channels of scoring jobs that name one object, with the name of its file."""
 DATASET = "doctor"
 REPORT = "report.json"
 JOB_ID = "inspection"
@@ -30,10 +30,10 @@ ARGUMENT = "inspect"
 MAX_RUNTIME_SECONDS = 600
 _LONGEST_WAIT_SECONDS = 1_800.0
 _PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0)
-"""Seconds between two looks at the job; the last one repeats."""
+"""Seconds between two status checks; the last value repeats."""
 
 ReadReport = Callable[[Any, str, Sequence[str]], Mapping[str, Any] | None]
-"""Reads the report from the S3 client, the bucket and the keys of the outputs; None when there is none."""
+"""Reads the report, given S3 client, bucket and output keys; None without a report."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,10 @@ class Inspected:
     outputs_prefix: str
     output_keys: tuple[str, ...]
     """Keys below that prefix."""
+    checksum: str
+    """Kind of the first output's checksum, such as "CRC64NVME, FULL_OBJECT"; else empty."""
     report: Mapping[str, Any] | None
-    """What the container saw; None when the job wrote nothing."""
+    """The container's report; None when the job wrote nothing."""
 
 
 def run_job(
@@ -86,6 +88,7 @@ def run_job(
             prefix=data_prefix(execution_id),
             outputs_prefix=outputs_prefix,
             output_keys=keys,
+            checksum=_checksum_kind(s3, bucket, keys),
             report=read_report(s3, bucket, keys),
         )
     finally:
@@ -148,6 +151,14 @@ def _wait_for_end(describe: Callable[[], Mapping[str, Any]], stop: Callable[[], 
             return found
         time.sleep(_PAUSES[min(looks, len(_PAUSES) - 1)])
         looks += 1
+
+
+def _checksum_kind(s3: Any, bucket: str, keys: Sequence[str]) -> str:
+    if not keys:
+        return ""
+    head = s3.head_object(Bucket=bucket, Key=keys[0], ChecksumMode="ENABLED")
+    found = [name.removeprefix("Checksum") for name in sorted(head) if name.startswith("Checksum")]
+    return ", ".join([*[name for name in found if name != "Type"], *filter(None, [head.get("ChecksumType")])])
 
 
 def _keys_below(s3: Any, bucket: str, prefix: str) -> Iterator[str]:

@@ -19,6 +19,7 @@ def function_calls(make: CallMaker, name: str, configuration: Mapping[str, Any])
     yield make.never("s3:DeleteObject", f"{make.datasets}/doctor/part-0.parquet")
     yield make.never("dynamodb:Scan", make.table)
     yield make.never("dynamodb:DeleteItem", make.table, **leading_keys(records.MODEL_PARTITIONS))
+    yield make.never("dynamodb:PutItem", make.table, **leading_keys(records.FLEET_PARTITIONS))
     if name != "register_model_version":
         yield make.never("dynamodb:PutItem", make.table, **leading_keys(records.MODEL_PARTITIONS))
         yield make.never("s3:PutObject", f"{make.models}/{layout.artifact_key('doctor', '1')}")
@@ -43,6 +44,7 @@ def _check_request(make: CallMaker) -> Iterator[Call]:
 def _record_attempt(make: CallMaker) -> Iterator[Call]:
     yield from _listing_results(make)
     yield make.execution_objects("s3:GetObject", "s3:PutObject")
+    yield from _reading_checksums(make)
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "PutItem")
     yield from make.keys_for("dynamodb", "s3")
 
@@ -52,9 +54,8 @@ def _verify_output(make: CallMaker) -> Iterator[Call]:
     yield from _listing_results(make)
     yield make.execution_objects("s3:GetObject")
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "PutItem")
+    yield from _reading_checksums(make)
     yield from make.keys_for("dynamodb", "s3")
-    outputs = layout.job_outputs_prefix("predictions", "doctor", EXECUTION, JOB)
-    yield make.never("s3:GetObject", f"{make.results}/{outputs}part-0.parquet")
 
 
 def _classify_failure(make: CallMaker) -> Iterator[Call]:
@@ -172,6 +173,7 @@ def _reading_for_plans(make: CallMaker) -> Iterator[Call]:
     yield Call(("s3:GetObject",), f"{make.models}/{layout.artifact_key('doctor', '1')}")
     yield Call(("s3:GetObject",), f"{make.results}/{layout.upload_manifest_key('doctor', '1')}")
     yield from _catalog(make)
+    yield make.items(records.FLEET_PARTITIONS, "BatchGetItem")
 
 
 def _catalog(make: CallMaker) -> Iterator[Call]:
@@ -180,9 +182,16 @@ def _catalog(make: CallMaker) -> Iterator[Call]:
 
 
 def _listing_results(make: CallMaker) -> Iterator[Call]:
-    prefixes = (layout.EXECUTIONS_PREFIX, layout.PREDICTIONS_PREFIX, layout.JOINED_PREFIX, layout.QUARANTINE_PREFIX)
-    for prefix in prefixes:
+    for prefix in (layout.EXECUTIONS_PREFIX, *layout.OUTPUT_PREFIXES):
         yield make.listing(make.results, prefix)
+
+
+def _reading_checksums(make: CallMaker) -> Iterator[Call]:
+    """Yield the calls that read checksums of outputs and write none."""
+    for kind, output_layout in layout.OUTPUT_AREAS:
+        outputs = layout.job_outputs_prefix(kind, "doctor", EXECUTION, JOB, output_layout)
+        yield Call(("s3:GetObject",), f"{make.results}/{outputs}part-0.parquet")
+        yield make.never("s3:PutObject", f"{make.results}/{outputs}part-0.parquet")
 
 
 _OWN_CALLS: Mapping[str, Callable[[CallMaker], Iterator[Call]]] = {

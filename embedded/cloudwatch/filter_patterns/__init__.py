@@ -1,4 +1,4 @@
-"""Filter patterns of CloudWatch Logs: `compile_pattern` returns what checks a log event's message."""
+"""Filter patterns of CloudWatch Logs: `compile_pattern` compiles one to a function."""
 
 from embedded.cloudwatch.filter_patterns.json_pattern import compile_json_pattern
 from embedded.cloudwatch.filter_patterns.problems import FilterPatternError, Matcher

@@ -5,7 +5,7 @@ import re
 from embedded.cloudwatch.filter_patterns.problems import FilterPatternError, Matcher
 
 _ALLOWED = re.compile(r"[A-Za-z0-9:_#=@/;,\-^$?\[\]{}|\\*+.]+")
-"""Letters, digits, symbols and operators that the documentation lists. Parentheses are not among them."""
+"""Characters that the documentation lists. Parentheses are absent."""
 _UNKNOWN_ESCAPE = re.compile(r"\\(?![dDsSwW]|x[0-9a-fA-F]{2}|[^A-Za-z0-9])")
 
 

@@ -1,4 +1,4 @@
-"""Patterns of terms for messages of any form: `ERROR -timeout`, `?WARN ?ERROR`, `"a phrase"`, `%regex%`."""
+"""Patterns of terms: `ERROR -timeout`, `?WARN ?ERROR`, `"a phrase"`, `%regex%`."""
 
 import re
 
@@ -10,7 +10,9 @@ _WORD = re.compile(r"\w+")
 
 
 def compile_term_pattern(text: str) -> Matcher:
-    """Return a function that tells whether a message contains the terms. Upper and lower case differ.
+    """Return a function that tells whether a message contains the terms.
+
+    Upper and lower case differ.
 
     Raises:
         FilterPatternError: The pattern is invalid, or mixes optional terms with others.

@@ -17,7 +17,7 @@ class _Waiting:
 class Capacity:
     """A pool of slots for instances. Jobs get all of their slots at once, in order of arrival.
 
-    The order prevents that small jobs starve a large one. Getting all slots at once prevents a
+    The order keeps small jobs from starving a large one. Getting all slots at once prevents a
     deadlock of two jobs that each hold half of their slots. A job with more instances than slots
     takes all slots.
     """

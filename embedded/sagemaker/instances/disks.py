@@ -13,9 +13,9 @@ _RECURSIVE, _PRIVATE = 0x4000, 0x40000
 
 
 def own_mounts() -> None:
-    """Give this process a mount namespace where it may have one, so that its disks end with it.
+    """Move this process to its own mount namespace if permitted, so that its disks end with it.
 
-    Call it before threads start: they would stay in the old namespace.
+    Call this before threads start: they would stay in the old namespace.
     """
     if sys.platform != "linux" or os.geteuid() != 0:
         return

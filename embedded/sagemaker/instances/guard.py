@@ -1,4 +1,4 @@
-"""A process that cleans up if the embedded AWS is killed.
+"""The guard: a process that cleans up after the embedded AWS was killed.
 
 It runs as a script and reads one command per line from standard input: `group <id>` and `done <id>`
 when a process group begins and ends, and `folder <path>` for a folder to delete. When the pipe

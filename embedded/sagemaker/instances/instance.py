@@ -137,7 +137,8 @@ class Instance:
         finally:
             os.close(writing)
         self._guard = guard
-        # The program starts when the launcher has read the plan, so the guard already knows the group.
+        # The program starts when the launcher has read the plan, so the guard already knows the
+        # group.
         guard.group_begins(process.pid)
         if process.stdin is not None:
             with contextlib.suppress(BrokenPipeError), process.stdin:
@@ -149,7 +150,7 @@ class Instance:
         return reading
 
     def _mounts(self, job: Job) -> list[tuple[Path, str]]:
-        """Return the folders of this machine that are /opt/ml, each with its path in the container."""
+        """Return the local folders of /opt/ml, each with its path in the container."""
         if self._settings.mounts == "one":
             return [(self.ml_root, "/opt/ml")]
         rest = self._root_disk / "ml"
@@ -162,7 +163,10 @@ class Instance:
             self._waiter.join()
 
     def terminate(self) -> None:
-        """Send SIGTERM to the container's first process, as `docker stop` does. The launcher passes it on."""
+        """Send SIGTERM to the container's first process, as `docker stop` does.
+
+        The launcher passes it on.
+        """
         # Popen.send_signal would reap a process that has just ended, but the waiting thread must
         # reap it.
         if self._process is not None and self._process.returncode is None:

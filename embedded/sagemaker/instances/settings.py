@@ -1,4 +1,4 @@
-"""How the instances of jobs look, where AWS does not document it: settings that tests change."""
+"""Settings for properties of instances that AWS does not document; tests change them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _SMALLEST_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class InstanceSettings:
-    """How the instances of new jobs look.
+    """Mounts, disk sizes and input layout of the instances of new jobs.
 
     Args:
-        mounts: Whether `/opt/ml` is one mount, or each path of an input or output is a mount of its
-            own, so that no file can be renamed from one to another.
+        mounts: Whether `/opt/ml` is one mount, or each input and output path is a mount of its own.
+            Files cannot be renamed across mounts.
         volume_bytes: Size of each instance's volume, which has the mounts; None means no limit.
         root_disk_bytes: Size of each instance's root disk, which has `/tmp`, `HOME` and, with
             mounts per path, the rest of `/opt/ml`; None means no limit.
@@ -47,7 +47,11 @@ class InstanceSettings:
             raise ValueError("; ".join(problems))
 
     def check(self, isolation: Isolation) -> None:
-        """Raise ValueError naming the settings that this machine's isolation of jobs cannot give."""
+        """Check that this machine's isolation of jobs supports the settings.
+
+        Raises:
+            ValueError: A setting is not supported; the message names it.
+        """
         problems = []
         if self.mounts != "one" and not isolation.has_namespaces:
             problems.append(
@@ -85,7 +89,7 @@ class InstanceSettingsFile:
         """Replace the settings of all jobs that start from now on.
 
         Raises:
-            ValueError: This machine cannot give a setting; the message names it.
+            ValueError: This machine does not support a setting; the message names it.
         """
         settings.check(self._isolation)
         self._file.parent.mkdir(parents=True, exist_ok=True)

@@ -45,8 +45,7 @@ class Outcome:
 
 
 class Supervision:
-    """Waits until all instances have ended, and ends them on a failure, a stop, an interruption or
-    a time limit.
+    """Waits for the end of all instances, and ends them on a failure, a stop or a time limit.
 
     The first of these events decides the outcome, except that a stop overrides an interruption,
     after which the job would run again. `limits` maps endings to times of the monotonic clock.

@@ -50,7 +50,7 @@ class JobKind:
         return f"/aws/sagemaker/{self.name}Jobs"
 
     def member(self, ending: str) -> str:
-        """Return the name of a member of requests and responses: for "Name", "ProcessingJobName"."""
+        """Return a member's name with the kind: "ProcessingJobName" for "Name"."""
         return f"{self.name}Job{ending}"
 
 
@@ -75,7 +75,7 @@ Event = InstanceExited | StopRequested | SpotInterrupted
 
 @dataclass(frozen=True)
 class Container:
-    """What a job starts on each instance.
+    """The program that a job starts on each instance.
 
     For `entrypoint` and `arguments`, None means those of the image.
     """
@@ -152,9 +152,7 @@ class Job(abc.ABC):
 
     @abc.abstractmethod
     def files(self, host: str) -> Mapping[str, dict[str, Any]]:
-        """Return the JSON files, by path, that SageMaker writes for a host before its container
-        starts.
-        """
+        """Return the JSON files, by path, that SageMaker writes for a host before its container."""
 
     @property
     def hosts(self) -> list[str]:
@@ -202,7 +200,7 @@ class Job(abc.ABC):
             return self._changed.wait_for(lambda: self.status.is_final, timeout)
 
     def saved(self) -> dict[str, Any]:
-        """Return what `restore` needs, of builtin types and datetimes."""
+        """Return the state for `restore`, as builtin types and datetimes."""
         with self._changed:
             return {
                 "created_at": self.created_at,
@@ -214,7 +212,7 @@ class Job(abc.ABC):
             }
 
     def restore(self, saved: dict[str, Any]) -> None:
-        """Take over the state that `saved` has returned in a server that has ended.
+        """Restore the state that `saved` returned in an earlier server.
 
         A job that had not ended fails: its processes have ended with that server.
         """

@@ -147,6 +147,7 @@ class JobRun(abc.ABC, Generic[AnyJob]):
             role_arn=self._job.role_arn,
             kms_key_id=key_id,
             may_use_key=lambda: self._context.may_use_key(self._job.role_arn, str(key_id)),
+            corrupts=self._context.faults.take_corruption,
         )
 
     def _run_instances(

@@ -1,4 +1,4 @@
-"""The kinds of jobs of the service, with what their shared operations need."""
+"""The kinds of jobs of the service, and the functions of their shared operations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inputs of a job: their objects, the sharding of these, and the download."""
+"""Inputs of a job: listing, sharding and download of their objects."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def open_file(root: Path, path: Path) -> BinaryIO:
     """Open a regular file below `root`, the folder that the job sees as /opt/ml.
 
     Raises:
-        FileNotFoundError: There is no such file; a link is none.
+        FileNotFoundError: There is no such regular file; links are not followed.
     """
     with _folder(root, path.parent) as folder:
         # Without O_NONBLOCK, opening a named pipe would wait for a writer.
@@ -60,7 +60,7 @@ def is_folder(root: Path, path: Path) -> bool:
 
 
 def files_below(root: Path, path: Path) -> Iterator[tuple[Path, Signature]]:
-    """Yield the regular files below a folder of `root`, sorted by path; none if there is no such folder.
+    """Yield the regular files below a folder of `root`, sorted by path; none without the folder.
 
     Raises:
         PathTooLongError: A folder's path is longer than a key of S3 can be.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -31,7 +33,10 @@ class OutputFolder:
 
 
 class Uploader:
-    """Uploads files with a job role's client, encrypted with `kms_key_id` if given."""
+    """Uploads files with a job role's client, encrypted with `kms_key_id` if given.
+
+    `corrupts` returns whether a byte of the object with a key changes on its way.
+    """
 
     def __init__(
         self,
@@ -40,11 +45,13 @@ class Uploader:
         role_arn: str,
         kms_key_id: str | None = None,
         may_use_key: Callable[[], bool] = lambda: True,
+        corrupts: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._s3 = s3
         self._role_arn = role_arn
         self._encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id} if kms_key_id else {}
         self._may_use_key = may_use_key
+        self._corrupts = corrupts
 
     def put(self, file: BinaryIO, uri: str) -> None:
         """Upload one file.
@@ -55,19 +62,37 @@ class Uploader:
         bucket, key = split_s3_uri(uri)
         if self._encryption and not self._may_use_key():
             raise self._failure(uri, f"the key {self._encryption['SSEKMSKeyId']} may not be used")
+        size = os.fstat(file.fileno()).st_size
         try:
-            if os.fstat(file.fileno()).st_size > _MULTIPART_BYTES:
-                self._s3.upload_fileobj(file, bucket, key, ExtraArgs=self._encryption)
+            if size and self._corrupts(key):
+                with tempfile.TemporaryFile() as changed:
+                    _copy_with_a_changed_byte(file, changed, size // 2)
+                    self._send(changed, size, bucket, key)
             else:
-                self._s3.put_object(Bucket=bucket, Key=key, Body=file, **self._encryption)
+                self._send(file, size, bucket, key)
         except (ClientError, BotoCoreError) as error:
             raise self._failure(uri, error_text(error)) from error
+
+    def _send(self, file: BinaryIO, size: int, bucket: str, key: str) -> None:
+        if size > _MULTIPART_BYTES:
+            self._s3.upload_fileobj(file, bucket, key, ExtraArgs=self._encryption)
+        else:
+            self._s3.put_object(Bucket=bucket, Key=key, Body=file, **self._encryption)
 
     def _failure(self, uri: str, why: str) -> JobFailure:
         return JobFailure(
             f"ClientError: Failed to upload data. PutObject failed for {uri}: {why}. Please ensure that the bucket "
             f'exists and that the role "{self._role_arn}" has "s3:PutObject" permissions on it and may use its key.'
         )
+
+
+def _copy_with_a_changed_byte(source: BinaryIO, target: BinaryIO, position: int) -> None:
+    shutil.copyfileobj(source, target)
+    target.seek(position)
+    changed = target.read(1)[0] ^ 0xFF
+    target.seek(position)
+    target.write(bytes([changed]))
+    target.seek(0)
 
 
 def join_s3_uri(uri: str, relative: str) -> str:

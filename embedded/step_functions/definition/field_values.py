@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from embedded.seams.language import path_tokens
+from embedded.ministack.step_functions.language import path_tokens
 from embedded.step_functions.data_flow import State
 from embedded.step_functions.definition.problem import Problem
 from embedded.step_functions.expressions.intrinsic_syntax import IntrinsicSyntaxError, parse, readable

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from embedded.seams import authorize
-from embedded.seams.iam.identity import current_region, may_assume
+from embedded.ministack.iam.identity import authorize, current_region, may_assume
 from embedded.step_functions import authorization
 from embedded.step_functions.definition.problem import Problem
 
@@ -12,7 +11,7 @@ _DENIED = "AccessDeniedException"
 
 
 def role_problems(role_arn: str, machine: dict[str, Any], logging: dict[str, Any]) -> Iterator[Problem]:
-    """Yield what is wrong with the role's trust policy, and what it lacks for logging and managed rules."""
+    """Yield the problems of the role's trust policy and of its permissions."""
     if not may_assume(role_arn, "states.amazonaws.com"):
         text = "Neither the global service principal states.amazonaws.com, nor the regional one is authorized to assume"
         yield Problem(f"{text} the provided role {role_arn}.", code=_DENIED)

@@ -14,7 +14,10 @@ _TEXTS = (
 
 
 def structure_problems(machine: dict[str, Any]) -> Iterator[Problem]:
-    """Yield the structural fields that have another type. Other checks rely on there being none."""
+    """Yield the structural fields that have a wrong type.
+
+    Other checks assume that there are none.
+    """
     yield from _fields(machine, "")
 
 

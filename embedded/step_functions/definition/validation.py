@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from embedded.seams import language
-from embedded.seams.tasks import task_integration
+from embedded.ministack.step_functions import language
+from embedded.ministack.step_functions.tasks import task_integration
 from embedded.step_functions import authorization
 from embedded.step_functions.data_flow import State
 from embedded.step_functions.definition.choice_rules import rule_problems
@@ -162,7 +162,7 @@ class _Machine:
             yield Problem(f"Resource must be an ARN, but it is {resource!r}", here)
             return
         if self._is_express:
-            # The space at the end was recorded, too.
+            # The trailing space was recorded, too.
             for suffix, shown in (
                 (".sync", "'.sync' service integration"),
                 (".waitForTaskToken", "'.waitForTaskToken' service integration "),
@@ -237,7 +237,7 @@ def _on_error(state: State, here: str, query: str) -> Iterator[Problem]:
 
 
 def _transitions(machine: dict[str, Any], states: dict[str, State], where: str) -> Iterator[Problem]:
-    """Yield the problems of the ways between states."""
+    """Yield the problems of the transitions between states."""
     start = machine.get("StartAt")
     if "StartAt" in machine and start not in states:
         yield Problem(f"Missing 'StartAt' target: {start}", f"{where}/StartAt", "MISSING_TRANSITION_TARGET")

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from embedded.seams import workflows
-from embedded.seams.language import Context
-from embedded.seams.tasks import TaskError
+from embedded.ministack.step_functions import workflows
+from embedded.ministack.step_functions.language import Context
+from embedded.ministack.step_functions.tasks import TaskError
 from embedded.step_functions.data_flow import dump
 from embedded.step_functions.executions.cancellation import Cancellation
 from embedded.step_functions.executions.execution_log import ExecutionLog
@@ -26,9 +26,7 @@ _FINISHED_EVENTS = {
 
 
 class Execution:
-    """A running execution of a state machine, or the child execution of one item of a distributed
-    Map.
-    """
+    """A running execution of a state machine, or a child of a distributed Map."""
 
     def __init__(
         self, record: workflows.Record, *, role_arn: str, cancellation: Cancellation, log: ExecutionLog
@@ -93,7 +91,7 @@ class Execution:
 
 @dataclass
 class FanOutAttempt:
-    """What an attempt of a state that fans out leaves behind when it fails.
+    """The progress of a failed attempt of a state that fans out.
 
     Args:
         parts: See `ResumePoint.parts`. In a redrive, the parts from which the attempt continues.
@@ -106,8 +104,7 @@ class FanOutAttempt:
 
 @dataclass
 class Branch:
-    """One sequence of states: the execution itself, a Parallel branch, or an iteration of an inline
-    Map.
+    """A sequence of states: the execution, a Parallel branch, or an inline Map's iteration.
 
     `time_scale` multiplies the seconds of Wait states and of retries. `last_event` is the id of the
     event before the next one. As on AWS, the first state has none. `resume_point` is set when the
@@ -144,9 +141,7 @@ class Branch:
 
 
 def start_thread(target: Callable[..., object], *arguments: object, name: str) -> threading.Thread:
-    """Start a daemon thread with the caller's context variables, which hold the request's account
-    and Region.
-    """
+    """Start a daemon thread with the caller's context variables (account and Region)."""
     scope = contextvars.copy_context()
     thread = threading.Thread(target=scope.run, args=(target, *arguments), name=name, daemon=True)
     thread.start()
@@ -154,7 +149,5 @@ def start_thread(target: Callable[..., object], *arguments: object, name: str) -
 
 
 def state_details(name: str, field_name: str, data: Any) -> dict[str, Any]:
-    """Return the details of a StateEntered or StateExited event; `field_name` is `input` or
-    `output`.
-    """
+    """Return the details of an Entered or Exited event; `field_name` is `input` or `output`."""
     return {"name": name, field_name: dump(data), f"{field_name}Details": {"truncated": False}}

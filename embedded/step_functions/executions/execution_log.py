@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from embedded.seams import workflows
-from embedded.seams.monitoring.logs import append_log
+from embedded.ministack.monitoring.logs import append_log
+from embedded.ministack.step_functions import workflows
 
 _FATAL = ("ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted")
 _ERROR_ENDINGS = ("Failed", "TimedOut", "Aborted")
@@ -32,8 +32,9 @@ class ExecutionLog:
         )
 
     def write(self, record: workflows.Record) -> None:
-        """Log the history of an ended execution since its last redrive. AWS logs events while the
-        execution runs.
+        """Log the history of an ended execution since its last redrive.
+
+        AWS logs events while the execution runs.
         """
         messages = [json.dumps(message) for message in self._messages(record)]
         stream = f"states/{str(record['stateMachineArn']).rpartition(':')[2]}/{record['startDate'][:13]}"

@@ -1,18 +1,18 @@
-"""RedriveExecution: which executions can be redriven, and what a redrive changes in their records."""
+"""RedriveExecution: its preconditions, and the changes in records."""
 
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from embedded.seams import workflows
+from embedded.ministack.step_functions import workflows
 from embedded.step_functions.executions import running
 from embedded.step_functions.executions.resume_point import ResumePoint
 
 PERIOD = timedelta(days=14)
 """Time after the end of an execution in which it can be redriven, as on AWS."""
 HISTORY_LIMIT_EVENTS = 24_999
-"""Number of history events from which on an execution cannot be redriven, as on AWS."""
+"""Number of history events at which an execution cannot be redriven any more, as on AWS."""
 _REMEMBERED_TOKENS = 10
 _END_SECONDS = 10.0
 """Longest wait for the threads of an execution that was just stopped."""
@@ -20,7 +20,7 @@ _END_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class EndedRun:
-    """What a redrive needs of an unsuccessful run: the definition that it ran, and where it ended."""
+    """The definition of an unsuccessful run, and the point at which it ended."""
 
     machine: dict[str, Any]
     resume_point: ResumePoint | None
@@ -31,7 +31,7 @@ _ended: dict[str, EndedRun] = {}
 
 
 def remember(execution_arn: str, run: EndedRun | None) -> None:
-    """Keep how an execution ended; None forgets it, because it succeeded."""
+    """Store how an execution ended; None deletes the entry, because it succeeded."""
     with _lock:
         if run is None:
             _ended.pop(execution_arn, None)
@@ -81,10 +81,7 @@ def reopen(record: workflows.Record) -> int:
 
 
 def answered(record: workflows.Record, token: str) -> str | None:
-    """Return the date of the redrive that an earlier request with this token began.
-
-    Requests without a token are never the same.
-    """
+    """Return the date of the redrive that an earlier request with the same token began."""
     date = record.get("_redriveTokens", {}).get(token) if token else None
     return None if date is None else str(date)
 

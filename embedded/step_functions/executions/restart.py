@@ -1,6 +1,6 @@
-"""Executions that were running when the embedded AWS ended, after a restart that has kept them."""
+"""Executions that were interrupted by the end of a persistent embedded AWS."""
 
-from embedded.seams import workflows
+from embedded.ministack.step_functions import workflows
 from embedded.step_functions.executions.cancellation import Cancellation
 from embedded.step_functions.executions.execution import Execution
 from embedded.step_functions.executions.execution_log import ExecutionLog
@@ -10,7 +10,7 @@ CAUSE = "The embedded AWS ended while this execution ran. Start a new one."
 
 
 def end_interrupted() -> None:
-    """Fail the executions and Map Runs that were running, and announce it as any other failure."""
+    """Fail the interrupted executions and Map Runs, and announce each failure."""
     for record in workflows.interrupted_executions():
         machine = workflows.state_machine_record(record["stateMachineArn"]) or {}
         log = ExecutionLog.of(machine.get("loggingConfiguration") or {})

@@ -3,15 +3,18 @@
 import threading
 from collections import deque
 
-from embedded.seams import workflows
+from embedded.ministack.step_functions import workflows
 from embedded.step_functions.executions.execution import Execution
 
 _lock = threading.Lock()
 _added = threading.Condition(_lock)
-_LOOK_AGAIN_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 _running: dict[str, Execution] = {}
-KEPT = 20_000
-"""Ended executions whose records and histories are kept, children of Maps included. AWS keeps all for 90 days."""
+MAX_ENDED = 20_000
+"""Largest number of ended executions to keep, children of Maps included.
+
+AWS keeps all for 90 days.
+"""
 _ended: deque[str] = deque()
 
 
@@ -26,7 +29,7 @@ def remove(execution: Execution) -> None:
     with _lock:
         _running.pop(execution.arn, None)
         _ended.append(execution.arn)
-        oldest = _ended.popleft() if len(_ended) > KEPT else None
+        oldest = _ended.popleft() if len(_ended) > MAX_ENDED else None
         if oldest is not None and oldest not in _running and oldest not in _ended:
             workflows.forget_execution(oldest)
     execution.log.write(execution.record)
@@ -43,17 +46,14 @@ def find(execution_arn: str) -> Execution | None:
 
 
 def find_started(execution_arn: str) -> Execution | None:
-    """Return an execution that was just started, even if its thread has not begun yet.
-
-    None means it has ended.
-    """
+    """Return a started execution, even before its thread begins; None if it has ended."""
     with _added:
         while execution_arn not in _running:
             record = workflows.execution_record(execution_arn)
             if record is None or record["status"] != "RUNNING":
                 return None
             # Deleting the state machine deletes the execution without a notification, so poll.
-            _added.wait(_LOOK_AGAIN_SECONDS)
+            _added.wait(_POLL_SECONDS)
         return _running[execution_arn]
 
 
@@ -66,9 +66,7 @@ def stop(execution_arn: str, *, cause: str) -> None:
 
 
 def stopped(execution_arn: str) -> None:
-    """Cancel an execution whose record StopExecution has marked, with its child executions and
-    their tasks.
-    """
+    """Cancel an execution that StopExecution has marked, with its children and tasks."""
     execution = find(execution_arn)
     if execution is not None:
         execution.cancellation.cancel()

@@ -5,8 +5,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from embedded.seams.language import Context
-from embedded.seams.tasks import TaskError
+from embedded.ministack.step_functions.language import Context
+from embedded.ministack.step_functions.tasks import TaskError
 from embedded.step_functions.data_flow import resolve
 from embedded.step_functions.expressions.timestamps import moment
 

@@ -1,10 +1,10 @@
-"""Parser of intrinsic functions (`States.Format('{}', $.name)`), as strict as CreateStateMachine."""
+"""Parser of intrinsic functions, as strict as CreateStateMachine."""
 
 import json
 import re
 from typing import Any
 
-from embedded.seams.language import path_tokens
+from embedded.ministack.step_functions.language import path_tokens
 
 _ARGUMENTS: dict[str, tuple[int, int]] = {
     "States.Format": (1, 1000), "States.Array": (0, 1000), "States.StringToJson": (1, 1),

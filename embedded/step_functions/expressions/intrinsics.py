@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from embedded.seams import language
-from embedded.seams.language import Context
-from embedded.seams.tasks import TaskError
+from embedded.ministack.step_functions import language
+from embedded.ministack.step_functions.language import Context
+from embedded.ministack.step_functions.tasks import TaskError
 from embedded.step_functions.expressions.intrinsic_syntax import IntrinsicSyntaxError, Node, parse
 
 Resolve = Callable[[str, Any, Context], Any]

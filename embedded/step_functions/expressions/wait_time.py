@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from embedded.seams import language
-from embedded.seams.language import Context
-from embedded.seams.tasks import TaskError
+from embedded.ministack.step_functions import language
+from embedded.ministack.step_functions.language import Context
+from embedded.ministack.step_functions.tasks import TaskError
 from embedded.step_functions.data_flow import State, dump, resolve, state_input
 from embedded.step_functions.expressions.timestamps import moment
 

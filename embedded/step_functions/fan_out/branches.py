@@ -7,7 +7,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-from embedded.seams.tasks import TaskError
+from embedded.ministack.step_functions.tasks import TaskError
 from embedded.step_functions.executions.execution import Branch
 from embedded.step_functions.executions.resume_point import Finished, Part, ResumePoint
 from embedded.step_functions.fan_out.concurrency import run_concurrently
@@ -52,6 +52,6 @@ def run_branches(branch: Branch, count: int, run_one: RunOne, *, most: int) -> l
     if failures:
         branch.attempt.is_reported = True
         raise failures[0]
-    # What fails from here on repeats the whole state in a redrive.
+    # A failure from here on makes a redrive repeat the whole state.
     branch.attempt.parts = None
     return [part.result for part in parts if isinstance(part, Finished)]

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from embedded.seams import workflows
-from embedded.seams.tasks import TaskError
+from embedded.ministack.step_functions import workflows
+from embedded.ministack.step_functions.tasks import TaskError
 from embedded.step_functions.executions import redrive, running
 from embedded.step_functions.executions.cancellation import Cancellation, CancelledError
 from embedded.step_functions.executions.execution import Branch, Execution
@@ -26,7 +26,7 @@ class ChildExecution:
         self._execution = self._begin(parent, cancellation)
 
     def _begin(self, parent: Execution, cancellation: Cancellation) -> Execution:
-        """Let the execution be found and stopped from now on."""
+        """Register the execution, so that it can be found and stopped."""
         execution = Execution(self.record, role_arn=parent.role_arn, cancellation=cancellation, log=parent.log)
         if not self.record["events"]:
             details = {
@@ -79,13 +79,14 @@ class ChildExecution:
 
 
 def output_of(record: workflows.Record) -> Any:
-    """Return what the Map state returns for a child: its output, or its description if it failed."""
+    """Return a child's result in the Map: its output, or its description if it failed."""
     return json.loads(record["output"]) if record["status"] == "SUCCEEDED" else describe_child(record)
 
 
 def describe_child(record: workflows.Record) -> dict[str, Any]:
-    """Return the description of an ended child, as a ResultWriter exports it and as it stands for a
-    failed child in the Map's result.
+    """Return the description of an ended child.
+
+    A ResultWriter exports it, and a Map's result contains it for a failed child.
     """
     names = {
         "ExecutionArn": "executionArn", "Input": "input", "InputDetails": "inputDetails", "Name": "name",

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from embedded.step_functions.executions.cancellation import Cancellation, CancelledError
 from embedded.step_functions.executions.execution import start_thread
 
-_LOOK_AGAIN_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 """Longest time until a limit changed by UpdateMapRun takes effect."""
 
 
 def run_concurrently(count: int, work: Callable[[int], None], *, limit: Callable[[], int], token: Cancellation) -> None:
-    """Call `work(0)` to `work(count - 1)` concurrently, at most `limit()` at once, and wait for all
-    of them.
+    """Call `work(0)` to `work(count - 1)`, at most `limit()` at once, and wait for all.
 
     Once `token` is cancelled, no further call starts. `work` must handle its own failures, except
     for `CancelledError`. Any other exception cancels `token` and is raised after the running calls
@@ -45,7 +44,7 @@ def run_concurrently(count: int, work: Callable[[int], None], *, limit: Callable
         for index in range(count):
             with changed:
                 while running >= max(1, limit()) and not token.is_set:
-                    changed.wait(_LOOK_AGAIN_SECONDS)
+                    changed.wait(_POLL_SECONDS)
                 if token.is_set:
                     break
                 running += 1

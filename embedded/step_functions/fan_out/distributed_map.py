@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from embedded.seams.tasks import TaskError
+from embedded.ministack.step_functions.tasks import TaskError
 from embedded.step_functions import authorization
 from embedded.step_functions.authorization import Permission
 from embedded.step_functions.data_flow import State, dump, limited_result

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from embedded.seams import language, storage
-from embedded.seams.tasks import TaskError
+from embedded.ministack.s3 import objects
+from embedded.ministack.step_functions import language
+from embedded.ministack.step_functions.tasks import TaskError
 from embedded.step_functions import authorization, data_flow
 from embedded.step_functions.authorization import Permission
 from embedded.step_functions.executions.execution import Branch
@@ -48,7 +49,7 @@ def _read(branch: Branch, reader: dict[str, Any], effective: Any) -> Any:
     else:
         key = str(parameters.get("Key", ""))
         authorization.check(branch.execution, Permission("s3:GetObject", f"arn:aws:s3:::{bucket}/{key}"), ERROR)
-        kms_key = storage.encryption_key(bucket, key)
+        kms_key = objects.encryption_key(bucket, key)
         if kms_key:
             via = {"kms:ViaService": f"s3.{branch.execution.region}.amazonaws.com"}
             authorization.check(branch.execution, Permission("kms:Decrypt", kms_key, via), ERROR)

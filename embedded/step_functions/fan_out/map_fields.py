@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from embedded.seams import language
-from embedded.seams.tasks import TaskError
+from embedded.ministack.step_functions import language
+from embedded.ministack.step_functions.tasks import TaskError
 from embedded.step_functions.data_flow import State, dump, resolve
 from embedded.step_functions.executions.execution import Branch
 

@@ -4,8 +4,8 @@ import threading
 import uuid
 from typing import Any
 
-from embedded.seams import workflows
-from embedded.seams.tasks import TaskError
+from embedded.ministack.step_functions import workflows
+from embedded.ministack.step_functions.tasks import TaskError
 from embedded.step_functions.data_flow import dump, limited
 from embedded.step_functions.executions.cancellation import Cancellation
 from embedded.step_functions.executions.execution import Branch

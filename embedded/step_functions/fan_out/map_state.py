@@ -4,8 +4,8 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-from embedded.seams import language
-from embedded.seams.tasks import TaskError
+from embedded.ministack.step_functions import language
+from embedded.ministack.step_functions.tasks import TaskError
 from embedded.step_functions import data_flow
 from embedded.step_functions.data_flow import State
 from embedded.step_functions.executions.cancellation import CancelledError

@@ -1,14 +1,16 @@
-"""ResultWriter: exports the results of a distributed Map's children to S3, with the state machine's role.
+"""ResultWriter: exports the results of a distributed Map's children to S3.
 
-The files, their names and the permissions are those of "ResultWriter (Map)" in AWS's developer guide.
+Calls use the state machine's role. Files, names and permissions are those of "ResultWriter (Map)"
+in AWS's developer guide.
 """
 
 import json
 from collections.abc import Sequence
 from typing import Any
 
-from embedded.seams import language, storage
-from embedded.seams.tasks import TaskError
+from embedded.ministack.s3 import objects
+from embedded.ministack.step_functions import language
+from embedded.ministack.step_functions.tasks import TaskError
 from embedded.step_functions import authorization, data_flow
 from embedded.step_functions.authorization import Permission
 from embedded.step_functions.data_flow import dump
@@ -56,7 +58,7 @@ def write(
 def _authorize(branch: Branch, bucket: str, key: str) -> None:
     for action in _ACTIONS:
         authorization.check(branch.execution, Permission(action, f"arn:aws:s3:::{bucket}/{key}"), ERROR)
-    kms_key = storage.default_encryption_key(bucket)
+    kms_key = objects.default_encryption_key(bucket)
     if kms_key:
         via = {"kms:ViaService": f"s3.{branch.execution.region}.amazonaws.com"}
         # S3 decrypts the parts of a multipart upload when it assembles them.
@@ -66,7 +68,7 @@ def _authorize(branch: Branch, bucket: str, key: str) -> None:
 
 def _put(bucket: str, key: str, text: str) -> dict[str, Any]:
     body = text.encode(errors="surrogatepass")
-    problem = storage.put_object(bucket, key, body)
+    problem = objects.put_object(bucket, key, body)
     if problem:
         raise TaskError(ERROR, f"The results cannot be written to s3://{bucket}/{key}: {problem}")
     return {"Key": key, "Size": len(body)}

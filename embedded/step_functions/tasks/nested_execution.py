@@ -5,8 +5,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from embedded.seams import workflows
-from embedded.seams.tasks import TaskError
+from embedded.ministack.step_functions import workflows
+from embedded.ministack.step_functions.tasks import TaskError
 from embedded.step_functions.data_flow import dump
 from embedded.step_functions.executions import redrive, running
 from embedded.step_functions.executions.cancellation import Cancellation

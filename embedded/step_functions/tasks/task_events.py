@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from embedded.seams.tasks import TaskError
+from embedded.ministack.step_functions.tasks import TaskError
 from embedded.step_functions.data_flow import dump
 from embedded.step_functions.executions.execution import Branch
 

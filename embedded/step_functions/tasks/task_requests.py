@@ -1,11 +1,11 @@
-"""Checks of the API request that a Task makes against botocore's model, as the called service does."""
+"""Checks of a Task's API requests against botocore's model."""
 
 from typing import Any
 
+from embedded.ministack.step_functions.tasks import TaskError
 from embedded.requests.constraints import constraint_problems
 from embedded.requests.operations import service_model
 from embedded.requests.violations import log_violations, violation_text
-from embedded.seams.tasks import TaskError
 
 _INTEGRATIONS = {
     "dynamodb": "DynamoDB",
@@ -15,12 +15,12 @@ _INTEGRATIONS = {
     "sqs": "SQS",
     "states": "StepFunctions",
 }
-"""Name of the integration in errors. SageMaker's own service checks its requests, of Tasks too."""
+"""Name of each integration in errors. SageMaker is absent: its service checks requests itself."""
 _OPTIMIZED = "arn:aws:states:::"
 
 
 def check_request(resource: str, parameters: Any) -> None:
-    """Check patterns, enums, lengths and ranges of a Task's parameters, and log what violates them.
+    """Check patterns, enums, lengths and ranges of a Task's parameters, and log violations.
 
     A function's ARN as Resource passes its parameters to the function, so they have no model.
 

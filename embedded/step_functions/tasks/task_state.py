@@ -5,8 +5,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from embedded.seams import language
-from embedded.seams.tasks import TaskCall, TaskError, task_integration
+from embedded.ministack.step_functions import language
+from embedded.ministack.step_functions.tasks import TaskCall, TaskError, task_integration
 from embedded.step_functions import authorization, data_flow
 from embedded.step_functions.data_flow import State, limited, limited_result
 from embedded.step_functions.executions.cancellation import Cancellation

@@ -1,4 +1,4 @@
-"""The state machines whose tasks wait for a task token: the resource of SendTaskSuccess and SendTaskFailure."""
+"""State machines whose tasks wait for a token, as resources of SendTask requests."""
 
 import json
 from collections.abc import Iterator

@@ -11,7 +11,8 @@ import pyarrow as pa
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
 from contract.dataset.columns import is_readable_as, may_be_absent, similar_name, zone_problem
-from contract.layout import OUTPUT_PARTITIONS, is_output_partition
+from contract.job.fleet import MODEL_ID_COLUMN, MODEL_VERSION_COLUMN
+from contract.layout import OUTPUT_PARTITIONS, OutputLayout, is_output_partition
 from scoring.columns.arrow_types import arrow_type, plain_type
 from scoring.columns.foreign_schemas import update_foreign_schemas
 from scoring.errors import ConfigurationError, DataError
@@ -19,8 +20,11 @@ from scoring.errors import ConfigurationError, DataError
 _PANDAS_KEY = b"pandas"
 _FROM_KEY = b"fleetscore.from_key"
 """Mark in the metadata of a field; outputs do not have it."""
-_REMEDY = "set output_columns or row_number_column in the model's record to other names"
-_JOINED_REMEDY = "rename the input columns, or score with output_layout 'per_model'"
+_REMEDIES: dict[OutputLayout, str] = {
+    "per_model": "set output_columns or row_number_column in the model's record to other names",
+    "joined": "rename the input columns, or score with output_layout 'per_model'",
+    "fleet": "rename the input columns, or set columns to 'keys' in the records of the fleet's models",
+}
 _MAX_SHOWN_PLACES = 5
 """Repeated names in a message, and positions of each."""
 
@@ -51,13 +55,13 @@ def plan_columns(
     null_counts: Mapping[str, int],
     *,
     absent: frozenset[str] = frozenset(),
-    is_joined: bool = False,
+    layout: OutputLayout = "per_model",
 ) -> ColumnPlan:
     """Return the columns that a model reads and writes for an object of this schema.
 
     `null_counts` has the number of nulls per column, where it is known. `absent` are declared
-    columns of the schema that the object's beginning lacks; see `may_be_absent`. `is_joined` says
-    that the names of the outputs are those of a joined output.
+    columns of the schema that the object's beginning lacks; see `may_be_absent`. `layout` is that of
+    the output, in which the names of the outputs are.
 
     Raises DataError with all problems of the object, or ConfigurationError if an output column's
     name is already taken.
@@ -97,14 +101,14 @@ def plan_columns(
     if clashes:
         raise ConfigurationError(
             f"object {key!r}, model {spec.model_id!r}: the prediction columns {clashes} are also input columns: "
-            f"{_JOINED_REMEDY if is_joined else _REMEDY}"
+            f"{_REMEDIES[layout]}"
         )
     if len({field.name for field in added}) != len(added):
         raise ConfigurationError(
             f"model {spec.model_id!r}: row_number_column {spec.row_number_column!r} is a prediction column's name: set "
             "it to another one in the model's record"
         )
-    _check_folder_names(key, spec, kept, added, _JOINED_REMEDY if is_joined else _REMEDY)
+    _check_folder_names(key, spec, kept, added, layout)
     fields = [_without_mark(schema.field(name)) for name in kept]
     metadata = extended_metadata(schema.metadata or {}, kept, added)
     output_schema = pa.schema([*fields, *added], metadata=metadata or None)
@@ -135,18 +139,20 @@ def _without_mark(field: pa.Field) -> pa.Field:
 
 
 def _check_folder_names(
-    key: str, spec: ModelSpec, kept: tuple[str, ...], added: tuple[pa.Field, ...], rename: str
+    key: str, spec: ModelSpec, kept: tuple[str, ...], added: tuple[pa.Field, ...], layout: OutputLayout
 ) -> None:
     """Refuse output columns that readers of the output would also take from its key.
 
     Training writes no output and adds no column.
     """
     folders = {*OUTPUT_PARTITIONS, *(name.lower() for name in spec.partition_columns)}
-    names = [field.name for field in added if field.name.lower() in folders]
+    # Columns of a fleet's output, whose key has no folders of these names.
+    of_fleet = {MODEL_ID_COLUMN, MODEL_VERSION_COLUMN} if layout == "fleet" else set()
+    names = [field.name for field in added if field.name.lower() in folders and field.name not in of_fleet]
     if names:
         raise ConfigurationError(
             f"object {key!r}, model {spec.model_id!r}: the prediction columns {names} have the names of folders in "
-            f"the output's key: {rename}"
+            f"the output's key: {_REMEDIES[layout]}"
         )
     names = [name for name in kept if is_output_partition(name)] if added else []
     if names:

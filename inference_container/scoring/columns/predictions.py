@@ -1,6 +1,7 @@
 """Validates a model's predictions and converts them to Arrow columns."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,20 @@ import pyarrow as pa
 from contract.catalog.model_fields import DEFAULT_OUTPUT_COLUMN
 from contract.catalog.model_spec import ModelSpec
 from scoring.errors import IN_LOG, ConfigurationError, ModelError, describe_error
+
+
+@dataclass(frozen=True)
+class ReadyColumns:
+    """Predictions that are columns already."""
+
+    columns: list[pa.Array]
+    missing: dict[int, str]
+    """Reason per row without a prediction."""
+
+    def first(self, rows: int) -> "ReadyColumns":
+        """Return the first rows."""
+        missing = {row: reason for row, reason in self.missing.items() if row < rows}
+        return ReadyColumns([column.slice(0, rows) for column in self.columns], missing)
 
 
 def output_fields(
@@ -62,6 +77,8 @@ def prediction_columns(
     Raises ModelError if the model returned a wrong number of rows or columns, or values that its
     columns cannot hold without loss.
     """
+    if isinstance(values, ReadyColumns):
+        return values.columns, values.missing
     try:
         array = np.asarray(values)
     except ValueError as error:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from scoring.columns.features import FeatureBatch
-from scoring.columns.predictions import numeric_column
+from scoring.columns.predictions import ReadyColumns, numeric_column
 
 ROWS_PER_BLOCK = 32
 """A multiple of the rows that the kernels of OpenBLAS compute together: 4, 8 or 16, or 32 for
@@ -48,6 +48,11 @@ class RowBlocks(FeatureBatch):
         return tuple(pa.concat_arrays([piece for array in column for piece in _in_blocks(array)]) for column in columns)
 
     @property
+    def batches(self) -> Sequence[FeatureBatch]:
+        """The batches, without the repeated rows."""
+        return self._batches
+
+    @property
     def types(self) -> tuple[pa.DataType, ...]:
         return self._batches[0].types
 
@@ -77,6 +82,8 @@ def first_rows(values: Any, rows: int, given: int) -> Any:
     """
     if rows == given:
         return values
+    if isinstance(values, ReadyColumns):
+        return values.first(rows)
     try:
         array = np.asarray(values)
     except ValueError:

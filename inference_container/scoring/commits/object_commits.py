@@ -226,6 +226,7 @@ class ObjectCommits:
             writer=replace_control_characters(output.writer),
             keys=output.keys,
             notes=tuple(map(replace_control_characters, output.notes)),
+            rows_skipped=output.rows_skipped,
             counts={replace_control_characters(note): count for note, count in output.counts.items()},
         )
 

@@ -6,6 +6,7 @@ spec, and paths come from the spec.
 
 import re
 
+from contract.catalog.fleets import SKIP
 from contract.catalog.model_spec import ModelSpec, tolerated_rows
 from contract.job.ledger import KeyReport
 from scoring.errors import ModelError
@@ -56,7 +57,7 @@ def checked_outputs(
         raise BrokenRuleError(key, f"the worker has no result of {shown}, expected an output or a failure")
     outputs = [(by_id[output.model_id], output) for output in written.outputs]
     for spec, output in outputs:
-        if problem := _problem(spec, output):
+        if problem := _problem(spec, output, skips=setup.fleet is not None and setup.fleet.spec.unmatched == SKIP):
             raise BrokenRuleError(key, problem, spec)
     if setup.output_layout == "joined" and outputs:
         if len({(output.predictions, output.rows_in) for _, output in outputs}) > 1:
@@ -66,12 +67,14 @@ def checked_outputs(
     return outputs
 
 
-def _problem(spec: ModelSpec, output: WrittenOutput) -> str:  # noqa: PLR0911 - one return per rule
-    counts = (output.rows_in, output.rows_scored, output.rows_quarantined)
+def _problem(spec: ModelSpec, output: WrittenOutput, *, skips: bool) -> str:  # noqa: PLR0911 - one return per rule
+    counts = (output.rows_in, output.rows_scored, output.rows_quarantined, output.rows_skipped)
     if not all(0 <= count <= _MAX_COUNT for count in counts):
         return "it reports an impossible number of rows"
-    if output.rows_in != output.rows_scored + output.rows_quarantined:
-        return "the rows that it read are not those that it scored plus those in quarantine"
+    if output.rows_in != output.rows_scored + output.rows_quarantined + output.rows_skipped:
+        return "the rows that it read are not those that it scored, plus those in quarantine, plus those skipped"
+    if output.rows_skipped and not skips:
+        return "it has skipped rows, which only a fleet may do, and only if its record says so"
     if output.rows_quarantined > tolerated_rows(spec.tolerated_quarantine_fraction, output.rows_in):
         return "it has more rows in quarantine than tolerated"
     if (output.quarantine is None) != (output.rows_quarantined == 0):

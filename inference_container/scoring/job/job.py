@@ -11,6 +11,7 @@ from typing import Never
 
 from contract.catalog.model_formats import ModelFormat
 from contract.codec import loads
+from contract.free_memory import free_memory
 from contract.job.scoring_spec import JobSpec, PinnedObject
 from contract.job.snapshot import read_snapshot
 from contract.json_text import dump_json
@@ -19,6 +20,7 @@ from contract.problems import InvalidInputError
 from contract.status import FailureKind
 from scoring.errors import ConfigurationError, ScoringError, describe_error, log_error, unforeseen, write_log
 from scoring.files.scratch import scratch_folder
+from scoring.fleets.setup import fleet_setup, needed_members
 from scoring.job import exit_message
 from scoring.job.artifacts import extract_model, verify_artifacts
 from scoring.job.resource_config import current_host
@@ -28,6 +30,8 @@ from scoring.separation.descendants import adopt_orphans, kill_descendants
 from scoring.separation.worker_user import WorkerUser, find_worker_user, make_folder
 from scoring.supervision.supervisor import Supervisor
 
+_CACHE_SHARE = 4
+"""Part of the free memory that the loaded models of a fleet may take, as divisor, in all workers together."""
 _STOPPED_EXIT_CODE = 128 + signal.SIGTERM
 _MAX_SHOWN_FAILURES = 3
 _KIND_PRIORITY = (FailureKind.CONFIGURATION, FailureKind.MODEL, FailureKind.DATA, FailureKind.TRANSIENT)
@@ -87,20 +91,31 @@ def _score_shard(paths: ContainerPaths, cores: int, workers: int | None) -> tupl
         if shard.objects:
             supervisor.start_worker()
             adopt_orphans()
-        verify_artifacts(paths.models, spec.models)
+        needed = spec.models
+        if spec.fleet is not None:
+            needed = tuple(needed_members(spec.fleet, needed, (item.key for item in shard.objects)))
+        verify_artifacts(paths.models, needed)
         if shard.objects:
-            files = [extract_model(paths.models, model, scratch / "models" / model.model_id) for model in spec.models]
+            files = {
+                model.model_id: extract_model(paths.models, model, scratch / "models" / model.model_id)
+                for model in needed
+            }
+            fleet = None
+            if spec.fleet is not None:
+                local = [files.get(model.model_id) for model in spec.models]
+                fleet = fleet_setup(spec.fleet, spec.models, local, free_memory() // _CACHE_SHARE // cores)
             setup = WorkerSetup(
                 execution_id=spec.execution_id,
                 job_id=spec.job_id,
                 batch_rows=spec.options.batch_rows,
                 scratch=str(scratch),
-                models=spec.models,
-                model_files=tuple(str(file) for file in files),
+                models=spec.committing_models,
+                model_files=() if fleet else tuple(map(str, files.values())),
                 parts=str(scratch / "parts"),
                 data=str(shard.root),
                 output_layout=spec.output_layout,
                 joined_nulls=spec.joined_nulls,
+                fleet=fleet,
             )
             make_folder(Path(setup.parts), user)
             # Imported while the worker imports its libraries, so that the worker starts earlier.

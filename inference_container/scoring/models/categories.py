@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from contract.catalog.model_spec import ModelSpec
 from scoring.columns.arrow_types import arrow_type
 from scoring.columns.features import FeatureBatch
-from scoring.errors import ModelError
+from scoring.errors import ModelError, Reason
+from scoring.readers import Reading
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,17 @@ class Categories:
             return np.zeros(0, dtype=np.int64)
         missing = pc.and_(codes.is_null(), array.is_valid())
         return np.flatnonzero(missing.to_numpy(zero_copy_only=False))
+
+    def check(self, name: str, array: pa.Array, reasons: dict[int, Reason], counts: dict[Reading, int]) -> None:
+        """Add the rows whose value is not a category: to `reasons`, or only their number to `counts`."""
+        unknown = self.unknown(name, array)
+        if not self.refuses_unknown and len(unknown):
+            reading = Reading(name, "has values that are not among the model's categories, and count as missing")
+            counts[reading] = counts.get(reading, 0) + len(unknown)
+            return
+        for index in unknown.tolist():
+            text = f"feature column {name!r} has a value that is not among the categories of the model's training"
+            reasons.setdefault(index, Reason(text, repr(array[index].as_py())))
 
     def encode(self, batch: FeatureBatch) -> FeatureBatch:
         """Return the batch with the codes of categories in place of their values.

@@ -20,6 +20,9 @@ from scoring.protocol import Command, SetupFailed, WorkerReady, WorkerSetup, dec
 from scoring.separation.descendants import set_no_new_privileges
 from scoring.worker.task_runner import EventPipe, TaskRunner
 
+_GC_THRESHOLD = 20_000
+"""New objects between two garbage collections. Python's default is 700."""
+
 
 def main(formats: list[str]) -> None:
     started = time.monotonic()
@@ -32,14 +35,21 @@ def main(formats: list[str]) -> None:
     threading.Thread(target=_receive, args=(commands, inbox), daemon=True).start()
 
     # Imported here, so that libraries load while the supervisor verifies the artifacts.
-    from scoring.models import load_model, preload, threads_help  # noqa: PLC0415
+    from scoring.models import LoadedModel, load_model, preload, threads_help  # noqa: PLC0415
     from scoring.worker.engine import Engine  # noqa: PLC0415
 
     try:
         preload(formats)  # type: ignore[arg-type]
         setup = inbox.get()
         assert isinstance(setup, WorkerSetup)  # noqa: S101 - the supervisor sends it first
-        models = [load_model(spec, Path(file)) for spec, file in zip(setup.models, setup.model_files, strict=True)]
+        models: list[LoadedModel] = []
+        if setup.fleet is not None:
+            from scoring.fleets.loading import load_fleet  # noqa: PLC0415 - most jobs have no fleet
+
+            models = [load_fleet(setup.fleet, setup.models[0])]
+        else:
+            files = zip(setup.models, setup.model_files, strict=True)
+            models = [load_model(spec, Path(file)) for spec, file in files]
         engine = Engine(setup, models, log_error)
     except ScoringError as error:
         log_error(error)
@@ -49,6 +59,8 @@ def main(formats: list[str]) -> None:
     # small object.
     gc.collect()
     gc.freeze()
+    # Scoring makes few reference cycles, but many objects.
+    gc.set_threshold(_GC_THRESHOLD)
     runner = TaskRunner(engine, events)
     events.send(WorkerReady(time.monotonic() - started, threads_help=all(threads_help(model) for model in models)))
     while True:

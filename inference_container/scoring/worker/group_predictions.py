@@ -63,7 +63,7 @@ class GroupPredictor:
                 return None
             if not model.has_categories and not item.unfit:
                 self._prepared[key] = prepared
-        return None if prepared.reasons or item.unfit else prepared
+        return None if prepared.reasons or prepared.skipped is not None or item.unfit else prepared
 
     def _predict_together(
         self, model: ThreadSafeModel, predictors: Mapping[int, ObjectPredictor], prepared: Mapping[int, PreparedBatch]

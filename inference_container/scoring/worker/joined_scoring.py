@@ -75,36 +75,22 @@ class JoinedScoring(ObjectScoring):
     def _fail(self, model_id: str, error: ScoringError) -> None:
         super()._fail(model_id if self._setup.joined_nulls else "", error)
 
-    def _choose_outputs(self, models: Sequence[tuple[ThreadSafeModel, str]]) -> tuple[list[Chosen], frozenset[str]]:
+    def _choose_outputs(self, models: Mapping[ThreadSafeModel, str]) -> tuple[list[Chosen], frozenset[str]]:
         """Choose the writer that the models share; see ObjectScoring."""
-        predictors: list[ObjectPredictor] = []
-        errors: list[tuple[str, ScoringError]] = []
-        changed = False
-        for model, _ in models:
-            try:
-                predictor = self._open_predictor(model)
-                changed |= self._source.choose_types(predictor.plan.read)
-            except ScoringError as error:
-                errors.append((model.spec.model_id, error))
-            else:
-                predictors.append(predictor)
+        opened = self._predictors.open_each(models, lambda predictor: (predictor, predictor.plan.read))
         chosen: list[Chosen] = []
         columns: frozenset[str] = frozenset()
-        if predictors and (self._setup.joined_nulls or not errors):
-            reason = next((reason for _, reason in models if reason), "")
-            choice, read = self._choose_joined_writer(predictors, reason)
-            columns = read | frozenset(choice.kept)
+        if opened.found and (self._setup.joined_nulls or not opened.errors):
+            reason = next(filter(None, models.values()), "")
+            choice, read = self._choose_joined_writer(opened.found, reason)
+            columns = read.union(choice.kept)
             if self._decodes_kept:
-                columns = columns.union(*(predictor.plan.kept for predictor in predictors))
+                columns = columns.union(*(predictor.plan.kept for predictor in opened.found))
                 choice = replace(choice, copies_input=False)
-            changed |= self._source.choose_types(columns)
-            chosen = [Chosen(predictor, choice) for predictor in predictors]
-        if changed:
-            # What was chosen before the change has the old types.
-            self._nulls.clear()
-            return self._choose_outputs(models)
-        for model_id, why in errors:
-            self._fail(model_id, why)
+            if self._predictors.change_types(columns):
+                return self._choose_outputs(models)
+            chosen = [Chosen(predictor, choice) for predictor in opened.found]
+        self._fail_each(opened.errors)
         return chosen, columns
 
     def _choose_joined_writer(
@@ -188,7 +174,7 @@ class JoinedScoring(ObjectScoring):
         self, outputs: Sequence[ModelOutput], rows: int, keys: Mapping[tuple[str, ...], KeyReport]
     ) -> PassResult:
         """Complete the joined output if all its models have scored the object."""
-        result = PassResult(rows, [], [])
+        result = PassResult(rows, [], {})
         failed = [output for output in outputs if output.error is not None]
         for output in failed:
             self._fail(output.predictor.model.spec.model_id, cast("ScoringError", output.error))
@@ -209,7 +195,7 @@ class JoinedScoring(ObjectScoring):
         for output in outputs:
             output.discard()
         if self._setup.joined_nulls or not failed:
-            result.to_reencode += [(output.predictor.model, reason) for output in outputs if output not in failed]
+            result.to_reencode |= {output.predictor.model: reason for output in outputs if output not in failed}
         return result
 
     @staticmethod

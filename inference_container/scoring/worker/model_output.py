@@ -14,7 +14,7 @@ from contract.status import FailureKind
 from scoring.bad_rows import BadRow
 from scoring.columns.predictions import numeric_column
 from scoring.errors import DataError, ModelError, ScoringError, log_error, with_cause
-from scoring.files.digests import digest_of
+from scoring.files.digests import as_text, digest_of
 from scoring.outputs.quarantine import QuarantineWriter
 from scoring.outputs.writers import OutputWriter, WriterChoice
 from scoring.protocol import WrittenFile, WrittenOutput, predictions_file, quarantine_file
@@ -56,6 +56,7 @@ class ModelOutput:
         self._first_bad: BadRow | None = None
         self._cause: BaseException | None = None
         self._raising_rows = 0
+        self._rows_skipped = 0
         self._counts: Counter[Reading] = Counter()
         self._files_are_settled = False
         """Whether the files are finished or discarded; a second pass uses the same names."""
@@ -90,6 +91,11 @@ class ModelOutput:
             if self.ended:
                 return
             self._quarantine.write(bad)
+        if result.skipped:
+            if self._choice.copies_input:
+                self.reencode_reason = "rows of no model are skipped"
+                return
+            self._rows_skipped += result.skipped
         try:
             self._write_predictions(item, result)
         except DataError as error:
@@ -109,12 +115,12 @@ class ModelOutput:
                 f"object {self.predictor.key!r}: {rows_read:,} rows were read, its footer says {self._rows:,}: write "
                 "it again"
             )
-        elif self._writer.rows + self._quarantine.rows != rows_read:
+        elif self._writer.rows + self._quarantine.rows + self._rows_skipped != rows_read:
             # Whatever the cause, a row that is not accounted for must not count as scored.
             self.error = ScoringError(
                 f"object {self.predictor.key!r}, model {self.predictor.model.spec.model_id!r}: of {rows_read:,} rows "
-                f"{self._writer.rows:,} were scored and {self._quarantine.rows:,} quarantined: this is a bug "
-                "in Fleetscore, report it with the model's record"
+                f"{self._writer.rows:,} were scored, {self._quarantine.rows:,} quarantined and {self._rows_skipped:,} "
+                "skipped: this is a bug in Fleetscore, report it with the model's record"
             )
 
     def discard(self) -> None:
@@ -138,10 +144,11 @@ class ModelOutput:
             log_error(error)
             self.reencode_reason = f"copying failed ({error.text})"
             return None
+        rows = self._writer.rows + self._quarantine.rows + self._rows_skipped
         written = WrittenOutput(
             model_id=self.predictor.model.spec.model_id,
             # From the object's footer if it has one, so that the commit detects lost rows.
-            rows_in=self._writer.rows + self._quarantine.rows if self._rows is None else self._rows,
+            rows_in=rows if self._rows is None else self._rows,
             rows_scored=self._writer.rows,
             rows_quarantined=self._quarantine.rows,
             predictions=self._describe_predictions(),
@@ -150,6 +157,7 @@ class ModelOutput:
             keys=keys,
             notes=self.predictor.model.loaded.notes + self._notes,
             counts=describe_readings(self._counts),
+            rows_skipped=self._rows_skipped,
         )
         self._files_are_settled = True
         return written
@@ -205,4 +213,6 @@ class ModelOutput:
 
 
 def describe_file(writer: Any) -> WrittenFile:
-    return WrittenFile(writer.path.stat().st_size, digest_of(writer.path, writer.prefix_digest()))
+    size, prefix = writer.path.stat().st_size, writer.prefix_digest()
+    # The file is read only if the writer does not know the digest of all of it.
+    return WrittenFile(size, as_text(prefix) if prefix.bytes == size else digest_of(writer.path, prefix))

@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from contract.catalog.model_spec import ModelSpec, tolerated_rows
+from contract.layout import OutputLayout
 from contract.status import FailureKind
 from scoring.bad_rows import BadRow, raw_values
 from scoring.columns.bisection import bisect_failures
@@ -30,6 +31,7 @@ from scoring.errors import (
     text_of,
     with_cause,
 )
+from scoring.fleets.fleet_model import FleetModel
 from scoring.models import LoadedModel, rows_are_independent
 from scoring.models.categories import Categories
 from scoring.readers import InputBatch, Reading
@@ -55,7 +57,8 @@ class ThreadSafeModel:
         self.loaded = loaded
         self.outputs = loaded.outputs if joined_outputs is None else joined_outputs
         """The prediction columns."""
-        self.is_joined = joined_outputs is not None
+        self.fleet = loaded if isinstance(loaded, FleetModel) else None
+        self.layout: OutputLayout = "joined" if joined_outputs is not None else "fleet" if self.fleet else "per_model"
         self.features = spec.features
         """The record's features; one object for all models of a job with the same."""
         self.names = tuple(feature.name for feature in spec.features)
@@ -79,7 +82,7 @@ class ThreadSafeModel:
         last = self._last_plan
         if last is not None and last[1] == (nulls, absent) and last[0].equals(schema, check_metadata=True):
             return last[2]
-        plan = plan_columns(key, self.spec, self.outputs, schema, nulls, absent=absent, is_joined=self.is_joined)
+        plan = plan_columns(key, self.spec, self.outputs, schema, nulls, absent=absent, layout=self.layout)
         self._last_plan = (schema, (nulls, absent), plan)
         return plan
 
@@ -104,6 +107,8 @@ class PreparedBatch:
     arrays: tuple[pa.Array, ...]
     reasons: dict[int, Reason]
     counts: dict[Reading, int]
+    skipped: npt.NDArray[np.bool_] | None = None
+    """Mask of the rows that get no prediction, because no model of the fleet has their route."""
 
     @property
     def rows(self) -> int:
@@ -122,6 +127,8 @@ class BatchResult:
     """The exception that predict raised on the first bad row, for the log."""
     counts: Mapping[Reading, int] = field(default_factory=dict)
     """How features were cast that could be cast in another way, with the number of values."""
+    skipped: int = 0
+    """Number of rows that have no prediction because no model of the fleet has their route."""
 
 
 class ObjectPredictor:
@@ -166,6 +173,7 @@ class ObjectPredictor:
         reasons = {cell.index: Reason(cell.reason, cell.detail) for cell in item.unfit if cell.column in self.plan.read}
         counts: dict[Reading, int] = {}
         arrays: list[pa.Array] = []
+        fleet, unreadable = self.model.fleet, set(reasons)
         for feature in self.model.spec.features:
             cast = cast_to_declared(feature, batch.column(feature.name), self.tolerated)
             arrays.append(cast.array)
@@ -173,8 +181,14 @@ class ObjectPredictor:
             for index, reason in cast.bad.items():
                 reasons.setdefault(index, reason)
             if self._categories:
-                self._check_categories(feature.name, cast.array, reasons, counts)
-        return PreparedBatch(tuple(arrays), reasons, counts)
+                self._categories.check(feature.name, cast.array, reasons, counts)
+            if fleet is not None and feature.name == fleet.fleet.route_by:
+                unreadable.update(cast.bad)
+        skipped = None
+        if fleet is not None:
+            features = self.features(tuple(arrays), None)
+            skipped = fleet.check_rows(features, reasons, counts, unreadable=unreadable, max_bad=self.tolerated)
+        return PreparedBatch(tuple(arrays), reasons, counts, skipped)
 
     def features(self, arrays: tuple[pa.Array, ...], shared: dict[object, npt.NDArray[Any]] | None) -> FeatureBatch:
         return FeatureBatch(self._names, arrays, self.with_nulls, shared)
@@ -188,12 +202,11 @@ class ObjectPredictor:
             # These rows already fail the object, so its other rows are not predicted.
             return BatchResult([], bad=self._bad_rows(item, reasons, kinds, set()))
         positions = None
-        if reasons:
-            good = np.ones(batch.num_rows, dtype=bool)
-            good[list(reasons)] = False
+        if reasons or prepared.skipped is not None:
+            good = _good_rows(batch.num_rows, reasons, prepared.skipped)
             positions = np.flatnonzero(good)
             arrays = tuple(array.filter(pa.array(good)) for array in arrays)
-        columns, failed, cause = self._score(arrays, len(arrays[0]), None if reasons else item.shared)
+        columns, failed, cause = self._score(arrays, len(arrays[0]), item.shared if positions is None else None)
         raised: set[int] = set()
         for position, (reason, was_raised) in failed.items():
             index = position if positions is None else int(positions[position])
@@ -205,25 +218,11 @@ class ObjectPredictor:
                 # Counted only if the output keeps the column.
                 reading = Reading(cell.column, _UNFIT)
                 counts[reading] = counts.get(reading, 0) + 1
-        if not reasons:
+        if not reasons and prepared.skipped is None:
             return BatchResult(columns, counts=counts)
-        good = np.ones(batch.num_rows, dtype=bool)
-        good[list(reasons)] = False
-        return BatchResult(columns, good, self._bad_rows(item, reasons, kinds, raised), cause, counts)
-
-    def _check_categories(
-        self, name: str, array: pa.Array, reasons: dict[int, Reason], counts: dict[Reading, int]
-    ) -> None:
-        """Add the rows whose value is not a category of the model: to `reasons`, or only to `counts`."""
-        unknown = self._categories.unknown(name, array)
-        if not self._categories.refuses_unknown and len(unknown):
-            counts[Reading(name, "has values that are not among the model's categories, and count as missing")] = len(
-                unknown
-            )
-            return
-        for index in unknown.tolist():
-            text = f"feature column {name!r} has a value that is not among the categories of the model's training"
-            reasons.setdefault(index, Reason(text, repr(array[index].as_py())))
+        good = _good_rows(batch.num_rows, reasons, prepared.skipped)
+        skipped = 0 if prepared.skipped is None else int(prepared.skipped.sum())
+        return BatchResult(columns, good, self._bad_rows(item, reasons, kinds, raised), cause, counts, skipped)
 
     def _score(
         self, arrays: tuple[pa.Array, ...], rows: int, shared: dict[object, npt.NDArray[Any]] | None
@@ -259,7 +258,10 @@ class ObjectPredictor:
 
     def _failed_prediction(self, error: BaseException, arrays: tuple[pa.Array, ...], row: int) -> Reason:
         """Return the reason of a row for which predict raised, with the features that are null there."""
-        text = f"its {self.model.spec.method} failed for this row ({describe_error(error)})"
+        whose = "its"
+        if self.model.fleet is not None:
+            whose = f"model {self.model.fleet.name_of_member(self.features(arrays, None), row)!r}: its"
+        text = f"{whose} {self.model.spec.method} failed for this row ({describe_error(error)})"
         nulls = [name for name, array in zip(self._names, arrays, strict=True) if not array[row].is_valid]
         if nulls:
             more = f" and {len(nulls) - 1:,} more" if len(nulls) > 1 else ""
@@ -317,6 +319,13 @@ def too_many_bad_rows(
         remedy += "; the value is in the job's log" if first.kind is FailureKind.DATA else f"; {IN_LOG}"
     cls = ModelError if first.kind is FailureKind.MODEL else DataError
     return with_cause(cls(f"{text}: {remedy}", f"row {first.row:,}: {first.full_reason}"), cause)
+
+
+def _good_rows(rows: int, bad: Collection[int], skipped: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.bool_]:
+    """Return a mask of the rows that are neither bad nor skipped."""
+    good = np.ones(rows, dtype=bool) if skipped is None else ~skipped
+    good[list(bad)] = False
+    return good
 
 
 def _without(columns: list[pa.Array], missing: dict[int, str]) -> list[pa.Array]:

@@ -20,6 +20,7 @@ from scoring.worker.batch_pipeline import PredictionThreads, predict_in_order, s
 from scoring.worker.batch_size import rows_per_batch
 from scoring.worker.model_output import ModelOutput
 from scoring.worker.object_predictor import BatchResult, ObjectPredictor, ThreadSafeModel, too_many_bad_rows
+from scoring.worker.object_predictors import ObjectPredictors
 from scoring.worker.partial_predictions import PartReader, PartWriter, batches_of_part
 
 _NO_RESULT = BatchResult([])
@@ -62,7 +63,7 @@ class PassResult:
 
     rows_read: int
     written: list[WrittenOutput]
-    to_reencode: list[tuple[ThreadSafeModel, str]]
+    to_reencode: dict[ThreadSafeModel, str]
     """Models that need a second pass, each with the reason for re-encoding."""
 
 
@@ -89,8 +90,7 @@ class ObjectScoring:
         self._file = file
         self._folder = folder
         self._place = place
-        self._nulls: dict[int, tuple[dict[str, int], frozenset[str]]] = {}
-        """Null counts, and the columns with nulls, per list of features."""
+        self._predictors = ObjectPredictors(pinned, source)
         self.written: list[WrittenOutput] = []
         """Finished outputs, which wait to be committed."""
         self.errors: list[tuple[str, ScoringError]] = []
@@ -131,7 +131,7 @@ class ObjectScoring:
         """Predict one part and store the predictions. Returns the rows read."""
         rows = 0
         with ExitStack() as stack:
-            predictors, columns = self._open_predictors(models)
+            predictors, columns = self._open_for_part(models)
             opened: list[tuple[ObjectPredictor, PartWriter]] = []
             for predictor in predictors:
                 file = PartWriter(folder, predictor, part)
@@ -145,30 +145,17 @@ class ObjectScoring:
                 opened = [(predictor, file) for predictor, file in opened if self._store(predictor, file, item)]
         return rows
 
-    def _open_predictors(self, models: Sequence[ThreadSafeModel]) -> tuple[list[ObjectPredictor], frozenset[str]]:
+    def _open_for_part(self, models: Sequence[ThreadSafeModel]) -> tuple[list[ObjectPredictor], frozenset[str]]:
         """Open the models for a part. Returns them with the columns that its batches must have."""
-        opened: list[ObjectPredictor] = []
-        columns: frozenset[str] = frozenset()
-        errors: list[tuple[str, ScoringError]] = []
-        changed = False
-        for model in models:
-            try:
-                predictor = self._open_predictor(model)
-                # Kept columns too: bad rows get their raw values here and not when parts are merged.
-                needed = predictor.plan.read | frozenset(predictor.plan.kept if predictor.tolerated else ())
-                changed |= self._source.choose_types(needed)
-            except ScoringError as error:
-                errors.append((model.spec.model_id, error))
-            else:
-                opened.append(predictor)
-                columns |= needed
-        if changed:
-            # Plans made before the change have the old types.
-            self._nulls.clear()
-            return self._open_predictors(models)
-        for model_id, reason in errors:
-            self._fail(model_id, reason)
-        return opened, columns
+
+        def choose(predictor: ObjectPredictor) -> tuple[ObjectPredictor, frozenset[str]]:
+            # Kept columns too: bad rows get their raw values here and not when parts are merged.
+            kept = predictor.plan.kept if predictor.tolerated else ()
+            return predictor, predictor.plan.read.union(kept)
+
+        opened = self._predictors.open_each(models, choose)
+        self._fail_each(opened.errors)
+        return opened.found, opened.columns
 
     def _store(self, predictor: ObjectPredictor, file: PartWriter, item: InputBatch) -> bool:
         """Predict a batch of a part and store it. Returns False once the model has failed."""
@@ -190,7 +177,7 @@ class ObjectScoring:
     ) -> int:
         """Run one or two passes. Returns the rows read by the last."""
         with ExitStack() as stack:
-            first = self._run_pass([(model, "") for model in models], predict_of, threads, batch_rows, stack)
+            first = self._run_pass(dict.fromkeys(models, ""), predict_of, threads, batch_rows, stack)
             return self._reencode(first, predict_of, threads, batch_rows, stack)
 
     def _reencode(
@@ -215,7 +202,7 @@ class ObjectScoring:
 
     def _run_pass(
         self,
-        models: Sequence[tuple[ThreadSafeModel, str]],
+        models: Mapping[ThreadSafeModel, str],
         predict_of: Callable[[ObjectPredictor], Predict],
         threads: int,
         batch_rows: int,
@@ -231,7 +218,7 @@ class ObjectScoring:
         chosen, columns = self._choose_outputs(models)
         outputs = [(output, predict_of(output.predictor)) for output in self._open_outputs(chosen, stack)]
         if not outputs:
-            return PassResult(0, [], [])
+            return PassResult(0, [], {})
         batch_rows = self._rows_per_batch(batch_rows, columns, [output.predictor for output, _ in outputs])
         if self._source.rows is not None and self._source.rows <= batch_rows:
             workers = PredictionThreads(1)
@@ -247,7 +234,7 @@ class ObjectScoring:
         """
         if isinstance(self._source, EmptyObject):
             return None
-        chosen, columns = self._choose_outputs([(model, "") for model in models])
+        chosen, columns = self._choose_outputs(dict.fromkeys(models, ""))
         if not chosen:
             return None
         batch_rows = self._rows_per_batch(batch_rows, columns, [each.predictor for each in chosen])
@@ -284,7 +271,7 @@ class ObjectScoring:
         self, outputs: Sequence[ModelOutput], rows: int, keys: Mapping[tuple[str, ...], KeyReport]
     ) -> PassResult:
         """Complete the outputs after the last batch."""
-        result = PassResult(rows, [], [])
+        result = PassResult(rows, [], {})
         for output in outputs:
             spec = output.predictor.model.spec
             if not output.ended and (written := output.finish(keys.get(spec.key_columns))):
@@ -292,7 +279,7 @@ class ObjectScoring:
             if output.error is not None:
                 self._fail(spec.model_id, output.error)
             elif output.reencode_reason:
-                result.to_reencode.append((output.predictor.model, output.reencode_reason))
+                result.to_reencode[output.predictor.model] = output.reencode_reason
             if output.ended:
                 output.discard()
         return result
@@ -343,6 +330,10 @@ class ObjectScoring:
         """Record why a model has no output of the object; an empty `model_id` means all models."""
         self.errors.append((model_id, error))
 
+    def _fail_each(self, errors: Sequence[tuple[str, ScoringError]]) -> None:
+        for model_id, error in errors:
+            self._fail(model_id, error)
+
     def _write_batch(
         self,
         outputs: Sequence[ModelOutput],
@@ -366,59 +357,28 @@ class ObjectScoring:
             output.check_totals(rows)
         return {check.columns: check.report() for check in checks}
 
-    def _open_predictor(self, model: ThreadSafeModel) -> ObjectPredictor:
-        source = self._source
-        nulls, with_nulls = self._null_counts(model)
-        plan = model.plan(self._pinned.key, source.schema, nulls, source.absent)
-        return ObjectPredictor(model, self._pinned.key, source.rows, plan, with_nulls)
-
-    def _null_counts(self, model: ThreadSafeModel) -> tuple[dict[str, int], frozenset[str]]:
-        key = id(model.features)
-        if key not in self._nulls:
-            counts = self._source.null_counts([feature.name for feature in model.features])
-            self._nulls[key] = counts, frozenset(name for name, count in counts.items() if count)
-        return self._nulls[key]
-
-    def _choose_outputs(self, models: Sequence[tuple[ThreadSafeModel, str]]) -> tuple[list[Chosen], frozenset[str]]:
+    def _choose_outputs(self, models: Mapping[ThreadSafeModel, str]) -> tuple[list[Chosen], frozenset[str]]:
         """Choose the models' writers, each with its reason to re-encode or "".
 
         Returns the models that can score the object, and the columns that batches must have.
         """
-        found: list[Chosen] = []
-        columns: frozenset[str] = frozenset()
-        errors: list[tuple[str, ScoringError]] = []
-        changed = False
-        for model, reencode_reason in models:
-            try:
-                predictor = self._open_predictor(model)
-                chosen = Chosen(predictor, self._choose_writer(predictor, reencode_reason))
-                needed = predictor.plan.read | frozenset(chosen.writer.kept)
-                changed |= self._source.choose_types(needed)
-            except ScoringError as error:
-                errors.append((model.spec.model_id, error))
-            else:
-                found.append(chosen)
-                columns |= needed
-        if changed:
-            # What was chosen before the change has the old types.
-            self._nulls.clear()
-            return self._choose_outputs(models)
-        for model_id, reason in errors:
-            self._fail(model_id, reason)
-        return found, columns
+
+        def choose(predictor: ObjectPredictor) -> tuple[Chosen, frozenset[str]]:
+            writer = self._choose_writer(predictor, models[predictor.model])
+            return Chosen(predictor, writer), predictor.plan.read.union(writer.kept)
+
+        opened = self._predictors.open_each(models, choose)
+        self._fail_each(opened.errors)
+        return opened.found, opened.columns
 
     def _choose_writer(self, predictor: ObjectPredictor, reencode_reason: str) -> WriterChoice:
-        plan = predictor.plan
-        return choose_writer(
-            predictor.model.spec,
-            plan,
-            self._source,
-            file=self._file,
-            group_rows=lambda: self._rows_per_batch(
-                self._setup.batch_rows, plan.read | frozenset(plan.kept), [predictor]
-            ),
-            reencode_reason=reencode_reason,
-        )
+        spec, plan = predictor.model.spec, predictor.plan
+
+        def group_rows() -> int:
+            return self._rows_per_batch(self._setup.batch_rows, plan.read.union(plan.kept), [predictor])
+
+        source, file = self._source, self._file
+        return choose_writer(spec, plan, source, file=file, group_rows=group_rows, reencode_reason=reencode_reason)
 
     def _open_outputs(
         self, chosen: Sequence[Chosen], stack: ExitStack, shared: SharedPartFiles | None = None

@@ -46,7 +46,7 @@ def batches_of_part(
 
 
 class PartWriter:
-    """Writes one model's predictions of one part: a value per row, null for bad rows.
+    """Writes one model's predictions of one part: a value per row, null for rows that are bad or skipped.
 
     A second file has the bad rows, and on its last line the counts.
     """
@@ -109,11 +109,12 @@ class PartReader:
         numbers = item.numbers().tolist()
         bad = tuple(self._bad[row] for row in numbers if row in self._bad) if self._bad else ()
         counts, self._counts = self._counts, Counter()
-        if not bad:
+        if not columns[0].null_count:
             return BatchResult(columns, counts=counts)
-        good = np.array([row not in self._bad for row in numbers], dtype=bool)
-        mask = pa.array(good)
-        return BatchResult([column.filter(mask) for column in columns], good, bad, counts=counts)
+        mask = columns[0].is_valid()
+        good = np.asarray(mask.to_numpy(zero_copy_only=False), dtype=bool)
+        skipped = int((~good).sum()) - len(bad)
+        return BatchResult([column.filter(mask) for column in columns], good, bad, counts=counts, skipped=skipped)
 
 
 def _paths(folder: Path, model_id: str, part: int) -> tuple[Path, Path]:

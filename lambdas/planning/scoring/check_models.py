@@ -6,20 +6,21 @@ from typing import NamedTuple
 
 from contract import layout
 from contract.catalog.image_variants import ImageVariant
+from contract.catalog.model_fields import DEFAULT_OUTPUT_COLUMN
 from contract.catalog.models import ModelVersion
 from contract.dataset.formats import format_of
 from contract.dataset.input_options import InputOptions
-from contract.dataset.partitions import partition_values
 from contract.job.job_input import JobInput, input_of
 from contract.job.joined import check_input_names
 from contract.job.scoring_spec import PinnedObject
 from contract.problems import Problem
 from lambdas.dataset.archived import RESTORE
 from lambdas.dataset.parquet_footer import Column
+from lambdas.dataset.pinning import keys_without_partitions
 from lambdas.dataset.samples import Sample, read_sample, sample_candidates
 from lambdas.dataset.table_files import FoundTable, check_tables
 from lambdas.planning.model_checks import check_columns, check_images
-from lambdas.planning.scoring.choose_models import Assignment
+from lambdas.planning.scoring.assignments import Assignment, ChosenFleet
 from lambdas.planning.scoring.pin_datasets import Snapshots
 from lambdas.shown_text import list_first
 from lambdas.stage.buckets.object_store import ObjectStore, StoredArtifact
@@ -29,6 +30,7 @@ from lambdas.stage.parallel import in_parallel
 
 def check_models(
     assignments: Sequence[Assignment],
+    fleets: Sequence[ChosenFleet],
     snapshots: Snapshots,
     deployed_images: Collection[ImageVariant],
     deployment: Deployment,
@@ -37,10 +39,13 @@ def check_models(
 ) -> list[Problem]:
     """Return the problems of the models with which their jobs would fail."""
     versions = [assignment.version for assignment in assignments]
+    members = [member for fleet in fleets for member in fleet.members]
+    # The models of a fleet agree in what they read, so the fleet stands for them.
+    readers = [*assignments, *(fleet.assignment for fleet in fleets)]
     return [
-        *check_images(versions, deployed_images),
-        *_check_artifacts(versions, deployment),
-        *_check_columns(assignments, snapshots, deployment, output_layout),
+        *check_images([*versions, *members], deployed_images),
+        *_check_artifacts([*versions, *members], deployment),
+        *_check_columns(readers, snapshots, deployment, output_layout),
     ]
 
 
@@ -100,7 +105,7 @@ def _check_columns(
         version, dataset, names = assignment.version, assignment.dataset, assignment.version.spec.partition_columns
         if (dataset, names) not in unpartitioned:
             unpartitioned[dataset, names] = keys_without_partitions(objects.get(dataset, ()), names)
-        problems += check_partitions(version, dataset, unpartitioned[dataset, names])
+        problems += check_partitions(assignment, unpartitioned[dataset, names])
         for sample in [samples[reading] for reading in found]:
             if isinstance(sample, Problem):
                 problems += [] if sample in problems else [sample]
@@ -108,9 +113,12 @@ def _check_columns(
                 # Columns that a key lacks are reported by `check_partitions`.
                 from_key = [Column(name, None) for name in names]
                 # A file may have them too, and its type is known.
-                problems += check_columns(version, dataset, sample.key, [*from_key, *sample.columns])
-                problems += check_folder_names(version, dataset, sample.key, sample.columns)
-                if output_layout == "joined" and version.spec.columns == "all":
+                field = f"{assignment.name} on dataset {dataset!r}"
+                problems += check_columns(version, field, sample.key, [*from_key, *sample.columns])
+                problems += check_folder_names(assignment, sample.key, sample.columns)
+                problems += check_added_names(assignment, sample.key, sample.columns)
+                is_joined = output_layout == "joined" and not assignment.added_columns
+                if is_joined and version.spec.columns == "all":
                     field = f"model {version.spec.model_id!r} on dataset {dataset!r}: {sample.key}"
                     problems += check_input_names(version.spec, [column.name for column in sample.columns], field)
                 if sample.is_iceberg and dataset in snapshots.unproven:
@@ -123,20 +131,36 @@ def _check_columns(
     return problems
 
 
-def check_folder_names(version: ModelVersion, dataset: str, key: str, columns: Iterable[Column]) -> list[Problem]:
+def check_folder_names(assignment: Assignment, key: str, columns: Iterable[Column]) -> list[Problem]:
     """Refuse input columns that the output would keep and that have the name of a folder in its key.
 
     Readers of the output could not merge both. The job checks the other objects.
     """
-    spec = version.spec
+    spec = assignment.version.spec
     kept = spec.key_columns if spec.columns == "keys" else [*spec.key_columns, *(column.name for column in columns)]
     names = sorted({name for name in kept if layout.is_output_partition(name)})
     if not names:
         return []
-    field = f"model {spec.model_id!r} version {spec.version!r} on dataset {dataset!r}: columns"
+    field = f"{assignment.name} on dataset {assignment.dataset!r}: columns"
     expected = f"no output column named like a folder of its key ({', '.join(layout.OUTPUT_PARTITIONS)}, in any case)"
     remedy = "" if set(names) & set(spec.key_columns) else ", or register a version with columns 'keys'"
     return [Problem(field, f"{key} with {list_first(names)}", expected, f"Rename them in the dataset{remedy}.")]
+
+
+def check_added_names(assignment: Assignment, key: str, columns: Iterable[Column]) -> list[Problem]:
+    """Refuse input columns that a fleet's output would keep, and that have the name of a column that it adds."""
+    spec = assignment.version.spec
+    if not assignment.added_columns or spec.columns == "keys":
+        return []
+    predictions = spec.output_columns or (() if spec.is_labelled else (DEFAULT_OUTPUT_COLUMN,))
+    added = {*assignment.added_columns, *predictions, spec.row_number_column}
+    names = sorted({column.name for column in columns if column.name in added})
+    if not names:
+        return []
+    field = f"{assignment.name} on dataset {assignment.dataset!r}: columns"
+    expected = f"other names than the columns that the output adds ({', '.join(sorted(added - {''}))})"
+    remedy = "Rename them in the dataset, or register the fleet's models with columns 'keys'."
+    return [Problem(field, f"{key} with {list_first(names)}", expected, remedy)]
 
 
 class _Reading(NamedTuple):
@@ -162,24 +186,13 @@ def _reading(assignment: Assignment, candidates: tuple[PinnedObject, ...]) -> _R
     return _Reading(assignment.dataset, candidates, options, ())
 
 
-def keys_without_partitions(objects: Iterable[PinnedObject], names: Sequence[str]) -> dict[str, str]:
-    """Return the keys that lack values for these partition columns, each with the reason."""
-    reasons: dict[str, str] = {}
-    for item in objects if names else ():
-        try:
-            partition_values(item.key, names)
-        except ValueError as error:
-            reasons[item.key] = str(error)
-    return reasons
-
-
-def check_partitions(version: ModelVersion, dataset: str, reasons: Mapping[str, str]) -> list[Problem]:
+def check_partitions(assignment: Assignment, reasons: Mapping[str, str]) -> list[Problem]:
     """Refuse a model whose partition columns some keys lack. `reasons` come from
     `keys_without_partitions`."""
     if not reasons:
         return []
-    spec = version.spec
-    field = f"model {spec.model_id!r} version {spec.version!r} on dataset {dataset!r}: partition_columns"
+    spec = assignment.version.spec
+    field = f"{assignment.name} on dataset {assignment.dataset!r}: partition_columns"
     names = ", ".join(f"'{name}=…/'" for name in spec.partition_columns)
     first = next(iter(reasons.values()))
     found = f"{len(reasons):,} objects whose keys lack them: {list_first(list(reasons))}"

@@ -68,7 +68,7 @@ class _Need:
     @property
     def copies(self) -> int:
         """Outputs that contain the bytes of a Parquet object."""
-        return sum(_copies_input(model) for model in self.job.models)
+        return sum(_copies_input(model) for model in self.job.committing_models)
 
     @property
     def largest(self) -> tuple[PinnedObject, int]:

@@ -1,4 +1,4 @@
-"""Stage 1 of the draft: choose the models that are scored, and the dataset of each."""
+"""Stage 1 of the draft: choose the models and fleets that are scored, and the dataset of each."""
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from contract.catalog.models import Model, ModelVersion
 from contract.problems import Problem
 from contract.workflow.scoring_request import ExecutionRequest, ModelFilter
+from lambdas.planning.scoring.assignments import Assignment, ChosenFleet
+from lambdas.planning.scoring.choose_fleets import Catalog, choose_fleets
 from lambdas.planning.scoring.upload_manifest import Uploads
 from lambdas.shown_text import list_first
 from lambdas.stage.deployment import Deployment
-from lambdas.stage.tables.job_table import JobTable
 
 _SUGGESTED_IDS = 50
 """Maximum number of unknown ids for which similar ids are searched.
@@ -20,44 +21,54 @@ A search compares an id with the whole catalog, and a request can have tens of t
 
 
 @dataclass(frozen=True)
-class Assignment:
-    """A model version and the dataset that it scores."""
-
-    version: ModelVersion
-    dataset: str
-
-
-@dataclass(frozen=True)
 class Choice:
-    """The models that are scored."""
+    """The models and fleets that are scored."""
 
     assignments: tuple[Assignment, ...]
+    """Models of no fleet."""
+    fleets: tuple[ChosenFleet, ...]
     datasets: tuple[str, ...]
     """The distinct datasets. A dataset that the request names is included even without a model."""
     problems: tuple[Problem, ...]
 
+    @property
+    def readers(self) -> tuple[Assignment, ...]:
+        """All that reads datasets: the models, and each fleet as one model."""
+        return (*self.assignments, *(fleet.assignment for fleet in self.fleets))
+
 
 def choose_models(request: ExecutionRequest, uploads: Uploads | None, deployment: Deployment) -> Choice:
-    """Choose the current versions of the request's models, and for each the request's dataset or
-    its own."""
-    models, problems = _find_models(request.models, deployment.table)
-    versions, found = check_versions(models, deployment.table.current_versions(models))
+    """Choose the current versions of the request's models and fleets, and for each the request's
+    dataset or its own."""
+    catalog = Catalog(deployment.table)
+    models, problems = _find_models(request, catalog)
+    versions, found = check_versions(models, catalog.current_versions(models))
     problems += found
-    dataset = request.dataset if uploads is None else uploads.dataset
-    if uploads is not None and not isinstance(request.models, tuple):
-        versions, found = choose_by_dataset(uploads.dataset, versions)
-        problems += found
-    assignments = tuple(Assignment(version, dataset or version.dataset) for version in versions)
-    datasets = sorted({assignment.dataset for assignment in assignments}) or ([dataset] if dataset else [])
-    return Choice(assignments, tuple(datasets), tuple(problems))
+    uploaded = None if uploads is None else uploads.dataset
+    fleets, found = choose_fleets(request, [version for version in versions if version.fleet], catalog, uploaded)
+    problems += found
+    own = [version for version in versions if not version.fleet]
+    if uploaded is not None and not isinstance(request.models, tuple):
+        # Models of other datasets do not score uploads.
+        own = [version for version in own if version.dataset == uploaded]
+        if versions and not own and not fleets and not problems:
+            problems.append(_none_of_dataset(uploaded, len(versions)))
+    dataset = request.dataset or uploaded
+    assignments = tuple(Assignment(version, dataset or version.dataset) for version in own)
+    read = {*(assignment.dataset for assignment in assignments), *(fleet.dataset for fleet in fleets)}
+    datasets = sorted(read) or ([dataset] if dataset else [])
+    return Choice(assignments, tuple(fleets), tuple(datasets), tuple(problems))
 
 
-def _find_models(wanted: Sequence[str] | ModelFilter | None, table: JobTable) -> tuple[list[Model], list[Problem]]:
+def _find_models(request: ExecutionRequest, catalog: Catalog) -> tuple[list[Model], list[Problem]]:
+    wanted = request.models
+    if wanted is None and request.fleets is not None:
+        return [], []
     if wanted is None or isinstance(wanted, ModelFilter):
-        return choose_from_catalog(wanted, table.all_models())
-    known = table.models(wanted)
+        return choose_from_catalog(wanted, catalog.models())
+    known = catalog.table.models(wanted)
     all_found = len(known) == len(wanted)
-    catalog_ids = [] if all_found else [model.model_id for model in table.all_models()]
+    catalog_ids = [] if all_found else [model.model_id for model in catalog.models()]
     return choose_by_id(wanted, known, catalog_ids)
 
 
@@ -135,14 +146,7 @@ def check_versions(
     return [versions[model.model_id] for model in models if model.model_id in versions], problems
 
 
-def choose_by_dataset(dataset: str, versions: Sequence[ModelVersion]) -> tuple[list[ModelVersion], list[Problem]]:
-    """Return the models whose own dataset this is, and a problem if there are none.
-
-    Models of other datasets do not score uploads.
-    """
-    chosen = [version for version in versions if version.dataset == dataset]
-    if chosen or not versions:
-        return chosen, []
-    expected = f"at least one chosen model whose own dataset is {dataset!r}"
+def _none_of_dataset(dataset: str, models: int) -> Problem:
+    expected = f"at least one chosen model or fleet whose own dataset is {dataset!r}"
     remedy = "Register one, or name the models in the request of the setting `uploads`."
-    return [], [Problem("models", f"{len(versions):,} models of other datasets", expected, remedy)]
+    return Problem("models", f"{models:,} models of other datasets", expected, remedy)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from contract.checks import raise_if_any
 from contract.workflow.scoring_request import ExecutionRequest
+from lambdas.planning.scoring.check_fleets import find_routes
 from lambdas.planning.scoring.check_models import check_models
 from lambdas.planning.scoring.check_volumes import check_volumes, volume_notes
 from lambdas.planning.scoring.choose_models import choose_models
@@ -46,12 +47,15 @@ def draft_scoring(request: ExecutionRequest, deployment: Deployment, defaults: P
     choice = choose_models(request, uploads, deployment)
     snapshots = pin_datasets(choice, uploads, deployment)
     problems = [*choice.problems, *snapshots.problems]
+    fleets, found = find_routes(choice.fleets, snapshots.by_dataset)
+    problems += found
     problems += check_models(
-        choice.assignments, snapshots, defaults.image_uris, deployment, output_layout=request.output_layout
+        choice.assignments, fleets, snapshots, defaults.image_uris, deployment, output_layout=request.output_layout
     )
     raise_if_any(problems, "request")
-    jobs = form_jobs(request, choice.assignments, snapshots.by_dataset, defaults.compute)
+    jobs = form_jobs(request, choice.assignments, snapshots.by_dataset, defaults.compute, fleets=fleets)
     problems = [*check_instance_types(jobs, defaults.instance_types), *check_joined_outputs(request, jobs)]
     raise_if_any([*problems, *check_commit_counts(jobs), *check_volumes(jobs)], "request")
     skipped = uploads.skipped if uploads is not None else {}
-    return ScoringDraft(tuple(jobs), skipped, (*split_notes(jobs), *volume_notes(jobs)))
+    notes = [note for fleet in fleets for note in fleet.notes]
+    return ScoringDraft(tuple(jobs), skipped, (*notes, *split_notes(jobs), *volume_notes(jobs)))

@@ -10,6 +10,7 @@ from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute
 from contract.dataset.formats import format_of
 from contract.dataset.input_options import InputOptions
+from contract.job.fleet import FleetSpec, fleet_job_id, fleet_model
 from contract.job.job_input import input_of, types_agree
 from contract.job.joined import check_joined
 from contract.job.parts import JobPart, Sharding
@@ -22,11 +23,12 @@ from contract.table.job_parts import whole_job
 from contract.table.records import JobRecord
 from contract.workflow.messages import JobPointer
 from contract.workflow.scoring_request import JOINED_MODELS_PER_JOB, ExecutionRequest
-from lambdas.planning.scoring.choose_models import Assignment
+from lambdas.planning.scoring.assignments import Assignment, ChosenFleet
 from lambdas.planning.scoring.shards import Division, divide
 
-MAX_COMMITS = 100_000
-"""Maximum of objects times models per job. VerifyOutput reads one commit for each.
+MAX_COMMITS = 1_000_000
+"""Maximum of objects times models per job. VerifyOutput reads one commit for each, which
+`benchmarks.verifying` measures.
 """
 
 
@@ -47,6 +49,8 @@ class PlannedJob:
     """Set if this is a part of a job."""
     parts: tuple["PlannedJob", ...] = ()
     """The parts of a split job, which run in its place."""
+    fleet: FleetSpec | None = None
+    """Set if the models are a fleet."""
 
     @property
     def items(self) -> tuple["PlannedJob", ...]:
@@ -70,6 +74,15 @@ class PlannedJob:
         """The image that serves all models of the job."""
         return image_of(self.models[0].framework, self.models[0].accelerator)
 
+    @property
+    def committing_models(self) -> tuple[ModelSpec, ...]:
+        """The models with a commit per object: see `JobSpec.committing_models`."""
+        return self.models if self.fleet is None else (fleet_model(self.fleet, self.models),)
+
+    @property
+    def commits_per_object(self) -> int:
+        return len(self.models) if self.fleet is None else 1
+
     def spec(self, execution_id: str, snapshot: SnapshotRef) -> JobSpec:
         return JobSpec(
             execution_id=execution_id,
@@ -80,16 +93,18 @@ class PlannedJob:
             snapshot=snapshot,
             output_layout=self.output_layout,
             joined_nulls=self.joined_nulls,
+            fleet=self.fleet,
         )
 
     def record(self, execution_id: str, created_at: str, image_uri: str = "") -> JobRecord:
+        models = self.committing_models
         return JobRecord(
             execution_id=execution_id,
             job_id=self.job_id,
             status=JobStatus.PENDING,
             dataset=self.dataset,
-            model_ids=tuple(model.model_id for model in self.models),
-            model_versions=tuple(model.version for model in self.models),
+            model_ids=tuple(model.model_id for model in models),
+            model_versions=tuple(model.version for model in models),
             object_count=len(self.objects),
             input_bytes=self.input_bytes,
             compute=self.compute,
@@ -99,6 +114,8 @@ class PlannedJob:
             sharding=self.sharding,
             part=self.part,
             output_layout=self.output_layout,
+            fleet="" if self.fleet is None else self.fleet.fleet_id,
+            fleet_models=0 if self.fleet is None else len(self.models),
         )
 
     def pointer(self, execution_id: str) -> JobPointer:
@@ -121,8 +138,10 @@ def form_jobs(
     assignments: Sequence[Assignment],
     snapshots: Mapping[str, Snapshot],
     stage_default: Compute,
+    *,
+    fleets: Sequence[ChosenFleet] = (),
 ) -> list[PlannedJob]:
-    """Return the jobs, largest first, so that the longest does not start last.
+    """Return the jobs, largest first, so that the longest does not start last. A fleet is one job.
 
     Models share a job only when they share dataset, compute, attempts, image, and the way objects
     are read. Compute settings of the request override those of the model, which override those of
@@ -162,12 +181,26 @@ def form_jobs(
             is_typed_by_models=bool(by.partition_columns) or _may_have_text(snapshots[by.dataset].objects, by.options),
         )
     ]
+    jobs += [_fleet_job(fleet, requested, snapshots[fleet.dataset], stage_default) for fleet in fleets]
     divisions: dict[tuple[str, int], Division] = {}
     return largest_first([_divided(job, divisions) for job in jobs])
 
 
+def _fleet_job(fleet: ChosenFleet, requested: Compute, snapshot: Snapshot, stage_default: Compute) -> PlannedJob:
+    compute = requested.with_fallback(fleet.record.compute).with_fallback(stage_default)
+    return PlannedJob(
+        job_id=fleet_job_id(fleet.spec.fleet_id),
+        snapshot=snapshot,
+        models=tuple(member.spec for member in fleet.members),
+        compute=_limit_instances(compute, len(snapshot.objects)),
+        max_attempts=fleet.record.max_attempts,
+        output_layout="fleet",
+        fleet=fleet.spec,
+    )
+
+
 def largest_first(jobs: Iterable[PlannedJob]) -> list[PlannedJob]:
-    return sorted(jobs, key=lambda job: (-job.input_bytes * len(job.models), job.job_id))
+    return sorted(jobs, key=lambda job: (-job.input_bytes * job.commits_per_object, job.job_id))
 
 
 def _divided(job: PlannedJob, divisions: dict[tuple[str, int], Division]) -> PlannedJob:
@@ -195,8 +228,8 @@ def check_commit_counts(jobs: Sequence[PlannedJob]) -> list[Problem]:
     """
     problems = []
     for job in (item for whole in jobs for item in whole.items):
-        if len(job.objects) * len(job.models) > MAX_COMMITS:
-            value = f"{len(job.objects):,} objects for {len(job.models):,} models"
+        if len(job.objects) * job.commits_per_object > MAX_COMMITS:
+            value = f"{len(job.objects):,} objects for {job.commits_per_object:,} models"
             remedy = "Lower models_per_job, merge small objects, or split the dataset."
             expected = f"at most {MAX_COMMITS:,} objects times models"
             problems.append(Problem(f"job {job.job_id!r}", value, expected, remedy))
@@ -205,12 +238,9 @@ def check_commit_counts(jobs: Sequence[PlannedJob]) -> list[Problem]:
 
 def check_joined_outputs(request: ExecutionRequest, jobs: Sequence[PlannedJob]) -> list[Problem]:
     """Return the problems of models that cannot share the joined output of their job."""
-    if request.output_layout == "joined":
-        return [problem for job in jobs for problem in check_joined(job.job_id, job.models)]
-    if not request.joined_nulls:
+    if request.output_layout != "joined":
         return []
-    remedy = "Set output_layout to 'joined', or leave joined_nulls out."
-    return [Problem("joined_nulls", True, "false, because output_layout is not 'joined'", remedy)]
+    return [problem for job in jobs if job.fleet is None for problem in check_joined(job.job_id, job.models)]
 
 
 def check_instance_types(jobs: Sequence[PlannedJob], allowed: Sequence[str]) -> list[Problem]:

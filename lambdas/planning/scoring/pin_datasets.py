@@ -11,7 +11,8 @@ from contract.workflow.scoring_request import MAX_MODELS_PER_JOB
 from lambdas.dataset.archived import check_archived
 from lambdas.dataset.pinning import is_data, pin_objects
 from lambdas.dataset.table_files import check_tables
-from lambdas.planning.scoring.choose_models import Assignment, Choice
+from lambdas.planning.scoring.assignments import Assignment
+from lambdas.planning.scoring.choose_models import Choice
 from lambdas.planning.scoring.tables import Refusing, refusing_models, tables_of
 from lambdas.planning.scoring.upload_manifest import Uploads
 from lambdas.shown_text import list_first
@@ -38,10 +39,10 @@ def pin_datasets(choice: Choice, uploads: Uploads | None, deployment: Deployment
         listings = [uploads.objects]
     else:
         listings = in_parallel(deployment.store.dataset_objects, choice.datasets)
-    refusing = refusing_models(choice.assignments, uploads)
+    refusing = refusing_models(choice.readers, uploads)
     unproven: dict[str, Sequence[str]] = {}
     bucket = deployment.settings.datasets_bucket
-    prefix_bytes = _max_output_prefix_bytes(choice.assignments)
+    prefix_bytes = _max_output_prefix_bytes(choice.readers)
     snapshots: dict[str, Snapshot] = {}
     problems: list[Problem] = []
     for dataset, listing in zip(choice.datasets, listings, strict=True):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from lambdas.dataset.table_files import FoundTable, find_tables, probe_tables
-from lambdas.planning.scoring.choose_models import Assignment
+from lambdas.planning.scoring.assignments import Assignment
 from lambdas.planning.scoring.upload_manifest import Uploads
 from lambdas.stage.buckets.object_store import ObjectStore, StoredObject
 
@@ -21,7 +21,7 @@ def refusing_models(assignments: Iterable[Assignment], uploads: Uploads | None) 
     for assignment in assignments if uploads is None or not uploads.names_objects else ():
         spec = assignment.version.spec
         if spec.input.table != "files":
-            found.setdefault(assignment.dataset, []).append(f"model {spec.model_id!r}")
+            found.setdefault(assignment.dataset, []).append(assignment.name.partition(" version ")[0])
     return found
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from contract.catalog.fleets import FleetRecord
 from contract.catalog.models import Model, ModelVersion
 from contract.status import (
     ALLOWED_BEFORE,
@@ -43,7 +44,7 @@ class JobTable(Table):
     """
 
     def __init__(self, dynamodb: Any, table_name: str, *, record_days: int) -> None:
-        """`dynamodb` is the client of a boto3 resource: it takes and returns plain Python values."""
+        """`dynamodb` is a boto3 resource's client, which takes and returns plain Python values."""
         super().__init__(dynamodb, table_name)
         self._record_life = timedelta(days=record_days)
 
@@ -86,9 +87,7 @@ class JobTable(Table):
         return current.plan
 
     def close_execution(self, closed: ExecutionRecord) -> bool:
-        """Write the execution's final record; return False when it was closed before, which leaves
-        it unchanged.
-        """
+        """Write the execution's final record; return False if it was already closed."""
         values = {":running": ExecutionStatus.RUNNING.value}
         item = self._execution_item(closed)
         return self._put(item, condition="#status = :running", names={"#status": "status"}, values=values)
@@ -106,8 +105,9 @@ class JobTable(Table):
     # ---- jobs --------------------------------------------------------------------------------
 
     def add_jobs(self, jobs: Iterable[JobRecord]) -> int:
-        """Write the records of planned jobs and return how many were new. Existing records are not
-        changed.
+        """Write the records of planned jobs and return how many were new.
+
+        Existing records are not changed.
 
         BatchWriteItem has no conditions, so a second, slower call of the plan would reset jobs that
         already run. Transactions take twice the write capacity of single puts, and a tenth of the
@@ -224,6 +224,11 @@ class JobTable(Table):
         keys = [records.version_key(model.model_id, model.current_version) for model in models]
         versions = (records.read_item(ModelVersion, item) for item in self._get_many(keys))
         return {version.spec.model_id: version for version in versions}
+
+    def fleets(self, fleet_ids: Sequence[str]) -> dict[str, FleetRecord]:
+        """Return the fleets with these ids, by id. Ids of no fleet are left out."""
+        items = self._get_many([records.fleet_key(fleet_id) for fleet_id in fleet_ids])
+        return {fleet.fleet_id: fleet for fleet in (records.read_item(FleetRecord, item) for item in items)}
 
     def register_trained(
         self, job: JobRecord, succeeded: JobRecord, version: ModelVersion, before: Model | None, after: Model | None

@@ -1,7 +1,8 @@
-"""A person with the documented policies deploys, updates and destroys stages with the pinned CDK command line.
+"""A user with the documented policies deploys, updates and destroys stages with the CDK CLI.
 
-A start of the command line, a synthesis and an execution each take seconds of CPU. So the stage that is updated is
-deployed without the command line first, one synthesis makes the update and a second stage, and one call deploys both.
+A start of the CDK CLI, a synthesis and an execution each take seconds of CPU time. Therefore the
+first stage is deployed without the CLI, and one synthesis and one call deploy its update and a
+second stage.
 """
 
 import json
@@ -24,7 +25,7 @@ from embedded.cdk.deploy import deploy, stack_outputs
 from embedded.cdk.node import find_node
 from embedded.cdk.synth import synthesize
 from embedded.images.docker_shim import cdk_environment
-from embedded.seams.iam.deployment_calls import Call, Place
+from embedded.ministack.iam.deployment_calls import Call, DeploymentTarget
 from embedded.server.embedded_aws import EmbeddedAws
 from embedded.server.process import image_root
 from tests.e2e.conftest import UPLOADS
@@ -55,12 +56,12 @@ for context in given["stages"]:
 artifacts = {name: artifact for each in manifests for name, artifact in each["artifacts"].items()}
 (folder / "manifest.json").write_text(json.dumps({**manifests[0], "artifacts": artifacts}))
 """
-"""Writes one cloud assembly with the stacks of several stages: a second app in a process takes half of the time."""
+"""App that writes one cloud assembly with the stacks of several stages, which halves the time."""
 
 
 @dataclass
 class Account:
-    """An account that an administrator has prepared for one person who deploys."""
+    """An account that an administrator has prepared for one deploying user."""
 
     aws: EmbeddedAws
     folder: Path
@@ -69,13 +70,13 @@ class Account:
     keys: dict[str, str]
 
     @property
-    def place(self) -> Place:
-        return Place(self.aws.endpoint.region, self.aws.endpoint.account_id)
+    def target(self) -> DeploymentTarget:
+        return DeploymentTarget(self.aws.endpoint.region, self.aws.endpoint.account_id)
 
     @property
     def role(self) -> str:
         """The role with which CloudFormation deploys stacks."""
-        account_id, region = self.place.account_id, self.place.region
+        account_id, region = self.target.account_id, self.target.region
         return f"arn:aws:iam::{account_id}:role/cdk-hnb659fds-cfn-exec-role-{account_id}-{region}"
 
     def client(self, service: str) -> Any:
@@ -95,11 +96,11 @@ class Account:
 
     def policy(self, name: str, stage: str, *, without: str = "") -> str:
         """Return a documented policy for a stage, without the statements that allow an action."""
-        kept = [each for each in statements(name, stage, self.place) if not without or without not in each["Action"]]
+        kept = [each for each in statements(name, stage, self.target) if not without or without not in each["Action"]]
         return json.dumps({"Version": "2012-10-17", "Statement": kept})
 
     def arn(self, name: str, stage: str) -> str:
-        return f"arn:aws:iam::{self.place.account_id}:policy/fleetscore-{stage}-{name}"
+        return f"arn:aws:iam::{self.target.account_id}:policy/fleetscore-{stage}-{name}"
 
     def stage(self, name: str) -> Stage:
         given = self.aws.endpoint
@@ -124,7 +125,7 @@ class Account:
         return dict(found["Environment"]["Variables"])
 
     def definition(self, stage: str) -> str:
-        machine = f"arn:aws:states:{self.place.region}:{self.place.account_id}:stateMachine:fleetscore-{stage}"
+        machine = f"arn:aws:states:{self.target.region}:{self.target.account_id}:stateMachine:fleetscore-{stage}"
         return str(self.client("stepfunctions").describe_state_machine(stateMachineArn=machine)["definition"])
 
     def buckets(self, stage: str) -> set[str]:
@@ -162,15 +163,15 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
 
 
 def _prepare(account: Account) -> None:
-    """Do what docs/operate/deploy.md asks of an administrator."""
+    """Run the administrator's steps of docs/operate/deploy.md."""
     iam = account.client("iam")
     arns = []
     for stage in ("dev", "prod"):
         for name in ("deploy-data", "deploy-workflow"):
             iam.create_policy(PolicyName=f"fleetscore-{stage}-{name}", PolicyDocument=account.policy(name, stage))
             arns.append(account.arn(name, stage))
-    place = f"aws://{account.place.account_id}/{account.place.region}"
-    assert account.cdk("bootstrap", place, "--cloudformation-execution-policies", ",".join(arns)) == ""
+    target = f"aws://{account.target.account_id}/{account.target.region}"
+    assert account.cdk("bootstrap", target, "--cloudformation-execution-policies", ",".join(arns)) == ""
     iam.create_user(UserName="deployer")
     iam.put_user_policy(UserName="deployer", PolicyName="deployer", PolicyDocument=account.policy("deployer", ""))
     key = iam.create_access_key(UserName="deployer")["AccessKey"]
@@ -225,7 +226,7 @@ def update(account: Account) -> Path:
 
 @pytest.fixture(scope="module")
 def failed(account: Account, first: First, update: Path) -> str:
-    """Update the workflow of dev without a statement, while an execution runs; return what the command line prints."""
+    """Update dev with a missing permission while an execution runs; return the CLI's output."""
     first.stage.executions.start('{"models": ["churn"]}', "during")
     assert account.aws.shared_folder is not None
     wait_for((account.aws.shared_folder / "waiting").exists, "the model waits")
@@ -260,7 +261,7 @@ def test_an_update_changes_code_definition_and_image(account: Account, first: Fi
     (account.aws.shared_folder / "open").touch()
     assert first.stage.watch("during").status == ExecutionStatus.SUCCEEDED
     assert _image(first.stage, "during") == first.image
-    # New ones are planned with the new image, which has the new code and is in the registry.
+    # New executions use the new image, which has the new code and is in the registry.
     uri = str(json.loads(account.variables_of("dev", "-PlanExecution")[IMAGE_URIS])["core"])
     assert uri != first.image
     image = account.aws.images.resolve(uri)
@@ -290,7 +291,7 @@ def test_a_destroyed_stage_leaves_its_data_and_the_other_stage(
     assert {machine["name"] for machine in machines} == {"fleetscore-dev", "fleetscore-dev-training"}
     assert account.digests("prod") == set()
     assert account.digests("dev")
-    # A new deployment makes new buckets and a new table beside those that stayed.
+    # A new deployment creates new buckets and a new table next to the retained ones.
     cloudformation, name = account.client("cloudformation"), "fleetscore-prod-storage"
     template = (update / f"{name}.template.json").read_text(encoding="utf-8")
     cloudformation.create_stack(StackName=name, TemplateBody=template, RoleARN=account.role)
@@ -313,7 +314,7 @@ def test_destroy_deletes_the_data_of_a_stage_with_that_setting(account: Account)
 
 @pytest.mark.usefixtures("destroyed")
 def test_each_statement_is_needed_by_a_call_of_the_deployments(account: Account) -> None:
-    """The deployments above have succeeded with exactly these statements; without any one, a call of them is denied."""
+    """Without any one of the statements, a recorded call of the deployments is denied."""
     recorded = [
         Call(each["action"], each["resource"], each["context"])
         for each in calls(account.folder / "calls")
@@ -323,15 +324,15 @@ def test_each_statement_is_needed_by_a_call_of_the_deployments(account: Account)
         stage: [
             statement
             for name in ("deploy-data", "deploy-workflow")
-            for statement in statements(name, stage, account.place)
+            for statement in statements(name, stage, account.target)
         ]
         for stage in ("dev", "prod")
     }
     every: Statements = [statement for document in documents.values() for statement in document]
-    assert [call for call in recorded if not allows(every, call, account.place)] == []
+    assert [call for call in recorded if not allows(every, call, account.target)] == []
     for number, statement in enumerate(documents["dev"]):
         others = [each for document in documents.values() for each in document[:number] + document[number + 1 :]]
-        assert any(not allows(others, call, account.place) for call in recorded), f"no call needs {statement}"
+        assert any(not allows(others, call, account.target) for call in recorded), f"no call needs {statement}"
 
 
 def _image(stage: Stage, execution_id: str) -> str:

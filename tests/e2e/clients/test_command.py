@@ -26,7 +26,7 @@ from contract.status import ExecutionStatus, JobStatus
 from embedded.server.detached import detached_endpoint, detached_root, leftover_text, start_detached
 from embedded.server.embedded_aws import EmbeddedAws
 from embedded.server.inventory import INVENTORY_FILE
-from embedded.server.keeping import SNAPSHOT_FILE
+from embedded.server.persistence import SNAPSHOT_FILE
 from embedded.server.process import LOCK_FILE
 from tests.e2e.failing_models import Gate, NeverEnds
 from tests.e2e.stage import Stage, environment, people, wait_for
@@ -125,7 +125,10 @@ def test_up_starts_an_aws_for_the_shell_and_down_removes_everything(shell: dict[
 
 
 def check_that_a_killed_fleet_has_failed_after_a_restart(state_dir: Path) -> None:
-    """Check what docs/reference/embedded-aws.md promises. Part of another test, because a deployment takes seconds."""
+    """Check what docs/reference/embedded-aws.md promises.
+
+    Part of another test, because a deployment takes seconds.
+    """
     root, endpoint = detached_root(state_dir), detached_endpoint(state_dir)
     assert endpoint is not None
     # It keeps its address and keys over the restart.

@@ -1,4 +1,4 @@
-"""The lines that the documentation shows for AWS clients do what it says, taken from the documentation."""
+"""The code blocks about AWS clients, taken from the documentation, work as it says."""
 
 import json
 import os
@@ -23,19 +23,19 @@ CLIENTS = "docs/reference/embedded-aws-clients.md"
 MODEL = "documented"
 ROWS = 40
 NAMES = {"customers": MODEL, "churn": MODEL}
-"""Names of the documents, and those of this stage: other tests have models and datasets with the former."""
+"""Replacements of the documented names, which other tests use for their models and datasets."""
 CLIENT_PROGRAMS = Path(sys.prefix) / "clients" / "bin"
-"""Programs of clients that need packages of other versions than the tests (`requirements-clients.txt`)."""
+"""Client programs whose package versions differ from the tests' (`requirements-clients.txt`)."""
 REMEMBER_RESOURCES = """
 fleetscore() { [ -s "resource-$2" ] || command fleetscore "$@" > "resource-$2"; cat "resource-$2"; }
 """
-"""Lets all scripts together call `fleetscore resources NAME` once per name, because a call takes a second of CPU."""
+"""Caches `fleetscore resources NAME` for all scripts: a call takes a second of CPU time."""
 INSTALL_HTTPFS = """
 import pathlib, duckdb, duckdb_extension_httpfs
 [extension] = pathlib.Path(duckdb_extension_httpfs.__file__).parent.rglob("httpfs.duckdb_extension")
 duckdb.sql(f"INSTALL '{extension}'")
 """
-"""`INSTALL httpfs` without a network: the file that it would download is in a package."""
+"""Replaces the download of `INSTALL httpfs` with the file of a package."""
 
 
 def blocks(page: str, language: str = "") -> list[str]:
@@ -78,7 +78,7 @@ class Shell:
 
 @pytest.fixture(scope="module")
 def shell(stage: Stage) -> Iterator[Shell]:
-    """Yield a shell whose AWS CLI starts quickly, and which calls `fleetscore resources` for one bucket only."""
+    """Yield a shell with a fast AWS CLI and a cached `fleetscore resources`."""
     for name in ("datasets_bucket", "models_bucket", "state_machine_arn", "training_state_machine_arn"):
         (stage.folder / f"resource-{name}").write_text(getattr(stage.deployment, name), encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder, WarmAwsCli(CLIENT_PROGRAMS / "python", Path(folder)) as aws_cli:
@@ -87,7 +87,7 @@ def shell(stage: Stage) -> Iterator[Shell]:
 
 @pytest.fixture(params=["1", "2"])
 def any_aws_cli(request: pytest.FixtureRequest, shell: Shell) -> Shell:
-    """Return a shell with the tests' AWS CLI, and one with version 2, which is not on PyPI."""
+    """Return a shell with the tests' AWS CLI, or with version 2, which is not on PyPI."""
     if request.param == "1":
         return shell
     program = os.environ.get("AWS_CLI_V2") or shutil.which("aws")
@@ -101,7 +101,7 @@ def any_aws_cli(request: pytest.FixtureRequest, shell: Shell) -> Shell:
 
 @pytest.fixture(scope="module")
 def execution_id(stage: Stage, shell: Shell) -> Iterator[str]:
-    """Score with the model `documented`, in an execution that the AWS CLI starts; yield the execution's id."""
+    """Score with the model `documented`, started by the AWS CLI; yield the execution's id."""
     table = people(ROWS, 1)
     stage.put_dataset(MODEL, {"a.parquet": table.slice(0, ROWS // 2), "b.parquet": table.slice(ROWS // 2)})
     stage.register(MODEL, train_xgboost(1), dataset=MODEL)
@@ -166,7 +166,7 @@ def test_the_first_look_at_a_failure(stage: Stage, shell: Shell, execution_id: s
     example = re.findall(r"--log-stream-name-prefix (\S+)/", (ROOT / page).read_text())[0]
     shown = block(page, "filter-log-events", {example: job["ProcessingJobName"]})
     listed = block(page, "list-executions").replace("--max-results 10", "--max-results 1000")
-    container = block("docs/reference/scoring-container.md", "workers_not_separated")
+    container = block("docs/reference/containers/scoring-container.md", "workers_not_separated")
     printed = shell("\n".join([listed, shown, container]))
     assert f"{execution_id}\tSUCCEEDED\t" in printed
     assert printed.count('{"event": "object_scored", "object":') == 2

@@ -1,4 +1,4 @@
-"""A client that ignores the exported address sends nothing to the real AWS: it trusts no other server."""
+"""Clients that ignore the exported address send nothing to the real AWS."""
 
 import os
 import socket
@@ -19,7 +19,7 @@ from tests.e2e.stage import Stage
 AWS_CLI = Path(sys.prefix) / "clients" / "bin" / "aws"
 
 
-class Stranger:
+class ForeignServer:
     """A TLS server whose certificate another authority signed, as the real AWS's are."""
 
     def __init__(self) -> None:
@@ -49,8 +49,8 @@ class Stranger:
 
 
 @pytest.fixture
-def stranger() -> Iterator[Stranger]:
-    server = Stranger()
+def stranger() -> Iterator[ForeignServer]:
+    server = ForeignServer()
     yield server
     server.close()
 
@@ -77,7 +77,7 @@ for call in calls:
 """
 
 
-def test_clients_end_before_they_send_anything(stage: Stage, stranger: Stranger) -> None:
+def test_clients_end_before_they_send_anything(stage: Stage, stranger: ForeignServer) -> None:
     environment = {"PATH": os.environ["PATH"], "HOME": str(stage.folder), **stage.aws.endpoint.environment()}
     python = subprocess.run(
         [sys.executable, "-c", PYTHON_CLIENTS, stranger.url],

@@ -1,4 +1,4 @@
-"""The policies of docs/operate/policies let people do what they are for, and nothing else."""
+"""The policies of docs/operate/policies allow their purpose, and nothing else."""
 
 import json
 from collections.abc import Callable
@@ -26,7 +26,7 @@ Person = Callable[..., Stage]
 
 @pytest.fixture(scope="module")
 def person(stage: Stage) -> Person:
-    """Create a user with some of the documented policies, and return the stage as the user sees it."""
+    """Create a user with documented policies, and return the stage as this user sees it."""
     deployed = stage.deployment
     key_arn = stack_outputs("fleetscore-dev-storage", stage.aws.endpoint)["KeyArn"]
     values = {
@@ -68,7 +68,7 @@ def refused(call: Callable[..., Any], *arguments: Any, **named: Any) -> str:
     return str(error.value)
 
 
-def test_who_may_register_registers_and_who_may_run_scores(stage: Stage, person: Person) -> None:
+def test_the_register_and_run_policies_allow_registering_and_scoring(stage: Stage, person: Person) -> None:
     stage.put_dataset("policies", {"a.parquet": people(20, 1)})
     registrar, runner = person("registrar", "read", "register"), person("runner", "read", "run")
 
@@ -84,7 +84,7 @@ def test_who_may_register_registers_and_who_may_run_scores(stage: Stage, person:
     stage.catalog.set_enabled("policies", False)
 
 
-def test_who_may_register_writes_only_models(stage: Stage, person: Person) -> None:
+def test_the_register_policy_writes_only_models(stage: Stage, person: Person) -> None:
     registrar = person("writer", "read", "register")
     table = registrar.connection.resource("dynamodb").Table(stage.deployment.table_name)
     item = {**records.execution_key("forged"), "status": "SUCCEEDED"}
@@ -95,7 +95,7 @@ def test_who_may_register_writes_only_models(stage: Stage, person: Person) -> No
     assert "Item" not in table.get_item(Key=records.model_key("forged"))
 
 
-def test_who_may_read_changes_nothing(stage: Stage, person: Person) -> None:
+def test_the_read_policy_changes_nothing(stage: Stage, person: Person) -> None:
     reader = person("reader", "read")
     assert isinstance(reader.catalog.models(), list)
     machine = stage.deployment.state_machine_arn
@@ -106,7 +106,7 @@ def test_who_may_read_changes_nothing(stage: Stage, person: Person) -> None:
     refused(reader.executions.start, "{}", "by-reader")
 
 
-def test_who_may_read_tables_writes_their_manifests_only(stage: Stage, person: Person) -> None:
+def test_the_tables_policy_writes_only_manifests(stage: Stage, person: Person) -> None:
     deltalake = pytest.importorskip("deltalake")
     location = f"s3://{stage.deployment.datasets_bucket}/policy-table/"
     runner, reader = person("table-runner", "read", "run"), person("table-reader", "read", "run", "tables")

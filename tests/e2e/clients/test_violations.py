@@ -1,4 +1,4 @@
-"""Requests that AWS would refuse fail the test that makes them, from whichever client they come."""
+"""Requests of any client that AWS would refuse fail the test that makes them."""
 
 from tests.e2e.clients.test_documented_clients import CLIENT_PROGRAMS, Shell
 from tests.e2e.stage import Stage

@@ -1,7 +1,7 @@
-"""The AWS CLI as a program whose process has already loaded its libraries, which takes most of a call's time.
+"""An `aws` program that forks a process with the AWS CLI already imported, to save time.
 
-A server imports the AWS CLI once and forks a child per call. The child has the caller's arguments, variables, folder
-and file descriptors.
+A server imports the AWS CLI once and forks a child per call. The child has the caller's arguments,
+variables, folder and file descriptors.
 """
 
 import subprocess

@@ -10,7 +10,7 @@ from moto import mock_aws
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract.table import records
-from embedded.seams.functions.fork_server import share_models
+from embedded.ministack.functions.fork_server import share_models
 from tests.unit.atomic_requests import one_request_at_a_time
 from tests.unit.cli.builders import Stacks
 
@@ -101,7 +101,7 @@ def deployment(connection: Connection, stacks: Stacks) -> Deployment:
 def account(connection: Connection, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Connection:
     """Make commands use the deployment; return the connection to it."""
     assert deployment
-    monkeypatch.setattr("cli.invocation.Connection", lambda *_: connection)
+    monkeypatch.setattr("cli.command_line.invocation.Connection", lambda *_: connection)
     return connection
 
 

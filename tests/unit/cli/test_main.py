@@ -228,3 +228,5 @@ def test_run_check_form_validates_a_request_without_aws(capsys: pytest.CaptureFi
     text = capsys.readouterr().err
     assert "modles" in text
     assert "max_concurrency" in text
+    assert entry.main(["run", "--check=form", "--input", '{"joined_nulls": true}']) == 2
+    assert "joined_nulls: got True, expected false, because output_layout is not 'joined'" in capsys.readouterr().err

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from embedded.seams.functions.fork_server import share_models
+from embedded.ministack.functions.fork_server import share_models
 from embedded.server.embedded_aws import EmbeddedAws
 
 share_models()

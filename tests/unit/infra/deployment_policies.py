@@ -6,30 +6,30 @@ from typing import Any
 
 from ministack.core import iam_evaluator
 
-from embedded.seams.iam.deployment_calls import Call, Place
+from embedded.ministack.iam.deployment_calls import Call, DeploymentTarget
 
 POLICIES = Path(__file__).resolve().parents[3] / "docs/operate/policies"
 Statements = list[dict[str, Any]]
 
 
-def statements(policy: str, stage: str, place: Place) -> Statements:
+def statements(policy: str, stage: str, target: DeploymentTarget) -> Statements:
     """Return the statements of a documented policy, with a stage's names."""
     text = (POLICIES / f"{policy}.json").read_text(encoding="utf-8")
-    for word, value in (("REGION", place.region), ("ACCOUNT", place.account_id), ("STAGE", stage)):
+    for word, value in (("REGION", target.region), ("ACCOUNT", target.account_id), ("STAGE", stage)):
         text = text.replace(word, value)
     found: Statements = json.loads(text)["Statement"]
     return found
 
 
-def allows(policy: Statements, call: Call, place: Place) -> bool:
+def allows(policy: Statements, call: Call, target: DeploymentTarget) -> bool:
     """Return whether statements let CloudFormation's role make a call."""
     request = iam_evaluator.EvalContext(
-        principal_arn=f"arn:aws:sts::{place.account_id}:assumed-role/cdk-exec/AWSCloudFormation",
+        principal_arn=f"arn:aws:sts::{target.account_id}:assumed-role/cdk-exec/AWSCloudFormation",
         principal_type="AssumedRole",
-        principal_account=place.account_id,
+        principal_account=target.account_id,
         action=call.action,
         resource_arn=call.resource,
-        region=place.region,
+        region=target.region,
         secure_transport=True,
         service_context={"aws:tagkeys": None, **call.context},
     )

@@ -11,28 +11,28 @@ from typing import Any
 
 import pytest
 
-from embedded.seams.iam.deployment_calls import TYPES, Call, Place, bootstrap_calls, resource_calls
+from embedded.ministack.iam.deployment_calls import TYPES, Call, DeploymentTarget, bootstrap_calls, resource_calls
 from tests.unit.infra import deployment_policies
 from tests.unit.infra.assembly import Assembly, Template, flat
 from tests.unit.infra.deployment_policies import Statements
 
-PLACE = Place("eu-central-1", "123456789012")
+TARGET = DeploymentTarget("eu-central-1", "123456789012")
 LARGEST = 6_144
 """Largest managed policy, in characters besides white space."""
 NAMES = ("Name", "BucketName", "FunctionName", "LogGroupName", "QueueName", "RoleName", "StateMachineName", "TableName")
 
 
 def statements(policy: str, stage: str) -> Statements:
-    return deployment_policies.statements(policy, stage, PLACE)
+    return deployment_policies.statements(policy, stage, TARGET)
 
 
 def allowed(call: Call, policy: Statements) -> bool:
-    return deployment_policies.allows(policy, call, PLACE)
+    return deployment_policies.allows(policy, call, TARGET)
 
 
 def needed(assembly: Assembly) -> list[Call]:
     """Return every call that creates, updates and deletes the resources of a stage."""
-    calls = bootstrap_calls(PLACE)
+    calls = bootstrap_calls(TARGET)
     for stack, template in assembly.templates.items():
         name = f"fleetscore-{assembly.stage}-{stack}"
         for logical_id, resource in template["Resources"].items():
@@ -40,7 +40,7 @@ def needed(assembly: Assembly) -> list[Call]:
             properties = resolved(resource.get("Properties", {}), template)
             for operation in ("create", "update", "delete"):
                 calls += resource_calls(
-                    resource["Type"], operation, properties, PLACE, f"{name}-{logical_id}-XXXXXXXXXXXX"
+                    resource["Type"], operation, properties, TARGET, f"{name}-{logical_id}-XXXXXXXXXXXX"
                 )
     # The key that another resource refers to is the stage's, and has its tag.
     tag = {"aws:resourcetag/fleetscore:stage": assembly.stage}

@@ -48,6 +48,7 @@ def test_all_problems_are_reported_together() -> None:
             log_retention_days="42",
             record_days="0",
             default_max_concurrency="many",
+            compared_checksums="some",
             image_uri="scoring:latest",
             colour="blue",
         )
@@ -58,6 +59,7 @@ def test_all_problems_are_reported_together() -> None:
         "log_retention_days",
         "record_days",
         "default_max_concurrency",
+        "compared_checksums",
         "image_uri",
         "colour",
     }

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contract import codec, environment, layout
+from contract.catalog.fleets import FleetRecord
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute, Model, ModelVersion
@@ -31,7 +32,7 @@ from contract.status import ExecutionStatus, JobStatus
 from contract.table import records
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
 from contract.workflow.messages import AttemptFailure, JobPointer, PlanInput, SummaryInput
-from lambdas.planning.scoring.choose_models import Assignment
+from lambdas.planning.scoring.assignments import Assignment
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.resources import resources
 from tests.unit.checksums import crc64nvme
@@ -50,6 +51,7 @@ VARIABLES = {
     environment.MODELS_BUCKET: "models-test",
     environment.RESULTS_BUCKET: "results-test",
     environment.RECORD_DAYS: "90",
+    environment.COMPARED_CHECKSUMS: "sampled",
     environment.KEY_ARN: KEY_ARN,
     environment.INSTANCE_TYPES: '["ml.m*", "ml.c*", "ml.g5.*"]',
     environment.DEFAULT_COMPUTE: codec.dumps(STAGE_COMPUTE),
@@ -67,6 +69,9 @@ class Context:
     memory_limit_in_mb: int = 1_024
     invoked_function_arn: str = f"arn:aws:lambda:{REGION}:123456789012:function:fleetscore-test-function"
     aws_request_id: str = "52fdfc07-2182-454f-963f-5f0f9a621d72"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 900_000
 
 
 def any_model_spec(model_id: str = "delays-ua", version: str = "1", **changes: Any) -> ModelSpec:
@@ -202,14 +207,31 @@ class Stage:
         compute: Compute | None = None,
         max_attempts: int = 3,
         spec: ModelSpec | None = None,
+        fleet: str = "",
+        route: Sequence[str] = (),
     ) -> ModelVersion:
         """Write a model, its version and its artifact, like `fleetscore models register`."""
         spec = spec or any_model_spec(model_id, version)
-        registered = ModelVersion(spec=spec, dataset=dataset, compute=compute or Compute(), max_attempts=max_attempts)
+        registered = ModelVersion(
+            spec=spec,
+            dataset=dataset,
+            compute=compute or Compute(),
+            max_attempts=max_attempts,
+            fleet=fleet,
+            route=tuple(route),
+        )
         self.table.put_item(Item=records.version_item(registered))
         self.table.put_item(Item=records.model_item(Model(model_id, version, enabled, tags or {})))
         self.s3.put_object(Bucket=self.models, Key=layout.artifact_key(model_id, version), Body=ARTIFACT)
         return registered
+
+    def set_fleet(
+        self, fleet_id: str = "delays", *, dataset: str = "flights", route_by: str = "carrier", **fields: Any
+    ) -> FleetRecord:
+        """Write a fleet, like `fleetscore fleets set`."""
+        fleet = FleetRecord(fleet_id=fleet_id, dataset=dataset, route_by=route_by, **fields)
+        self.table.put_item(Item=records.fleet_item(fleet))
+        return fleet
 
     def upload(
         self, dataset: str = "flights", keys: Sequence[str] = ("a.parquet", "b.parquet"), size: int = 100
@@ -232,7 +254,7 @@ class Stage:
         Each object has 10 rows. One row of the first object is quarantined.
         """
         spec = self.spec(execution_id, job_id)
-        pairs = itertools.product(enumerate(self.deployment.store.objects_of(spec)[:objects]), spec.models)
+        pairs = itertools.product(enumerate(self.deployment.store.objects_of(spec)[:objects]), spec.committing_models)
         commits = [
             self.write_outputs(spec, model, item, rows_quarantined=1 if index == 0 else 0)
             for (index, item), model in pairs
@@ -246,30 +268,36 @@ class Stage:
         return commit
 
     def write_outputs(
-        self, spec: JobSpec, model: ModelSpec, item: PinnedObject, *, rows_quarantined: int = 0
+        self, spec: JobSpec, model: ModelSpec, item: PinnedObject, *, rows_quarantined: int = 0, rows_skipped: int = 0
     ) -> Commit:
         """Write outputs of one object and model, and return their commit."""
         key = layout.output_key(model.model_id, item.key)
-        predictions = item.key if spec.output_layout == "joined" else key
+        predictions = item.key if spec.output_layout in ("joined", "fleet") else key
         outputs = [OutputFile("predictions", predictions, 50, crc64nvme(b"p" * 50))]
-        self.s3.put_object(Bucket=self.results, Key=outputs_prefix("predictions", spec) + predictions, Body=b"p" * 50)
+        self.put_output("predictions", spec, predictions, b"p" * 50)
         if rows_quarantined:
             outputs.append(OutputFile("quarantine", key, 20, crc64nvme(b"q" * 20)))
-            self.s3.put_object(Bucket=self.results, Key=outputs_prefix("quarantine", spec) + key, Body=b"q" * 20)
+            self.put_output("quarantine", spec, key, b"q" * 20)
         return Commit(
             model_id=model.model_id,
             object=item.key,
             etag=item.etag,
             rows_in=10,
-            rows_scored=10 - rows_quarantined,
+            rows_scored=10 - rows_quarantined - rows_skipped,
             rows_quarantined=rows_quarantined,
+            rows_skipped=rows_skipped,
             outputs=tuple(outputs),
             keys=KeyReport(rows=10, duplicates=2, nulls=1),
         )
 
+    def put_output(self, kind: layout.OutputKind, spec: JobSpec, key: str, body: bytes, **options: Any) -> None:
+        """Write an output with the checksum that S3 computes of an upload without one."""
+        options = {"ChecksumAlgorithm": "CRC64NVME", **options}
+        self.s3.put_object(Bucket=self.results, Key=outputs_prefix(kind, spec) + key, Body=body, **options)
+
     def write_segment(self, spec: JobSpec, *commits: Commit, **header: Any) -> str:
         """Write a segment and return its name; `header` has fields of its header that differ."""
-        models = {model.model_id: model.version for model in spec.models}
+        models = {model.model_id: model.version for model in spec.committing_models}
         fields = {"execution_id": spec.execution_id, "job_id": spec.job_id, "models": models, **header}
         name, content = segment_content(SegmentHeader(**fields), [commit_line(commit) for commit in commits])
         key = layout.ledger_prefix(spec.execution_id, spec.job_id) + name

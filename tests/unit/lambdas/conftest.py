@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-from embedded.seams.functions.fork_server import share_models
+from embedded.ministack.functions.fork_server import share_models
 from lambdas.classify_failure.handler import handler as classify_failure_handler
 from lambdas.plan_execution.handler import handler as plan_execution_handler
 from lambdas.plan_training.handler import handler as plan_training_handler

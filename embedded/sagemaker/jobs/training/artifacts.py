@@ -1,4 +1,4 @@
-"""Archives of the files that the instances of a training job leave."""
+"""Archives of the output files of a training job's instances."""
 
 from __future__ import annotations
 

@@ -50,6 +50,7 @@ def inspected(tmp_path_factory: pytest.TempPathFactory) -> Inspected:
         prefix=PREFIX,
         outputs_prefix=OUTPUTS,
         output_keys=(f"{OUTPUTS}ledger/report.json", f"{OUTPUTS}plain/report.json"),
+        checksum="CRC64NVME, FULL_OBJECT",
         report=report,
     )
 
@@ -127,6 +128,14 @@ FAULTS: list[tuple[str, Level, str, Callable[[Inspected], Inspected]]] = [
     (
         "job.foreign", Level.ERROR, "SageMaker wrote ledger/_SUCCESS",
         lambda inspected: replace(inspected, output_keys=(*inspected.output_keys, f"{OUTPUTS}ledger/_SUCCESS")),
+    ),
+    (
+        "job.checksum", Level.WARNING, "CRC32, FULL_OBJECT, not CRC64NVME, FULL_OBJECT: only the sizes",
+        lambda inspected: replace(inspected, checksum="CRC32, FULL_OBJECT"),
+    ),
+    (
+        "job.checksum", Level.WARNING, "none, not CRC64NVME, FULL_OBJECT",
+        lambda inspected: replace(inspected, checksum=""),
     ),
     ("job.unfinished", Level.ERROR, "SageMaker may upload half a file", each_output(linked="OSError", renamed=False)),
     ("job.space", Level.WARNING, "less than the volume", each_output(space={"total": 1024, "free": 1024})),

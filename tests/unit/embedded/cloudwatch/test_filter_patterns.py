@@ -1,4 +1,4 @@
-"""Filter patterns match what the documentation of CloudWatch Logs says, and others are refused by name."""
+"""Filter patterns match as documented by CloudWatch Logs; unsupported ones are refused by name."""
 
 import json
 
@@ -106,6 +106,6 @@ def test_json_conditions(pattern: str, expected: bool) -> None:
         ("{ $.a = %x% && $.b = %y% && $.c = %z% }", "at most 2 regular expressions"),
     ],
 )
-def test_what_is_invalid_or_unsupported_is_refused_by_name(pattern: str, named: str) -> None:
+def test_invalid_and_unsupported_patterns_are_refused_by_name(pattern: str, named: str) -> None:
     with pytest.raises(FilterPatternError, match=named):
         compile_pattern(pattern)

@@ -42,7 +42,7 @@ def test_a_change_takes_effect_at_once_and_leaves_the_default(quotas: ServiceQuo
         ("ListServices", {}, "UnknownOperationException"),
     ],
 )
-def test_what_is_not_there_is_refused_by_name(
+def test_unknown_quotas_are_refused_by_name(
     quotas: ServiceQuotas, operation: str, request_: dict[str, str], code: str
 ) -> None:
     with pytest.raises(ApiError) as refused:

@@ -1,4 +1,4 @@
-"""What is read from HTTP requests is what botocore has written into them."""
+"""The parameters read from an HTTP request equal those that botocore wrote."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -20,9 +20,9 @@ SCALARS = {
     "timestamp": datetime(2030, 1, 2, tzinfo=UTC),
 }
 NOT_COMPARED = {
-    # At the address of ListBuckets, but of another host.
+    # Its requests look like ListBuckets, but go to another host.
     "ListDirectoryBuckets",
-    # botocore makes the host of a parameter that this example has no value for.
+    # botocore derives the host from a parameter that this example lacks.
     "WriteGetObjectResponse",
 }
 
@@ -47,7 +47,7 @@ def is_document(shape: Any) -> bool:
 
 
 def comparable(value: Any, shape: Any) -> Any:
-    """Leave out what is not compared: timestamps, which have no constraints, streams of data, and empty values."""
+    """Remove timestamps (which have no constraints), streams of data and empty values."""
     if shape.type_name == "structure":
         named = {name: comparable(item, shape.members[name]) for name, item in value.items()}
         return {name: item for name, item in named.items() if item not in (None, {}, [], "")}

@@ -1,4 +1,4 @@
-"""Which requests of clients and Tasks violate a model, and what is said about them."""
+"""Requests of clients and Tasks that violate a model, and the messages about them."""
 
 import json
 from collections.abc import Iterator
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from embedded.ministack.step_functions.tasks import TaskError
 from embedded.requests import violations
 from embedded.requests.operations import HttpRequest
 from embedded.requests.violations import RequestCheck, log_to
-from embedded.seams.tasks import TaskError
 from embedded.step_functions.tasks.task_requests import check_request
 
 START = "arn:aws:states:::states:startExecution.sync:2"

@@ -12,10 +12,10 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError
 
+from embedded.ministack.iam.identity import Credentials
 from embedded.sagemaker.jobs.job import Job
 from embedded.sagemaker.jobs.job_types import PROCESSING
 from embedded.sagemaker.service import SageMakerService
-from embedded.seams import Credentials
 from embedded.server.endpoint import Endpoint
 
 DEADLINE_SECONDS = 30
@@ -159,7 +159,7 @@ def logged(aws: Aws, described: dict[str, Any]) -> list[str]:
 def client_of(service: SageMakerService, aws: Aws) -> Any:
     """Return a boto3 client whose requests go to the service without a socket."""
     client = aws.endpoint.client("sagemaker")
-    # Wrong requests reach the service too, without the checks of botocore and `check_clients`.
+    # Disable botocore's checks and `check_clients`, so that bad requests reach the service.
     client._serializer = client._serializer._serializer
 
     def send(request: Any, **_: Any) -> AWSResponse:
@@ -174,7 +174,10 @@ def client_of(service: SageMakerService, aws: Aws) -> Any:
 
 
 def processes_of(job_name: str) -> list[int]:
-    """Return the ids, on this machine, of the running processes of a job. They are found through /proc."""
+    """Return the ids, on this machine, of the running processes of a job.
+
+    They are found through /proc.
+    """
     mark = f"\0PROCESSING_JOB_NAME={job_name}\0".encode()
     found = []
     for entry in Path("/proc").glob("[0-9]*"):

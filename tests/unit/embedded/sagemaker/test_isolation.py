@@ -1,4 +1,4 @@
-"""What a job with network isolation gets from the machine and from the embedded AWS that runs it."""
+"""Isolated jobs get nothing from the machine or from the embedded AWS."""
 
 import json
 from collections.abc import Callable
@@ -21,7 +21,7 @@ REPORT = """
 (ML / "output/message").symlink_to(target["secret_files"][0])
 print(json.dumps(got))
 """
-"""Leaves links to files of the machine where the service reads files of the job."""
+"""Program of a job that leaves links where the service reads the job's files."""
 
 
 @pytest.mark.parametrize("by", ["namespaces", "landlock"])

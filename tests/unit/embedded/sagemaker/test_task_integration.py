@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from embedded.ministack.step_functions.tasks import TaskCall, TaskError
 from embedded.sagemaker.jobs.job import Status
 from embedded.sagemaker.service import SageMakerService
 from embedded.sagemaker.task_integration import run_job
-from embedded.seams import TaskCall, TaskError
 from tests.unit.embedded.sagemaker.account import DEADLINE_SECONDS, Aws, job_request
 
 BuildImage = Callable[..., str]

@@ -102,7 +102,9 @@ def test_a_rate_fires_at_once_and_then_periodically(scheduler: SchedulerHarness)
 
 
 def test_the_start_date_is_the_first_time_of_a_rate(scheduler: SchedulerHarness) -> None:
-    """ "You use the StartDate property to set the first occurrence of the schedule", says the user guide."""
+    """The user guide: "You use the StartDate property to set the first occurrence of
+    the schedule".
+    """
     scheduler.add("rate(1 day)", StartDate=(BEGIN + timedelta(hours=6)).isoformat())
     assert scheduler.delivered == []
     assert scheduler.move(days=2) == ["2026-03-28T06:00:00Z", "2026-03-29T06:00:00Z"]

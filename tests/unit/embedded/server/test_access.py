@@ -38,7 +38,7 @@ def call(
 def signed(
     endpoint: Endpoint, method: str, path: str, body: bytes = b"", *, service: str = "s3", secret: str = ""
 ) -> dict[str, str]:
-    """Return the headers of a request that the owner signed, or that `secret` signed."""
+    """Return the headers of a request, signed with the owner's secret or with `secret`."""
     request = AWSRequest(method, endpoint.url + path, data=body)
     key = Credentials(endpoint.access_key_id, secret or endpoint.secret_access_key)
     SigV4Auth(key, service, endpoint.region).add_auth(request)

@@ -1,4 +1,4 @@
-"""What a second `up` finds: a server that runs, one that was killed, and those of other folders."""
+"""A second `up` finds a running server, a killed one, or servers of other folders."""
 
 import fcntl
 import json
@@ -21,8 +21,8 @@ from embedded.server.detached import (
 )
 from embedded.server.inventory import Inventory
 from embedded.server.launch import EmbeddedAwsError
-from embedded.server.neighbours import running_state_dirs
 from embedded.server.process import LOCK_FILE
+from embedded.server.running_servers import running_state_dirs
 from tests.unit.embedded.server.test_embedded_aws import wait_until
 
 WAITING = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 600, "End": True}}}
@@ -33,7 +33,7 @@ TRUST = {
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_second_start_says_what_runs_and_what_a_kill_lost(tmp_path: Path) -> None:
+def test_a_second_start_reports_what_runs_and_what_a_kill_lost(tmp_path: Path) -> None:
     endpoint = start_detached(tmp_path)
     root, left = detached_root(tmp_path), None
     try:
@@ -91,7 +91,7 @@ def test_two_starts_at_the_same_time_do_not_disturb_each_other(tmp_path: Path) -
         os.close(folder)
 
 
-def test_what_a_restart_of_the_machine_ended_is_called_so(tmp_path: Path) -> None:
+def test_a_restart_of_the_machine_is_named_as_the_cause(tmp_path: Path) -> None:
     root = detached_root(tmp_path)
     root.mkdir()
     (root / LOCK_FILE).touch()

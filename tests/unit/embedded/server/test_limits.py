@@ -1,4 +1,4 @@
-"""Size limits of AWS, for the requests that Fleetscore sends: the largest passes, one more fails.
+"""Size limits of AWS: the largest accepted request passes, and a larger one fails.
 
 Most are not in botocore's models. Sizes and names are those of AWS's documentation and of errors in
 public issue threads.
@@ -26,7 +26,7 @@ FUNCTION = "def handler(event, context):\n    return 'x' * event['size'] if 'siz
 
 @dataclass
 class Account:
-    """What the requests below need: a table, a queue, a bucket, roles, a function and a state machine."""
+    """A table, a queue, a bucket, roles, a function and a state machine for the requests below."""
 
     aws: EmbeddedAws
     name: str

@@ -1,4 +1,4 @@
-"""`python -m embedded.faults` and `embedded.instances` change the embedded AWS of a folder, or say why they cannot."""
+"""`python -m embedded.faults` and `embedded.instances` change a running embedded AWS."""
 
 import fcntl
 import json
@@ -8,16 +8,14 @@ import pytest
 
 from cli.sandbox.isolation import probe
 from embedded import faults, instances
-from embedded.sagemaker.faults import Faults
+from embedded.sagemaker.faults import Faults, OutputCorruption, SpotInterruption
 from embedded.sagemaker.instances.settings import InstanceSettingsFile
 from embedded.server.detached import STATE_FILE, detached_root
 from embedded.server.endpoint import Endpoint
 from embedded.server.process import LOCK_FILE, sagemaker_root
 
 
-def test_without_an_embedded_aws_they_name_the_command_that_starts_one(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_an_embedded_aws_they_name_fleetscore_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for main, arguments in ((faults.main, ["pending"]), (instances.main, ["--manifest-layout", "full-key"])):
         assert main(["--state-dir", str(tmp_path), *arguments]) == 1
         assert capsys.readouterr().err == (
@@ -25,7 +23,7 @@ def test_without_an_embedded_aws_they_name_the_command_that_starts_one(
         )
 
 
-def test_they_change_the_running_one_and_refuse_wrong_values(
+def test_they_change_the_running_embedded_aws_and_refuse_bad_values(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     endpoint = Endpoint("https://localhost:1", tmp_path / "ca.pem", "us-east-1", "123456789012", "key", "secret")
@@ -43,6 +41,9 @@ def test_they_change_the_running_one_and_refuse_wrong_values(
             "manifest_layout: got 'other', expected 'relative' or 'full-key'",
         ]
         assert faults.main([*here, "interrupt-spot", "churn-*"]) == 0
+        assert faults.main([*here, "corrupt-output", "predictions/*", "--times", "2"]) == 0
+        assert capsys.readouterr().out.splitlines()[-1] == "OutputCorruption(key='predictions/*')"
         assert instances.main([*here, "--manifest-layout", "full-key"]) == 0
-    assert [order.job_name for order in Faults(sagemaker_root(root)).pending()] == ["churn-*"]
+    corruption = OutputCorruption("predictions/*")
+    assert Faults(sagemaker_root(root)).pending() == [SpotInterruption("churn-*"), corruption, corruption]
     assert InstanceSettingsFile(sagemaker_root(root), probe()).read().manifest_layout == "full-key"

@@ -1,4 +1,4 @@
-"""What state machines of tests use, and an interpreter in this process."""
+"""Fixtures for state machines, and an interpreter in this process."""
 
 import io
 import uuid

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from embedded.seams import TaskError
+from embedded.ministack.step_functions.tasks import TaskError
 from embedded.step_functions.data_flow import PAYLOAD_LIMIT_BYTES, fill, limited, number, place, resolve, state_output
 
 CONTEXT: dict[str, Any] = {"Execution": {"Id": "e"}, "variables": {}, "QueryLanguage": "JSONPath"}

@@ -1,4 +1,4 @@
-"""Creating a state machine refuses by name what the embedded AWS cannot run as AWS does."""
+"""Creating a state machine refuses unsupported features by name."""
 
 import json
 from typing import Any

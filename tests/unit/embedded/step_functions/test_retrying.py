@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embedded.seams import TaskError
+from embedded.ministack.step_functions.tasks import TaskError
 from embedded.step_functions.retrying import Retries, catcher, matches
 
 BUSY = TaskError("Busy", "")

@@ -126,6 +126,7 @@ def test_the_scoring_role_reads_inputs_and_writes_only_job_outputs(assembly: Ass
     assert allowed["s3:PutObject"] == {
         f"{results}/predictions/dataset=*/execution_id=*/job_id=*/*",
         f"{results}/joined/dataset=*/execution_id=*/job_id=*/*",
+        f"{results}/fleets/dataset=*/execution_id=*/job_id=*/*",
         f"{results}/quarantine/dataset=*/execution_id=*/job_id=*/*",
         f"{results}/executions/*/jobs/*/ledger/*",
     }
@@ -199,6 +200,20 @@ def test_only_the_planning_functions_access_datasets_and_only_read(assembly: Ass
         if name.startswith("workflow/") and datasets in map(flat, listed(item["Resource"]))
     }
     assert found == {(name, "s3:GetObject") for name in ("PlanExecution", "PlanTraining", "CheckRequest")}
+
+
+def test_outputs_are_read_by_two_functions_and_written_by_none(assembly: Assembly) -> None:
+    bucket = "arn:aws:s3:::<fleetscore-dev-ResultsBucket>/"
+    areas = ("predictions/", "joined/", "fleets/", "quarantine/")
+    found = {
+        (name.removeprefix("workflow/").removesuffix("RoleDefaultPolicy"), action, area)
+        for name, item in assembly.statements()
+        for action in listed(item["Action"])
+        for arn in map(flat, listed(item["Resource"]))
+        for area in areas
+        if name.startswith("workflow/") and action.startswith("s3:") and fnmatch(f"{bucket}{area}a", arn)
+    }
+    assert found == {(name, "s3:GetObject", area) for name in ("RecordAttempt", "VerifyOutput") for area in areas}
 
 
 def test_the_check_of_a_request_may_write_nothing_but_logs_and_traces(assembly: Assembly) -> None:

@@ -15,12 +15,18 @@ from lambdas.planning.model_checks import check_columns
 from tests.unit.lambdas.builders import Stage, any_model_spec, plan_event
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
+READER = "model 'delays-ua' version '1' on dataset 'flights'"
 GOOD = pa.table({"distance": pa.array([1.0]), "hour": pa.array([1], pa.int32()), "more": ["x"]})
 
 
 def problems_of(*columns: Column, **changes: Any) -> list[str]:
     version = ModelVersion(spec=any_model_spec(**changes), dataset="flights")
-    return [str(problem) for problem in check_columns(version, "flights", "a.parquet", columns)]
+    return [
+        str(problem)
+        for problem in check_columns(
+            version, "model 'delays-ua' version '1' on dataset 'flights'", "a.parquet", columns
+        )
+    ]
 
 
 def test_suitable_columns_are_accepted() -> None:
@@ -44,7 +50,12 @@ def test_missing_columns_are_named_with_names_that_differ_in_case() -> None:
 
 def test_missing_columns_that_the_key_has_are_named() -> None:
     version = ModelVersion(spec=any_model_spec(), dataset="flights")
-    [problem] = check_columns(version, "flights", "year=2013/hour=7/a.parquet", [Column("distance", "double")])
+    [problem] = check_columns(
+        version,
+        "model 'delays-ua' version '1' on dataset 'flights'",
+        "year=2013/hour=7/a.parquet",
+        [Column("distance", "double")],
+    )
     assert "The key has hour, so add them to partition_columns (--partition-columns)." in str(problem)
 
 

@@ -3,6 +3,7 @@ import pytest
 from contract import environment
 from contract.problems import InvalidInputError
 from lambdas.stage.settings import (
+    read_compared_checksums,
     read_event_bus_settings,
     read_plan_defaults,
     read_settings,
@@ -35,6 +36,12 @@ def test_all_missing_variables_are_reported_together() -> None:
         environment.KEY_ARN,
         environment.RECORD_DAYS,
     ]
+
+
+def test_which_checksums_are_compared_is_read_or_refused_by_name() -> None:
+    assert read_compared_checksums({environment.COMPARED_CHECKSUMS: "all"}) == "all"
+    with pytest.raises(InvalidInputError, match=f"{environment.COMPARED_CHECKSUMS}.*'some'.*'sampled' or 'all'"):
+        read_compared_checksums({environment.COMPARED_CHECKSUMS: "some"})
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,9 @@ def test_a_failed_job_cannot_succeed_later(opened: Stage, verify: Step, classify
         verify(pointer_event())
 
 
-def test_objects_are_verified_by_listings(stage: Stage, plan: Step, record: Step, verify: Step) -> None:
+def test_objects_are_verified_by_listings_and_one_request_per_output(
+    stage: Stage, plan: Step, record: Step, verify: Step
+) -> None:
     stage.register()
     stage.upload(keys=[f"{number:04d}.parquet" for number in range(21)], size=32)
     plan(plan_event({}))
@@ -104,7 +106,8 @@ def test_objects_are_verified_by_listings(stage: Stage, plan: Step, record: Step
     assert stage.job().rows_in == 210
     # With pages of 20 keys: two pages each of the dataset and the predictions, one each of the
     # quarantine and the ledger. One read per segment, and one of the job spec.
-    assert {name: calls.count(name) for name in set(calls)} == {"ListObjectsV2": 6, "GetObject": 2}
+    expected = {"ListObjectsV2": 6, "GetObject": 2, "HeadObject": 22}
+    assert {name: calls.count(name) for name in set(calls)} == expected
 
 
 def test_the_number_of_notes_is_limited(opened: Stage, verify: Step) -> None:

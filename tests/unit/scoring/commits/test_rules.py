@@ -79,7 +79,8 @@ def test_results_that_do_not_match_the_models_are_refused(described: ObjectWritt
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"rows_in": 11}, "not those that it scored plus those in quarantine"),
+        ({"rows_in": 11}, "not those that it scored, plus those in quarantine, plus those skipped"),
+        ({"rows_in": 11, "rows_skipped": 1}, "has skipped rows, which only a fleet may do"),
         ({"rows_in": -2, "rows_scored": -4}, "impossible number of rows"),
         ({"rows_scored": 3, "rows_quarantined": 7}, "more rows in quarantine than tolerated"),
         ({"quarantine": None}, "must have a quarantine file"),

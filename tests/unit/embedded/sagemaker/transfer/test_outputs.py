@@ -5,11 +5,12 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
 from embedded.sagemaker.errors import JobFailure
+from embedded.sagemaker.faults import Faults
 from embedded.sagemaker.instances.guard import delete_folder
 from embedded.sagemaker.instances.logs import InstanceLog
 from embedded.sagemaker.transfer.outputs import OutputFolder, OutputUpload, Uploader
@@ -60,6 +61,32 @@ def test_deeply_nested_folders_fail_the_upload_and_are_deleted(delete: Any, tmp_
     delete(root)
 
     assert not root.exists()
+
+
+class Bucket:
+    """The part of S3 that an upload uses."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+
+    def put_object(self, *, Key: str, Body: BinaryIO, **_: Any) -> None:  # noqa: N803 - as in AWS
+        self.objects[Key] = Body.read()
+
+
+def test_a_fault_changes_one_byte_of_one_object(tmp_path: Path) -> None:
+    faults, bucket = Faults(tmp_path / "state"), Bucket()
+    sent = {"out/a": b"a" * 101, "out/b": b"b" * 100, "other": b"c", "out/empty": b""}
+    faults.corrupt_output("out/*")
+    uploader = Uploader(bucket, role_arn="role", corrupts=faults.take_corruption)
+    for key in ("other", "out/empty", "out/a", "out/b"):
+        (tmp_path / "file").write_bytes(sent[key])
+        with (tmp_path / "file").open("rb") as file:
+            uploader.put(file, f"s3://bucket/{key}")
+    changed = bucket.objects.pop("out/a")
+    assert len(changed) == 101
+    assert [number for number, byte in enumerate(changed) if byte != ord("a")] == [50]
+    assert bucket.objects == {key: body for key, body in sent.items() if key != "out/a"}
+    assert faults.pending() == []
 
 
 def test_log_line_without_an_end_is_not_kept_in_memory(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from embedded.seams import TaskError
+from embedded.ministack.step_functions.tasks import TaskError
 from embedded.step_functions.executions.cancellation import Cancellation, CancelledError
 from embedded.step_functions.fan_out.concurrency import run_concurrently
 from embedded.step_functions.tasks.task_state import interruptible

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ministack.services import sqs
 
-from embedded.seams import workflows
+from embedded.ministack.step_functions import workflows
 from embedded.step_functions.executions import redrive
 from tests.unit.embedded.step_functions.recorded.engine import BUCKET, Engine, one_state
 
@@ -80,7 +80,7 @@ def test_a_failed_state_runs_again_with_the_same_input(engine: Engine) -> None:
     assert ended["redriveStatusReason"] == "Execution is SUCCEEDED and cannot be redriven"
     assert ended["startDate"] == failed["startDate"]
     assert "error" not in ended
-    # The history goes on: the state is not entered again.
+    # The history continues: the state is not entered again.
     assert types(engine, arn) == [
         *before, "ExecutionRedriven", "TaskScheduled", "TaskStarted", "TaskSucceeded", "TaskStateExited",
         "PassStateEntered", "PassStateExited", "ExecutionSucceeded",
@@ -108,7 +108,7 @@ def test_the_definition_of_the_first_run_is_used(engine: Engine) -> None:
     assert redriven(engine, arn)["status"] == "SUCCEEDED"
 
 
-def test_retries_start_anew(engine: Engine) -> None:
+def test_retries_are_counted_from_zero_again(engine: Engine) -> None:
     retried = {**SEND, "Retry": [{"ErrorEquals": ["States.ALL"], "MaxAttempts": 1}]}
     arn = engine.run({"StartAt": "Send", "States": {"Send": retried}}, {"queue": url("retries")})
     redriven(engine, arn)
@@ -172,7 +172,7 @@ def test_a_map_run_redrives_its_unsuccessful_children_only(engine: Engine) -> No
     assert event["mapRunRedrivenEventDetails"] == {"mapRunArn": run["mapRunArn"], "redriveCount": 1}
 
 
-def test_a_map_run_that_fails_again_keeps_what_succeeded(engine: Engine) -> None:
+def test_a_map_run_that_fails_again_keeps_its_successful_children(engine: Engine) -> None:
     repair("twice-a")
     items = [{"queue": url(f"twice-{name}")} for name in ("a", "b", "c")]
     state = {"Type": "Map", "ItemProcessor": {**DISTRIBUTED, **SENDING}, "MaxConcurrency": 1}
@@ -184,7 +184,7 @@ def test_a_map_run_that_fails_again_keeps_what_succeeded(engine: Engine) -> None
     assert [messages(f"twice-{name}") for name in ("a", "b", "c")] == [1, 1, 1]
 
 
-def test_a_map_run_without_items_starts_anew(engine: Engine) -> None:
+def test_a_map_run_without_items_is_repeated(engine: Engine) -> None:
     reader = {"Resource": "arn:aws:states:::s3:getObject", "Parameters": {"Bucket": BUCKET, "Key": "late.json"}}
     passing = {"StartAt": "P", "States": {"P": {"Type": "Pass", "End": True}}}
     state = {"Type": "Map", "ItemProcessor": {**DISTRIBUTED, **passing}, "ItemReader": reader}

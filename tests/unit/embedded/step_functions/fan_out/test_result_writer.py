@@ -1,4 +1,4 @@
-"""ResultWriter: what a distributed Map writes to S3, and what the role needs for it."""
+"""ResultWriter: the files in S3, and the permissions that they need."""
 
 import json
 from typing import Any
@@ -117,7 +117,7 @@ def test_a_missing_bucket_fails_the_map(workflows: Workflows) -> None:
         ({"Resource": "arn:aws:states:::s3:putObject", "Parameters": {}, "WriterConfig": {}}, "WriterConfig"),
     ],
 )
-def test_what_is_not_supported_is_refused_by_name(workflows: Workflows, field: dict[str, Any], named: str) -> None:
+def test_unsupported_fields_are_refused_by_name(workflows: Workflows, field: dict[str, Any], named: str) -> None:
     with pytest.raises(workflows.client.exceptions.InvalidDefinition, match="ResultWriter") as refusal:
         workflows.create(distributed(ECHO, ResultWriter=field))
     assert named in str(refusal.value)

@@ -17,7 +17,7 @@ import pytest
 from ministack.services import s3, sqs, stepfunctions
 from ministack.services.cloudformation import provisioners
 
-from embedded.seams import workflows
+from embedded.ministack.step_functions import workflows
 from embedded.step_functions import service
 from embedded.step_functions.executions import running
 
@@ -29,7 +29,9 @@ UNSET = object()
 
 @dataclass(frozen=True)
 class Scenario:
-    """A definition with its input, and what AWS did with it. Fields that are unset are not compared.
+    """A definition with its input, and the result recorded on AWS.
+
+    Fields that are unset are not compared.
 
     Args:
         cause: The whole cause. "" means that AWS reported none.
@@ -87,7 +89,7 @@ class Engine:
         """Wait until an execution has ended."""
         execution = running.find_started(execution_arn)
         assert execution is None or execution.done.wait(20)
-        # The record ends shortly before the execution is no longer known as running.
+        # The record ends shortly before the execution stops counting as running.
         while workflows.execution_record(execution_arn)["status"] == "RUNNING":  # type: ignore[index]
             threading.Event().wait(0.001)
 
@@ -106,7 +108,7 @@ class Engine:
             assert status in (200, 409), answer
 
     def check(self, scenario: Scenario) -> None:
-        """Run a scenario and compare everything that its recording says."""
+        """Run a scenario and compare every recorded value."""
         arn = self.run(scenario.definition, scenario.data)
         ended = self.described(arn)
         if scenario.status is not UNSET:

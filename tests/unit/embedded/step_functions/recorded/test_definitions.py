@@ -1,7 +1,7 @@
 """Definitions that CreateStateMachine refuses.
 
-Texts with the mark "recorded" are AWS's own. The others are ours: it is recorded or documented that
-AWS refuses the definition, but not how.
+Texts with the mark "recorded" are AWS's own. The others are ours: AWS is recorded or documented to
+refuse the definition, but without a text.
 """
 
 import copy

@@ -47,7 +47,7 @@ DATA = {
         ("States.Base64Decode('RGF0YSB0byBlbmNvZGU=')", "Data to encode"),
     ],
 )
-def test_functions_return_what_was_recorded(engine: Engine, expression: str, value: Any) -> None:
+def test_functions_return_the_recorded_values(engine: Engine, expression: str, value: Any) -> None:
     state = {"Type": "Pass", "Parameters": {"value.$": expression}}
     engine.check(Scenario(expression, one_state(state), DATA, status="SUCCEEDED", output={"value": value}))
 

@@ -95,7 +95,7 @@ def test_the_timeout_of_a_state_machine_ends_the_execution(workflows: Workflows)
     arn = workflows.start(one_state(workflows.invoke(), TimeoutSeconds=1), {"wait_for": key})
     try:
         result = workflows.ended(arn)
-        # Recorded on AWS: it has neither error nor cause.
+        # Recorded on AWS: the event has neither error nor cause.
         assert (result["status"], result.get("error"), result.get("cause")) == ("TIMED_OUT", None, None)
         assert workflows.history(arn)[-1]["type"] == "ExecutionTimedOut"
     finally:

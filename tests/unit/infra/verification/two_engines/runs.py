@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from embedded.seams import workflows
-from embedded.seams.tasks import TaskCall, TaskError, TaskHandler
+from embedded.ministack.step_functions import workflows
+from embedded.ministack.step_functions.tasks import TaskCall, TaskError, TaskHandler
 from embedded.step_functions.tasks.task_events import NO_TIMEOUT_SECONDS
 from tests.unit.embedded.step_functions.recorded.engine import BUCKET, Engine
 from tests.unit.infra.assembly import states_of

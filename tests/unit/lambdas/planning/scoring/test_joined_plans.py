@@ -75,10 +75,3 @@ def test_prediction_columns_named_like_other_columns_are_refused(stage: Stage, p
     stage.upload_table(pa.table(table))
     with pytest.raises(InvalidRequestError, match=rf"got \['{model_id}'\].*output_layout is 'joined'"):
         plan(plan_event(JOINED))
-
-
-def test_nulls_are_for_joined_outputs_only(stage: Stage, plan: Step) -> None:
-    _register(stage, "a")
-    stage.upload()
-    with pytest.raises(InvalidRequestError, match="joined_nulls: got True, expected false, because output_layout"):
-        plan(plan_event({"joined_nulls": True}))

@@ -1,4 +1,4 @@
-"""How training jobs end: failure, stop, time limit, shutdown, and what they leave in S3."""
+"""Endings of training jobs: failure, stop, time limit, shutdown, and their files in S3."""
 
 from collections.abc import Callable
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from embedded.ministack.step_functions.tasks import TaskCall, TaskError
 from embedded.sagemaker.jobs.job import Status
 from embedded.sagemaker.jobs.job_types import TRAINING
 from embedded.sagemaker.service import SageMakerService
 from embedded.sagemaker.task_integration import run_job
-from embedded.seams import TaskCall, TaskError
 from tests.unit.embedded.sagemaker.account import DEADLINE_SECONDS, Aws
 from tests.unit.embedded.sagemaker.jobs.training.requests import training_request
 

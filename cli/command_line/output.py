@@ -1,0 +1,55 @@
+"""Output of the command: tables for people, or one JSON value and nothing else for programs."""
+
+import sys
+from typing import Any
+
+from rich.console import Console, RenderableType
+
+from contract.control_characters import replace_control_characters
+from contract.json_text import dump_json
+
+_WIDTH_WITHOUT_TERMINAL = 400
+"""Width of a table in characters where there is no terminal, so that a pipe gets whole lines."""
+
+
+class Output:
+    """Standard output and standard error of one command."""
+
+    def __init__(self, *, as_json: bool = False, console: Console | None = None) -> None:
+        self.as_json = as_json
+        self.console = console or _console()
+
+    def data(self, value: Any, *renderables: RenderableType) -> None:
+        """Print the value with --json, else the renderables."""
+        if self.as_json:
+            sys.stdout.write(dump_json(value, indent=2) + "\n")
+            sys.stdout.flush()
+            return
+        self.show(*renderables)
+
+    def show(self, *renderables: RenderableType) -> None:
+        """Print renderables that accompany the data; nothing with --json."""
+        if self.as_json:
+            return
+        for renderable in renderables:
+            if isinstance(renderable, str):
+                self.line(renderable)
+            else:
+                self.console.print(renderable)
+
+    def line(self, text: str) -> None:
+        """Print a line without markup, colours or line breaks, with control characters replaced."""
+        if not self.as_json:
+            self.console.print(
+                replace_control_characters(text), markup=False, highlight=False, emoji=False, soft_wrap=True
+            )
+
+    def notice(self, text: str) -> None:
+        """Print a message on standard error, so that standard output holds only data."""
+        sys.stderr.write(replace_control_characters(text) + "\n")
+        sys.stderr.flush()
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_WIDTH_WITHOUT_TERMINAL)

@@ -1,0 +1,1 @@
+"""Queues, event source mappings and schedules in ministack."""

@@ -1,0 +1,71 @@
+"""Reading of HTTP requests from the ASGI server, and sending of responses."""
+
+# ministack reads its environment at import, and this package exists to reach its private names.
+# ruff: noqa: PLC0415, SLF001
+
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qs, quote
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Failure = tuple[str, str]
+"""Code and message of an error."""
+
+
+def error_answer(failure: Failure, scope: Message, headers: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
+    """Return the failure in the error format of the service that the request is for."""
+    import ministack.app
+    from ministack.core.iam_evaluator import AuthError
+    from ministack.core.router import detect_service
+
+    service = detect_service(scope["method"], scope["path"], headers, query_map(scope))
+    answered: tuple[int, dict[str, str], bytes] = ministack.app._credential_failure(
+        service, "", str(uuid.uuid4()), AuthError(*failure), headers
+    )
+    return answered
+
+
+async def read_body(receive: Receive) -> tuple[bytes, Receive]:
+    """Return the body, and a channel from which the application receives the same body."""
+    messages: list[Message] = []
+    while True:
+        message = await receive()
+        messages.append(message)
+        if message["type"] != "http.request" or not message.get("more_body"):
+            break
+    body = b"".join(message.get("body", b"") for message in messages)
+    messages.reverse()
+
+    async def replay() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return body, replay
+
+
+async def answer(send: Send, status: int, headers: Mapping[str, str], body: bytes) -> None:
+    sent = {name.lower(): value for name, value in headers.items()} | {"content-length": str(len(body))}
+    encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in sent.items()]
+    await send({"type": "http.response.start", "status": status, "headers": encoded})
+    await send({"type": "http.response.body", "body": body})
+
+
+def header_map(scope: Message) -> dict[str, str]:
+    """Return the headers as they are signed, with the values of repeated ones joined."""
+    from ministack.core.sigv4 import decode_header_value
+
+    headers: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        key, text = name.decode("latin-1").lower(), decode_header_value(value)
+        headers[key] = f"{headers[key]},{text}" if key in headers else text
+    return headers
+
+
+def query_map(scope: Message) -> dict[str, list[str]]:
+    return parse_qs(scope.get("query_string", b"").decode("utf-8", "replace"), keep_blank_values=True)
+
+
+def raw_path(scope: Message) -> str:
+    return str((scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1"))

@@ -1,0 +1,68 @@
+"""Checks of every request against botocore's model of its service, which ministack mostly skips."""
+
+import asyncio
+from typing import Any
+
+from embedded.ministack.http.messages import (
+    Message,
+    Receive,
+    Send,
+    answer,
+    error_answer,
+    header_map,
+    query_map,
+    raw_path,
+    read_body,
+)
+from embedded.requests.operations import HttpRequest
+from embedded.requests.parameters import UnreadableRequestError
+from embedded.requests.violations import RequestCheck, log_violations, violation_text
+
+_INVALID = "ValidationException"
+
+
+def checked(application: Any) -> Any:
+    """Wrap the application so that requests that violate their model are refused and logged.
+
+    SDKs check types, required members and minimum lengths, but not patterns, enums and ranges.
+    """
+
+    async def serve(scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await application(scope, receive, send)
+            return
+        headers = header_map(scope)
+        request = HttpRequest(scope["method"], _path(scope, headers), query_map(scope), headers)
+        # Loading a model takes up to a third of a second.
+        check = await asyncio.to_thread(RequestCheck, _signed_service(request), request)
+        body = b""
+        if check.needs_body() and "content-encoding" not in headers:
+            body, receive = await read_body(receive)
+        try:
+            operation, problems = check.problems(body)
+        except UnreadableRequestError:
+            # The service reports the unreadable body.
+            operation, problems = "", []
+        if problems:
+            text = violation_text(problems)
+            log_violations(operation, problems)
+            _, sent, text_sent = error_answer((_INVALID, text), scope, headers)
+            await answer(send, 400, sent, text_sent)
+            return
+        await application(scope, receive, send)
+
+    return serve
+
+
+def _signed_service(request: HttpRequest) -> str:
+    """Return the service in the scope of the request's signature, such as `states`."""
+    signed = request.headers.get("authorization", "") or "".join(request.query.get("X-Amz-Credential", ()))
+    parts = signed.partition("Credential=")[2] or signed
+    return (parts.split(",")[0].split("/") + [""] * 4)[3]
+
+
+def _path(scope: Message, headers: dict[str, str]) -> str:
+    """Return the path, including the bucket that some clients put into the host name."""
+    host = headers.get("host", "").partition(":")[0]
+    bucket = host.removesuffix(".localhost")
+    return raw_path(scope) if bucket == host else f"/{bucket}{raw_path(scope)}"

@@ -1,0 +1,1 @@
+"""Corrections to ministack's access control: signatures, identities, policies and conditions."""

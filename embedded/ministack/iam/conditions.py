@@ -1,0 +1,131 @@
+"""IAM condition keys that ministack leaves out: those of EventBridge, SageMaker and DynamoDB."""
+
+# ministack reads its environment at import, and this package exists to reach its private names.
+# ruff: noqa: PLC0415, SLF001
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+ConditionKeys = Callable[[Mapping[str, Any]], dict[str, Any]]
+"""Returns the condition keys of a request."""
+
+_EQUALS = re.compile(r"(#?[\w.]+)\s*=\s*(:\w+)")
+_ITEM_MEMBERS = ("Put", "Update", "Delete", "Get", "ConditionCheck")
+
+
+def install_conditions(keys_of_actions: Mapping[str, ConditionKeys]) -> None:
+    """Give policies the condition keys of PutEvents, of DynamoDB's items, and of the given actions.
+
+    Args:
+        keys_of_actions: by action, such as `sagemaker:CreateProcessingJob`.
+    """
+    from ministack.core import iam_actions, iam_evaluator
+
+    ministack_context = iam_actions.request_tag_context
+    ministack_table_context = iam_actions.dynamodb_service_context
+    ministack_transaction_checks = iam_actions.dynamodb_transaction_checks
+    ministack_enforce = iam_evaluator.enforce
+    known = {"events:PutEvents": _event_keys, **keys_of_actions}
+
+    def context(service: str, iam_action: str, body: bytes, params: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = ministack_context(service, iam_action, body, params)
+        return {**found, **known[iam_action](_request(body))} if iam_action in known else found
+
+    def table_context(body: bytes) -> dict[str, Any]:
+        found: dict[str, Any] = ministack_table_context(body)
+        return {**found, **_leading_keys(list(_partitions(_request(body))))}
+
+    def transaction_checks(action: str, body: bytes, region: str, account_id: str) -> list[tuple[str, str]]:
+        checks = ministack_transaction_checks(action, body, region, account_id)
+        items = [item for item in _request(body).get("TransactItems", []) if isinstance(item, dict)]
+        details = [item[member] for item in items for member in _ITEM_MEMBERS if member in item]
+        if len(details) != len(checks):
+            return list(checks)
+        keyed = [_Keyed(arn, list(_partitions(detail))) for (_, arn), detail in zip(checks, details, strict=True)]
+        return [(item_action, arn) for (item_action, _), arn in zip(checks, keyed, strict=True)]
+
+    def enforce(*arguments: Any, **named: Any) -> Any:
+        resource = named.get("resource_arn")
+        if isinstance(resource, _Keyed):
+            # Each item of a transaction is authorized with its own key.
+            named["service_context"] = {**(named.get("service_context") or {}), **_leading_keys(resource.partitions)}
+        return ministack_enforce(*arguments, **named)
+
+    iam_actions.request_tag_context = context
+    iam_actions.dynamodb_service_context = table_context
+    iam_actions.dynamodb_transaction_checks = transaction_checks
+    iam_evaluator.enforce = enforce
+
+
+class _Keyed(str):
+    """The ARN of a table, with the partition keys of the request's items."""
+
+    partitions: list[str]
+
+    def __new__(cls, arn: str, partitions: list[str]) -> "_Keyed":
+        made = super().__new__(cls, arn)
+        made.partitions = partitions
+        return made
+
+
+def _request(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body or b"{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _event_keys(request: Mapping[str, Any]) -> dict[str, Any]:
+    entries = [entry for entry in request.get("Entries", []) if isinstance(entry, dict)]
+    names = {"events:source": "Source", "events:detail-type": "DetailType"}
+    values = {key: sorted({str(entry.get(name, "")) for entry in entries}) for key, name in names.items()}
+    # The Service Authorization Reference lists events:source as an ArrayOfString, which
+    # StringEquals without ForAllValues does not match.
+    return {
+        key: found[0] if len(found) == 1 and key != "events:source" else found for key, found in values.items() if found
+    }
+
+
+def _leading_keys(partitions: list[str]) -> dict[str, Any]:
+    return {"dynamodb:LeadingKeys": partitions} if partitions else {}
+
+
+def _partitions(request: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the partition keys that a request names: of an item, a key, a query, or a batch."""
+    for table, batch in (request.get("RequestItems") or {}).items():
+        requests = [{"Key": key} for key in batch.get("Keys", [])] if isinstance(batch, dict) else batch
+        for single in requests:
+            item = single if "Key" in single else next(iter(single.values()))
+            yield from _partitions({**item, "TableName": table})
+    name = _partition_attribute(str(request.get("TableName", "")), request.get("IndexName"))
+    if not name:
+        return
+    for item in (request.get("Key"), request.get("Item")):
+        if isinstance(item, dict) and name in item:
+            yield _text(item[name])
+    names, values = request.get("ExpressionAttributeNames") or {}, request.get("ExpressionAttributeValues") or {}
+    for attribute, value in _EQUALS.findall(request.get("KeyConditionExpression") or ""):
+        if names.get(attribute, attribute) == name and value in values:
+            yield _text(values[value])
+
+
+def _partition_attribute(table_name: str, index_name: Any) -> str:
+    from ministack.services import dynamodb
+
+    table = dynamodb._tables.get(table_name.rpartition("table/")[2])
+    if table is None:
+        return ""
+    if not index_name:
+        return str(table["pk_name"])
+    indexes = [*(table.get("GlobalSecondaryIndexes") or []), *(table.get("LocalSecondaryIndexes") or [])]
+    schema: list[dict[str, Any]] = next(
+        (index["KeySchema"] for index in indexes if index["IndexName"] == index_name), []
+    )
+    return next((str(key["AttributeName"]) for key in schema if key["KeyType"] == "HASH"), "")
+
+
+def _text(value: Any) -> str:
+    return str(next(iter(value.values()))) if isinstance(value, dict) and value else ""

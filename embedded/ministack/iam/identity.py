@@ -1,0 +1,191 @@
+"""IAM roles: their temporary credentials and the permissions of their policies."""
+
+# ministack reads its environment at import, and this package exists to reach its private names.
+# ruff: noqa: PLC0415, SLF001
+
+import json
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+
+SESSION_SECONDS = 12 * 3600
+"""Lifetime of a role's temporary credentials, in seconds."""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    access_key_id: str
+    secret_access_key: str
+    session_token: str
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "AWS_ACCESS_KEY_ID": self.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
+            "AWS_SESSION_TOKEN": self.session_token,
+        }
+
+
+def role_credentials(role_arn: str, session_name: str) -> Credentials:
+    """Return temporary credentials for `role_arn`, as a service gets them when it assumes a role.
+
+    Each call makes a new session. The caller checks the role's trust policy with `may_assume`.
+    """
+    from ministack.services import sts
+
+    account_id, role_name = _account_and_name(role_arn)
+    credentials = Credentials(
+        access_key_id=f"ASIA{secrets.token_hex(8).upper()}",
+        secret_access_key=secrets.token_hex(20),
+        session_token=secrets.token_hex(40),
+    )
+    session_name = session_name[:64]
+    sts.register_session(
+        credentials.access_key_id,
+        {
+            "Arn": f"arn:aws:sts::{account_id}:assumed-role/{role_name}/{session_name}",
+            "UserId": f"{role_name}:{session_name}",
+            "SecretAccessKey": credentials.secret_access_key,
+            "SessionToken": credentials.session_token,
+            "Expiration": time.time() + SESSION_SECONDS,
+        },
+    )
+    return credentials
+
+
+def authorize(role_arn: str, action: str, resource: str, context: dict[str, Any] | None = None) -> bool:
+    """Return whether the role's policies allow `action` on `resource`; True if IAM is not enforced.
+
+    `context` holds condition keys, e.g. `{"iam:PassedToService": "sagemaker.amazonaws.com"}`.
+    """
+    import ministack.app
+    from ministack.core import iam_evaluator
+    from ministack.services import tagging
+
+    if not ministack.app.AUTH:
+        return True
+    account_id, role_name = _account_and_name(role_arn)
+    policies = iam_evaluator._gather_role_policies(role_name, account_id)
+    context = {key.lower(): value for key, value in (context or {}).items()}
+    if iam_evaluator._names_condition_key(policies, "aws:resourcetag/"):
+        tags = tagging.resource_tags(resource) or {}
+        context = {**{f"aws:resourcetag/{name}".lower(): value for name, value in tags.items()}, **context}
+    request = iam_evaluator.EvalContext(
+        principal_arn=f"arn:aws:sts::{account_id}:assumed-role/{role_name}/StepFunctions",
+        principal_type="AssumedRole",
+        principal_account=account_id,
+        action=action,
+        resource_arn=resource,
+        region=_region_of(resource),
+        # AWS services call each other over TLS.
+        source_ip="127.0.0.1",
+        secure_transport=True,
+        service_context=context,
+    )
+    boundary = iam_evaluator._permissions_boundary(_roles(), role_name, account_id)
+    result = iam_evaluator.evaluate(request, policies, *boundary)
+    service = action.partition(":")[0]
+    found = iam_evaluator._resource_policy(service, resource)
+    if found is not None:
+        required = service in iam_evaluator._POLICY_REQUIRED
+        result = iam_evaluator.combine_resource_policy(result, request, *found, required=required, limits=boundary)
+    return bool(result.decision == "Allow")
+
+
+def may_assume(role_arn: str, service: str) -> bool:
+    """Return whether the role exists and trusts `service`, e.g. `sagemaker.amazonaws.com`.
+
+    Conditions are evaluated for a request from the role's own account, without `aws:SourceArn`. The
+    result is True if IAM is not enforced.
+    """
+    import ministack.app
+    from ministack.core import iam_evaluator
+
+    if not ministack.app.AUTH:
+        return True
+    account_id, role_name = _account_and_name(role_arn)
+    role = _roles().get_scoped(account_id, None, role_name)
+    if role is None:
+        return False
+    document = role.get("AssumeRolePolicyDocument") or {}
+    document = json.loads(document) if isinstance(document, str) else document
+    statements = document.get("Statement", [])
+    statements = [statements] if isinstance(statements, dict) else statements
+    request = iam_evaluator.EvalContext(
+        principal_arn=service,
+        principal_type="Service",
+        principal_account=account_id,
+        action="sts:AssumeRole",
+        resource_arn=role_arn,
+        region="",
+        service_context={"aws:sourceaccount": account_id},
+    )
+    return any(
+        statement.get("Effect") == "Allow"
+        and iam_evaluator._service_principal_matches(statement.get("Principal"), service)
+        and iam_evaluator._conditions_met(_without_source_arn(statement.get("Condition") or {}), request)
+        for statement in statements
+    )
+
+
+def _without_source_arn(conditions: dict[str, Any]) -> dict[str, Any]:
+    return {
+        operator: {key: value for key, value in operands.items() if key.lower() != "aws:sourcearn"}
+        for operator, operands in conditions.items()
+    }
+
+
+def _roles() -> Any:
+    from ministack.services import iam
+
+    return iam._roles
+
+
+def _account_and_name(role_arn: str) -> tuple[str, str]:
+    parts = role_arn.split(":", 5)
+    if len(parts) != 6 or not parts[5].startswith("role/"):
+        raise ValueError(f"role_arn: {role_arn!r} is not the ARN of an IAM role (arn:aws:iam::<account>:role/<name>)")
+    return parts[4], parts[5].rpartition("/")[2]
+
+
+def _region_of(arn: str) -> str:
+    parts = arn.split(":")
+    return parts[3] if len(parts) > 3 else ""
+
+
+def current_region() -> str:
+    """Return the Region of the current request."""
+    from ministack.core.responses import get_region
+
+    return str(get_region())
+
+
+def install_administrator(access_key_id: str, secret_access_key: str) -> None:
+    """Create the only administrator key, and disable ministack's root keys.
+
+    ministack accepts `test`, the configured key and every account id as root without checking the
+    signature. Any client would get access, and a job with the wrong keys would have all
+    permissions.
+    """
+    from ministack.core import iam_evaluator
+    from ministack.services import iam, sts
+
+    name = "administrator"
+    iam._create_user({"UserName": [name]})
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    iam._user_inline_policies[name] = {"AllowAll": json.dumps(policy)}
+    iam._access_keys[access_key_id] = {
+        "UserName": name,
+        "AccessKeyId": access_key_id,
+        "SecretAccessKey": secret_access_key,
+        "Status": "Active",
+        "CreateDate": iam._now(),
+    }
+
+    def is_root(key: str) -> bool:
+        # A request without a key is anonymous; ministack handles it elsewhere.
+        return not key
+
+    iam_evaluator.is_root_access_key = is_root
+    sts.is_root_access_key = is_root

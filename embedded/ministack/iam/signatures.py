@@ -1,0 +1,179 @@
+"""Access to the server: only signed requests to AWS APIs, sent to a local name, reach ministack.
+
+ministack serves its own routes (`/_ministack/reset`, functions' code, queues' messages, …) and many
+AWS operations without credentials. Every user and every browser of this machine could call them.
+"""
+
+# ministack reads its environment at import, and this package exists to reach its private names.
+# ruff: noqa: PLC0415
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from embedded.ministack.http.messages import (
+    Failure,
+    Message,
+    Receive,
+    Send,
+    answer,
+    error_answer,
+    header_map,
+    query_map,
+    raw_path,
+    read_body,
+)
+
+_LOCAL_HOST = re.compile(r"(?:localhost|127\.0\.0\.1|[a-z0-9-]+\.localhost)(?::\d{1,5})?", re.IGNORECASE)
+"""Names in the server's certificate.
+
+Other names may come from DNS rebinding: a web page whose name resolves to this machine.
+"""
+_OWN_ROUTES = "/_"
+_HASH_HEADER = "x-amz-content-sha256"
+_SIGNED_CHUNKS = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
+"""Value of the header when each chunk of the body is signed.
+
+Without it, the body's hash is signed.
+"""
+_UNSIGNED = ("MissingAuthenticationToken", "Missing Authentication Token")
+_UNKNOWN_KEY = ("InvalidClientTokenId", "The security token included in the request is invalid.")
+
+
+def guarded(application: Any, account_id: str) -> Any:
+    """Wrap the application with a check of every request.
+
+    A request needs a valid AWS signature in its headers or query, a local name in `Host`, and no
+    `Origin`, which browsers add. ministack's own routes are never served.
+    """
+
+    async def serve(scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["type"] == "http":
+            headers = header_map(scope)
+            if refusal := _refusal(scope["path"], headers):
+                await answer(send, 403, {"content-type": "text/plain; charset=utf-8"}, refusal.encode())
+                return
+            failure, receive = await _check_signature(scope, headers, receive, account_id)
+            if failure is not None:
+                await answer(send, *error_answer(failure, scope, headers))
+                return
+        await application(scope, receive, send)
+
+    return serve
+
+
+def _refusal(path: str, headers: Mapping[str, str]) -> str:
+    """Return why a request is refused regardless of its signature; empty if it is accepted."""
+    if not _LOCAL_HOST.fullmatch(headers.get("host", "")):
+        return "The embedded AWS answers only to the names localhost, *.localhost and 127.0.0.1.\n"
+    if "origin" in headers or "sec-fetch-site" in headers:
+        return "The embedded AWS does not answer browsers.\n"
+    if path.startswith(_OWN_ROUTES):
+        return "The embedded AWS has only AWS APIs, and no routes for administration.\n"
+    if "cbor" in headers.get("smithy-protocol", ""):
+        return (
+            "The embedded AWS does not read CBOR, which the SDKs for Go, Java, JavaScript and Rust send to CloudWatch. "
+            "Use boto3 or the AWS CLI.\n"
+        )
+    return ""
+
+
+async def _check_signature(
+    scope: Message, headers: Mapping[str, str], receive: Receive, account_id: str
+) -> tuple[Failure | None, Receive]:
+    """Return the signature's failure, and the channel for the application to receive from."""
+    from ministack.core import sigv4
+
+    query = query_map(scope)
+    presigned = "authorization" not in headers
+    if presigned and "AWSAccessKeyId" in query and "X-Amz-Signature" not in query:
+        return _legacy_url_failure(scope, query, account_id), receive
+    if not (presigned and "X-Amz-Signature" in query) and not _is_signed(headers):
+        return _UNSIGNED, receive
+    signature = sigv4.parse_query_signature(query) if presigned else sigv4.parse_header_signature(headers)
+    failure = signature if isinstance(signature, tuple) else _time_failure(signature, query, presigned=presigned)
+    if failure is not None:
+        return failure, receive
+    if presigned and (failure := _header_failure(signature, headers)):
+        return failure, receive
+    token = query.get("X-Amz-Security-Token", [""])[0] if presigned else headers.get("x-amz-security-token", "")
+    secret = _secret_of(signature.access_key_id, token, account_id)
+    if isinstance(secret, tuple):
+        return secret, receive
+    body = b""
+    if not presigned and headers.get(_HASH_HEADER, _SIGNED_CHUNKS).startswith(_SIGNED_CHUNKS):
+        # Only requests with a known access key have their body read into memory.
+        body, receive = await read_body(receive)
+    failure = sigv4.header_signature_failure(
+        signature, secret, scope["method"], raw_path(scope), query, headers, body, presigned=presigned
+    )
+    return failure, receive
+
+
+def _secret_of(access_key_id: str, token: str, account_id: str) -> str | Failure:
+    """Return the secret of an access key, or what is wrong with the key or its session token."""
+    from ministack.core import iam_evaluator
+    from ministack.core.responses import _account_from_sts_session
+
+    if not access_key_id:
+        return _UNKNOWN_KEY
+    try:
+        owner = _account_from_sts_session(access_key_id) or iam_evaluator.find_iam_access_key_account(access_key_id)
+    except iam_evaluator.AmbiguousAccessKeyError:
+        return _UNKNOWN_KEY
+    credential = iam_evaluator.resolve_credential(access_key_id, owner or account_id, token)
+    if isinstance(credential, iam_evaluator.CredentialResolutionError):
+        return credential.code, credential.message
+    return str(credential.secret_access_key)
+
+
+def _is_signed(headers: Mapping[str, str]) -> bool:
+    return headers.get("authorization", "").startswith("AWS4-HMAC-SHA256 ")
+
+
+def _legacy_url_failure(scope: Message, query: dict[str, list[str]], account_id: str) -> Failure | None:
+    """Return what is wrong with a presigned URL of Signature Version 2.
+
+    It is boto3's default for S3 in us-east-1.
+    """
+    from ministack.core import iam_evaluator
+
+    iam_evaluator.pin_signed_request(scope["method"], raw_path(scope), query, scope["headers"])
+    try:
+        checked = iam_evaluator.authenticate(query["AWSAccessKeyId"][0], account_id)
+    except iam_evaluator.AmbiguousAccessKeyError:
+        return _UNKNOWN_KEY
+    if isinstance(checked, iam_evaluator.AuthError):
+        return checked.code, checked.message
+    return None if checked is not None else _UNSIGNED
+
+
+def _header_failure(signature: Any, headers: Mapping[str, str]) -> Failure | None:
+    """Return the failure of a presigned request with unsigned `x-amz-` headers."""
+    added = {name for name in headers if name.startswith("x-amz-")} - {
+        *signature.signed_headers.split(";"),
+        _HASH_HEADER,
+    }
+    if not added:
+        return None
+    return (
+        "AccessDenied",
+        f"There were headers present in the request which were not signed: {', '.join(sorted(added))}",
+    )
+
+
+def _time_failure(signature: Any, query: Mapping[str, list[str]], *, presigned: bool) -> Failure | None:
+    from ministack.core import sigv4
+
+    if signature.region_set is not None:
+        return _UNSIGNED
+    if not presigned:
+        return sigv4.request_time_failure(signature)  # type: ignore[no-any-return]
+    try:
+        expired = sigv4.presigned_request_is_expired(signature.amz_date, query.get("X-Amz-Expires", ["900"])[0])
+    except ValueError:
+        expired = True
+    return ("AccessDenied", "Request has expired") if expired else None

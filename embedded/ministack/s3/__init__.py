@@ -1,0 +1,1 @@
+"""Objects and buckets in ministack: contents, checksums, encryption and lifecycle."""

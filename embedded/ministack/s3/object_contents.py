@@ -1,0 +1,144 @@
+"""Contents of S3 objects, in files instead of in ministack's memory."""
+
+# ministack reads its environment at import, and this package exists to reach its private names.
+# ruff: noqa: PLC0415, SLF001
+
+from __future__ import annotations
+
+import os
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from embedded.ministack.errors import MinistackChangedError
+from embedded.ministack.s3.checksums import add_checksum
+
+CONTENT = "content_file"
+"""Member of ministack's records of objects and versions that holds the Content."""
+
+
+class Content:
+    """An immutable file with the bytes of an object or a version.
+
+    The file is deleted with the last record that refers to it. Versions and replicas share the
+    file of their object.
+    """
+
+    __slots__ = ("name", "store")
+
+    def __init__(self, store: ContentStore, name: str) -> None:
+        self.store, self.name = store, name
+
+    def read(self) -> bytes:
+        return (self.store.folder / self.name).read_bytes()
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Content:
+        return self
+
+    def __del__(self) -> None:
+        self.store.dropped(self.name)
+
+
+class ContentStore:
+    """The folder with the contents.
+
+    Args:
+        keep_dropped: Keep files that no record needs until `delete` is called, because a stored
+            snapshot may still name them.
+    """
+
+    def __init__(self, folder: Path, *, keep_dropped: bool = False) -> None:
+        self.folder = folder
+        self._keep_dropped = keep_dropped
+        self._dropped: list[str] = []
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def add(self, body: bytes) -> Content:
+        """Write a file with the bytes.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        content = Content(self, uuid.uuid4().hex)
+        with open(os.open(self.folder / content.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123
+            file.write(body)
+        return content
+
+    def dropped(self, name: str) -> None:
+        if self._keep_dropped:
+            self._dropped.append(name)
+        else:
+            with suppress(OSError):
+                os.unlink(self.folder / name)  # noqa: PTH108 - also while the interpreter ends
+
+    def take_dropped(self) -> list[str]:
+        """Return the names of the files that no record needs, once each."""
+        taken, self._dropped = self._dropped, []
+        return taken
+
+    def put_back_dropped(self, names: list[str]) -> None:
+        """Return names of `take_dropped` whose files could not be deleted yet."""
+        self._dropped.extend(names)
+
+    def delete(self, names: list[str]) -> None:
+        for name in names:
+            (self.folder / name).unlink(missing_ok=True)
+
+
+def install_objects_on_disk(store: ContentStore) -> None:
+    """Keep the contents of objects and versions in files.
+
+    ministack keeps contents in memory. Its own option S3_PERSIST writes content and description one
+    after the other, so a kill in between damages the object. Its hooks for that option are used
+    here.
+    """
+    from ministack.services import s3
+
+    hooks = (
+        "_persist_object",
+        "_persist_displaced_version",
+        "_persist_delete_marker",
+        "_delete_persisted_object",
+        "_delete_persisted_bucket",
+        "_delete_version_file",
+        "_read_body",
+        "_version_body",
+        "_version_entry_from_record",
+    )
+    if missing := [name for name in hooks if not callable(getattr(s3, name, None))]:
+        raise MinistackChangedError(f"ministack's S3 has no {missing[0]}: install the pinned version")
+    ministack_entry = s3._version_entry_from_record
+
+    def keep(record: dict[str, Any]) -> None:
+        if record.get("body") is not None:
+            add_checksum(record)
+            record[CONTENT] = store.add(record["body"])
+            record["body"] = None
+
+    def version_entry(record: dict[str, Any], version_id: str, _data: bytes) -> Any:
+        keep(record)
+        return {**ministack_entry(record, version_id, None), CONTENT: record.get(CONTENT)}
+
+    def read(_bucket: str, _key: str, record: dict[str, Any]) -> bytes:
+        if record.get("body") is not None:
+            return bytes(record["body"])
+        content: Content | None = record.get(CONTENT)
+        if content is None:
+            raise MinistackChangedError("ministack has stored an object without its content")
+        return content.read()
+
+    def read_version(_buckets: Any, _bucket: str, _key: str, version: dict[str, Any]) -> bytes | None:
+        content: Content | None = version.get(CONTENT)
+        return content.read() if content is not None else None
+
+    def nothing(*_: Any) -> None:
+        """Do nothing: the file is deleted with the last record that refers to it."""
+
+    s3._persist_object = lambda _bucket, _key, record: keep(record)
+    s3._version_entry_from_record = version_entry
+    s3._read_body = read
+    s3._version_body = read_version
+    for name in hooks[1:6]:
+        setattr(s3, name, nothing)
+    s3.S3_PERSIST = True

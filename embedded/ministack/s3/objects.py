@@ -1,0 +1,89 @@
+"""S3 objects: writing without HTTP, encryption keys, and restored objects in listings."""
+
+# ministack reads its environment at import, and this package exists to reach its private names.
+# ruff: noqa: PLC0415, SLF001
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote
+from xml.etree import ElementTree as ET
+
+_ENCRYPTION = "x-amz-server-side-encryption"
+_ARCHIVED = re.compile(b"<StorageClass>(GLACIER|DEEP_ARCHIVE)</StorageClass>")
+
+
+def encryption_key(bucket: str, key: str) -> str:
+    """Return the ARN of the object's KMS key; empty when there is no key or no such object."""
+    from ministack.services import s3
+
+    _status, headers, _body = s3._head_object(bucket, key, {})
+    named = {name.lower(): value for name, value in headers.items()}
+    return str(named.get("x-amz-server-side-encryption-aws-kms-key-id", ""))
+
+
+def default_encryption_key(bucket: str) -> str:
+    """Return the KMS key with which the bucket encrypts new objects; empty when there is none."""
+    from ministack.services import s3
+
+    return str(s3._bucket_default_sse_headers(bucket).get("x-amz-server-side-encryption-aws-kms-key-id", ""))
+
+
+def put_object(bucket: str, key: str, body: bytes) -> str:
+    """Store an object without HTTP. Return why S3 refuses it; empty when it is stored."""
+    from ministack.services import s3
+
+    status, _headers, answer = s3._put_object(bucket, key, body, {"content-type": "application/json"})
+    return "" if status == 200 else str(answer.decode(errors="replace"))
+
+
+def install_restore_status() -> None:
+    """Answer `OptionalObjectAttributes=RestoreStatus` in listings, as S3 does.
+
+    ministack stores the status of restores, but does not list it.
+    """
+    from ministack.services import s3
+
+    ministack_dispatch, namespace = s3._dispatch, f"{{{s3.S3_NS}}}"
+
+    def dispatch(method: str, bucket: str, key: str, headers: dict[str, str], *rest: Any) -> Any:
+        answer = ministack_dispatch(method, bucket, key, headers, *rest)
+        is_wanted = "RestoreStatus" in headers.get("x-amz-optional-object-attributes", "")
+        if not is_wanted or method != "GET" or key or answer[0] != 200 or not _ARCHIVED.search(answer[2]):
+            return answer
+        ET.register_namespace("", s3.S3_NS)
+        listing = ET.fromstring(answer[2])  # noqa: S314 - written by ministack
+        objects = s3._buckets[bucket]["objects"]
+        is_encoded = listing.find(f"{namespace}EncodingType") is not None
+        for entry in listing.iter(f"{namespace}Contents"):
+            listed = entry.findtext(f"{namespace}Key") or ""
+            stored = objects.get(unquote(listed) if is_encoded else listed)
+            phase = s3._sync_restore(bucket, listed, stored)
+            if stored is not None and phase is not None:
+                status = ET.SubElement(entry, f"{namespace}RestoreStatus")
+                ET.SubElement(status, f"{namespace}IsRestoreInProgress").text = str(phase == "in_progress").lower()
+                if phase == "restored":
+                    expiry = datetime.fromtimestamp(stored["restore"]["expires_at"], UTC)
+                    ET.SubElement(status, f"{namespace}RestoreExpiryDate").text = f"{expiry:%Y-%m-%dT%H:%M:%S}.000Z"
+        return answer[0], answer[1], ET.tostring(listing, xml_declaration=True, encoding="UTF-8")
+
+    s3._dispatch = dispatch
+
+
+def install_managed_key() -> None:
+    """Accept objects that ask for `aws:kms` without naming a key, for which AWS uses its own key.
+
+    The CDK CLI uploads its assets this way. ministack refuses such objects. No key policy is
+    evaluated for them, because the policy of AWS's own key allows everyone in the account.
+    """
+    from ministack.services import s3
+
+    ministack_headers = s3._resolve_sse_write_headers
+
+    def resolve(headers: dict[str, str], bucket: str) -> Any:
+        asked = {name for name in headers if name.startswith("x-amz-server-side-encryption")}
+        if asked == {_ENCRYPTION} and headers[_ENCRYPTION] == "aws:kms":
+            return {_ENCRYPTION: "aws:kms"}, None
+        return ministack_headers(headers, bucket)
+
+    s3._resolve_sse_write_headers = resolve

@@ -1,0 +1,1 @@
+"""The state of all of ministack's services: figures and snapshots."""

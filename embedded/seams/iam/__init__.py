@@ -1,1 +1,0 @@
-"""Signatures, identities, policies and their conditions: what ministack decides about access, completed."""

@@ -1,0 +1,41 @@
+"""Loads a fleet from a worker's setup."""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+from contract.catalog.model_spec import ModelSpec
+from scoring.errors import write_log
+from scoring.fleets.fleet_model import FleetModel
+from scoring.fleets.members import Member
+from scoring.fleets.setup import member_spec
+from scoring.models import LoadedModel, load_model
+from scoring.protocol import FleetSetup, MemberSetup
+
+_BYTES_PER_FILE_BYTE = 4
+_BYTES_PER_MEMBER = 64 << 10
+"""Estimated memory of a loaded member: so many times the bytes of its files, and this."""
+
+
+def load_fleet(setup: FleetSetup, spec: ModelSpec) -> FleetModel:
+    """Return the fleet as one model, of which one member is loaded. `spec` is that of the fleet.
+
+    Raises ScoringError.
+    """
+    members = [
+        Member(
+            member.model_id, member.version, partial(_load_member, setup.first, member), is_extracted=bool(member.file)
+        )
+        for member in setup.members
+    ]
+    features = len(setup.first.features)
+    return FleetModel(setup.spec, spec, members, features=features, cache_bytes=setup.cache_bytes)
+
+
+def _load_member(first: ModelSpec, member: MemberSetup) -> tuple[LoadedModel, int]:
+    path = Path(member.file)
+    loaded = load_model(member_spec(first, member), path)
+    for note in loaded.notes:
+        write_log(sys.stderr, f"model {member.model_id!r}: {note}\n")
+    files = sum(file.stat().st_size for file in path.parent.rglob("*") if file.is_file())
+    return loaded, files * _BYTES_PER_FILE_BYTE + _BYTES_PER_MEMBER

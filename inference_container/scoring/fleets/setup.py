@@ -1,0 +1,61 @@
+"""What a worker needs to know of a fleet's members.
+
+A fleet may have thousands, so a member is described by what it does not share with the first one.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from contract.catalog.model_spec import ModelSpec
+from contract.codec import from_value, to_value
+from contract.dataset.partitions import partition_values
+from contract.job.fleet import FleetSpec
+from contract.json_text import dump_json, parse_json
+from scoring.protocol import FleetSetup, MemberSetup
+
+
+def fleet_setup(
+    fleet: FleetSpec, models: Sequence[ModelSpec], files: Sequence[Path | None], cache_bytes: int
+) -> FleetSetup:
+    """Describe a fleet; `files` has the local path of each model, or None if the shard does not need it."""
+    first = models[0]
+    members = tuple(
+        MemberSetup(spec.model_id, spec.version, "" if file is None else str(file), _changes(first, spec))
+        for spec, file in zip(models, files, strict=True)
+    )
+    return FleetSetup(fleet, first, members, cache_bytes)
+
+
+def member_spec(first: ModelSpec, member: MemberSetup) -> ModelSpec:
+    """Return the spec of a member."""
+    return from_value(ModelSpec, {**to_value(first), **parse_json(member.changes)})
+
+
+def needed_members(fleet: FleetSpec, models: Sequence[ModelSpec], keys: Iterable[str]) -> list[ModelSpec]:
+    """Return the models that score objects with these keys, and the first one, which tells the columns.
+
+    These are all models, unless the route is a part of the key.
+    """
+    if not fleet.in_key:
+        return list(models)
+    routes = {_route(fleet, key) for key in keys}
+    named = {models[0].model_id, *(fleet.routes.get(route, fleet.fallback) for route in routes)}
+    return [spec for spec in models if spec.model_id in named]
+
+
+def _route(fleet: FleetSpec, key: str) -> str:
+    """Return the route of an object; empty if it has none."""
+    try:
+        value = partition_values(key, [fleet.route_by])[fleet.route_by]
+        # A key may have zeros before a number.
+        return str(int(value or "")) if fleet.route_type == "int64" else value or ""
+    # The object fails when it is read.
+    except ValueError:
+        return ""
+
+
+def _changes(first: ModelSpec, spec: ModelSpec) -> str:
+    """Return the fields in which a model differs from the first one, as JSON."""
+    names = [field.name for field in fields(spec) if getattr(spec, field.name) != getattr(first, field.name)]
+    return dump_json({name: to_value(getattr(spec, name)) for name in names})

@@ -1,0 +1,94 @@
+"""Contents of objects and versions are in one file each, and not in memory."""
+
+import asyncio
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from ministack.services import s3
+
+from embedded.ministack.s3.object_contents import ContentStore, install_objects_on_disk
+
+HOOKS = (
+    "_persist_object", "_persist_displaced_version", "_persist_delete_marker", "_delete_persisted_object",
+    "_delete_persisted_bucket", "_delete_version_file", "_read_body", "_version_body", "_version_entry_from_record",
+    "S3_PERSIST",
+)  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ContentStore]:
+    for name in HOOKS:
+        monkeypatch.setattr(s3, name, getattr(s3, name))
+    monkeypatch.setattr(s3, "DATA_DIR", str(tmp_path / "data"))
+    made = ContentStore(tmp_path / "objects")
+    install_objects_on_disk(made)
+    yield made
+    s3.reset()
+
+
+def send(method: str, path: str, body: bytes = b"", query: Any = None, **headers: str) -> tuple[dict[str, str], bytes]:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    status, answered, answer = asyncio.run(s3.handle_request(method, path, named, body, query or {}))
+    assert status < 300, answer
+    return {name.lower(): value for name, value in answered.items()}, bytes(answer)
+
+
+def files(store: ContentStore) -> list[bytes]:
+    gc.collect()
+    return sorted(file.read_bytes() for file in store.folder.iterdir())
+
+
+def test_contents_are_in_private_files_that_end_with_their_objects(store: ContentStore) -> None:
+    send("PUT", "/bucket")
+    for key in ("a", "A", "a/b", "..", "x" * 300):
+        send("PUT", f"/bucket/{key}", key.encode())
+    send("PUT", "/bucket/a", b"new")
+    send("PUT", "/bucket/copy", x_amz_copy_source="/bucket/a/b")
+    assert files(store) == sorted([b"new", b"A", b"a/b", b"a/b", b"..", b"x" * 300])
+    assert {file.stat().st_mode & 0o777 for file in store.folder.iterdir()} == {0o600}
+    assert [send("GET", f"/bucket/{key}")[1] for key in ("a", "A", "a/b", "copy")] == [b"new", b"A", b"a/b", b"a/b"]
+    assert send("GET", "/bucket/a", range="bytes=1-2")[1] == b"ew"
+    assert all(item["body"] is None for item in s3._buckets["bucket"]["objects"].values())
+    for key in ("a", "A", "a/b", "..", "x" * 300, "copy"):
+        send("DELETE", f"/bucket/{key}")
+    send("DELETE", "/bucket")
+    assert files(store) == []
+
+
+def test_multipart_uploads_end_in_one_file(store: ContentStore) -> None:
+    send("PUT", "/bucket")
+    upload = ET.fromstring(send("POST", "/bucket/a", query={"uploads": [""]})[1]).findtext("{*}UploadId") or ""  # noqa: S314
+    parts = ""
+    for number, body in ((1, b"x" * (5 << 20)), (2, b"y")):
+        part = send("PUT", "/bucket/a", body, {"partNumber": [str(number)], "uploadId": [upload]})[0]
+        parts += f"<Part><PartNumber>{number}</PartNumber><ETag>{part['etag']}</ETag></Part>"
+    request = f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode()
+    send("POST", "/bucket/a", request, {"uploadId": [upload]})
+    assert files(store) == [b"x" * (5 << 20) + b"y"]
+
+
+def test_versions_share_the_files_of_objects(store: ContentStore) -> None:
+    send("PUT", "/bucket")
+    send("PUT", "/bucket/a", b"0")
+    enabled = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
+    send("PUT", "/bucket", enabled, {"versioning": [""]})
+    first, second = (send("PUT", "/bucket/a", body)[0]["x-amz-version-id"] for body in (b"1", b"2"))
+    assert files(store) == [b"0", b"1", b"2"]
+    assert all(version["data"] is None for version in s3._object_versions["bucket", "a"])
+    marker = send("DELETE", "/bucket/a")[0]["x-amz-version-id"]
+    assert [send("GET", "/bucket/a", query={"versionId": [name]})[1] for name in ("null", first, second)] == [
+        b"0",
+        b"1",
+        b"2",
+    ]
+    send("DELETE", "/bucket/a", query={"versionId": [marker]})
+    assert send("GET", "/bucket/a")[1] == b"2"
+    send("DELETE", "/bucket/a", query={"versionId": [second]})
+    assert send("GET", "/bucket/a")[1] == b"1"
+    for name in ("null", first):
+        send("DELETE", "/bucket/a", query={"versionId": [name]})
+    assert files(store) == []
