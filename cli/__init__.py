@@ -1,1 +1,4 @@
-"""The `fleetscore` command. It calls AWS through boto3 only, so it works the same on the embedded AWS."""
+"""The `fleetscore` command.
+
+It calls AWS through boto3 only, so it works the same on the embedded AWS.
+"""

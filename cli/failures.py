@@ -9,7 +9,10 @@ from contract.problems import InvalidInputError, count_problems, list_problems
 
 
 class ExitStatus(IntEnum):
-    """Exit statuses of `fleetscore`. The help screen and the documentation take their meanings from here."""
+    """Exit statuses of `fleetscore`.
+
+    The help screen and the documentation take their meanings from here.
+    """
 
     meaning: str
 
@@ -56,7 +59,7 @@ _SIGN_IN = "Sign in again (for example `aws sso login`), or set AWS_PROFILE or -
 
 
 def describe(error: BaseException) -> tuple[str, ExitStatus] | None:
-    """Return the text and exit status for an error that a person can act on; None for a bug of this program."""
+    """Return text and exit status for a user's error; None for a bug of this program."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         return error.format_message(), ExitStatus.REFUSED
     if isinstance(error, click.UsageError):

@@ -9,10 +9,13 @@ from types import FrameType
 _EXPORTING_COMMAND = "up"
 """The command whose output a shell evaluates: `eval "$(fleetscore up)" && fleetscore run`."""
 _FAILURE = "false"
-"""Shell command that fails. Without it, `eval` of no output would succeed, and the shell would go on with the
-account that it used before."""
+"""Shell command that fails. Without this command, `eval` of no output would succeed, and the
+shell would still use its earlier account."""
 _OPTIONS_WITH_VALUE = frozenset({"--stage", "--profile", "--region", "--endpoint-url"})
-"""Global options that take a value. They are repeated here, because the import of `command_line` may fail."""
+"""Global options that take a value.
+
+They are repeated here, because the import of `command_line` may fail.
+"""
 _INTERRUPTED = 130
 """`ExitStatus.INTERRUPTED`, repeated for the same reason."""
 
@@ -37,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(words: Sequence[str]) -> int:
     try:
         # Imported here, because an import may fail or be interrupted too.
-        from cli.program import run  # noqa: PLC0415
+        from cli.command_line.program import run  # noqa: PLC0415
 
         return run(words)
     except KeyboardInterrupt:
@@ -46,7 +49,7 @@ def _run(words: Sequence[str]) -> int:
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Make SIGTERM, and SIGHUP of a closed terminal, end the block like Ctrl-C, so that cleanup runs."""
+    """Make SIGTERM and SIGHUP end the block like Ctrl-C, so that cleanup runs."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt

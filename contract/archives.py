@@ -103,8 +103,8 @@ def read_files(
     `on_folder` is called with the path of each folder that is a member of its own.
 
     Raises:
-        ArchiveError: The archive is damaged, or a member is refused: a link, a device, a path that
-            is absolute, too long, has `..`, comes twice or is below a file; or there is too much.
+        ArchiveError: The archive is damaged or too large, or a member is refused: a link, a device,
+            or a path that is absolute, too long, repeated, below a file or contains `..`.
     """
     seen: dict[str, bool] = {}
     total = 0
@@ -197,7 +197,10 @@ def _checked_name(information: tarfile.TarInfo) -> str:
 
 
 def _check_place(name: str, seen: dict[str, bool], *, is_file: bool) -> None:
-    """Refuse a path that comes twice, or that is below a file. `seen` says which paths are files."""
+    """Refuse a path that comes twice, or that is below a file.
+
+    `seen` says which paths are files.
+    """
     again = "pack each path once"
     if name in seen and (is_file or seen[name]):
         raise ArchiveError(f"member {name!r} comes twice: {again}")

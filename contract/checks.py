@@ -23,7 +23,7 @@ class Check(Protocol):
         """JSON type of the values that the rule applies to."""
 
     def problems(self, field: str, value: Any) -> list[Problem]:
-        """Return what is wrong with the value; `field` names it."""
+        """Return the problems of the value, which `field` names."""
 
     def keywords(self) -> dict[str, Any]:
         """Return the JSON Schema keywords for this rule."""

@@ -19,7 +19,7 @@ SCHEMA_VERSION = 2
 SCHEMA_VERSION_FIELD = "schema_version"
 
 MISSING_VALUE = "a value: the field is required"
-"""What is expected of a required field that is left out."""
+"""Expectation for a required field that is missing."""
 
 _SHOWN_CHARACTERS = 200
 
@@ -27,7 +27,10 @@ T = TypeVar("T")
 Json = Any
 """JSON value: dict, list, str, int, float, bool or None."""
 Decoder = Callable[[Json, str, list[Problem]], Any]
-"""Decodes a value whose path in the message is the second argument, and appends what is wrong with it."""
+"""Decodes a value.
+
+The second argument is its path in the message; problems are appended to a list.
+"""
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 """Types of values that are JSON as they are."""
@@ -52,7 +55,8 @@ def from_json(cls: type[T], data: Json, *, subject: str | None = None) -> T:
     """Return an instance of `cls` from JSON values.
 
     Raises:
-        InvalidInputError: with every problem that was found, or with the schema version if it is another one.
+        InvalidInputError: with every problem that was found, or with the schema version if it is
+            another one.
     """
     name = subject or cls.__name__
     if not isinstance(data, Mapping):
@@ -71,7 +75,7 @@ def from_json(cls: type[T], data: Json, *, subject: str | None = None) -> T:
 
 
 def from_value(cls: type[T], value: Json, *, subject: str | None = None) -> T:
-    """Return an instance of `cls` from JSON values without a schema version, such as a part of a message.
+    """Return an instance of `cls` from JSON values without a schema version.
 
     Raises:
         InvalidInputError: with every problem that was found.
@@ -124,7 +128,7 @@ def to_value(value: Any) -> Json:
 
 
 def _surrogate_problems(data: Json) -> list[Problem]:
-    """Return a problem for each name and text with a lone surrogate, such as "\\ud800" in JSON: no service takes it."""
+    """Return a problem per name and text with a lone surrogate, such as "\\ud800" in JSON."""
     expected = "text without halves of surrogate pairs"
     problems: list[Problem] = []
     waiting: collections.deque[tuple[str, Json]] = collections.deque([("", data)])
@@ -164,7 +168,10 @@ def _fields(cls: type) -> dict[str, _Field]:
 
 @functools.cache
 def _decoder(expected: Any) -> Decoder:  # noqa: PLR0911 - one return per kind
-    """Return the function that decodes values of a type. Looking at the type takes longer than decoding."""
+    """Return the function that decodes values of a type.
+
+    Looking at the type takes longer than decoding.
+    """
     origin, arguments = typing.get_origin(expected), typing.get_args(expected)
     if origin in (typing.Union, types.UnionType):
         return functools.partial(_decode_optional, tuple(choice for choice in arguments if choice is not type(None)))
@@ -184,8 +191,7 @@ def _decoder(expected: Any) -> Decoder:  # noqa: PLR0911 - one return per kind
 def _decode_optional(choices: tuple[Any, ...], value: Json, path: str, problems: list[Problem]) -> Any:
     if value is None:
         return None
-    # Report only what is wrong for choices of the value's own shape: a list is not a malformed
-    # object.
+    # Report only problems for choices of the value's own shape: a list is not a malformed object.
     alike = [choice for choice in choices if _takes(choice, value)]
     if len(alike) == 1:
         return _decoder(alike[0])(value, path, problems)

@@ -1,4 +1,4 @@
-"""Escapes control characters in text of others, because terminals interpret them and some hide text."""
+"""Escaping of control characters in untrusted text, which terminals interpret."""
 
 import json
 import re
@@ -8,9 +8,11 @@ _PATTERN = re.compile(
     "\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
 )
-"""C0 and C1 control characters and DEL, line and paragraph separators, lone surrogates, which cannot be encoded, and
-characters that are invisible or change the direction of text. Newlines and tabs are not among them, nor are the two
-joiners that some scripts and emojis need."""
+"""Control characters (C0, C1, DEL), line and paragraph separators, and lone surrogates.
+
+Also characters that are invisible or change the direction of text. Newlines, tabs and the two
+joiners of some scripts and emojis are allowed.
+"""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -41,7 +43,7 @@ def escape_in_json(text: str) -> str:
 
 
 def has_lone_surrogate(text: str) -> bool:
-    """Return whether the text has half of a surrogate pair, which no encoding of Unicode can hold."""
+    """Return whether the text has half of a surrogate pair, which UTF-8 cannot encode."""
     return _SURROGATE.search(text) is not None
 
 

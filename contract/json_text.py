@@ -1,5 +1,4 @@
-"""Parses JSON that others wrote, within limits and strictly where parsers differ, and writes JSON that
-is safe to print.
+"""Strict parsing of untrusted JSON within limits, and writing of JSON that is safe to print.
 
 Every part of Fleetscore parses JSON from outside with `parse_json`, so all of them refuse the same
 texts. What it returns can be written again as JSON that every parser accepts.
@@ -14,7 +13,7 @@ from typing import Any, Never
 from contract.control_characters import escape_in_json
 
 MAX_BYTES = 128 << 20
-"""Largest text that is parsed, in bytes: a manifest of 100,000 objects with the longest keys fits."""
+"""Largest text that is parsed, in bytes: a manifest of 100,000 objects with the longest keys."""
 MAX_DEPTH = 100
 """Deepest nesting of lists and objects. Python's own limit depends on its version and its stack."""
 MAX_DIGITS = 400
@@ -40,9 +39,9 @@ def parse_json(text: str | bytes, *, max_bytes: int = MAX_BYTES, keep_surrogates
     {'dataset': 'flights'}
 
     Raises:
-        JsonError: The text is not JSON, is larger than `max_bytes`, nests deeper than MAX_DEPTH
-            levels, has a number that no 64-bit float can hold, NaN or an infinity, a name twice in
-            one object, or half of a surrogate pair.
+        JsonError: The text is not JSON, is larger than `max_bytes`, or nests deeper than MAX_DEPTH
+            levels. Also refused are NaN, infinities, numbers that no 64-bit float can hold,
+            repeated names in an object, and half of a surrogate pair.
     """
     if len(text) > max_bytes:
         raise JsonError(f"it has more than {max_bytes:,} bytes")

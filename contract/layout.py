@@ -14,7 +14,7 @@ _SEGMENT = re.compile(r"([1-9][0-9]{0,8})-[0-9a-f]{32}\.jsonl")
 _UNFINISHED = (".", ".unfinished")
 _SLUG_CHARACTERS = 24
 
-# ---- keys in the buckets -------------------------------------------------------------------------------------
+# ---- keys in the buckets -------------------------------------------------------------------------
 
 
 def dataset_prefix(dataset: str) -> str:
@@ -23,8 +23,7 @@ def dataset_prefix(dataset: str) -> str:
 
 
 def artifact_key(model_id: str, version: str) -> str:
-    """Return the key of a version's artifact in the models bucket; also its path in the container's
-    models folder.
+    """Return an artifact's key in the models bucket, and its path in the container's models folder.
 
     >>> artifact_key("delays-ua", "3")
     'delays-ua/3/model.tar.gz'
@@ -33,8 +32,10 @@ def artifact_key(model_id: str, version: str) -> str:
 
 
 OUTPUT_SUFFIXES = {"parquet": ".parquet", "csv": ".csv", "jsonl": ".jsonl"}
-"""Suffix of an output per format. It is added to the object's name unless the name already ends
-with it."""
+"""Suffix of an output per format.
+
+The object's name gets the suffix unless it already ends with it.
+"""
 
 
 def output_name(object_key: str, output_format: str = "parquet") -> str:
@@ -50,7 +51,7 @@ def output_name(object_key: str, output_format: str = "parquet") -> str:
 
 
 QUARANTINE_FORMAT = "parquet"
-"""Format of the files with rows that could not be scored, whatever the output format."""
+"""Format of quarantine files, regardless of the output format."""
 
 
 def output_key(model_id: str, name: str) -> str:
@@ -63,7 +64,7 @@ def output_key(model_id: str, name: str) -> str:
 
 
 def split_output_key(key: str) -> tuple[str, str]:
-    """Return the model id and the name in an output's key; two empty texts when it is not such a key.
+    """Return the model id and the name in an output's key; two empty texts for other keys.
 
     >>> split_output_key("model_id=delays-ua/2026/07.parquet"), split_output_key("07.parquet")
     (('delays-ua', '2026/07.parquet'), ('', ''))
@@ -85,7 +86,7 @@ def unfinished_name(name: str) -> str:
 
 
 def finished_key(key: str) -> str | None:
-    """Return the key of the file that this key is an incomplete copy of; None when it is none.
+    """Return the key of the finished file for the key of an incomplete copy; None for other keys.
 
     >>> finished_key("model_id=delays-ua/.07.parquet.unfinished"), finished_key("07.parquet")
     ('model_id=delays-ua/07.parquet', None)
@@ -118,8 +119,8 @@ SNAPSHOT_NAME = "objects.jsonl"
 
 
 def snapshot_key(execution_id: str, dataset: str, part: str = "") -> str:
-    """Return the key of the snapshot that lists the objects of a dataset as the plan pinned them, or
-    those of a part: see `contract.job.parts`.
+    """Return the key of the snapshot that lists the objects of a dataset as the plan pinned them,
+    or those of a part: see `contract.job.parts`.
 
     No other object's key begins with it, because the job's channel `snapshot` copies all such
     objects.
@@ -171,8 +172,8 @@ def ledger_prefix(execution_id: str, job_id: str) -> str:
 def segment_name(commits: int, content: bytes) -> str:
     """Return the name of a segment with this number of commits, relative to the job's ledger.
 
-    It follows from the content, so two instances or attempts never write different segments with one
-    name.
+    It follows from the content, so two instances or attempts never write different segments with
+    one name.
 
     >>> segment_name(20, b"header and commits")
     '20-677a6359a9283831cc4797b6b6cfa177.jsonl'
@@ -181,7 +182,7 @@ def segment_name(commits: int, content: bytes) -> str:
 
 
 def commits_in_segment(name: str) -> int | None:
-    """Return how many commits a segment of this name has; None when it is not the name of a segment.
+    """Return the number of commits in a segment of this name; None for other names.
 
     >>> commits_in_segment("20-677a6359a9283831cc4797b6b6cfa177.jsonl"), commits_in_segment("a.json")
     (20, None)
@@ -191,8 +192,10 @@ def commits_in_segment(name: str) -> int | None:
 
 
 MAP_RUNS_PREFIX = "map-runs/"
-"""Results of the children of distributed Maps, in the results bucket. Only Step Functions writes and
-reads them."""
+"""Results of the children of distributed Maps, in the results bucket.
+
+Only Step Functions writes and reads them.
+"""
 
 
 def map_runs_prefix(label: str) -> str:
@@ -217,7 +220,7 @@ def upload_manifest_key(dataset: str, batch_id: str) -> str:
 
 
 TABLE_MANIFEST = "table-"
-"""Beginning of the names of manifests that the command writes for a table's snapshot."""
+"""Prefix of the names of manifests that the command writes for a table's snapshot."""
 
 
 def upload_part_key(dataset: str, part: str) -> str:
@@ -262,8 +265,11 @@ OutputKind = Literal["predictions", "quarantine"]
 RequestedLayout = Literal["per_model", "joined"]
 """A layout that a request may ask for."""
 OutputLayout = RequestedLayout | Literal["fleet"]
-"""Whether each model of a job has an output of its own per object, or all of them share one: with the
-predictions of all models for each row, or with those of the model that the row's route names."""
+"""Outputs of a job: per model, or shared by all of its models.
+
+A joined output has the predictions of all models for each row. A fleet's output has those of the
+model that the row's route names.
+"""
 OUTPUT_AREAS: tuple[tuple[OutputKind, OutputLayout], ...] = (
     ("predictions", "per_model"),
     ("predictions", "joined"),
@@ -292,7 +298,7 @@ def job_outputs_prefix(
 
 
 def executions_with_outputs_prefix(kind: OutputKind, dataset: str, output_layout: OutputLayout = "per_model") -> str:
-    """Return what precedes the execution's id in the keys of a dataset's outputs.
+    """Return the common prefix of a dataset's outputs, up to the execution's id.
 
     >>> executions_with_outputs_prefix("quarantine", "flights")
     'quarantine/dataset=flights/execution_id='
@@ -315,7 +321,7 @@ def output_prefixes(
     model_ids: Iterable[str],
     output_layout: OutputLayout,
 ) -> list[str]:
-    """Return the prefixes of a job's outputs of this kind: one per model, or one if they share it."""
+    """Return the prefixes of a job's outputs: one per model, or one if the models share it."""
     if is_shared_output(kind, output_layout):
         return [job_outputs_prefix(kind, dataset, execution_id, job_id, output_layout)]
     return [model_outputs_prefix(kind, dataset, execution_id, job_id, model_id) for model_id in model_ids]
@@ -423,14 +429,14 @@ def training_execution_name(execution_arn: str, started_at: str) -> str:
     return f"{name[:56].rstrip('-')}-training-{digest}"
 
 
-# ---- paths in the container ----------------------------------------------------------------------------------
+# ---- paths in the container ----------------------------------------------------------------------
 
 
 class ContainerPaths:
     """The folders of SageMaker Processing below /opt/ml.
 
-    The environment variable `ML_ROOT` names another root for processes that cannot have their own
-    /opt/ml: in tests, and in the embedded AWS on a machine without mount namespaces.
+    The environment variable `ML_ROOT` names another root for processes without their own /opt/ml:
+    in tests, and in the embedded AWS on a machine without mount namespaces.
     """
 
     def __init__(self, root: Path) -> None:

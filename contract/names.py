@@ -9,7 +9,10 @@ from contract.problems import Problem
 
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _UNSAFE_IN_PATH = re.compile(rf"(?:^|/)\.{{0,2}}(?:/|\Z)|{_CONTROL_CHARACTER.pattern}")
-"""Finds what `RelativePath` refuses. It is faster than a look at each part, for lists of a million keys."""
+"""Matches paths that `RelativePath` refuses.
+
+For a million keys, it is faster than checking each part.
+"""
 _LETTERS = "1 to 63 of a-z, 0-9, '-' and '_', with a letter or digit at both ends"
 
 
@@ -75,8 +78,10 @@ UPLOAD_MANIFEST = Matches(
     "the key of an upload manifest in the results bucket, uploads/<dataset>/<name>.json",
 )
 OBJECT_KEY = RelativePath()
+_LETTER = r"A-Za-z0-9\u00c0-\u061b\u061d-\u180d\u180f-\u1fff\u3040-\ud7ff"
+"""Letters and digits of all common scripts, without characters that nobody sees."""
 LABEL = Matches(
-    re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/=+@-]{0,63}"),
+    re.compile(rf"[{_LETTER}][{_LETTER} ._:/=+@-]{{0,63}}"),
     "1 to 64 letters, digits, spaces or any of . _ : / = + @ -, beginning with a letter or digit",
 )
 

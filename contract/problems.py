@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from contract.control_characters import replace_control_characters
 
 MAX_SHOWN_PROBLEMS = 50
-"""Largest number of problems that a message lists; input of others can have a million."""
+"""Largest number of problems that a message lists; untrusted input can have a million."""
 _SHOWN_VALUE_CHARACTERS = 120
 _SHOWN_FIELD_CHARACTERS = 300
-"""Names of fields may be of others too. Messages with paths and keys in the field's name must fit."""
+"""Longest field name that is shown, in characters. Untrusted names can be longer."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with input.
+    """A single problem of an input.
 
     >>> str(Problem("max_attempts", 11, "1 to 10 attempts"))
     'max_attempts: got 11, expected 1 to 10 attempts'
@@ -29,7 +29,7 @@ class Problem:
     def __str__(self) -> str:
         shown = _shorten(_repr(self.value), _SHOWN_VALUE_CHARACTERS)
         sentence = f"{_shorten(self.field, _SHOWN_FIELD_CHARACTERS)}: got {shown}, expected {self.expected}"
-        # Names of fields are text of others, and so is what `expected` may quote.
+        # Names of fields, and quotations in `expected`, are untrusted text.
         return replace_control_characters(f"{sentence}. {self.remedy}" if self.remedy else sentence)
 
 
@@ -38,8 +38,7 @@ def _shorten(text: str, max_characters: int) -> str:
 
 
 def _repr(value: object) -> str:
-    """Return the value as Python writes it, or its type if it nests too deeply or has too many digits
-    for Python."""
+    """Return the value as Python writes it, or its type if Python cannot write it."""
     try:
         return repr(value)
     except (RecursionError, ValueError):

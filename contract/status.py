@@ -57,7 +57,7 @@ class ExecutionKind(StrEnum):
 
 
 class FailureKind(StrEnum):
-    """Why an attempt or a job failed. The kind decides whether to retry."""
+    """Kind of the failure of an attempt or a job. It decides whether to retry."""
 
     TRANSIENT = "TRANSIENT"
     CAPACITY = "CAPACITY"

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from cli.command_line.output import Output
 from cli.documents.recipe_document import RecipeDocument
 from cli.failures import ExitStatus, describe
 from cli.main import ended_by_signals
-from cli.output import Output
 from cli.stage.catalog import Catalog, caller
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment, find_deployment

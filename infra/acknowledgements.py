@@ -245,7 +245,7 @@ def _accept_wildcards(construct: Construct, reasons: dict[str, str]) -> None:
 
 
 def _as_in_finding(value: object) -> str:
-    """Spell an ARN as cdk-nag does: text as it is, a reference as its logical id in angle brackets."""
+    """Spell an ARN as cdk-nag does: a reference is its logical id in angle brackets."""
     match value:
         case str():
             return value

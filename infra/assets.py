@@ -1,4 +1,4 @@
-"""The files that each deployable gets, as allow-lists: its own folders and a copy of the contract."""
+"""Allow-lists of the files of each deployable: its own folders and a copy of the contract."""
 
 from collections.abc import Sequence
 from pathlib import Path

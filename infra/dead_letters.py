@@ -9,15 +9,16 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 _DATA_KEY_REUSE_SECONDS = 3_600
-"""How long SQS uses a data key before it asks KMS for another, because KMS bills each request."""
+"""Seconds for which SQS reuses a data key. KMS bills each new one."""
 
 
 def encrypt_queue(queue: sqs.Queue, key: kms.IKey) -> None:
     """Encrypt a queue with the stage's key.
 
-    The key is set on the CloudFormation resource: with the construct's own option, each grant of the
-    queue would add wildcard actions on the key. Roles of senders and receivers need a permission of
-    their own, such as `permissions.allow_data_keys`. EventBridge gets one from the key's policy.
+    The key is set on the CloudFormation resource: with the construct's own option, each grant of
+    the queue would add wildcard actions on the key. Roles of senders and receivers need a
+    permission of their own, such as `permissions.allow_data_keys`. EventBridge gets one from the
+    key's policy.
     """
     resource = cast("sqs.CfnQueue", queue.node.default_child)
     resource.kms_master_key_id = key.key_arn
@@ -25,9 +26,7 @@ def encrypt_queue(queue: sqs.Queue, key: kms.IKey) -> None:
 
 
 class DeadLetters(Construct):
-    """A dead-letter queue, encrypted with the stage's key, and an alarm that fires while it holds any
-    message.
-    """
+    """An encrypted dead-letter queue, and an alarm that fires while it holds any message."""
 
     def __init__(
         self,
@@ -45,7 +44,7 @@ class DeadLetters(Construct):
             self,
             "Default",
             enforce_ssl=True,
-            # The maximum of SQS, so that people have time to react.
+            # The maximum of SQS, to leave time to react.
             retention_period=Duration.days(14),
         )
         encrypt_queue(self.queue, key)

@@ -30,7 +30,7 @@ def allow_listing_below(bucket: str, *prefixes: str) -> iam.PolicyStatement:
 
 
 def allow_items(storage: Storage, actions: Sequence[str], *partitions: str) -> iam.PolicyStatement:
-    """Allow table actions, given without `dynamodb:`, on items whose partition key begins with a text.
+    """Allow table actions, without `dynamodb:`, on items by the prefix of their partition key.
 
     Every request of these actions names its keys. Scan and PartiQL would not, and must never be
     given here.
@@ -72,7 +72,7 @@ def allow_data_keys(key_arn: str, *services: str) -> iam.PolicyStatement:
 
 
 def via(*services: str) -> dict[str, Any]:
-    """Return the condition that a service of this Region uses the key for the caller, such as `s3`."""
+    """Return the condition that a service of this Region, such as `s3`, uses the key."""
     return {"StringEquals": {"kms:ViaService": [f"{service}.{Aws.REGION}.{Aws.URL_SUFFIX}" for service in services]}}
 
 

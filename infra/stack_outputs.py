@@ -1,7 +1,7 @@
 """The named outputs by which one stack refers to the resources of another.
 
-The stacks use named exports instead of construct references. So policies look the same in every
-template, and the stacks depend on each other only through these names.
+The stacks use named exports instead of construct references, and depend on each other only through
+these names. Policies therefore look the same in every template.
 """
 
 from dataclasses import dataclass

@@ -1,11 +1,9 @@
 """Answers the requests of a plan as S3 and DynamoDB would, for a fleet that exists only as numbers.
 
-The embedded AWS would need an hour for 100,000 objects, and the processor that the plan needs.
 `python -m benchmarks.planning.server FLEET`, with the fields of a `Fleet` as JSON, prints its port, and
 ends when its standard input is closed.
 """
 
-import asyncio
 import io
 import json
 import sys
@@ -19,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from boto3.dynamodb.types import TypeSerializer
 
+from benchmarks.aws_server import serve
 from benchmarks.planning.fleet import ARTIFACT, FEATURES, MODELS_BUCKET, Fleet
 from contract.catalog.models import Model, ModelVersion
 from contract.layout import artifact_key
@@ -40,8 +39,10 @@ class Answers:
         self._written: set[str] = set()
         self._serialize = TypeSerializer().serialize
 
-    def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
-        """Return the status and the body."""
+    def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes, str]:
+        return (*self._answer(method, target, headers, body), "")
+
+    def _answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
         operation = headers.get("x-amz-target", "").rpartition(".")[2]
         if operation:
             return 200, json.dumps(self._table(operation, json.loads(body))).encode()
@@ -96,43 +97,5 @@ class Answers:
         return [{name: self._serialize(value) for name, value in item.items()} for item in items]
 
 
-class _Connection(asyncio.Protocol):
-    """One connection of a client, which sends its next request after the answer."""
-
-    def __init__(self, answers: Answers) -> None:
-        self._answers = answers
-        self._received = bytearray()
-        self._continued = False
-        """Whether the body of the current request was asked for."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport: Any = transport
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        head, end, body = bytes(self._received).partition(b"\r\n\r\n")
-        if not end:
-            return
-        first, *lines = head.decode().split("\r\n")
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-        if len(body) < int(headers.get("content-length", 0)):
-            if "expect" in headers and not self._continued:
-                self._continued = True
-                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            return
-        self._continued = False
-        self._received.clear()
-        method, target, _ = first.split(" ")
-        status, answer = self._answers.answer(method, target, headers, body)
-        self._transport.write(f"HTTP/1.1 {status} OK\r\nContent-Length: {len(answer)}\r\n\r\n".encode() + answer)
-
-
-async def _serve(answers: Answers) -> None:
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Connection(answers), "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await loop.run_in_executor(None, sys.stdin.read)
-
-
 if __name__ == "__main__":
-    asyncio.run(_serve(Answers(Fleet(**json.loads(sys.argv[1])))))
+    serve(Answers(Fleet(**json.loads(sys.argv[1]))))

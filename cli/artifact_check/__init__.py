@@ -1,1 +1,1 @@
-"""What a model's file says about itself, read without running it: format, versions, classes that it needs."""
+"""Inspection of model files without running them: format, versions, needed classes."""

@@ -1,4 +1,4 @@
-"""Checks an artifact against the record of its model without running it: what a job would refuse or note."""
+"""Checks an artifact against its model's record, without running the model."""
 
 import posixpath
 import tempfile
@@ -30,7 +30,7 @@ _CUSTOM_CODE = "docs/learn/custom-code.md"
 
 @dataclass(frozen=True)
 class CheckedArtifact:
-    """A document after its artifact was checked, and what is wrong or worth knowing."""
+    """A document after its artifact was checked, with problems and notes."""
 
     document: ModelDocument
     """With the framework version that the file states, if the record has none."""
@@ -39,7 +39,10 @@ class CheckedArtifact:
 
 
 def check_artifact(path: Path, document: ModelDocument) -> CheckedArtifact:
-    """Check an archive that should hold the document's model. The whole archive is read, to find damage."""
+    """Check an archive that should hold the document's model.
+
+    The whole archive is read, to find damage.
+    """
     wanted = posixpath.normpath(document.model_file)
     with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as copy:
 

@@ -99,10 +99,10 @@ def _kind_of_zip(file: BinaryIO) -> str:
 
 
 def is_accepted(declared: ModelFormat, kind: str) -> bool:
-    """Return whether files of this kind can be of the declared format, as far as their kind tells."""
+    """Return whether files of this kind may have the declared format."""
     return not kind or kind in _EXPECTED.get(declared, frozenset({kind}))
 
 
 def remedy_of(kind: str) -> str:
-    """Return what to do with a file that is not of the declared format."""
+    """Return the remedy for a file that is not of the declared format."""
     return _REMEDIES.get(kind) or f"Declare the format {_FORMATS[kind]}, or pack the file of the declared format."

@@ -1,6 +1,7 @@
 """Packages of the scoring images of this release, by variant, with their versions.
 
-A test compares them with the locks in `inference_container/`. The core image's packages are in every variant.
+A test compares them with the locks in `inference_container/`. The core image's packages are in
+every variant.
 """
 
 import sys
@@ -120,13 +121,13 @@ LIBRARIES = {
 
 
 def library_version(framework: str) -> str:
-    """Return the version of a framework's library in the images; empty if the framework has none."""
+    """Return the version of a framework's library in the images; empty without a library."""
     package = LIBRARIES.get(framework, "")
     return next((packages[package] for packages in PACKAGES.values() if package in packages), "")
 
 
 def has_module(variant: ImageVariant, module: str) -> bool:
-    """Return whether an image has a module, as far as its top-level name tells.
+    """Return whether an image has the top-level package of a module.
 
     >>> has_module("core", "sklearn.pipeline"), has_module("core", "category_encoders")
     (True, False)

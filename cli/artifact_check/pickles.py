@@ -1,8 +1,9 @@
-"""Reads pickles without running them: which classes they name, and the versions that they state.
+"""Reads the classes and versions that pickles name, without running the pickles.
 
-Also joblib's files: they may be compressed, and have the bytes of arrays between the opcodes. The reader follows the
-opcodes with placeholders in place of objects, so nothing of the file is imported or called. It stops at limits of
-bytes and opcodes, and at anything that it does not know; it then knows less, and says so.
+joblib's files are read too. They may be compressed, and have the bytes of arrays between opcodes.
+The reader follows the opcodes with placeholders in place of objects, so nothing of the file is
+imported or called. It stops at limits of bytes and opcodes, and at unknown opcodes. The result is
+then marked as incomplete.
 """
 
 import bz2
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 _MAX_BYTES = 1 << 30
-"""Most bytes that are read, after decompression."""
+"""Largest number of bytes to read, after decompression."""
 _MAX_READ_BYTES = 256 << 20
 """Largest value that is read into memory."""
 _MAX_OPCODES = 2_000_000
@@ -29,7 +30,7 @@ _MAX_TEXT_CHARACTERS = 500
 _MAX_INTEGER_BITS = 64
 _MAX_NAMES = 5_000
 _MAX_NESTED = 1_000
-"""Most pickles inside one file; each array of objects is one."""
+"""Largest number of pickles in one file; each array of objects is one."""
 _CHUNK_BYTES = 1 << 20
 
 _VERSION_KEYS = {"_sklearn_version": "scikit-learn"}
@@ -41,7 +42,7 @@ _HAS_OBJECT_FLAG = 1
 
 @dataclass
 class PickleContent:
-    """What a pickle names and states."""
+    """The classes and versions in a pickle."""
 
     globals: dict[str, set[str]] = field(default_factory=dict)
     """Names of classes and functions, by module."""
@@ -54,7 +55,7 @@ class PickleContent:
 
 
 class _StopError(Exception):
-    """A limit is reached, or the file has something that this reader does not know."""
+    """A limit is reached, or the file has an unknown opcode."""
 
 
 def read_pickle(file: BinaryIO) -> PickleContent:
@@ -127,7 +128,7 @@ def _decompressed(file: BinaryIO, compression: str) -> Any:
 
 
 class _Limited:
-    """A stream that refuses to give more than the limit, whatever length a file claims."""
+    """A stream that refuses reads beyond a limit, whatever length a file claims."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -164,7 +165,7 @@ class _Global:
 
 @dataclass
 class _Object:
-    """Placeholder of what a pickle makes by calling `made_by`."""
+    """Placeholder of an object that a pickle creates by calling `made_by`."""
 
     made_by: Any
     arguments: Any
@@ -173,7 +174,7 @@ class _Object:
 
 _MARK = object()
 _OTHER = object()
-"""Placeholder of a value that is of no interest."""
+"""Placeholder of every other value."""
 
 
 class _Reader:

@@ -1,4 +1,4 @@
-"""Reads the versions that a model's file states, and the classes that it names, without running it."""
+"""Reads the versions and classes that a model's file states, without running the model."""
 
 import re
 import struct
@@ -20,7 +20,7 @@ _OVERLAP_BYTES = 256
 
 @dataclass
 class Stated:
-    """What a file states. Libraries and modules are by the names that people know and that code imports."""
+    """The versions and classes that a file states, by the names of libraries and modules."""
 
     versions: dict[str, set[str]] = field(default_factory=dict)
     globals: dict[str, set[str]] = field(default_factory=dict)
@@ -120,4 +120,7 @@ _READERS: dict[ModelFormat, Callable[[BinaryIO], Stated]] = {
     "catboost-cbm": _read_catboost,
     "keras": _read_keras,
 }
-"""Readers by format. LightGBM's text states no version of the library; ONNX's runtime checks its operators."""
+"""Readers by format.
+
+LightGBM's text states no version of the library; ONNX's runtime checks its operators.
+"""

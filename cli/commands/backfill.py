@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 import rich_click as click
 
-from cli.command_line import Command
+from cli.command_line.click_classes import Command
+from cli.command_line.invocation import Invocation
+from cli.command_line.options import words
+from cli.command_line.output import Output
 from cli.documents.dataset_template import STEPS, Slot, expand, read_time
 from cli.failures import ExitStatus
-from cli.invocation import Invocation
-from cli.options import words
-from cli.output import Output
 from cli.stage.backfill import Backfill, Outcome
 from cli.stage.catalog import Catalog
 from cli.stage.executions import Executions
@@ -70,7 +70,8 @@ def backfill(
 ) -> ExitStatus:
     """Score every dataset of a period, each in a separate execution.
 
-    Datasets that every model has scored are skipped, so the command can be interrupted and repeated.
+    Datasets that every model has scored are skipped, so the command can be interrupted and
+    repeated.
     """
     output = invocation.output
     slots = expand(dataset, read_time("from", since), read_time("to", until), every, name)
@@ -111,7 +112,8 @@ def choose_models(catalog: Catalog, wanted: list[str] | None) -> list[Model]:
     """Return the models that a backfill scores with: the wanted ones, or every enabled one.
 
     Raises:
-        InvalidInputError: with every wanted model that is unknown or disabled, or when there is no model.
+        InvalidInputError: with every wanted model that is unknown or disabled, or when there is no
+            model.
     """
     known = {model.model_id: model for model, _ in catalog.models()}
     problems = [

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from cli.command_line import Command
+from cli.command_line.click_classes import Command
+from cli.command_line.invocation import Invocation
 from cli.doctor.clock import clock_findings
 from cli.doctor.findings import Check, Finding, carry_out
 from cli.failures import ExitStatus
-from cli.invocation import Invocation
 from cli.views.doctor import findings_json, findings_view, is_ready
 
 if TYPE_CHECKING:
@@ -39,8 +39,9 @@ if TYPE_CHECKING:
 def doctor(invocation: Invocation, *, job: bool, training_job: bool, instance_type: str | None) -> ExitStatus:
     """Check quotas, image, roles, policies, key, buckets and network of the stage.
 
-    Without --job and --training-job, it starts nothing and changes nothing. The exit status is 0 when no finding is
-    an error, and 1 otherwise. A check that your permissions do not allow is an error that names the missing action.
+    Without --job and --training-job, it starts nothing and changes nothing. The exit status is 0
+    when no finding is an error, and 1 otherwise. A check that your permissions do not allow is an
+    error that names the missing action.
     """
     # Imported here, because only this command needs them.
     from cli.doctor.checks import stage_checks  # noqa: PLC0415

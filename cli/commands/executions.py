@@ -1,20 +1,23 @@
 """`fleetscore run`, `status` and `watch`: start, show and follow executions."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import rich_click as click
 
-from cli.command_line import Command, argument
+from cli.command_line.click_classes import Command, argument
+from cli.command_line.invocation import Invocation
+from cli.command_line.options import request_option, start_options, words
+from cli.command_line.output import Output
 from cli.commands import request_check
 from cli.commands.table_options import TableOptions, table_options, with_snapshot
 from cli.failures import CommandError, ExitStatus
-from cli.invocation import Invocation
-from cli.options import request_option, start_options
-from cli.output import Output
 from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions, check_request
 from cli.views.executions import execution_view, snapshot_json
 from cli.views.progress import progress_for, watch
+from contract.json_text import JsonError, parse_json
 from contract.status import ExecutionKind
 
 execution_argument = argument("execution", metavar="EXECUTION", help="The execution's id or ARN.")
@@ -25,21 +28,32 @@ execution_argument = argument("execution", metavar="EXECUTION", help="The execut
     cls=Command,
     examples="""
     fleetscore run
-    fleetscore run --input '{"models": ["churn"]}' --wait
+    fleetscore run --fleets flights --wait
+    fleetscore run --input '{"models": ["churn"], "dataset": "customers-2026"}'
     fleetscore run --input @request.json --check
     fleetscore run --table delta --input '{"dataset": "events"}'
     """,
 )
 @request_option
+@click.option("--models", type=words, metavar="A,B", help="Models to score. Default: every enabled model.")
+@click.option("--fleets", type=words, metavar="A,B", help="Fleets to score. Default: every fleet, without --models.")
 @table_options
 @start_options
 @click.pass_obj
 def run(
-    invocation: Invocation, *, request: str, table: TableOptions, name: str | None, wait: bool, check: str | None
+    invocation: Invocation,
+    *,
+    request: str,
+    models: list[str] | None,
+    fleets: list[str] | None,
+    table: TableOptions,
+    name: str | None,
+    wait: bool,
+    check: str | None,
 ) -> ExitStatus:
     """Start an execution, and print its id."""
     output = invocation.output
-    request_json = read_request(request)
+    request_json = with_names(read_request(request), models=models, fleets=fleets)
     check_request(request_json)
     choice = table.choice(request_json)
     if check is not None:
@@ -103,6 +117,25 @@ def read_request(text: str) -> str:
         raise CommandError(f"--input: {path} cannot be read ({error.strerror}).") from error
     except UnicodeDecodeError as error:
         raise CommandError(f"--input: {path} is not UTF-8 text ({error}).") from error
+
+
+def with_names(request_json: str, **names: list[str] | None) -> str:
+    """Return the request's JSON text with the ids of options such as `models` in it. Invalid text stays as it is.
+
+    Raises:
+        CommandError: when the request has such a field too.
+    """
+    given = {field: ids for field, ids in names.items() if ids is not None}
+    try:
+        request: Any = parse_json(request_json, keep_surrogates=True) if given else None
+    except JsonError:
+        return request_json
+    if not isinstance(request, dict):
+        return request_json
+    for field in given:
+        if field in request:
+            raise CommandError(f"Name the {field} once: with --{field} or in --input.")
+    return json.dumps({**request, **given})
 
 
 def follow(executions: Executions, execution: str, output: Output) -> ExitStatus:

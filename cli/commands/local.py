@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from cli.command_line import Command
+from cli.command_line.click_classes import Command
+from cli.command_line.invocation import Invocation
+from cli.command_line.options import FILE
 from cli.failures import CommandError, ExitStatus
-from cli.invocation import Invocation
-from cli.options import FILE
 from cli.sandbox.isolation import probe
 
 if TYPE_CHECKING:
@@ -33,10 +33,12 @@ _ACCOUNT_VARIABLES = (
     "AWS_USE_FIPS_ENDPOINT",
     "AWS_USE_DUALSTACK_ENDPOINT",
 )
-"""Variables of a real account that AWS clients would combine with the embedded AWS's. `up` unsets them, and every
-other AWS_ variable of its environment, such as AWS_ENDPOINT_URL_S3."""
+"""Variables of a real account that AWS clients would combine with the embedded AWS's.
+
+`up` unsets them, and every other AWS_ variable of its environment, such as AWS_ENDPOINT_URL_S3.
+"""
 _HARMLESS_VARIABLES = frozenset({"AWS_PAGER", "AWS_DEFAULT_OUTPUT"})
-"""Variables about the AWS CLI's output, which stay."""
+"""Variables about the AWS CLI's output, which `up` keeps."""
 
 state_dir_option = click.option(
     "--state-dir",
@@ -63,8 +65,8 @@ state_dir_option = click.option(
 def up(invocation: Invocation, *, foreground: bool, persist: bool, state_dir: Path) -> ExitStatus:
     """Start the embedded AWS, deploy Fleetscore to it, and print exports for this shell.
 
-    Standard output holds only the exports, which point the shell's AWS clients at the embedded AWS and nowhere else.
-    If the command fails, standard output is `false`, so that `eval` fails too.
+    Standard output holds only the exports, which point the shell's AWS clients at the embedded AWS
+    and nowhere else. If the command fails, standard output is `false`, so that `eval` fails too.
     """
     if foreground and persist:
         raise click.UsageError("--persist keeps data of an embedded AWS in the background. Leave out --foreground.")
@@ -183,7 +185,10 @@ def _others(state_dir: Path) -> list[Path]:
 
 
 def _own_variables(endpoint: "Endpoint") -> list[str]:
-    """Return the variables that only the embedded AWS needs. Exceptions from a proxy may have been there before."""
+    """Return the variables that only the embedded AWS needs.
+
+    Exceptions from a proxy may have been there before.
+    """
     from embedded.server.endpoint import PROXY_EXCEPTIONS  # noqa: PLC0415
 
     return [name for name in endpoint.environment() if name not in PROXY_EXCEPTIONS]
@@ -243,7 +248,7 @@ def _print_exports(invocation: Invocation, endpoint: "Endpoint", hidden: Iterabl
 
 
 def variables_to_unset(environment: Mapping[str, str], present: Iterable[str]) -> list[str]:
-    """Return the variables that would make AWS clients leave this environment; `present` are the shell's."""
+    """Return the shell's variables that would make AWS clients leave this environment."""
     found = {name for name in present if name.startswith("AWS_")} | {*_ACCOUNT_VARIABLES}
     return sorted(found - environment.keys() - _HARMLESS_VARIABLES)
 
@@ -260,7 +265,7 @@ def export_lines(environment: Mapping[str, str], unset: Sequence[str]) -> list[s
 
 @contextmanager
 def _errors_of_the_embedded_aws() -> Iterator[None]:
-    """Turn the embedded AWS's own errors into a CommandError."""
+    """Convert errors of the embedded AWS to CommandError."""
     from embedded.cdk.assembly import AssemblyError  # noqa: PLC0415
     from embedded.cdk.deploy import DeployError  # noqa: PLC0415
     from embedded.cdk.node import NodeNotFoundError  # noqa: PLC0415
@@ -290,7 +295,7 @@ def _errors_of_the_embedded_aws() -> Iterator[None]:
 
 @contextmanager
 def _without_aws_variables() -> Iterator[Mapping[str, str]]:
-    """Hide the shell's AWS variables inside the block, and yield them: they could redirect the clients."""
+    """Hide and yield the shell's AWS variables, which could redirect clients, inside the block."""
     hidden = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     for name in hidden:
         del os.environ[name]

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import rich_click as click
 
-from cli.command_line import Command, argument
+from cli.command_line.click_classes import Command, argument
+from cli.command_line.invocation import Invocation
+from cli.command_line.options import FILE, count, model_argument
 from cli.documents.artifact import fetch_artifact, hash_artifact
 from cli.documents.model_document import read_draft
 from cli.failures import CommandError, ExitStatus
-from cli.invocation import Invocation
-from cli.options import FILE, count, model_argument
 from cli.sample_scoring.container_process import isolation_notice
 from cli.sample_scoring.local_scoring import ScoringFailedError, check_sample, score_sample, without_tracebacks
 from cli.stage.catalog import Catalog, no_current_version_message
@@ -61,12 +61,13 @@ def test(
 ) -> ExitStatus:
     """Score a sample on this machine with the container's code.
 
-    With --record, AWS is called only to download an artifact from S3. If scoring fails, the log is shown too, without
-    tracebacks of errors that the message explains (--debug shows them). It may hold values of the sample, which never
-    leave the container of a job.
+    With --record, AWS is called only to download an artifact from S3. If scoring fails, the log is
+    shown too, without tracebacks of errors that the message explains (--debug shows them). It may
+    hold values of the sample, which never leave the container of a job.
 
-    The model's code gets none of your variables and another HOME. On Linux it also sees none of your files and has no
-    network. Where the system does not permit that, a message says so: the code then runs with your rights.
+    The model's code gets none of your variables and another HOME. On Linux it also sees none of
+    your files and has no network. Where the system does not permit that, a message says so: the
+    code then runs with your rights.
     """
     check_sample(sample)
     output = invocation.output
@@ -98,7 +99,7 @@ def test(
 def _from_record(
     invocation: Invocation, model_id: str, record: Path, artifact: str | None, stack: ExitStack
 ) -> tuple[ModelVersion, Path]:
-    """Return the version that a record describes, and its artifact as a local file while `stack` is open."""
+    """Return the version of a record, and its artifact as a local file while `stack` is open."""
     flags = {} if artifact is None else {"artifact": artifact}
     draft = read_draft(f"@{record}", flags).with_defaults({"model_id": model_id, "dataset": _ANY_DATASET})
     document = draft.document()

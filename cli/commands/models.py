@@ -2,11 +2,11 @@
 
 import rich_click as click
 
-from cli.command_line import CommandGroup, argument
+from cli.command_line.click_classes import CommandGroup, argument
+from cli.command_line.invocation import Invocation
+from cli.command_line.options import model_argument, reason_option, version_argument
 from cli.documents.comparison import compare
 from cli.failures import ExitStatus
-from cli.invocation import Invocation
-from cli.options import model_argument, reason_option, version_argument
 from cli.stage.catalog import Catalog, caller, no_current_version_message
 from cli.stage.decisions import Decisions
 from cli.views.models import (

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import rich_click as click
 
-from cli.command_line import CommandGroup, argument
+from cli.command_line.click_classes import CommandGroup, argument
+from cli.command_line.invocation import Invocation
+from cli.command_line.options import model_argument
 from cli.documents.recipe_document import read_recipe
 from cli.failures import CommandError, ExitStatus
-from cli.invocation import Invocation
-from cli.options import model_argument
 from cli.stage.catalog import caller
 from cli.stage.recipes import Recipes
 from cli.views.recipes import recipe_fields, recipes_table

@@ -8,7 +8,16 @@ from typing import Any
 
 import rich_click as click
 
-from cli.command_line import Command, argument
+from cli.command_line.click_classes import Command, argument
+from cli.command_line.invocation import Invocation
+from cli.command_line.options import FILE
+from cli.command_line.record_options import (
+    REQUIRED_PANEL,
+    given_fields,
+    given_flags,
+    missing_flags_named,
+    record_options,
+)
 from cli.documents.artifact import fetch_artifact
 from cli.documents.bulk_file import read_bulk
 from cli.documents.mlflow_folder import packed, read_mlflow_folder
@@ -16,9 +25,6 @@ from cli.documents.model_document import Draft, ModelDocument, read_draft, read_
 from cli.documents.model_package import read_model_package
 from cli.documents.record_flags import record_flags
 from cli.failures import CommandError, ExitStatus
-from cli.invocation import Invocation
-from cli.options import FILE
-from cli.record_options import REQUIRED_PANEL, given_fields, given_flags, missing_flags_named, record_options
 from cli.sample_scoring.container_process import isolation_notice
 from cli.sample_scoring.load_checks import find_load_problems
 from cli.sample_scoring.schema_inference import InferredFeature, infer_features
@@ -31,9 +37,9 @@ from contract.problems import InvalidInputError, Problem
 
 _INPUT_PARAMETERS = {flag.parameter: flag.field for flag in record_flags() if flag.of_input}
 _SHOWN_NOTES = 20
-"""Most notes of a bulk registration that are shown."""
+"""Largest number of notes to show after a bulk registration."""
 _SHOWN_LINES = 5
-"""Most numbers of lines that are shown for a note."""
+"""Largest number of line numbers to show per note."""
 _PLACEHOLDER_FEATURES = [{"name": "any", "type": "double"}]
 """Features of a document while its other fields are validated, before the features are inferred."""
 
@@ -171,7 +177,10 @@ def import_model(
 
 
 def draft_of(model: str, fields: Mapping[str, Any]) -> Draft:
-    """Return the draft for a model id or `@model.json`. Fields of the command line override those of the file."""
+    """Return the draft for a model id or `@model.json`.
+
+    Fields of the command line override those of the file.
+    """
     document = {name: value for name, value in fields.items() if name not in _INPUT_PARAMETERS}
     problems: list[Problem] = []
     if "tags" in fields:
@@ -252,8 +261,8 @@ def _with_inferred_features(
     """Return the draft with features inferred from its artifact and the sample.
 
     Raises:
-        InvalidInputError: with all other problems of the draft, before the artifact is loaded; or when the features
-            cannot be inferred.
+        InvalidInputError: with all other problems of the draft, before the artifact is loaded; or
+            when the features cannot be inferred.
     """
     problems: list[Problem] = []
     if "features" in draft.fields:

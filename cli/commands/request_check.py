@@ -2,8 +2,8 @@
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cli.command_line.invocation import Invocation
 from cli.failures import CommandError, ExitStatus, describe
-from cli.invocation import Invocation
 from cli.stage.request_check import check_on_stage
 from cli.views.request_check import check_json, check_view
 from contract.problems import InvalidInputError
@@ -12,7 +12,7 @@ from contract.workflow.request_check import RequestCheck
 
 
 def check(invocation: Invocation, kind: ExecutionKind, request_json: str, extent: str) -> ExitStatus:
-    """Check a request whose form is valid as far as `extent` says, print the result, and return the exit status."""
+    """Check a request up to `extent`, print the result, and return the exit status."""
     output = invocation.output
     if extent == "form":
         text = "The request's form is valid. Catalog and data were not checked. Nothing was started."
@@ -29,12 +29,12 @@ def check(invocation: Invocation, kind: ExecutionKind, request_json: str, extent
 
 
 def _only_the_form(invocation: Invocation, error: Exception) -> ExitStatus:
-    """Say that the stage could not be asked, and why."""
+    """Report that the stage could not check the request, and why."""
     described = describe(error)
     if described is None:
         raise error
     why = described[0]
-    # Not `true`: whoever reads the exit status or this value must not take the request for checked.
+    # Not `true`, because the request was not checked completely.
     invocation.output.data({"valid": None, "checked": "form", "reason": why})
     invocation.output.notice(
         f"fleetscore: {why}\nOnly the request's form was checked, and it is valid. Catalog and data were not checked. "

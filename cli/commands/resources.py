@@ -1,10 +1,10 @@
-"""`fleetscore resources`: the stage's buckets, table and state machines, as CloudFormation named them."""
+"""`fleetscore resources`: the stage's buckets, table and state machines."""
 
 import rich_click as click
 
-from cli.command_line import Command, argument
+from cli.command_line.click_classes import Command, argument
+from cli.command_line.invocation import Invocation
 from cli.failures import ExitStatus
-from cli.invocation import Invocation
 from cli.stage.deployment import RESOURCES
 from cli.views.tables import fields_table
 

@@ -5,11 +5,11 @@ from dataclasses import asdict
 
 import rich_click as click
 
-from cli.command_line import CommandGroup, argument
+from cli.command_line.click_classes import CommandGroup, argument
+from cli.command_line.invocation import Invocation
+from cli.command_line.options import request_option
 from cli.commands.executions import read_request
 from cli.failures import ExitStatus
-from cli.invocation import Invocation
-from cli.options import request_option
 from cli.stage.schedules import ListedSchedule, Schedules
 from cli.views.tables import add_row, plain_table
 from contract.codec import decode_fields
@@ -123,12 +123,12 @@ def remove(invocation: Invocation, *, name: str) -> ExitStatus:
 
 
 def _scope(schedule: Schedule) -> str:
-    named = "models" in schedule.request
-    return "scores the models that its request names" if named else "scores with every enabled model"
+    named = schedule.request.keys() & {"models", "fleets"}
+    return "scores the models and fleets that its request names" if named else "scores with every enabled model"
 
 
 def _to_change(invocation: Invocation) -> Schedules:
-    """Return the stage's schedules, and say on standard error where the command is about to change them."""
+    """Return the stage's schedules, and print the account and Region that the command changes."""
     found = Schedules(invocation.connection, invocation.stage)
     invocation.announce(found.target_arn)
     return found

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import rich_click as click
 
-from cli.options import count
-from cli.output import Output
+from cli.command_line.options import count
+from cli.command_line.output import Output
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from cli.tables.snapshot import TableChoice, TableFormat
@@ -33,7 +33,7 @@ class TableOptions:
     metadata: str | None
 
     def choice(self, request_json: str) -> TableChoice | None:
-        """Return which snapshot a valid request is about; None without --table.
+        """Return the snapshot that a valid request scores; None without --table.
 
         Raises:
             InvalidInputError: with every problem of the options.
@@ -120,7 +120,7 @@ def with_snapshot(
 
 
 def _in_utc(text: str) -> str:
-    """Return a time with its zone, which is UTC where the text names none; empty if it is not a time."""
+    """Return a time with its zone, by default UTC; empty if the text is not a time."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

@@ -1,18 +1,14 @@
 """`fleetscore train`: start training executions."""
 
-import json
-from typing import Any
-
 import rich_click as click
 
-from cli.command_line import Command
+from cli.command_line.click_classes import Command
+from cli.command_line.invocation import Invocation
+from cli.command_line.options import start_options, words
 from cli.commands import request_check
-from cli.commands.executions import follow, read_request
-from cli.failures import CommandError, ExitStatus
-from cli.invocation import Invocation
-from cli.options import start_options, words
+from cli.commands.executions import follow, read_request, with_names
+from cli.failures import ExitStatus
 from cli.stage.executions import Executions, check_training_request
-from contract.json_text import JsonError, parse_json
 from contract.status import ExecutionKind
 
 
@@ -36,7 +32,7 @@ def train(
 ) -> ExitStatus:
     """Train models by their recipes, and promote versions that are good enough."""
     output = invocation.output
-    request_json = _request(request, models)
+    request_json = with_names(read_request(request), models=models)
     check_training_request(request_json)
     if check is not None:
         return request_check.check(invocation, ExecutionKind.TRAINING, request_json, check)
@@ -48,23 +44,3 @@ def train(
         return ExitStatus.SUCCEEDED
     output.line(f"Training execution {execution_id}")
     return follow(executions, execution_id, output)
-
-
-def _request(text: str, models: list[str] | None) -> str:
-    """Return the request's JSON text, with the models of --models in it.
-
-    Raises:
-        CommandError: when the request also names models.
-    """
-    request_json = read_request(text)
-    if models is None:
-        return request_json
-    try:
-        request: Any = parse_json(request_json, keep_surrogates=True)
-    except JsonError:
-        return request_json
-    if not isinstance(request, dict):
-        return request_json
-    if "models" in request:
-        raise CommandError("Name the models once: with --models or in --input.")
-    return json.dumps({**request, "models": models})

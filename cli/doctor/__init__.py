@@ -1,1 +1,1 @@
-"""`fleetscore doctor`: checks that prove an account ready, each a function that returns findings."""
+"""`fleetscore doctor`: checks of an account, each a function that returns findings."""

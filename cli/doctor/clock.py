@@ -1,4 +1,4 @@
-"""The clock of this machine against AWS's: requests that are signed too early or too late are refused."""
+"""Comparison of this machine's clock with AWS's, because AWS refuses wrong signing times."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ _WARNING_SECONDS = 30
 
 
 def clock_findings(connection: Connection) -> Iterator[Finding]:
-    """Compare this machine's clock with the date in an answer of AWS, which a refused request has too."""
+    """Compare this machine's clock with the date in a response of AWS, even a refusal."""
     report = Report("clock", "this machine's clock")
     client = connection.client("sts")
     try:

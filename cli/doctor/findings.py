@@ -1,4 +1,4 @@
-"""What a check found, and how checks are carried out: no failure of a call reads as a pass."""
+"""Findings of checks, and the run of checks. A failed call is an error, never a pass."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,7 +27,7 @@ _ACTIONS = {
 
 
 class Level(StrEnum):
-    """How serious a finding is."""
+    """Severity of a finding."""
 
     OK = "ok"
     WARNING = "warning"
@@ -41,7 +41,7 @@ class Finding:
     """The result of one check of one subject."""
 
     check: str
-    """Name of the check, such as `quotas.instances`; docs/why/unverified.md refers to these names."""
+    """Name of the check, such as `quotas.instances`, as docs/why/unverified.md refers to it."""
     level: Level
     subject: str
     """What was checked."""
@@ -60,7 +60,7 @@ class Check:
 
 
 class Report:
-    """Makes the findings of one check of one subject."""
+    """Creates the findings of one check of one subject."""
 
     def __init__(self, check: str, subject: str) -> None:
         self._check = check

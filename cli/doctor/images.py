@@ -1,4 +1,4 @@
-"""Images: whether each variant is in Amazon ECR, in a form and place from which SageMaker can start it."""
+"""Images: each variant must be in Amazon ECR, in a form and Region that SageMaker can start."""
 
 import json
 import re
@@ -25,7 +25,7 @@ def image_checks(stage: DeployedStage) -> Iterator[Check]:
 
 
 def image_findings(stage: DeployedStage, variant: str, uri: str) -> Iterator[Finding]:
-    """Find the image in ECR, and check its Region, its form, and the policy of another account's repository."""
+    """Check the image in ECR: its Region, form, and, in another account, repository policy."""
     report = Report("image.present", f"{variant}: {uri}")
     parts = _URI.fullmatch(uri)
     if parts is None:

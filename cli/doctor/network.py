@@ -56,7 +56,7 @@ def subnet_findings(ec2: Any, network: Network, instances: int) -> Iterator[Find
 
 
 def group_findings(ec2: Any, network: Network) -> Iterator[Finding]:
-    """Check that the groups exist in the VPC of the subnets, and let the instances of a job reach each other and S3."""
+    """Check that the groups are in the subnets' VPC, and allow the traffic of jobs."""
     report = Report("network.groups", names(network.security_group_ids))
     try:
         groups = ec2.describe_security_groups(GroupIds=list(network.security_group_ids))["SecurityGroups"]
@@ -80,7 +80,7 @@ def group_findings(ec2: Any, network: Network) -> Iterator[Finding]:
 
 
 def s3_findings(ec2: Any, network: Network, region: str) -> Iterator[Finding]:
-    """Check that each subnet reaches S3 by a gateway endpoint, an interface endpoint, or a default route."""
+    """Check that each subnet has a route to S3: an endpoint or a default route."""
     subnets = ec2.describe_subnets(SubnetIds=list(network.subnet_ids))["Subnets"]
     vpc = [{"Name": "vpc-id", "Values": sorted({subnet["VpcId"] for subnet in subnets})}]
     endpoints = [

@@ -1,4 +1,4 @@
-"""Policies as AWS shows them: a statement, principal or action may stand alone or in a list."""
+"""Parsing of policies, in which a statement, principal or action may be a value or a list."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

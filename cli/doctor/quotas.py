@@ -1,4 +1,4 @@
-"""Quotas: whether the account may run as many instances and functions as the settings ask for."""
+"""Quotas: the account must allow the instances and functions that the settings need."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -10,7 +10,7 @@ from cli.doctor.stage import DeployedStage
 _SERVICE = "sagemaker"
 _CONSOLE = "Request an increase in the console under Service Quotas > Amazon SageMaker"
 _FEWEST_CALLS = 10
-"""Functions that may run at once besides one per job: triggers, announcements, and others of the account."""
+"""Concurrent function calls to reserve besides one per job, such as those of triggers."""
 
 
 def quota_checks(stage: DeployedStage) -> Iterator[Check]:
@@ -48,7 +48,7 @@ def sagemaker_findings(stage: DeployedStage) -> Iterator[Finding]:
 def instance_finding(
     quotas: Mapping[str, float], instance_type: str, kind: str, instances: int, *, is_needed: bool
 ) -> Finding:
-    """Compare the quota of an instance type with the instances that the settings ask for."""
+    """Compare the quota of an instance type with the instances that the settings need."""
     name = f"{instance_type} for {kind} usage"
     report = Report("quotas.instances", name)
     value = quotas.get(name)
@@ -81,7 +81,7 @@ def limit_finding(report: Report, value: float | None, needed: int, settings: st
 
 
 def read_quotas(client: Any) -> dict[str, float]:
-    """Return the quotas of SageMaker by name: the account's, or AWS's default where the account has no value."""
+    """Return SageMaker's quotas by name: the account's values, or else AWS's defaults."""
     quotas: dict[str, float] = {}
     for operation in ("list_aws_default_service_quotas", "list_service_quotas"):
         for page in client.get_paginator(operation).paginate(ServiceCode=_SERVICE, PaginationConfig={"PageSize": 100}):

@@ -138,7 +138,10 @@ class DeployedStage:
         return (resource for resource in self.resources if resource.type == kind)
 
     def client(self, service: str) -> Any:
-        """Return a client, which all checks share. Threads may use a client, but not create one at the same time."""
+        """Return a client, which all checks share.
+
+        Threads may use a client, but not create one at the same time.
+        """
         with self._lock:
             if service not in self._clients:
                 self._clients[service] = self.connection.client(service)

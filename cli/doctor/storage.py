@@ -129,7 +129,7 @@ def versioning_findings(stage: DeployedStage, kind: str) -> Iterator[Finding]:
 
 
 def lifecycle_findings(stage: DeployedStage, kind: str) -> Iterator[Finding]:
-    """Check that old versions and parts of unfinished uploads are deleted some time."""
+    """Check that old versions and parts of unfinished uploads expire."""
     bucket = stage.buckets[kind]
     report = Report("bucket.lifecycle", bucket)
     rules: list[Mapping[str, Any]] = []

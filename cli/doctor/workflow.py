@@ -50,7 +50,8 @@ def function_findings(stage: DeployedStage) -> Iterator[Finding]:
         report = Report("workflow.functions", name)
         state, update = found.get("State", "Active"), found.get("LastUpdateStatus", "Successful")
         reason = found.get("StateReason") or found.get("LastUpdateStatusReason") or "no reason is given"
-        # After two weeks without a call, Lambda reports a function as inactive; the next call wakes it.
+        # After two weeks without a call, Lambda reports a function as inactive; the next call wakes
+        # it.
         if state not in ("Active", "Inactive") or update == "Failed":
             yield report.error(f"state {state}, last update {update}: {reason}", _DEPLOY)
         else:
@@ -85,7 +86,10 @@ def layer_findings(stage: DeployedStage, arn: str) -> Iterator[Finding]:
 
 
 def rule_findings(stage: DeployedStage, name: str) -> Iterator[Finding]:
-    """Check that a rule is on and has a target. The rule of uploads is on while a setting names a dataset."""
+    """Check that a rule is on and has a target.
+
+    The rule of uploads is on while a setting names a dataset.
+    """
     report = Report("workflow.rules", name)
     bus, _, rule = name.rpartition("|")
     events = stage.client("events")

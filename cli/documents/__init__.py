@@ -1,1 +1,1 @@
-"""Input that people and other tools write: models, recipes, artifacts, templates of dataset names."""
+"""Input files: models, recipes, artifacts, templates of dataset names."""

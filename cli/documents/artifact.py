@@ -33,8 +33,8 @@ class Artifact:
 def fetch_artifact(source: str, folder: Path, s3: Any) -> Iterator[tuple[Path | None, list[Problem]]]:
     """Provide the artifact as a local file inside the context, or the reason why there is none.
 
-    `source` is a path relative to `folder`, or an s3:// address. An object in S3 is downloaded, so that the bytes that
-    are validated are the bytes that are stored.
+    `source` is a path relative to `folder`, or an s3:// address. An object in S3 is downloaded, so
+    that the bytes that are validated are the bytes that are stored.
     """
     if not source.startswith("s3://"):
         path = folder / Path(source).expanduser()

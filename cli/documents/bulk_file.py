@@ -59,7 +59,7 @@ def read_bulk(path: Path) -> list[BulkLine]:
 
 
 def at_line(number: int, problems: Sequence[Problem], model_id: str = "") -> list[Problem]:
-    """Return the problems with the line number, and the model if it is known, in front of each field."""
+    """Return the problems with the line number and, if known, the model before each field."""
     place = f"line {number}, model {model_id}" if model_id else f"line {number}"
     return [replace(problem, field=f"{place}: {problem.field}") for problem in problems]
 

@@ -1,4 +1,4 @@
-"""Model folders of MLflow, read without MLflow: the fields of MLmodel, and an artifact with the model's file."""
+"""Model folders of MLflow, read without MLflow and packed as artifacts."""
 
 import gzip
 import tarfile
@@ -16,7 +16,10 @@ from contract.problems import InvalidInputError, Problem
 
 _DESCRIPTION = "MLmodel"
 _MAX_VALUES = 100_000
-"""Most values of a description. Nine levels of aliases can name a billion."""
+"""Largest number of values in a description.
+
+Nine levels of YAML aliases can expand to a billion.
+"""
 _TYPES = {
     "boolean": "bool",
     "integer": "int32",
@@ -49,7 +52,7 @@ class MlflowModel:
     problems: tuple[Problem, ...]
     """Problems of the signature, if features are not given otherwise."""
     method_problem: Problem | None = None
-    """Why `fields` has no method: what MLflow calls is none of ours, or not known."""
+    """Reason why `fields` has no method: MLflow's function is unknown or has no equivalent."""
 
 
 def read_mlflow_folder(folder: Path) -> MlflowModel:
@@ -104,7 +107,7 @@ def _function(flavors: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _method(name: str, flavors: Mapping[str, Any], signature: object) -> tuple[str, Problem | None]:
-    """Return the method that gives what MLflow's own function gives, or the reason why there is none."""
+    """Return the method equivalent to MLflow's function, or the reason why there is none."""
     called = str(_function(flavors).get("predict_fn") or "predict")
     if called not in _METHODS:
         remedy = "Name another method with --method; its predictions are not those of MLflow."
@@ -136,7 +139,7 @@ def _parameters(signature: object) -> dict[str, Any]:
 
 
 def _has_more_values(described: object, limit: int) -> bool:
-    """Return whether a description has more values than the limit; an alias counts as all that it names."""
+    """Return whether a description has too many values, with aliases expanded."""
     waiting = [described]
     for _ in range(limit):
         if not waiting or len(waiting) > limit:
@@ -151,7 +154,10 @@ def _has_more_values(described: object, limit: int) -> bool:
 
 @contextmanager
 def packed(model: MlflowModel) -> Iterator[Path]:
-    """Provide a model.tar.gz with the model's file inside the context. The same file gives the same bytes."""
+    """Provide a model.tar.gz with the model's file inside the context.
+
+    The same file gives the same bytes.
+    """
     with tempfile.TemporaryDirectory(prefix="fleetscore-mlflow-") as folder:
         path = Path(folder) / ARTIFACT_NAME
         member = tarfile.TarInfo(model.file.name)
@@ -234,7 +240,7 @@ def _file(folder: Path, name: object, field: str) -> Path:
 
 
 def _features(signature: object) -> tuple[list[dict[str, Any]] | None, list[Problem]]:
-    """Return the signature's columns as features, or None if they have no names, and their problems."""
+    """Return the signature's columns as features, None without names, and their problems."""
     text = signature.get("inputs") if isinstance(signature, dict) else None
     if text is None:
         return None, []

@@ -1,4 +1,4 @@
-"""A model to register, as people describe it: in a JSON file, with flags, or both.
+"""A model to register, described by a JSON file, flags, or both.
 
 Every problem is reported at once.
 """
@@ -30,7 +30,7 @@ _ANY_SHA256 = "0" * 64
 
 @dataclass(frozen=True)
 class ModelDocument(ScoringFields, RegistrationFields, ComputeFields):
-    """A model version that somebody wants to register: `model.json`, field by field."""
+    """A model version to register, with the fields of `model.json`."""
 
     model_id: str = field(kw_only=True, metadata=describe("Identity of the model.", check=MODEL_ID))
     artifact: str = field(
@@ -250,11 +250,6 @@ def read_json_fields(fields: Mapping[str, Any], folder: Path) -> Draft:
     except InvalidInputError as error:
         return Draft(fields, error.problems)
     return Draft({**fields, "features": features}, tuple(problems))
-
-
-def read_document(source: str, flags: Mapping[str, Any]) -> ReadDocument:
-    """Read `@model.json` or a model id into a document. Flags override the file."""
-    return read_draft(source, flags).read()
 
 
 def read_features(text: str, folder: Path | None = None) -> tuple[Any, list[Problem]]:

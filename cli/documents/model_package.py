@@ -19,10 +19,11 @@ _FRAMEWORKS = {
 
 
 def read_model_package(sagemaker: Any, arn: str) -> dict[str, Any]:
-    """Return fields of a model's document: the artifact's address, and the framework and its version if known.
+    """Return a document's fields: artifact, and the framework and its version if known.
 
     Raises:
-        InvalidInputError: when the package does not exist, is not approved, or has no single artifact.
+        InvalidInputError: when the package does not exist, is not approved, or has no single
+            artifact.
     """
     if not _ARN.fullmatch(arn):
         raise _refused([Problem("--model-package", arn, "the ARN of a model package")])

@@ -15,10 +15,10 @@ from contract.dataset.input_options import InputOptions
 from contract.schema.field_info import info_of, is_required
 
 Kind = Literal["text", "integer", "number", "words", "cells", "pairs", "switch"]
-"""How a flag's value is read.
+"""Parsing of a flag's value.
 
-`words` is a comma-separated list, `cells` is a list that may contain empty texts, `pairs` is a repeatable KEY=VALUE,
-and a `switch` takes no value.
+`words` is a comma-separated list; `cells` is one that may contain empty texts. `pairs` is a
+repeatable KEY=VALUE. A `switch` takes no value.
 """
 
 REQUIRED = "Required"
@@ -50,7 +50,7 @@ class RecordFlag:
 
     @property
     def parameter(self) -> str:
-        """Name of the command's parameter, because a field of `input` may have the name of another field."""
+        """Name of the command's parameter, with a prefix for a field of `input`."""
         return f"input_{self.field}" if self.of_input else self.field
 
     @property

@@ -1,4 +1,4 @@
-"""The container's code as a process on this machine, with files only and without AWS, as in a job."""
+"""The container's code as a process on this machine, with files only, as in a job."""
 
 import importlib.util
 import os
@@ -21,7 +21,7 @@ _KEPT = frozenset(
     {"PATH", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH"}
     | {"CUDA_VISIBLE_DEVICES", "GOTO_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"}
 )
-"""Variables of the developer that the container's code gets. Thread settings and locales come by prefix."""
+"""Environment variables to pass on. Thread settings and locales are passed on by prefix."""
 _KEPT_PREFIXES = ("LC_", "OMP_", "OPENBLAS_", "MKL_", "KMP_", "NUMEXPR_", "BLIS_")
 _NO_AWS = {
     "AWS_CONFIG_FILE": os.devnull,
@@ -46,7 +46,7 @@ def require_container_code() -> None:
 
 
 def isolation_notice() -> str:
-    """Return what a user must know before code of a model runs on this machine; empty if it is isolated."""
+    """Return a warning before model code runs on this machine without isolation; else empty."""
     isolation = probe()
     if isolation.hides_files:
         return ""
@@ -60,11 +60,11 @@ def isolation_notice() -> str:
 def run_container_code(
     module: str, arguments: Sequence[str] = (), *, root: Path, readable: Sequence[Path] = ()
 ) -> "subprocess.CompletedProcess[str]":
-    """Run a module of the container's code with `root` as /opt/ml and working directory; return the ended process.
+    """Run a module of the container's code with `root` as /opt/ml; return the ended process.
 
-    The model's code must not see the developer's credentials, as a job has none. The process gets only the variables
-    that libraries need. Where the machine permits it, it sees only `root`, `readable`, and the interpreter and its
-    libraries, and has no network.
+    The model's code must not see the developer's credentials, as a job has none. The process gets
+    only the variables that libraries need. Where the machine permits it, it sees only `root`,
+    `readable`, and the interpreter and its libraries, and has no network.
 
     Args:
         readable: Files that the code reads through links in `root`.
@@ -108,7 +108,7 @@ def run_container_code(
 
 
 def _library_variables() -> dict[str, str]:
-    """Return the developer's variables that Python and the libraries read; all others may hold secrets."""
+    """Return the variables that Python and the libraries read. All others may hold secrets."""
     kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith(_KEPT_PREFIXES)}
     if site.ENABLE_USER_SITE:  # the process has another HOME
         kept["PYTHONUSERBASE"] = site.getuserbase()

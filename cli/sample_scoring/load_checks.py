@@ -1,4 +1,4 @@
-"""Loads models as jobs do, many in one isolated process, and finds those that a job would refuse."""
+"""Test loads of many models in isolated processes, to find those that a job would refuse."""
 
 import importlib.util
 import os
@@ -25,7 +25,7 @@ from contract.json_text import dump_json, parse_json
 from contract.problems import Problem
 
 OpenArtifact = Callable[[ModelDocument], AbstractContextManager[tuple[Path | None, list[Problem]]]]
-"""Provides a model's artifact as a local file inside the context, or the reason why there is none."""
+"""Provides an artifact as a local file inside the context, or the reason for its absence."""
 
 _LIBRARIES: dict[str, str] = {
     "xgboost": "xgboost",
@@ -35,7 +35,7 @@ _LIBRARIES: dict[str, str] = {
 }
 """Modules of the frameworks that load models without running code of them."""
 _MODELS_PER_PROCESS = 200
-"""Most models that one process loads; starting it takes longer than loading many small models."""
+"""Largest number of models per process, whose start takes longer than loading many small models."""
 _UNPACKED_BYTES = 2 << 30
 """Size of unpacked models above which no further ones are unpacked for a process, in bytes."""
 _LOAD_SECONDS = 300
@@ -52,11 +52,11 @@ _UNLOADED = "If that is due to this machine, add --no-load-check, which register
 
 @dataclass(frozen=True)
 class _Result:
-    """What loading a model showed."""
+    """Result of loading a model."""
 
     problems: tuple[Problem, ...] = ()
     depends_on_machine: bool = False
-    """Whether the model might load with the whole memory and disk of this machine."""
+    """Whether the model might load if it had all memory and disk space of this machine."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,9 @@ def find_load_problems(
 ) -> list[tuple[Problem, ...]]:
     """Load models as jobs do; return the problems of each document, in order.
 
-    A model is not loaded if that would run code of it, or if its library is not installed. Models of one library are
-    loaded by one process until one ends it; the others go on in a new process. What may have failed for lack of memory
-    or disk, because other models use them too, is tried again alone.
+    A model is not loaded if that would run code of it, or if its library is not installed. The
+    models of one library share a process. If a model ends the process, the others continue in a new
+    one. A model that may have lacked memory or disk space is tried again alone.
 
     Raises:
         CommandError: when the process with the container's code cannot be started.
@@ -120,7 +120,7 @@ def find_load_problems(
 
 
 def _plan(documents: Sequence[ModelDocument], numbers: Sequence[int], memory: int) -> tuple[list[list[int]], int]:
-    """Return the models of each process, by the number of their document, and how many processes run concurrently."""
+    """Return the models of each process, by document number, and the concurrency."""
     processes = max(1, min(_cores(), memory // _PROCESS_BYTES, len(numbers)))
     by_framework: dict[str, list[int]] = {}
     for number in numbers:
@@ -143,7 +143,7 @@ def _share(memory: int, processes: int) -> int:
 def _load_batch(
     models: Sequence[tuple[int, ModelDocument]], open_artifact: OpenArtifact, limits: _Limits
 ) -> dict[int, _Result]:
-    """Load models in one process, or in more where one ends it or where they are large; return their results."""
+    """Load models in as many processes as needed; return their results."""
     found: dict[int, _Result] = {}
     left = list(models)
     while left:
@@ -156,7 +156,7 @@ def _load_batch(
 def _unpack(
     models: Sequence[tuple[int, ModelDocument]], root: Path, open_artifact: OpenArtifact, found: dict[int, _Result]
 ) -> tuple[list[tuple[int, ModelDocument]], list[tuple[int, ModelDocument]]]:
-    """Unpack models below `root`, as many as fit; return them and the others, without those that `found` refuses."""
+    """Unpack models below `root`, as many as fit; return them and the remaining ones."""
     unpacked: list[tuple[int, ModelDocument]] = []
     size = 0
     for place, (number, document) in enumerate(models):

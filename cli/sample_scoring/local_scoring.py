@@ -1,4 +1,4 @@
-"""Scoring of a sample as in a job: with the container's code, in a folder with the layout of /opt/ml."""
+"""Scoring of a sample as in a job, in a folder with the layout of /opt/ml."""
 
 import tempfile
 from dataclasses import dataclass, replace
@@ -38,8 +38,8 @@ _SEE_LOG = "the job's log"
 class ScoringFailedError(CommandError):
     """The container's code ended with an error.
 
-    `log` is the standard error of the code and the model. `explained` is whether the message is enough without the
-    log's tracebacks.
+    `log` is the standard error of the code and the model. `explained` is whether the message is
+    enough without the log's tracebacks.
     """
 
     def __init__(self, text: str, log: str, *, explained: bool) -> None:
@@ -50,12 +50,12 @@ class ScoringFailedError(CommandError):
 
 @dataclass(frozen=True)
 class LocalScore:
-    """The predictions, and the standard error of the container's code and the model, such as warnings."""
+    """The predictions, and the standard error of code and model, such as warnings."""
 
     preview: Preview
     log: str
     notes: tuple[str, ...] = ()
-    """What scoring assumes, and the ledger's notes about how the model was loaded and the columns were read."""
+    """Assumptions of scoring, and the ledger's notes on loading the model and reading columns."""
 
 
 def check_sample(path: Path) -> None:
@@ -114,7 +114,8 @@ def without_tracebacks(log: str) -> str:
             # The model may have written a line without its end.
             kept += [before] if before else []
         elif inside:
-            # The exception's text follows the indented lines. A blank line precedes a chained traceback.
+            # The exception's text follows the indented lines. A blank line precedes a chained
+            # traceback.
             inside = line.startswith(" ") or not line
         elif not line.startswith(_AROUND_TRACEBACKS):
             kept.append(line)
@@ -122,7 +123,10 @@ def without_tracebacks(log: str) -> str:
 
 
 def object_key(path: Path, spec: ModelSpec) -> str:
-    """Return the object key for a sample. Its name and its folders are those of an object in the dataset."""
+    """Return the object key for a sample.
+
+    Its name and its folders are those of an object in the dataset.
+    """
     folders = [part for part in path.resolve().parts[:-1] if part.partition("=")[0] in spec.partition_columns]
     extension = extension_of(path.name) or (path.suffix if other_format(path.name) else "")
     return "/".join([*folders, f"sample{extension}"])

@@ -1,4 +1,7 @@
-"""Columns of samples, and rows of predictions. The only module of the command that imports pyarrow, on first use."""
+"""Columns of samples, and rows of predictions.
+
+The only module of the command that imports pyarrow, on first use.
+"""
 
 import math
 import re
@@ -25,7 +28,8 @@ _NUMBER_WORD = re.compile(rb'("((?:[^"\\]|\\.)*)"\s*:\s*)"(?:NaN|-?Infinity)"')
 class SampleColumn:
     """A column of a sample.
 
-    `type` is pyarrow's name of the type, for a dictionary of its values' type. Lists of one length are `list<item>[n]`.
+    `type` is pyarrow's name of the type, for a dictionary of its values' type. Lists of one length
+    are `list<item>[n]`.
     """
 
     name: str
@@ -36,7 +40,9 @@ class SampleColumn:
 
 
 def read_columns(path: Path, options: InputOptions) -> list[SampleColumn]:
-    """Return the columns of a file in any format, with their numbers of nulls. Types of text files are inferred.
+    """Return the columns of a file in any format, with their numbers of nulls.
+
+    Types of text files are inferred.
 
     Raises:
         InvalidInputError: when the file cannot be read.
@@ -141,7 +147,10 @@ def _text_columns(path: Path, kind: ObjectFormat, options: InputOptions) -> list
 
 
 def _read_json(stream: Any) -> Any:
-    """Return a table with inferred types. Fields with texts such as "NaN" among numbers are doubles, as in a job."""
+    """Return a table with inferred types.
+
+    Fields with texts such as "NaN" among numbers are doubles, as in a job.
+    """
     import pyarrow as pa  # noqa: PLC0415
     from pyarrow import json  # noqa: PLC0415
 
@@ -158,8 +167,8 @@ def _read_json(stream: Any) -> Any:
 def _read_csv(stream: Any, kind: ObjectFormat, options: InputOptions) -> Any:
     """Return a table with inferred types.
 
-    A word such as `y` or `1` counts as a boolean only if the record names it, because a model may have been trained
-    on the text or the number.
+    A word such as `y` or `1` counts as a boolean only if the record names it: a model may have been
+    trained on the text or the number.
     """
     from pyarrow import csv  # noqa: PLC0415
 
@@ -190,7 +199,7 @@ def _read_csv(stream: Any, kind: ObjectFormat, options: InputOptions) -> Any:
 
 @dataclass(frozen=True)
 class Preview:
-    """Predictions for a sample: the number of rows, the added columns with their types, and the first rows."""
+    """Predictions for a sample: number of rows, added columns with types, first rows."""
 
     rows: int
     added: dict[str, str]

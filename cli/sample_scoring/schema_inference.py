@@ -43,10 +43,11 @@ def infer_features(
     *,
     read_as: InputOptions | None = None,
 ) -> list[InferredFeature]:
-    """Return the features: names and order from the artifact, types and nullability from the sample.
+    """Return the features: names from the artifact, types and nullability from the sample.
 
-    Loading the artifact runs its code, so a separate process without credentials does it. If the artifact has no
-    feature names, the features are all columns of the sample except the keys, if their number matches.
+    Loading the artifact runs its code, so a separate process without credentials does it. If the
+    artifact has no feature names, the features are all columns of the sample except the keys, if
+    their number matches.
 
     Raises:
         InvalidInputError: with every problem of artifact and sample.
@@ -85,7 +86,7 @@ def _names(
 
 
 def _with_blanks(names: Sequence[str], columns: Sequence[SampleColumn]) -> list[str]:
-    """Return the names with those of the sample where LightGBM has written an underscore per blank."""
+    """Restore the sample's names where LightGBM has replaced blanks with underscores."""
     known = {column.name for column in columns}
     blank: dict[str, list[str]] = {}
     for name in known:

@@ -1,4 +1,4 @@
-"""How much a program can be isolated on this machine."""
+"""The kinds of isolation that this machine permits."""
 
 import dataclasses
 import functools
@@ -9,7 +9,7 @@ from cli.sandbox.program import SandboxedProgram
 
 
 class IsolationKind(StrEnum):
-    """Namespaces that the machine's root makes, those in a user namespace, Landlock, or no isolation."""
+    """Namespaces made by root, namespaces in a user namespace, Landlock, or none."""
 
     ROOT = "root"
     USER = "user"

@@ -31,7 +31,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def limit_files(files: list[tuple[str, str, str]], *, own_network: bool) -> None:
-    """Limit this process to files in the form of `file_list`, to the kernel's own, and to harmless devices.
+    """Limit this process to the files of a `file_list`, the kernel's and harmless devices.
 
     With `own_network`, it can neither open nor accept TCP connections. It must have no_new_privs.
 

@@ -3,12 +3,13 @@
 It reads a plan from standard input, which `program.py` writes. It does nothing before it has the
 whole plan, so a caller that ends early starts nothing.
 
-With namespaces there are three processes: this one, which stays outside, passes signals on and ends
-with the program's exit code; the first process of the new process namespace, which builds the file
-system, gives up its rights and reaps orphans; and the program. The namespace ends with its first
-process, and the first process ends with this one, so no process outlives the launcher.
+With namespaces there are three processes. The launcher stays outside, forwards signals, and ends
+with the program's exit code. The first process of the new process namespace builds the file system,
+gives up its rights, and reaps orphans. The third process is the program. The namespace ends with
+its first process, which ends with the launcher, so no process outlives the launcher.
 
-It imports little of the standard library and nothing else, because it adds to the start of each job.
+It imports little of the standard library and nothing else, because it adds to the start of each
+job.
 """
 
 import contextlib
@@ -36,9 +37,9 @@ _PARENT_DEATH_SIGNAL, _DROP_FROM_BOUNDING_SET, _NO_NEW_PRIVILEGES, _AMBIENT, _AM
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217}
 _CAPABILITY_VERSION = 0x20080522
 
-# What root of a container needs to prepare files and to switch to other users: CHOWN, DAC_OVERRIDE,
-# FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP and NET_BIND_SERVICE. Docker's default set also has
-# MKNOD, NET_RAW, SYS_CHROOT, SETFCAP and AUDIT_WRITE, which no job needs.
+# Capabilities for preparing files and switching users, as root of a container has them: CHOWN,
+# DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP and NET_BIND_SERVICE. Docker's default
+# set also has MKNOD, NET_RAW, SYS_CHROOT, SETFCAP and AUDIT_WRITE, which no job needs.
 _KEPT_CAPABILITIES = (0, 1, 3, 4, 5, 6, 7, 8, 10)
 
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
@@ -166,7 +167,7 @@ def _end_with_parent(watched: int) -> None:
 
 
 def _forward_signals(child: int) -> NoReturn:
-    """Pass signals to a child and reap orphans until the child ends, then end with its exit code."""
+    """Forward signals to a child and reap orphans until it ends; end with its exit code."""
     while True:
         number = signal.sigwait({*_FORWARDED, signal.SIGCHLD})
         if number != signal.SIGCHLD:
@@ -295,7 +296,7 @@ def _add_devices() -> None:
 
 
 def _make_read_only(writable: list[str]) -> None:
-    """Make all mounts read-only except `writable`, /dev/shm and /dev/pts, and the kernel's own /proc."""
+    """Make all mounts read-only except `writable`, /dev/shm, /dev/pts and /proc."""
     kept = (*writable, "/new/dev/shm", "/new/dev/pts", "/new/proc")
     with open("/old/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         mounts = [line.split(" ") for line in file]

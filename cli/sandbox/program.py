@@ -19,8 +19,8 @@ class SandboxedProgram:
     """A command with everything that it sees.
 
     `run` starts it and waits for its end. To only start it, run `launcher()` with
-    `launcher_environment()` and write `plan()` to its standard input. The program itself gets an empty
-    standard input.
+    `launcher_environment()` and write `plan()` to its standard input. The program itself gets an
+    empty standard input.
 
     Args:
         environment: All environment variables of the program.
@@ -58,7 +58,10 @@ class SandboxedProgram:
         return {name: os.environ[name] for name in kept if name in os.environ}
 
     def plan(self, isolation: str) -> bytes:
-        """Return what the launcher reads. Without isolation, only argv, environment and folder have an effect."""
+        """Return what the launcher reads.
+
+        Without isolation, only argv, environment and folder have an effect.
+        """
         return marshal.dumps(
             {
                 "isolation": str(isolation),

@@ -40,8 +40,8 @@ def deny_system_calls(sockets: str = "") -> None:
     The process must have no_new_privs. Programs for another architecture can make no call.
 
     Args:
-        sockets: Also deny "all" sockets, or those of the family "unix". Those that reach the host of a
-            virtual machine are always denied.
+        sockets: Also deny "all" sockets, or those of the family "unix". Those that reach the host
+            of a virtual machine are always denied.
 
     Raises:
         OSError: The kernel does not permit it, or the machine is not known.

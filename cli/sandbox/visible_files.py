@@ -1,4 +1,4 @@
-"""Files of this machine that a sandboxed program sees: those of the system and of its interpreter."""
+"""Files of this machine that a sandboxed program sees: the system's and its interpreter's."""
 
 import functools
 import json
@@ -41,7 +41,7 @@ _ETC = (
     "timezone",
     "vulkan",
 )
-"""Files of /etc without secrets: root could also read /etc/shadow and the keys of the SSH server."""
+"""Files of /etc without secrets. Root could also read /etc/shadow and SSH host keys."""
 
 _PREFIX_PARTS = ("bin", "etc", "include", "lib", "lib64", "libexec", "nvvm", "pyvenv.cfg", "share", "ssl", "targets")
 """Parts of an interpreter's prefix. The prefix may also be a project's folder, with other files."""
@@ -59,7 +59,7 @@ def system_files() -> list[Path]:
 
 @functools.cache
 def interpreter_files(python: str) -> tuple[Path, ...]:
-    """Return the program, the standard library and the packages of an interpreter or another program."""
+    """Return the program, standard library and packages of an interpreter or other program."""
     program, prefixes = sys.executable, [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix]
     if python != sys.executable:
         try:
@@ -73,10 +73,11 @@ def interpreter_files(python: str) -> tuple[Path, ...]:
 
 
 def file_list(readable: Iterable[Path], writable: Iterable[tuple[Path, str]]) -> list[tuple[str, str, str]]:
-    """Return what the launcher adds to the sandbox's file system: `(kind, source, target)`, parents first.
+    """Return the files to add to the sandbox: `(kind, source, target)`, parents first.
 
     Args:
-        readable: Files and folders that keep their paths and cannot be changed. Missing ones are left out.
+        readable: Files and folders that keep their paths and cannot be changed. Missing ones are
+            left out.
         writable: Folders, each with its path in the sandbox.
     """
     entries: dict[str, tuple[str, str, str]] = {}

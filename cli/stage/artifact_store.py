@@ -1,8 +1,8 @@
-"""Artifacts in the models bucket: each is uploaded once, never overwritten, and removed only by who uploaded it.
+"""Artifacts in the models bucket: never overwritten, and removed only by their uploader.
 
-Every registration owns a version of the object (the bucket is versioned): it uploads one, or copies the equal object
-that it finds onto itself. So it can remove its own after a refusal while another one, which registers the same bytes
-at the same time, keeps its own.
+Every registration owns a version of the object (the bucket is versioned): it uploads one, or copies
+the equal object that it finds onto itself. After a refusal it removes its own version, and keeps
+that of a concurrent registration of the same bytes.
 """
 
 import base64
@@ -37,7 +37,7 @@ class StoredArtifact:
     bucket: str
     key: str
     object_version: str
-    """Empty when it is unknown: the object is too large for one request, or the bucket has no versions."""
+    """Empty if unknown: the object is too large for one request, or the bucket has no versions."""
 
     @property
     def address(self) -> str:
@@ -61,7 +61,8 @@ def store_artifact(s3: Any, bucket: str, model_id: str, version: str, artifact: 
         try:
             answer = _upload(s3, bucket, key, artifact) if found is None else _copy(s3, bucket, key, artifact, found)
         except ClientError as error:
-            # Somebody else has written or removed the object meanwhile, or an answer of S3 was lost.
+            # Another registration wrote or removed the object meanwhile, or an answer of S3 was
+            # lost.
             if error_code(error) not in _PRECONDITION_FAILED | _NOT_FOUND:
                 raise
             continue
@@ -70,8 +71,10 @@ def store_artifact(s3: Any, bucket: str, model_id: str, version: str, artifact: 
 
 
 def remove_artifact(s3: Any, stored: StoredArtifact) -> None:
-    """Remove what this process wrote, and nothing that others wrote. Failures are ignored: the next registration of the
-    model takes another number, or continues with the same bytes.
+    """Remove the object version that this process wrote.
+
+    Failures are ignored: the next registration of the model takes another number, or continues with
+    the same bytes.
     """
     if stored.object_version and stored.object_version != "null":
         with contextlib.suppress(ClientError, BotoCoreError):
@@ -102,7 +105,10 @@ def _upload(s3: Any, bucket: str, key: str, artifact: Artifact) -> Mapping[str, 
 
 
 def _copy(s3: Any, bucket: str, key: str, artifact: Artifact, found: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Copy an equal object onto itself. It fails if this version of the object has been removed meanwhile."""
+    """Copy an equal object onto itself.
+
+    It fails if this version of the object has been removed meanwhile.
+    """
     source = {"Bucket": bucket, "Key": key}
     if found.get("VersionId"):
         source["VersionId"] = found["VersionId"]

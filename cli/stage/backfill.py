@@ -29,13 +29,13 @@ SECONDS_BETWEEN_READS = 5.0
 
 @dataclass(frozen=True)
 class Work:
-    """Models that have not scored a dataset; None means every enabled model, as in a request without the field."""
+    """Models that have not scored a dataset; None means every enabled model."""
 
     models: tuple[str, ...] | None
 
 
 class Outcome(StrEnum):
-    """How a dataset of a backfill ended."""
+    """Outcome of one dataset of a backfill."""
 
     SKIPPED = "SKIPPED"
     """Every model has already scored the dataset with its current version."""
@@ -63,13 +63,14 @@ class Backfill:
         report: Callable[[Slot, str, str], None],
         seconds: float = SECONDS_BETWEEN_READS,
     ) -> dict[Slot, Outcome]:
-        """Score every slot's dataset, with at most `max_running` executions in parallel; return the outcomes.
+        """Score every slot's dataset, at most `max_running` at once; return the outcomes.
 
         Idempotent: after an interruption, another call follows the executions that are running.
 
         Args:
             named: whether the caller chose the models, so that requests must name them.
-            report: called at each step with the slot, the execution's id (may be empty) and the event.
+            report: called at each step with the slot, the execution's id (may be empty) and the
+                event.
             seconds: pause between two reads of the executions' statuses.
         """
         outcomes: dict[Slot, Outcome] = {}
@@ -99,7 +100,7 @@ class Backfill:
     def _begin(
         self, slot: Slot, models: Sequence[Model], *, named: bool, report: Callable[[Slot, str, str], None]
     ) -> str | None:
-        """Start or find the slot's execution and return its id; None when nothing is left to score."""
+        """Start or find the slot's execution, and return its id; None if all is scored."""
         for number in range(1, MAX_EXECUTIONS_PER_DATASET + 1):
             execution_id = slot.execution_id if number == 1 else f"{slot.execution_id}-{number}"
             state = self._executions.workflow_status(execution_id)
@@ -126,10 +127,10 @@ class Backfill:
         raise InvalidInputError("backfill", [problem])
 
     def unscored(self, dataset: str, models: Sequence[Model], *, named: bool) -> Work | None:
-        """Return the models that have not scored the dataset with their current versions; None when there are none.
+        """Return the models whose current versions have not scored the dataset; None without any.
 
-        A model has scored the dataset when its job succeeded in an execution that began after the last upload, and
-        the output is still in S3.
+        A model has scored the dataset when its job succeeded in an execution that began after the
+            last upload. The output must still be in S3.
         """
         wanted = {(model.model_id, model.current_version) for model in models}
         scored = self._scored(dataset, wanted)
@@ -139,14 +140,15 @@ class Backfill:
         return Work(tuple(missing) if named or len(missing) < len(models) else None)
 
     def _scored(self, dataset: str, wanted: set[tuple[str, str]]) -> set[tuple[str, str]]:
-        """Return the wanted models and versions that have scored the dataset since its last upload."""
+        """Return the wanted models and versions that scored the dataset since its last upload."""
         scored: set[tuple[str, str]] = set()
         uploaded = self._last_upload(dataset)
         for execution_id in dict.fromkeys(self._executions_with_output(dataset)):
             execution = self._record(execution_id)
             if execution is None:
                 continue
-            # S3's times have whole seconds, so an upload in the same second may be later than the start.
+            # S3's times have whole seconds, so an upload in the same second may be later than the
+            # start.
             began = datetime.fromisoformat(execution.started_at).replace(microsecond=0)
             if uploaded is not None and began <= uploaded:
                 continue
@@ -165,7 +167,8 @@ class Backfill:
         return scored
 
     def _executions_with_output(self, dataset: str) -> Iterator[str]:
-        # An execution that sent every row to quarantine has no predictions, but it has scored the dataset.
+        # An execution that sent every row to quarantine has no predictions, but it has scored the
+        # dataset.
         for kind, output_layout in layout.OUTPUT_AREAS:
             prefix = layout.executions_with_outputs_prefix(kind, dataset, output_layout)
             pages = self._s3.get_paginator("list_objects_v2").paginate(

@@ -1,4 +1,4 @@
-"""Registration of many models, all or none: they are validated first and become current last."""
+"""Registration of all of many models or of none: validated first, made current last."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -38,7 +38,7 @@ class _Checked:
 
 @dataclass(frozen=True)
 class BulkResult:
-    """The models after the registration, the numbers of new and of existing versions, and notes on them."""
+    """Registered models, the numbers of new and of existing versions, and notes."""
 
     models: tuple[Model, ...]
     versions_written: int
@@ -58,14 +58,15 @@ def register_all(
 ) -> BulkResult:
     """Register every line and make its version current, or change nothing.
 
-    First all artifacts are stored. Then the versions are written and made current, in transactions. An interruption
-    leaves no version that is not current: the next run continues with the artifacts and versions that it finds.
-    Paths are relative to the folder of `file`, which messages name.
-    `check` returns further problems of each model; versions that exist already are not checked again.
+    First all artifacts are stored. Then the versions are written and made current, in transactions.
+    An interruption leaves no version that is not current: the next run continues with the artifacts
+    and versions that it finds. Paths are relative to the folder of `file`, which messages name.
+    `check` returns further problems of each model; versions that exist already are not checked
+    again.
 
     Raises:
         InvalidInputError: with every problem of every line, before anything is written.
-        CommandError: when somebody else keeps changing the same models.
+        CommandError: when concurrent changes of the same models do not stop.
     """
     notice(f"Checking {len(lines):,} models ...")
     checked = _check(catalog, lines, file, registered_by, check)

@@ -39,12 +39,12 @@ MAX_TRIES = 5
 """Maximum number of tries of a change while others change the same model."""
 
 _SERVER_ERROR = 500
-"""Lowest HTTP status with which AWS does not say whether a write was carried out."""
+"""Lowest HTTP status after which a write may or may not have happened."""
 
 
 @dataclass(frozen=True)
 class Registered:
-    """A model after a registration, its new version, the address of the artifact, and notes on it."""
+    """A registered model, its new version, the address of the artifact, and notes."""
 
     model: Model
     version: ModelVersion
@@ -69,10 +69,10 @@ class Catalog:
         self.s3 = connection.client("s3")
         self._bucket = deployment.models_bucket
 
-    # ---- reading -------------------------------------------------------------------------------------------------
+    # ---- reading ---------------------------------------------------------------------------------
 
     def models(self) -> list[tuple[Model, ModelVersion | None]]:
-        """Return every model by id, with its current version, or None if that version does not exist."""
+        """Return every model by id, with its current version; None if that does not exist."""
         models = self._table.all_models()
         versions = self._table.versions([(model.model_id, model.current_version) for model in models])
         return [(model, versions.get((model.model_id, model.current_version))) for model in models]
@@ -95,7 +95,7 @@ class Catalog:
         return model, [versions[version]]
 
     def versions(self, model_id: str) -> dict[str, ModelVersion]:
-        """Return every version of a model by name; an empty dictionary if the model does not exist."""
+        """Return every version of a model by name; empty if the model does not exist."""
         return self.read(model_id)[1]
 
     def read(self, model_id: str) -> tuple[Model | None, dict[str, ModelVersion]]:
@@ -115,7 +115,7 @@ class Catalog:
                 raise CommandError(f"There is no artifact at {address}. Register the model again.")
             yield path
 
-    # ---- registering ---------------------------------------------------------------------------------------------
+    # ---- registering -----------------------------------------------------------------------------
 
     def register(
         self,
@@ -127,7 +127,8 @@ class Catalog:
     ) -> Registered:
         """Validate and upload the artifact, write the version, and make it the model's current one.
 
-        Version and model are written together or not at all. `check` returns further problems of the artifact.
+        Version and model are written together or not at all. `check` returns further problems of
+        the artifact.
 
         Raises:
             InvalidInputError: when the artifact is not what the document says.
@@ -208,7 +209,7 @@ class Catalog:
                     raise
                 number += 1
 
-    # ---- choosing the current version ----------------------------------------------------------------------------
+    # ---- choosing the current version ------------------------------------------------------------
 
     def promote(self, model_id: str, version: str, *, changed_by: str = "", reason: str = "") -> Model:
         """Make a version the current one; change nothing if it is current already.
@@ -262,7 +263,8 @@ class Catalog:
         A version is written together with its model or not at all.
 
         Raises:
-            CommandError: when somebody else keeps changing the same models, or has written one of the versions.
+            CommandError: when concurrent changes of the same models do not stop, or a version
+                exists.
         """
         done = 0
         while done < len(wanted):
@@ -318,7 +320,7 @@ def caller(connection: Connection) -> str:
 
 
 def check_decided(version: ModelVersion) -> None:
-    """Check that a trained version was promoted before: its first promotion is a decision, made with `approve`.
+    """Check that a trained version was promoted before. Otherwise `approve` must decide.
 
     Raises:
         CommandError: when the version was not promoted before.

@@ -17,7 +17,10 @@ _BATCH_GET_ITEMS = 100
 TRANSACTION_ITEMS = 100
 """Maximum number of actions that DynamoDB accepts in one transaction."""
 _TRANSACTION_BYTES = MAX_TRANSACTION_BYTES // 2
-"""Largest sum of the items that are put in one transaction, in bytes. A request is larger than its items."""
+"""Largest sum of the items that are put in one transaction, in bytes.
+
+A request is larger than its items.
+"""
 _ABSENT = f"attribute_not_exists({records.PARTITION_KEY})"
 _PRESENT = f"attribute_exists({records.PARTITION_KEY})"
 
@@ -88,10 +91,7 @@ class CatalogTable:
         return self._put(records.version_item(version), unchanged)
 
     def put_model(self, model: Model, before: Model | None) -> dict[str, Any]:
-        """Return the action that writes a model, if it is still as in `before`.
-
-        The condition keeps a change that somebody else has made since.
-        """
+        """Return the action that writes a model on condition that it still equals `before`."""
         unchanged: dict[str, Any] = {"ConditionExpression": _ABSENT}
         if before is not None:
             unchanged = {
@@ -123,7 +123,7 @@ class CatalogTable:
             raise
 
     def set_enabled(self, model_id: str, enabled: bool) -> Model | None:
-        """Include a model in executions or exclude it; return the model, or None when it does not exist."""
+        """Include a model in executions or exclude it; return it, or None if it does not exist."""
         try:
             answer = self._table.update_item(
                 Key=records.model_key(model_id),

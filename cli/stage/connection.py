@@ -69,7 +69,7 @@ class Connection:
         }
 
     def ca_bundle(self) -> str:
-        """Return the file of the certificate authorities that calls trust; empty for the usual ones."""
+        """Return the file of trusted certificate authorities; empty for the default ones."""
         return str(self.session()._session.get_config_variable("ca_bundle") or "")  # noqa: SLF001 - boto3 has no other way
 
     def place(self, account_id: str) -> str:
@@ -78,7 +78,7 @@ class Connection:
         return f"account {account_id}, Region {meta.region_name}, {meta.endpoint_url}"
 
     def _check_profile(self) -> None:
-        """Check that a shell for the embedded AWS names no profile: it would select another account's credentials.
+        """Check that a shell for the embedded AWS names no profile, which has other credentials.
 
         Raises:
             CommandError: naming the profile.
@@ -117,7 +117,7 @@ class Connection:
 
 
 def _embedded_aws_of_shell() -> str:
-    """Return the address of the embedded AWS that this shell is pointed at; empty when it is not."""
+    """Return the address of the shell's embedded AWS; empty in any other shell."""
     address = os.environ.get(EMBEDDED_AWS, "")
     return address if address and address == os.environ.get("AWS_ENDPOINT_URL") else ""
 

@@ -15,7 +15,10 @@ _Change = Callable[[Model | None, ModelVersion], tuple[Model | None, ModelVersio
 
 
 class Decisions:
-    """The decisions about one deployment's versions. Each is made once, even if others change the model meanwhile."""
+    """The decisions about one deployment's versions.
+
+    Each is made once, even if others change the model meanwhile.
+    """
 
     def __init__(self, connection: Connection, deployment: Deployment) -> None:
         self._table = CatalogTable(connection.resource("dynamodb").Table(deployment.table_name))
@@ -26,8 +29,8 @@ class Decisions:
         """Make a trained version the current one. A rejected version needs a reason.
 
         Raises:
-            CommandError: when the version does not exist, was not trained, was promoted already, or was rejected and
-                no reason is given.
+            CommandError: when the version does not exist, was not trained, was promoted already, or
+                was rejected and no reason is given.
         """
 
         def change(model: Model | None, found: ModelVersion) -> tuple[Model | None, ModelVersion]:

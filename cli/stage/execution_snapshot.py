@@ -1,4 +1,4 @@
-"""State of an execution at one moment, from its records and Step Functions, and which is right if they disagree."""
+"""An execution's state, merged from its records and from Step Functions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from contract.table.records import ExecutionRecord, JobRecord
 
 @dataclass(frozen=True)
 class WorkflowState:
-    """What Step Functions says about an execution."""
+    """Status of an execution in Step Functions."""
 
     status: str
     """RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED or PENDING_REDRIVE."""
@@ -29,7 +29,7 @@ class WorkflowState:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """An execution as it was at `read_at`: its records in the table, and its state in Step Functions."""
+    """An execution as of `read_at`: its records, and its status in Step Functions."""
 
     execution_id: str
     read_at: datetime
@@ -40,8 +40,7 @@ class Snapshot:
     jobs: tuple[JobRecord, ...] = ()
     """The jobs; one record for all parts of a split job."""
     committed: Mapping[str, int] = field(default_factory=dict)
-    """Numbers of committed objects, by the id of a job or part: for the first running ones, or at the end the first
-    failed ones."""
+    """Committed objects by job or part, of the first running ones, or at the end of failed ones."""
     training: "Snapshot | None" = None
     """The training execution that this one is waiting for."""
     parts: Mapping[str, tuple[JobRecord, ...]] = field(default_factory=dict)
@@ -61,14 +60,20 @@ class Snapshot:
 
     @property
     def closed(self) -> bool:
-        """Whether the records are final. The records of a stopped execution are closed shortly after its end."""
+        """Whether the records are final.
+
+        The records of a stopped execution are closed shortly after its end.
+        """
         if self.record is not None:
             return self.record.status in FINAL_EXECUTION_STATUSES
         return self.workflow is not None and self.workflow.status == ExecutionStatus.SUCCEEDED.value
 
     @property
     def status(self) -> str:
-        """RUNNING, SUCCEEDED, PARTLY_FAILED, FAILED, TIMED_OUT or ABORTED. Step Functions is right if both disagree."""
+        """RUNNING, SUCCEEDED, PARTLY_FAILED, FAILED, TIMED_OUT or ABORTED.
+
+        Step Functions is right if both disagree.
+        """
         if self.workflow is None:
             return self.record.status.value if self.record else "UNKNOWN"
         status = self.workflow.status
@@ -115,7 +120,7 @@ class Snapshot:
 
     @property
     def reason(self) -> str:
-        """Why the execution did not succeed; empty when unknown."""
+        """Reason why the execution did not succeed; empty when unknown."""
         if self.record is not None and self.record.reason:
             return self.record.reason
         return self.workflow.cause if self.workflow is not None else ""

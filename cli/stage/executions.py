@@ -86,7 +86,7 @@ class Executions:
         return workflow.arn if workflow is not None else self.execution_arn(execution)
 
     def workflow_status(self, execution_id: str) -> str | None:
-        """Return Step Functions' status of a scoring execution; None if Step Functions has no such execution."""
+        """Return Step Functions' status of a scoring execution; None if it is unknown there."""
         workflow = self._describe_arn(self.execution_arn(execution_id))
         return None if workflow is None else workflow.status
 
@@ -97,7 +97,8 @@ class Executions:
             CommandError: when it is neither in Step Functions nor in the table.
         """
         execution_id = execution.rpartition(":")[2]
-        # Step Functions first: if it says that the execution has ended, the records read afterwards are final.
+        # Step Functions first: if it says that the execution has ended, the records read afterwards
+        # are final.
         workflow = self._describe(execution)
         key = records.execution_key(execution_id)
         condition = Key(records.PARTITION_KEY).eq(key[records.PARTITION_KEY])
@@ -127,7 +128,7 @@ class Executions:
         return Snapshot(execution_id, datetime.now(UTC), workflow, record, jobs, committed, training, split)
 
     def attempts(self, execution_id: str) -> dict[str, list[AttemptRecord]]:
-        """Return every attempt of an execution in order, by the id of its job, or of its part of a split job."""
+        """Return every attempt of an execution in order, by the id of its job or part."""
         condition = Key(records.PARTITION_KEY).eq(records.execution_key(execution_id)[records.PARTITION_KEY])
         attempts: dict[str, list[AttemptRecord]] = {}
         for item in query_items(
@@ -140,7 +141,10 @@ class Executions:
         return attempts
 
     def _describe(self, execution: str) -> WorkflowState | None:
-        """Return an execution of the scoring workflow, else of the training workflow. An ARN names the workflow."""
+        """Return an execution of the scoring workflow, else of the training workflow.
+
+        An ARN names the workflow.
+        """
         execution_id = execution.rpartition(":")[2]
         if execution.startswith("arn:") and records.execution_kind(execution) is ExecutionKind.TRAINING:
             return self._describe_arn(self.training_arn(execution_id))
@@ -174,7 +178,7 @@ class Executions:
             return {job.job_id: count for job, count in zip(counted, counts, strict=True) if count is not None}
 
     def _committed_objects(self, execution_id: str, job: JobRecord) -> int | None:
-        """Return the number of objects that every model has committed; None if the segments fill several pages."""
+        """Return the number of objects that every model has committed; None for many segments."""
         prefix = layout.ledger_prefix(execution_id, job.job_id)
         page = self._s3.list_objects_v2(Bucket=self._deployment.results_bucket, Prefix=prefix)
         if page.get("IsTruncated"):

@@ -1,4 +1,4 @@
-"""Asks a deployed stage what the plan of a request would say."""
+"""Checks of requests by the plan of a deployed stage, without starting anything."""
 
 from typing import Any
 
@@ -11,11 +11,13 @@ from contract.status import ExecutionKind
 from contract.workflow.request_check import CheckInput, RequestCheck
 
 _READ_TIMEOUT_SECONDS = 930.0
-"""Longer than the function may run. It lists whole datasets."""
+"""Longest wait for the function, in seconds; longer than its timeout."""
 
 
 def check_on_stage(connection: Connection, stage: str, kind: ExecutionKind, request_json: str) -> RequestCheck:
-    """Return the jobs that an execution with this request would run, or its problems. Nothing is written.
+    """Return the jobs that an execution with this request would run, or its problems.
+
+    Nothing is written.
 
     Raises:
         CommandError: when the stage has no such function, or the function failed.

@@ -1,4 +1,4 @@
-"""The stage's schedules in EventBridge Scheduler: those of cdk.json, and those added with the command."""
+"""The stage's schedules: those of cdk.json, and those added with the command."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from contract.workflow.scoring_request import hide_task_token
 _STACK = "triggers"
 _OUTPUTS = ("ScheduleGroup", "ScheduleTargetArn", "ScheduleRoleArn", "ScheduleDeadLettersArn")
 _DELIVERY_SECONDS, _TRIES = 86_400, 185
-"""Limits of EventBridge Scheduler's retries of a delivery: its age in seconds, and the number of retries."""
+"""Limits of EventBridge Scheduler's retries: age of a delivery in seconds, and number."""
 _DESCRIPTION = "Made with `fleetscore schedules add`"
 # Fields of GetSchedule that UpdateSchedule does not take.
 _NOT_FOR_UPDATE = frozenset({"Arn", "CreationDate", "LastModificationDate", "ResponseMetadata"})

@@ -1,1 +1,1 @@
-"""Snapshots of Delta Lake and Iceberg tables: read, checked, and written down as a manifest."""
+"""Snapshots of Delta Lake and Iceberg tables, and the manifests written from them."""

@@ -21,7 +21,7 @@ def read_delta(connection: Connection, location: str, choice: TableChoice) -> Ta
     """Return the snapshot of the table at an S3 address, without reading its data.
 
     Raises:
-        CommandError: when the table cannot be read, or its files alone do not tell its rows.
+        CommandError: when the table cannot be read, or its files do not determine its rows.
     """
     deltalake = import_extra("deltalake", "delta")
     with _certificates(connection.ca_bundle()):
@@ -69,7 +69,7 @@ def _files(location: str, actions: Any) -> Iterator[TableFile]:
 
 
 def _check_time(connection: Connection, location: str, version: int, at: str) -> None:
-    """Check that the version is not newer than the time: `deltalake` takes the oldest one for any earlier time."""
+    """Check that the version is not newer than the time: `deltalake` does not."""
     committed = _committed(connection, location, version)
     if committed is not None and committed <= datetime.fromisoformat(at):
         return

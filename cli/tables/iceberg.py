@@ -23,7 +23,7 @@ def read_iceberg(connection: Connection, location: str, choice: TableChoice) -> 
     """Return the snapshot of the table at an S3 address, without reading its data.
 
     Raises:
-        CommandError: when the table cannot be read, or its files alone do not tell its rows.
+        CommandError: when the table cannot be read, or its files do not determine its rows.
     """
     serializers = import_extra("pyiceberg.serializers", "iceberg")
     tables = import_extra("pyiceberg.table", "iceberg")
@@ -96,7 +96,7 @@ def _current_metadata(files: "_S3Files", location: str) -> str:
         version = hint.open().read().decode(errors="replace").strip()
         by_stem = {_stem(name): name for name in names}
         found = version if version in by_stem else _newest_from(version, by_stem)
-        # A catalog that has taken over the table does not keep the hint.
+        # A catalog that has taken over the table does not update the hint.
         if found in by_stem and _number(found) == max(map(_number, by_stem)):
             return folder + by_stem[found]
     if not names:
@@ -118,7 +118,10 @@ def _number(stem: str) -> int:
 
 
 def _newest_from(version: str, stems: Container[str]) -> str:
-    """Return the stem of the newest version. Writers look for later ones than the hint, which they update last."""
+    """Return the stem of the newest version.
+
+    Writers look for later ones than the hint, which they update last.
+    """
     number = _number(version)
     while f"v{number + 1}" in stems:
         number += 1

@@ -23,10 +23,10 @@ _READERS = {"delta": read_delta, "iceberg": read_iceberg}
 
 
 def write_snapshot(connection: Connection, deployment: Deployment, choice: TableChoice) -> tuple[str, UploadManifest]:
-    """Read the snapshot, check it, write its manifest, and return the manifest's key and the manifest.
+    """Read and check the snapshot, write its manifest, and return the manifest with its key.
 
     Raises:
-        CommandError: when the table cannot be read, or its files alone do not tell its rows.
+        CommandError: when the table cannot be read, or its files do not determine its rows.
     """
     prefix = layout.dataset_prefix(choice.dataset)
     location = layout.s3_uri(deployment.datasets_bucket, prefix + choice.folder)
@@ -51,7 +51,7 @@ def write_snapshot(connection: Connection, deployment: Deployment, choice: Table
     text = json.dumps(codec.to_json(manifest), ensure_ascii=False, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_CHARACTERS]
     key = layout.upload_manifest_key(choice.dataset, f"{layout.TABLE_MANIFEST}{digest}")
-    # The key is a digest of the content, so it does not matter who writes it first.
+    # The key is a digest of the content, so concurrent writers write the same object.
     s3.put_object(Bucket=deployment.results_bucket, Key=key, Body=text.encode(), ContentType="application/json")
     return key, manifest
 
@@ -114,7 +114,7 @@ def _pin(
 
 
 def _check_partitions(snapshot: TableSnapshot, keys: dict[str, TableFile]) -> None:
-    """Check that the keys have the values of the partition columns, which the files need not have."""
+    """Check that keys have the values of partition columns, which files need not have."""
     for key, file in sorted(keys.items()):
         names = sorted(snapshot.partition_columns)
         try:
@@ -132,7 +132,10 @@ def _check_partitions(snapshot: TableSnapshot, keys: dict[str, TableFile]) -> No
 
 
 def _is_value(text: str | None, value: Any) -> bool:
-    """Return whether a key's text is a partition's value. Writers have several texts for one time or number."""
+    """Return whether a key's text is a partition's value.
+
+    Writers have several texts for one time or number.
+    """
     if text is None or value is None or value == "":
         return text is None and (value is None or value == "")
     if isinstance(value, bool):

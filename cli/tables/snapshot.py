@@ -12,7 +12,7 @@ TableFormat = Literal["delta", "iceberg"]
 
 @dataclass(frozen=True)
 class TableChoice:
-    """The table that a person has named, and which of its snapshots."""
+    """The chosen table, and the chosen one of its snapshots."""
 
     format: TableFormat
     dataset: str
@@ -40,7 +40,7 @@ class TableSnapshot:
     """The files of a snapshot. Every row in them counts."""
 
     name: str
-    """The table and the snapshot, for people."""
+    """Text that names the table and the snapshot, for messages."""
     files: tuple[TableFile, ...]
     columns: Mapping[str, int | None]
     """The table's columns, with their Iceberg field ids."""

@@ -1,1 +1,1 @@
-"""What commands show: tables and lines for people, JSON values for programs."""
+"""Output of commands: tables and lines for people, JSON values for programs."""

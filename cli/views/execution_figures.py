@@ -1,5 +1,6 @@
 """Figures computed from records: durations, rates and totals."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +11,7 @@ from contract.table.records import JobRecord
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over an execution's jobs. Rows are counted once per model, in succeeded jobs only."""
+    """Sums over an execution's jobs. Rows are counted once per model or fleet, in succeeded jobs only."""
 
     jobs: int
     jobs_ended: int
@@ -20,6 +21,7 @@ class Totals:
     rows_in: int
     rows_scored: int
     rows_quarantined: int
+    rows_skipped: int
 
 
 def totals(snapshot: Snapshot) -> Totals:
@@ -33,11 +35,23 @@ def totals(snapshot: Snapshot) -> Totals:
         rows_in=sum(job.rows_in for job in jobs),
         rows_scored=sum(job.rows_scored for job in jobs),
         rows_quarantined=sum(job.rows_quarantined for job in jobs),
+        rows_skipped=sum(job.rows_skipped for job in jobs),
     )
 
 
+def distinct_objects(jobs: Iterable[JobRecord]) -> int:
+    """Return how many objects the jobs score, each counted once however many jobs read it.
+
+    All jobs over a dataset have its objects, but for the parts of a job, which `jobs` has as one.
+    """
+    of_dataset: dict[str, int] = {}
+    for job in jobs:
+        of_dataset[job.dataset] = max(job.object_count, of_dataset.get(job.dataset, 0))
+    return sum(of_dataset.values())
+
+
 def job_seconds(job: JobRecord, now: datetime) -> float | None:
-    """Return the seconds from the first attempt to the job's end, or to `now`; None before the first attempt."""
+    """Return the seconds from the first attempt to the end or `now`; None before an attempt."""
     if not job.started_at:
         return None
     end = datetime.fromisoformat(job.ended_at) if job.ended_at else now
@@ -50,13 +64,13 @@ def rows_counted(job: JobRecord) -> bool:
 
 
 def rows_a_second(job: JobRecord, now: datetime) -> float | None:
-    """Return rows per second over a succeeded job's whole duration, instance start included; None if unknown."""
+    """Return a succeeded job's rows per second, instance start included; None if unknown."""
     seconds = job_seconds(job, now)
     return job.rows_in / seconds if rows_counted(job) and seconds else None
 
 
 def rows_a_second_overall(snapshot: Snapshot) -> float | None:
-    """Return rows per second of all succeeded jobs, from the first job's start to the last job's end or now."""
+    """Return rows per second of all succeeded jobs, from the first start to the last end or now."""
     started = [datetime.fromisoformat(job.started_at) for job in snapshot.jobs if job.started_at]
     if not started:
         return None
@@ -67,7 +81,7 @@ def rows_a_second_overall(snapshot: Snapshot) -> float | None:
 
 
 def objects_done(job: JobRecord, snapshot: Snapshot) -> int | None:
-    """Return the number of committed objects: all of a succeeded job, else those in the ledger; None if unknown."""
+    """Return the number of committed objects, from the ledger while a job runs; None if unknown."""
     if job.status is JobStatus.SUCCEEDED:
         return job.object_count
     if job.job_id in snapshot.parts:

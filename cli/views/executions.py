@@ -49,7 +49,7 @@ def jobs_table(snapshot: Snapshot) -> Table:
 
 
 def reason_lines(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptRecord]]) -> list[str]:
-    """Return why jobs failed or wait, why earlier attempts failed, and the jobs' notes, each in full."""
+    """Return the full reasons of failed and waiting jobs and attempts, and the jobs' notes."""
     lines: list[str] = []
     for job in snapshot.jobs:
         for item in snapshot.parts.get(job.job_id, (job,)):
@@ -58,8 +58,16 @@ def reason_lines(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptReco
             # The last attempt of a failed job has the same reason as the job.
             tried = [a for a in attempts.get(item.job_id, []) if a.reason and a.reason != item.reason]
             lines += [f"{job_name(item)}, attempt {a.attempt}: {_with_kind(a.failure_kind, a.reason)}" for a in tried]
-        lines += [f"{job.job_id}, note: {note}" for note in job.notes]
+        lines += [f"{job.job_id}, note: {note}" for note in (*_fleet_notes(job), *job.notes)]
     return [one_line(line) for line in lines]
+
+
+def _fleet_notes(job: JobRecord) -> list[str]:
+    """Return the number of a fleet's models, and the rows that it skipped."""
+    if not job.fleet:
+        return []
+    skipped = f"; {counted(job.rows_skipped, 'row')} of no model skipped" if job.rows_skipped else ""
+    return [f"fleet {job.fleet} of {counted(job.fleet_models, 'model')}{skipped}"]
 
 
 def job_cells(job: JobRecord, snapshot: Snapshot) -> list[Text | str]:
@@ -107,17 +115,19 @@ def totals_line(snapshot: Snapshot) -> str:
     parts.append(counted(total.rows_in, "row"))
     if total.rows_quarantined:
         parts.append(f"{total.rows_quarantined:,} of them in quarantine")
+    if total.rows_skipped:
+        parts.append(f"{total.rows_skipped:,} of them skipped")
     return ", ".join(parts)
 
 
 def heading_lines(snapshot: Snapshot) -> list[str]:
-    """Return the lines above and below the jobs: status and label first, then note, reason and summary address."""
+    """Return the lines around the jobs: status and label, then note, reason and summary address."""
     record = snapshot.record
     label = f" ({record.label})" if record is not None and record.label else ""
     word = "Training execution" if snapshot.kind is ExecutionKind.TRAINING else "Execution"
     lines = [f"{word} {snapshot.execution_id}{label}: {snapshot.status}"]
     if record is not None and record.training_execution_id:
-        lines.append(f"The execution trained first, in {record.training_execution_id}.")
+        lines.append(f"Its training execution: {record.training_execution_id}.")
     if snapshot.note:
         lines.append(snapshot.note)
     # The reasons of failed jobs are more detailed than that of the execution.
@@ -132,7 +142,7 @@ def heading_lines(snapshot: Snapshot) -> list[str]:
 
 
 def snapshot_json(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptRecord]] | None = None) -> dict[str, Any]:
-    """Return an execution as JSON. `note` explains a record and Step Functions that disagree."""
+    """Return an execution as JSON. `note` explains a record that differs from Step Functions."""
     workflow = snapshot.workflow
     jobs = []
     for job in snapshot.jobs:

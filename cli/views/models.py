@@ -15,17 +15,17 @@ from contract.catalog.models import Model, ModelVersion
 
 
 def models_table(models: Sequence[tuple[Model, ModelVersion | None]]) -> Table:
-    table = plain_table(
-        "model", "enabled", "version", "dataset", "format", "method", "features", "tags", right=("features",)
-    )
+    in_fleets = any(version is not None and version.fleet for _, version in models)
+    names = ("model", "enabled", "version", "dataset", *(("fleet",) if in_fleets else ()), "format", "method")
+    table = plain_table(*names, "features", "tags", right=("features",))
     for model, version in models:
         tags = ", ".join(f"{key}={value}" for key, value in sorted(model.tags.items()))
-        details = (
-            (version.dataset, version.spec.format, version.spec.method, str(len(version.spec.features)))
-            if version is not None
-            else ("version not found", "", "", "")
-        )
-        add_row(table, model.model_id, "yes" if model.enabled else "no", model.current_version, *details, tags)
+        dataset, fleet, details = "version not found", "", ("", "", "")
+        if version is not None:
+            dataset, fleet = version.dataset, version.fleet
+            details = (version.spec.format, version.spec.method, str(len(version.spec.features)))
+        first = (model.model_id, "yes" if model.enabled else "no", model.current_version, dataset)
+        add_row(table, *first, *((fleet,) if in_fleets else ()), *details, tags)
     return table
 
 

@@ -12,10 +12,16 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from cli.output import Output
+from cli.command_line.output import Output
 from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions
-from cli.views.execution_figures import objects_done, rows_a_second, rows_a_second_overall, rows_counted
+from cli.views.execution_figures import (
+    distinct_objects,
+    objects_done,
+    rows_a_second,
+    rows_a_second_overall,
+    rows_counted,
+)
 from cli.views.executions import job_cells, job_name, job_reason, objects_text, totals_line
 from cli.views.tables import add_row, counted, one_line, plain_text
 from contract.status import ExecutionKind, JobStatus
@@ -23,7 +29,10 @@ from contract.table.records import JobRecord
 
 SECONDS_BETWEEN_READS = 2.0
 _SECONDS_TO_CLOSE = 20.0
-"""Longest wait for the final records of a stopped execution, in seconds. EventBridge usually needs a few."""
+"""Longest wait for the final records of a stopped execution, in seconds.
+
+EventBridge usually needs a few.
+"""
 _JOBS_READ_PER_SECOND = 500
 """Limit on reads of large fleets. A read of n jobs costs about n/8 DynamoDB read units."""
 _REFRESHES_PER_SECOND = 4
@@ -112,7 +121,7 @@ class PlainProgress:
         execution_id = snapshot.execution_id
         if snapshot.jobs and execution_id not in self._announced:
             self._announced.add(execution_id)
-            objects = sum(job.object_count for job in snapshot.jobs)
+            objects = distinct_objects(snapshot.jobs)
             kind = "training job" if snapshot.kind is ExecutionKind.TRAINING else "job"
             self._write(f"{counted(len(snapshot.jobs), kind)} planned over {counted(objects, 'object')}")
         ended = sum(job.ended_at != "" for job in snapshot.jobs)
@@ -160,7 +169,7 @@ class LiveProgress:
 
 
 def live_view(snapshot: Snapshot, lines: int) -> RenderableType:
-    """Return a table of at most `lines` jobs, running ones first, a line for the rest, and the total bar."""
+    """Return a table of at most `lines` jobs, running ones first, with the total bar."""
     if not snapshot.jobs:
         return plain_text(snapshot.note or f"{snapshot.status}", "dim")
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
@@ -188,7 +197,10 @@ def live_view(snapshot: Snapshot, lines: int) -> RenderableType:
 
 
 def work(snapshot: Snapshot) -> tuple[float, float]:
-    """Return the finished and the total input bytes. Running jobs count by committed objects, failed jobs in full."""
+    """Return the finished and the total input bytes.
+
+    Running jobs count by committed objects, failed jobs in full.
+    """
     done = 0.0
     for job in snapshot.jobs:
         if job.ended_at:

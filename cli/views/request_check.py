@@ -1,4 +1,4 @@
-"""Shows what the plan of a request would say."""
+"""Views of a request's check by the plan."""
 
 from typing import Any
 

@@ -24,7 +24,7 @@ def fields_table(fields: Mapping[str, Any]) -> Table:
 
 
 def cell_text(value: Any) -> str:
-    """Return a value as one line of text: a line break in a text of others could forge a line of output."""
+    """Return a value as one line, because a line break in untrusted text could forge output."""
     return one_line(_text(value))
 
 
@@ -59,12 +59,15 @@ def size_text(size: float) -> str:
 
 
 def add_row(table: Table, *cells: Text | str) -> None:
-    """Add a row of one line, without interpreting rich's markup or a terminal's control characters."""
+    """Add a one-line row, without interpreting rich's markup or control characters."""
     table.add_row(*(plain_text(one_line(cell)) if isinstance(cell, str) else cell for cell in cells))
 
 
 def plain_text(text: str, style: str = "") -> Text:
-    """Return text for rich with control characters replaced. A plain string could contain rich's markup."""
+    """Return text for rich with control characters replaced.
+
+    A plain string could contain rich's markup.
+    """
     return Text(replace_control_characters(text), style=style)
 
 

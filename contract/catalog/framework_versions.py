@@ -1,4 +1,4 @@
-"""Which models of one library version another version reads: the same rule at registration and in the job."""
+"""Compatibility of models with library versions: one rule for registration and jobs."""
 
 import re
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ def refusal_of(framework: Framework, trained: str, installed: str) -> str:
 
 
 def note_of(framework: Framework, trained: str, installed: str) -> str:
-    """Return a note if a library may predict differently than the one that trained a model; else an empty text.
+    """Return a note if a library may predict differently than the trainer's; else empty.
 
     >>> note_of("sklearn", "1.2", "1.9.1")
     'trained with scikit-learn 1.2, scored with 1.9.1'

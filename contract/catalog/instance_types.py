@@ -1,4 +1,4 @@
-"""Which instance types a stage allows, and which have local storage."""
+"""Instance types: those that a stage allows, and those with local storage."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -15,8 +15,7 @@ SageMaker refuses a key for the volumes of these types."""
 
 
 def matches(instance_type: str, patterns: Iterable[str]) -> bool:
-    """Return whether a type matches a pattern, as IAM's StringLike compares: `*` is any text, `?` is
-    any character.
+    """Return whether a type matches a pattern with `*` and `?`, as IAM's StringLike does.
 
     >>> matches("ml.m5.xlarge", ["ml.c5.*", "ml.m*"]), matches("ml.m5.xlarge", ["ml.m5"])
     (True, False)

@@ -1,1 +1,1 @@
-"""How a dataset's objects are read: formats, options of text, columns and partitions."""
+"""Reading of a dataset's objects: formats, options of text, columns and partitions."""

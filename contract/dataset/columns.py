@@ -1,4 +1,4 @@
-"""Which columns of an object a feature can be read from.
+"""Compatibility of features with columns of objects.
 
 The plan and the container share the rule. Types are named as pyarrow prints them.
 """

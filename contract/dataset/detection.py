@@ -26,7 +26,7 @@ class FormatUnknownError(ValueError):
 
 
 def stored_format(first: bytes, encoding: str = "utf-8") -> ObjectFormat | None:
-    """Return Parquet if the first stored bytes show it; None if they may be text, compressed or not.
+    """Return Parquet if the first stored bytes show it; None if they may be text.
 
     `encoding` is the record's encoding of CSV.
 

@@ -28,7 +28,7 @@ Unit = Literal["s", "ms", "us", "ns"]
 _TIMESTAMP = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=([A-Za-z0-9_+\-/:]{1,64}))?\]")
 _LIST = re.compile(r"list<(float|double)>\[([1-9][0-9]{0,8})\]")
 _ITEM = re.compile(r",(?![ ]*tz=[^\[\],]*\]|[ ]*[0-9]+[ ]*\))")
-"""Matches a comma between features, which is not the one before a time zone or a decimal's scale."""
+"""Matches a comma between features, but not inside a type."""
 _FEATURE = re.compile(r"(?P<name>[^:]+):(?P<type>[^:\[]+(?:\[[^\[\]]*\])?)(?::(?P<mark>.*))?", re.DOTALL)
 _INSTEAD = {
     **dict.fromkeys(("float64", "real", "number", "double precision"), "double"),

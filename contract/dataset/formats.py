@@ -91,8 +91,7 @@ def extension_of(key: str) -> str:
 
 
 def format_of(key: str, declared: DeclaredFormat = "") -> ObjectFormat | None:
-    """Return the format that the record declares, or else that of the key's extension; None if only
-    the content can tell it.
+    """Return the format of the record or of the key's extension; None if only the content shows it.
 
     >>> str(format_of("2026/07.tsv.zst")), str(format_of("2026/07.txt", "csv")), format_of("000")
     ('TSV in zstd', 'CSV', None)
@@ -101,7 +100,7 @@ def format_of(key: str, declared: DeclaredFormat = "") -> ObjectFormat | None:
 
 
 def other_format(key: str) -> str:
-    """Return what the object is by its extension, if it is something that is never read; else empty.
+    """Return the unsupported format that the extension names; empty if there is none.
 
     >>> other_format("2026/07.orc"), other_format("2026/07.txt")
     ('ORC', '')
@@ -115,7 +114,7 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"PARE", "encrypted Parquet"),
     (b"\x1f\x8b", "gzip"),
     (b"\x28\xb5\x2f\xfd", "zstd"),
-    # A frame that readers skip; pzstd begins each file with one.
+    # A skippable frame, with which pzstd begins each file.
     *((bytes([first]) + b"\x2a\x4d\x18", "zstd") for first in range(0x50, 0x60)),
     (b"BZh", "bzip2"),
     (b"\xfd7zXZ\x00", "xz"),
@@ -152,7 +151,7 @@ def contradiction(first: bytes, expected: ObjectFormat, encoding: str = "utf-8")
     `encoding` is the record's encoding of CSV.
 
     Uncompressed text has no signature, so only the signature of another format contradicts it. Text
-    may be compressed whatever its name says, because the bytes tell it.
+    may be compressed regardless of its name, because the bytes show it.
 
     >>> contradiction(b"PAR1", ObjectFormat("csv")), contradiction(b"id,age", ObjectFormat("csv"))
     ('Parquet', '')

@@ -12,7 +12,7 @@ from contract.schema.field_info import check_fields, describe
 
 @dataclass(frozen=True)
 class InputOptions:
-    """How the objects of a dataset are read. For Parquet, only `format` and `table` matter.
+    """Options for reading the objects of a dataset. For Parquet, only `format` and `table` matter.
 
     JSON Lines are always UTF-8. In CSV a quote inside a quoted cell may be doubled.
     """
@@ -146,7 +146,7 @@ class InputOptions:
             group="Input",
             flag="--input-table",
             metavar="refuse|files",
-            see="([tables](../operate/tables.md))",
+            see="([tables](../../operate/tables.md))",
         ),
     )
 

@@ -21,7 +21,7 @@ _BAD_HEADER = (
 
 
 class HeadError(ValueError):
-    """Raised if the column names cannot be read; the text is the reason, without values of the data.
+    """Raised if column names cannot be read. The text is the reason, without values.
 
     `detail` may hold values.
     """
@@ -108,7 +108,7 @@ def read_header(text: bytes, delimiter: str, options: InputOptions, *, whole: bo
 
 
 def first_rows(text: bytes, delimiter: str, options: InputOptions, *, whole: bool) -> Iterator[list[str]]:
-    """Yield the cells of the rows in the beginning of a text, which has no byte order mark, but not of blank lines.
+    """Yield the cells of the first non-blank rows of a text without byte order mark.
 
     Raises:
         HeadError: if a row cannot be read.
@@ -164,7 +164,7 @@ def _json_names(text: bytes, *, whole: bool) -> tuple[str, ...]:
 
 
 def _hint(line: bytes, *, is_cut: bool = False) -> str:
-    """Return how the JSON of a line that is no row seems to be written, and what to do; empty if unknown."""
+    """Return a remedy for a line whose JSON is no row; empty if its form is unknown."""
     text = line.decode("utf-8", "replace").lstrip()
     if text.startswith("["):
         return "; the first begins like a JSON array: write one object per line"

@@ -146,8 +146,7 @@ def list_elements(
 
 
 def list_size(data: bytes, field: int, at: int = 0) -> int | None:
-    """Return the size that a list of a struct announces; None if the struct has no such list before
-    the data ends.
+    """Return the announced size of a struct's list; None if the data ends before the list.
 
     The list itself may be missing or larger than the data.
     """

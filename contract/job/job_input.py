@@ -1,4 +1,4 @@
-"""How the models of a job read its objects.
+"""Input options of a job's models.
 
 Each object is read once for all models, so their input options must agree.
 """
@@ -12,7 +12,7 @@ from contract.dataset.input_options import InputOptions
 
 @dataclass(frozen=True)
 class JobInput:
-    """How a reader decodes objects for one or more models.
+    """Options for decoding objects for one or more models.
 
     `options.csv_columns` is always set if there is no header.
     """
@@ -26,12 +26,12 @@ class JobInput:
     keepers: tuple[frozenset[str], ...] = ()
     """The features of each model whose output keeps all columns."""
     finds_all_fields: bool = False
-    """Whether the fields of JSON Lines are searched in the whole object, not only in its beginning."""
+    """Whether fields of JSON Lines are searched in the whole object, not only in its head."""
     conflicts: tuple[str, ...] = ()
     """Disagreements of the models. Parquet is affected only if there are partition columns."""
 
     def is_read_by_all(self, name: str) -> bool:
-        """Return whether every model needs the column, so that a row without its value is of no use."""
+        """Return whether every model needs the column, so that rows must have its value."""
         return name in self.partition_columns or all(name in columns for columns in self.needed)
 
 

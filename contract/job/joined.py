@@ -27,7 +27,7 @@ def joined_names(model_id: str, columns: Sequence[str]) -> tuple[str, ...]:
 
 
 def known_names(spec: ModelSpec) -> tuple[str, ...]:
-    """Return `joined_names` of a model as far as its record tells; empty when only the artifact does."""
+    """Return `joined_names` of a model; empty if its record omits the number of columns."""
     if not spec.output_columns and spec.is_labelled:
         return ()
     return joined_names(spec.model_id, spec.output_columns or (DEFAULT_OUTPUT_COLUMN,))
@@ -48,7 +48,7 @@ def repeated_names(names: Mapping[str, Iterable[str]], row_number_column: str = 
 
 
 def check_joined(job_id: str, models: Sequence[ModelSpec]) -> list[Problem]:
-    """Return the problems of models that cannot share a joined output, as far as their records tell."""
+    """Return the problems of models whose records do not permit a joined output."""
     first = models[0]
     problems = []
     for field in _SHARED_FIELDS:
@@ -72,7 +72,7 @@ def check_joined(job_id: str, models: Sequence[ModelSpec]) -> list[Problem]:
 
 
 def check_input_names(spec: ModelSpec, columns: Iterable[str], field: str) -> list[Problem]:
-    """Return a problem if prediction columns in a joined output have names of kept input columns."""
+    """Return a problem if prediction columns are named like kept input columns."""
     taken = set(columns) | set(spec.partition_columns)
     clashes = sorted(taken & {*known_names(spec), spec.row_number_column})
     if not clashes:

@@ -35,7 +35,7 @@ class OutputFile:
 
 @dataclass(frozen=True)
 class KeyReport:
-    """How well an object's key columns identify its rows: repeated keys and nulls."""
+    """Counts of repeated keys and nulls in an object's key columns."""
 
     rows: int
     """Rows that were examined. The number is limited to bound memory, so it may be less than all
@@ -48,7 +48,7 @@ class KeyReport:
 
 @dataclass(frozen=True)
 class Commit:
-    """Commit of an object for one model, which may be a fleet.
+    """Commit of an object for one model or one fleet.
 
     `rows_in` is always `rows_scored + rows_quarantined + rows_skipped`.
     """
@@ -63,16 +63,17 @@ class Commit:
     rows_quarantined: int
     outputs: tuple[OutputFile, ...]
     writer: str = ""
-    """How the predictions were written, and why, if there was a choice of writers."""
+    """Writer of the predictions, and the reason for its choice."""
     keys: KeyReport | None = None
     """None if the model's record names no key columns."""
     notes: tuple[str, ...] = ()
-    """Notes for people: how the model was loaded (library warnings, an accelerator, custom code), and
-    how columns were read that could be read in two ways."""
+    """Notes on loading the model (library warnings, an accelerator, custom code), and on columns
+    that could be read in two ways.
+    """
     counts: Mapping[str, int] = field(default_factory=dict)
-    """Further such notes, each with the number of values that it is about."""
+    """Notes about values, each with the number of values."""
     rows_skipped: int = 0
-    """Rows of a fleet's object that are in no output, because no model has their route."""
+    """Rows that are in no output, because no model of the fleet has their route."""
 
     def __post_init__(self) -> None:
         parts = (self.rows_scored, self.rows_quarantined, self.rows_skipped)
@@ -84,7 +85,7 @@ class Commit:
 
 @dataclass(frozen=True)
 class SegmentHeader:
-    """The first line of a segment: whose commits follow."""
+    """The first line of a segment: the models whose commits follow."""
 
     execution_id: str
     job_id: str
@@ -96,7 +97,7 @@ class SegmentHeader:
 
 @dataclass(frozen=True)
 class Segment:
-    """A segment whose content fits its name."""
+    """A segment whose content matches its name."""
 
     name: str
     header: SegmentHeader

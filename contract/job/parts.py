@@ -1,4 +1,4 @@
-"""How the objects of a job with several instances are divided: by SageMaker, or by the plan into parts."""
+"""Division of a job's objects between instances: by SageMaker, or by the plan into parts."""
 
 from dataclasses import dataclass
 
@@ -8,17 +8,16 @@ class Sharding:
     """The plan's choice for a job of several instances, and the numbers that it depends on."""
 
     parts: int
-    """Number of jobs of one instance that the plan makes of the job. 1 if SageMaker deals the objects
-    to the instances, by number."""
+    """Number of single-instance jobs that replace the job; 1 if it is not split."""
     largest_shard_bytes: int
-    """Size of the largest shard if the objects are dealt in the order of their keys, in turn."""
+    """Size in bytes of the largest shard if SageMaker distributes the objects."""
     mean_shard_bytes: int
     """Bytes of all objects per instance."""
 
 
 @dataclass(frozen=True)
 class JobPart:
-    """Which part of which job a job of one instance is.
+    """The place of a single-instance job within its split job.
 
     >>> part = JobPart("delays-ua", 2, 3)
     >>> part.id, part.text

@@ -28,8 +28,10 @@ class PinnedObject:
 
 @dataclass(frozen=True)
 class SnapshotRef:
-    """The snapshot that has a job's objects: see `contract.job.snapshot`. Jobs over the same objects
-    share one."""
+    """The snapshot that has a job's objects: see `contract.job.snapshot`.
+
+    Jobs over the same objects share one.
+    """
 
     uri: str
     sha256: str
@@ -73,8 +75,10 @@ class JobSpec:
     options: ScoringOptions = field(default_factory=ScoringOptions)
     output_layout: OutputLayout = "per_model"
     joined_nulls: bool = False
-    """Whether a joined output has nulls for a model that cannot score the object. Otherwise there is no
-    output of the object."""
+    """Whether a joined output has nulls for a model that cannot score the object.
+
+    Otherwise there is no output of the object.
+    """
     fleet: FleetSpec | None = None
     """Set if the models are a fleet, so that `output_layout` is "fleet"."""
 
@@ -97,7 +101,7 @@ class JobSpec:
 
     @cached_property
     def committing_models(self) -> tuple[ModelSpec, ...]:
-        """The models with a commit per object: all models of the job, or the one that a fleet is."""
+        """The models with a commit per object: all models of the job, or its fleet."""
         return self.models if self.fleet is None else (fleet_model(self.fleet, self.models),)
 
 

@@ -99,6 +99,7 @@ def read_snapshot(file: io.BufferedIOBase, ref: SnapshotRef) -> Iterator[PinnedO
 
 def _read_objects(file: io.BufferedIOBase) -> Iterator[PinnedObject]:
     while lines := list(islice(file, _LINES_AT_ONCE)):
-        # The digest proves that the plan wrote these lines, so no limits of size or depth are needed.
+        # The digest proves that the plan wrote these lines, so no limits of size or depth are
+        # needed.
         for key, size, etag in json.loads(b"[" + b",".join(lines) + b"]"):
             yield PinnedObject(key, size, etag)

@@ -1,9 +1,9 @@
-"""Values of table items: JSON without floats and None, as boto3's resource layer takes and returns it.
+"""Values of table items: JSON without floats and None, for boto3's resource layer.
 
-A list or an object such as a model's spec is stored as JSON text, because AWS's library takes a
-millisecond to read it otherwise, and a plan reads thousands. A long list, such as the features of a wide
-model, is stored compressed in one binary attribute, because DynamoDB takes items of at most 400 KB. No
-other attribute is binary.
+A list or an object such as a model's spec is stored as JSON text. boto3 takes a millisecond to read
+it otherwise, and a plan reads thousands. A long list, such as the features of a wide model, is
+stored compressed in a binary attribute, because DynamoDB limits items to 400 KB. No other attribute
+is binary.
 """
 
 import bz2
@@ -17,9 +17,9 @@ from contract.json_text import parse_json
 _PLAIN_BYTES = 512
 """Largest list or object that is stored as it is, in characters of JSON."""
 _TEXT_BYTES = 32 << 10
-"""Largest one that is stored as text, in characters of JSON. It stays readable in AWS's console."""
+"""Largest list or object that is stored as text, in characters of JSON."""
 _TEXT = "json:"
-"""Beginning of texts of which the rest is JSON. Texts that begin so themselves are written as JSON too."""
+"""Prefix of texts whose rest is JSON. Plain texts with this prefix are written as JSON too."""
 _MAX_LIST_BYTES = 64 << 20
 """Largest list that is unpacked, in bytes of JSON."""
 _SMALLEST_NUMBER = 1e-120
@@ -66,7 +66,7 @@ def from_attribute(value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    """Return a list or object as text; empty for a small one, and for one that is too large for it."""
+    """Return a list or object as text; empty for a value that is too small or too large."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     return f"{_TEXT}{text}" if _PLAIN_BYTES < len(text) <= _TEXT_BYTES else ""
 

@@ -13,7 +13,7 @@ MAX_TRANSACTION_BYTES = 4 << 20
 
 _CONTAINER_BYTES = 3
 _NUMBER_BYTES = 21
-"""Most bytes that a number takes: one per two of its 38 digits, and two."""
+"""Largest size of a number, in bytes: one per two of its 38 digits, and two."""
 
 
 def item_size(item: Mapping[str, Any]) -> int:

@@ -11,7 +11,7 @@ _OPEN_FIRST = (JobStatus.RUNNING, JobStatus.WAITING)
 
 
 def group_parts(records: Iterable[JobRecord]) -> dict[str, tuple[JobRecord, ...]]:
-    """Return the records of each job by the job's id: all of its parts in order, or the only one."""
+    """Return the records of each job by job id: all of its parts in order, or the only one."""
     jobs: dict[str, list[JobRecord]] = {}
     for record in records:
         jobs.setdefault(record.part.job_id if record.part else record.job_id, []).append(record)
@@ -69,7 +69,7 @@ def _status(statuses: Sequence[JobStatus]) -> JobStatus:
 
 
 def _split_notes(parts: Sequence[JobRecord]) -> list[str]:
-    """Return why the job is split, and whether more instances would not help."""
+    """Return the note on a split job's reason, and on the limits of more instances."""
     sharding = parts[0].sharding
     if sharding is None:
         return []

@@ -55,8 +55,11 @@ MODEL_PARTITIONS = "MODEL#"
 FLEET_PARTITIONS = "FLEET#"
 UPLOAD_PARTITIONS = "UPLOAD#"
 UPLOADS_PARTITIONS = "UPLOADS#"
-"""Prefixes of the partition keys. A role's policy allows only some of them, so that only registration
-and promotion write models, and no function writes fleets."""
+"""Prefixes of the partition keys.
+
+A role's policy allows only some of them, so that only registration and promotion write models, and
+no function writes fleets.
+"""
 
 EXECUTION_SORT_KEY = "EXECUTION"
 MODEL_SORT_KEY = "MODEL"
@@ -89,7 +92,7 @@ class ExecutionRecord:
     status: ExecutionStatus
     started_at: str
     request_json: str
-    """The execution's input as JSON, or only its task token when it is too long: see `request_text`."""
+    """The execution's input as JSON, or only its task token: see `request_text`."""
     label: str = ""
     plan: ExecutionPlan | None = None
     """Set after PlanExecution has written every job."""
@@ -102,8 +105,10 @@ class ExecutionRecord:
     training_execution_id: str = ""
     """The training execution that this one started first, if its request has `train`."""
     training_failure: str = ""
-    """Why the training did not succeed, if this execution scored nevertheless. Such an execution
-    never succeeds."""
+    """Reason why the training did not succeed, if this execution scored nevertheless.
+
+    Such an execution never succeeds.
+    """
 
     def __post_init__(self) -> None:
         _make_printable(self, "reason", "training_failure")
@@ -113,8 +118,8 @@ class ExecutionRecord:
 class JobRecord:
     """Record of a job.
 
-    Rows count pairs of row and model: a row that two models score counts twice. The models of a fleet
-    score each row once.
+    Rows count pairs of row and model: a row that two models score counts twice. The models of a
+    fleet score each row once.
 
     For a training job, `rows_in` counts the rows of its data. `model_versions` names the version
     that it trains, and `sagemaker_job_name` is the training job's name.
@@ -152,12 +157,15 @@ class JobRecord:
     """URI of the attempts' image, pinned when the execution was planned."""
     output_layout: OutputLayout = "per_model"
     sharding: Sharding | None = None
-    """How the objects are divided between instances; None for a job of one instance."""
+    """Division of the objects between instances; None for a job of one instance."""
     part: JobPart | None = None
     """Set if this is a part of a job: see `job_parts`."""
     fleet: str = ""
-    """Id of the fleet whose models score the job. It is then the only one of `model_ids`, because the
-    models together are one: see `fleet_model`. The job's spec names them."""
+    """Id of the fleet whose models score the job.
+
+    It is then the only one of `model_ids`: see `fleet_model`. The job's spec names the fleet's
+    models.
+    """
     fleet_models: int = 0
     """Number of the fleet's models."""
     rows_skipped: int = 0
@@ -257,8 +265,7 @@ def record_time(moment: datetime) -> str:
 
 
 def execution_kind(execution_arn: str) -> ExecutionKind:
-    """Return the workflow of an execution, from its state machine's name,
-    `fleetscore-<stage>[-training]`.
+    """Return the workflow of a state machine named `fleetscore-<stage>[-training]`.
 
     >>> execution_kind("arn:aws:states:eu-west-1:1:execution:fleetscore-dev-training:e-1").value
     'training'

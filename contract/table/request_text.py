@@ -5,7 +5,10 @@ from typing import Any
 from contract.json_text import dump_json
 
 MAX_REQUEST_BYTES = 300_000
-"""Longest text of a request, in bytes. It leaves 100 KB of DynamoDB's 400 KB per item for the other fields."""
+"""Longest text of a request, in bytes.
+
+It leaves 100 KB of DynamoDB's 400 KB per item for the other fields.
+"""
 _MAX_TOKEN_CHARACTERS = 2_048
 
 

@@ -1,1 +1,1 @@
-"""How models are trained: recipes, training job specs and reports, and hyperparameters."""
+"""Training of models: recipes, training job specs and reports, and hyperparameters."""

@@ -2,8 +2,8 @@
 
 SageMaker passes them as text; this module parses them strictly.
 
-They are part of the contract, so that a wrong value is refused before an instance is paid for: when
-a recipe is set or an execution is planned.
+They are part of the contract, so that a wrong value is refused early: when a recipe is set or an
+execution is planned.
 """
 
 import difflib
@@ -216,8 +216,7 @@ def known_hyperparameters(trainer: str, estimator: str | None, task: str) -> dic
 def parse_hyperparameters(
     trainer: str, estimator: str | None, task: str, texts: Mapping[str, str]
 ) -> tuple[dict[str, Value], list[Problem]]:
-    """Return the values of all hyperparameters under their main names, and every problem with the
-    texts.
+    """Return all hyperparameters under their main names, and the problems of the texts.
 
     >>> parse_hyperparameters("xgboost", None, "binary", {"learning_rate": "0.1"})
     ({'eta': 0.1}, [])

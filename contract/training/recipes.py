@@ -1,4 +1,4 @@
-"""Recipes: how a model is trained, and when a trained version is promoted."""
+"""Recipes: training of a model, and promotion of trained versions."""
 
 import math
 from collections.abc import Mapping
@@ -37,11 +37,13 @@ MAX_CODE_BYTES = 20_000_000
 
 @dataclass(frozen=True)
 class Promotion:
-    """How a trained version becomes the current one."""
+    """The rule by which a trained version becomes the current one."""
 
     mode: Literal["rule", "approval"] = "rule"
-    """`rule`: the metric decides at once. `approval`: a person decides, and sees what the rule would
-    decide."""
+    """`rule`: the metric decides at once.
+
+    `approval`: a person decides, and sees what the rule would decide.
+    """
     floor: float | None = None
     """Worst acceptable value of the recipe's metric. None means any."""
     min_improvement: float = 0.0
@@ -123,7 +125,7 @@ class TrainingCode:
 
 @dataclass(frozen=True)
 class ModelRecipe(MembershipFields, PredictionFields):
-    """How a model is trained, and how its versions predict and what they score."""
+    """Training of a model, and the record fields of its versions."""
 
     model_id: str
     trainer: Trainer
@@ -182,7 +184,7 @@ class ModelRecipe(MembershipFields, PredictionFields):
         return []
 
     def _check_missing(self) -> list[Problem]:
-        """Check that a script's hyperparameter `missing`, if XGBoost gets it, is the versions' too."""
+        """Check that XGBoost's hyperparameter `missing` of a script equals the versions' field."""
         text = self.hyperparameters.get("missing", "")
         if self.trainer != "script" or self.format not in MISSING_FORMATS:
             return []

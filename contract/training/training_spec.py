@@ -116,10 +116,12 @@ class TrainingSpec:
     output_columns: tuple[str, ...] = ()
     """Output columns of the version's record; empty: the default names."""
     missing: float | None = None
-    """Number that XGBoost takes as missing besides nulls, in training and in the version's record."""
+    """Number that XGBoost takes as missing besides nulls, also in the version's record."""
     validation_objects: tuple[PinnedObject, ...] = ()
-    """Objects of the channel `validation`. If there are any, the metrics are measured on their rows,
-    and nothing is held out."""
+    """Objects of the channel `validation`.
+
+    If there are any, the metrics are measured on their rows, and nothing is held out.
+    """
     validation_dataset: str | None = None
     """Dataset of `validation_objects`. Their keys are relative to its prefix."""
     holdout_fraction: float = 0.2

@@ -1,5 +1,4 @@
-"""Times at which a schedule fires: cron(), rate() and at() expressions as EventBridge Scheduler
-reads them.
+"""Times of the cron(), rate() and at() expressions of EventBridge Scheduler.
 
 Cron and at() expressions are local times in the schedule's time zone. As EventBridge Scheduler
 documents, a local time that clocks skip in spring is skipped. A local time that clocks
@@ -118,8 +117,7 @@ def parse_expression(field: str, text: str) -> Expression:
 def next_time(
     expression: Expression, zone: ZoneInfo, after: datetime, created: datetime | None = None
 ) -> datetime | None:
-    """Return the next time after `after` at which the expression fires, in UTC; None if there is
-    none.
+    """Return the next time after `after`, in UTC, at which the expression fires; else None.
 
     A rate counts from `created`, the schedule's creation time, or else from `after`.
 

@@ -38,8 +38,10 @@ class Schedule:
     request: Mapping[str, Any] = field(default_factory=dict)
     enabled: bool = True
     start: str | None = None
-    """First time at which it may fire, ISO 8601 with a time zone. A rate counts from it; without it,
-    a rate fires as soon as it is created."""
+    """First time at which it may fire, ISO 8601 with a time zone.
+
+    A rate counts from it; without it, a rate fires as soon as it is created.
+    """
 
     def __post_init__(self) -> None:
         problems: list[Problem] = []

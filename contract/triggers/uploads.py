@@ -139,7 +139,7 @@ class UploadManifest:
 
     dataset: str
     origin: Literal["marker", "window", "table"]
-    """What wrote the manifest; `table` is a snapshot that the command has read."""
+    """Origin of the manifest; `table` is a snapshot that the command has read."""
     objects: tuple[ObjectVersion, ...]
     """Each key once."""
     superseded: tuple[ObjectVersion, ...] = ()
@@ -149,7 +149,9 @@ class UploadManifest:
     problems: tuple[str, ...] = ()
     """Reasons why the marker names nothing to score. The plan refuses the execution with them."""
     names_objects: bool = False
-    """Whether a marker or a snapshot lists exactly these objects. Otherwise they are all that a folder
-    or a window has, and may not be a part of a table."""
+    """Whether a marker or a snapshot lists exactly these objects.
+
+    Otherwise they are all that a folder or a window has, and may not be a part of a table.
+    """
     table: str = ""
-    """Name of the table and its snapshot, for people."""
+    """Text that names the table and its snapshot, for messages."""

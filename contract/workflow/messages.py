@@ -12,8 +12,7 @@ from contract.status import ExecutionStatus, FailureKind
 
 
 def path_of(cls: type, field: str, *, at: str = "$") -> str:
-    """Return the JSONPath of a message's field, so that the workflow cannot name a field that does
-    not exist.
+    """Return the JSONPath of a message's field. The workflow thus names existing fields only.
 
     >>> path_of(JobPointer, "job_id", at="$.plan")
     '$.plan.job_id'
@@ -67,9 +66,9 @@ class ExecutionPlan:
     jobs_bucket: str
     jobs_key: str
     job_count: int
-    """Number of jobs. A job that is split into parts counts once."""
+    """Number of jobs, in which a split job counts once."""
     max_concurrency: int
-    """Maximum of items of the Map, which are jobs and parts of jobs, that run at once."""
+    """Largest number of items of the Map (jobs and parts of jobs) that run concurrently."""
     tolerated_failure_percentage: float
 
 
@@ -87,8 +86,8 @@ class JobPointer:
 class AttemptPlan:
     """Message from RecordAttempt to RunProcessingJob.
 
-    Each part of the request that has optional fields, such as `cluster`, is one field here, because a
-    JSONPath cannot omit a field.
+    Each part of the request that has optional fields, such as `cluster`, is one field here, because
+    a JSONPath cannot omit a field.
     """
 
     nothing_left: bool
@@ -106,8 +105,10 @@ class AttemptPlan:
     """The request's ClusterConfig. Only types without local storage have a VolumeKmsKeyId."""
     max_runtime_seconds: int
     image_uri: str = ""
-    """URI of the image variant that serves the job's models. Empty only for records older than image
-    variants."""
+    """URI of the image variant that serves the job's models.
+
+    Empty only for records older than image variants.
+    """
 
 
 @dataclass(frozen=True)
@@ -215,4 +216,4 @@ class ExecutionOutcome:
     status: ExecutionStatus
     summary_uri: str
     cause: str
-    """Why the execution did not succeed, and what to do; empty if it succeeded."""
+    """Reason why the execution did not succeed, with the remedy; empty if it succeeded."""

@@ -1,4 +1,4 @@
-"""Messages of CheckRequest: a request, and what its plan would say. Nothing is written."""
+"""Messages of CheckRequest, which checks a request as its plan would."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -54,4 +54,4 @@ class RequestCheck:
     jobs: tuple[CheckedJob, ...] = ()
     """The first jobs, training jobs first, then the largest."""
     notes: tuple[str, ...] = ()
-    """What refuses nothing, but may surprise."""
+    """Notes about effects that may be unexpected, but are allowed."""

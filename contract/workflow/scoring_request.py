@@ -35,7 +35,7 @@ class ModelIds:
     """Check of a list of ids of models or fleets: at least one, and each once."""
 
     remedy: str
-    """What to do instead of writing an empty list."""
+    """Remedy for an empty list."""
     kind: str = "model"
     json_type: Literal["array"] = "array"
 
@@ -103,7 +103,10 @@ class ExecutionOptions:
         default=None,
         metadata=describe("Percentage of failed jobs above which the execution stops.", check=Range(0, 100, "percent")),
     )
-    execution_label: str | None = field(default=None, metadata=describe("Free text for people.", check=LABEL))
+    execution_label: str | None = field(
+        default=None,
+        metadata=describe("Text for people: letters of any script, digits, spaces and . _ : / = + @ -", check=LABEL),
+    )
     task_token: str | None = field(
         default=None,
         metadata=describe(
@@ -214,7 +217,7 @@ def hide_task_token(request: Any) -> Any:
 
 
 def hide_task_token_in_problems(problems: Sequence[Problem]) -> list[Problem]:
-    """Return the problems without the task token, because records and messages show their values."""
+    """Return the problems without the task token, because messages show their values."""
     return [
         replace(problem, value=_HIDDEN) if problem.field.startswith(TASK_TOKEN_FIELD) else problem
         for problem in problems

@@ -48,8 +48,10 @@ class JobSummary:
     seconds: float
     """Seconds from the start of the first attempt to the end of the job, including waits."""
     predictions_uris: tuple[str, ...]
-    """One prefix per model, or one for all with `output_layout` joined and for a fleet. A split job has them per part.
-    Empty unless the job succeeded."""
+    """One prefix per model, or one for all with `output_layout` joined and for a fleet.
+
+    A split job has them per part. Empty unless the job succeeded.
+    """
     failure_kind: FailureKind | None = None
     reason: str = ""
     outcome: str = ""
@@ -65,7 +67,7 @@ class JobSummary:
     """Notes for people on how the models were loaded: library warnings, accelerators, custom
     code. Also why a job is split."""
     sharding: Sharding | None = None
-    """How the objects are divided between instances; None for a job of one instance."""
+    """Division of the objects between instances; None for a job of one instance."""
     parts: tuple[PartSummary, ...] = ()
     """The parts of a split job."""
     fleet: str = ""
@@ -86,7 +88,7 @@ class ExecutionSummary:
     started_at: str
     ended_at: str
     reason: str
-    """Why the execution did not succeed, and what to do; empty if it succeeded."""
+    """Reason why the execution did not succeed, with the remedy; empty if it succeeded."""
     jobs_total: int
     jobs_succeeded: int
     jobs_failed: int
@@ -98,6 +100,6 @@ class ExecutionSummary:
     training_execution_id: str = ""
     """The training execution that this one started first."""
     rows_skipped: int = 0
-    """Rows of fleets' jobs that are in no output."""
+    """Rows of fleet jobs that are in no output."""
     training_failure: str = ""
-    """Why the training did not succeed, if this execution scored nevertheless."""
+    """Reason why the training did not succeed, if this execution scored nevertheless."""

@@ -41,8 +41,9 @@ def deploy(
     images: ImageStore,
     progress: Callable[[str], None] = lambda _line: None,
 ) -> dict[str, dict[str, str]]:
-    """Create or update every stack of an assembly. Stacks that already match their template stay
-    unchanged.
+    """Create or update every stack of an assembly.
+
+    Stacks that already match their template stay unchanged.
 
     Returns:
         The outputs of the stacks by stack name and output name.
@@ -79,9 +80,7 @@ def stack_outputs(stack_name: str, endpoint: Endpoint) -> dict[str, str]:
 
 
 def _make_bootstrap_resources(endpoint: Endpoint) -> None:
-    """Create the parameter that `cdk bootstrap` creates, unless a real bootstrap has already done
-    so.
-    """
+    """Create the parameter of `cdk bootstrap`, unless a real bootstrap has done so."""
     ssm = endpoint.client("ssm")
     name, version = _BOOTSTRAP_VERSION
     if not ssm.get_parameters(Names=[name])["Parameters"]:

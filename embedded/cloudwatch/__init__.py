@@ -1,3 +1,1 @@
-"""CloudWatch: searching logs, metrics in log lines, metrics of queues and executions,
-and alarms.
-"""
+"""CloudWatch: searching logs, metrics of log lines, queues and executions, alarms."""

@@ -1,5 +1,4 @@
-"""A stand-in for `docker` with which the CDK CLI publishes image assets on a machine without
-Docker.
+"""A stand-in for `docker`, with which the CDK CLI publishes image assets.
 
 The CLI runs the program that CDK_DOCKER names with login, inspect, build, tag and push. `build`
 registers the build context in the image store, and `push` records the image in ECR, where the CLI

@@ -39,9 +39,7 @@ class Image:
     labels: Mapping[str, str]
 
     def host_path(self, value: str, ml_root: Path | None = None) -> str:
-        """Return the path on this machine for an absolute path of the image, and any other text
-        unchanged.
-        """
+        """Return this machine's path for an absolute path of the image; other texts unchanged."""
         if not value.startswith("/"):
             return value
         if value == "/":

@@ -161,9 +161,7 @@ class ImageStore:
 
 
 def _make_readable_for_all(folder: Path) -> None:
-    """Let every user read an image's files, regardless of the umask: containers may
-    switch users.
-    """
+    """Let every user read an image's files: containers may switch users."""
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             mode = path.stat().st_mode

@@ -1,6 +1,4 @@
-"""Interpreters of image variants, whose libraries must be on this machine because RUN
-is skipped.
-"""
+"""Interpreters of image variants, whose libraries must be on this machine."""
 
 import os
 from collections.abc import Mapping

@@ -35,9 +35,7 @@ class HttpRequest:
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation that a request calls, and the parameters in the request's path,
-    still encoded.
-    """
+    """An operation that a request calls, and the encoded parameters of the path."""
 
     model: Any
     labels: Mapping[str, str]

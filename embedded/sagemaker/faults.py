@@ -129,9 +129,7 @@ class Faults:
         return True
 
     def take_corruption(self, key: str) -> bool:
-        """Return whether a scheduled fault changes the object with this key, and remove
-        the fault.
-        """
+        """Return whether a fault changes the object with this key, and remove the fault."""
         return any(
             fnmatch.fnmatchcase(key, fault.key) and self.take(file)
             for file, fault in self.pending_files(OutputCorruption).items()

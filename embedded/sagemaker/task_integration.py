@@ -1,6 +1,4 @@
-"""Task resources that start SageMaker jobs: `createProcessingJob` and `createTrainingJob`, with and
-without `.sync`.
-"""
+"""Task resources that start SageMaker jobs, with and without `.sync`."""
 
 from __future__ import annotations
 

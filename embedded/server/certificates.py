@@ -23,8 +23,7 @@ class TlsFiles:
 
 
 def make_certificates(folder: Path) -> TlsFiles:
-    """Write a new authority and its certificate for localhost, *.localhost and 127.0.0.1 to
-    `folder`.
+    """Write a new authority and its certificate for the local names to `folder`.
 
     The authority's private key is never written, so nobody can sign another certificate with it.
     """

@@ -55,9 +55,7 @@ class Endpoint:
 
     @property
     def config_file(self) -> Path:
-        """The AWS configuration and credentials file of the clients, in place of those
-        in ~/.aws.
-        """
+        """AWS configuration and credentials file of the clients, instead of those in ~/.aws."""
         return self.ca_bundle.parent.parent / "aws-config"
 
     @property

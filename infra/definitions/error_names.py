@@ -1,7 +1,7 @@
-"""Names under which Step Functions reports errors of the services that the definitions call, and where each was seen.
+"""Names of the called services' errors in Step Functions, each with its evidence.
 
-Nobody here can make AWS raise them, so the table says what each name rests on. Retry entries take
-their names from it.
+AWS raises most of them only in rare situations, so the table names the evidence for each. Retry
+entries take their names from it.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ class Service(Enum):
 
 
 class Seen(Enum):
-    """What a name rests on, strongest first."""
+    """Evidence for a name, strongest first."""
 
     DOCUMENTED = "AWS's documentation"
     RECORDED = "a recording of real executions, published with a test suite"
@@ -29,7 +29,7 @@ class Seen(Enum):
 
 
 class Retry(Enum):
-    """Which Retry entry names the error."""
+    """The Retry entry that names the error."""
 
     NEVER = "another call would fail again, or the failure is classified"
     UNAVAILABLE = "the service did not do what was asked, and may do it a moment later"

@@ -241,7 +241,7 @@ class ScoringDefinition(Construct):
         return job
 
     def _attempt_plan(self) -> dict[str, Any]:
-        """Return the attempt's plan and the state's timeout, which depends on the model's run time."""
+        """Return the attempt's plan and the state's timeout."""
         plan = {
             field.name: sfn.JsonPath.object_at(path_of(AttemptPlan, field.name)) for field in fields_of(AttemptPlan)
         }

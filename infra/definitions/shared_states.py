@@ -150,7 +150,8 @@ class WorkflowStates:
             cause_path=path_of(ExecutionOutcome, "cause"),
         )
         # Idempotent. Without a Catch, because a redrive calls this state again, but never leaves a
-        # Fail state. The rule that closes the records of failed executions is the second chance.
+        # Fail state. If the call fails, the rule that closes the records of failed executions calls
+        # the function again.
         summarize.add_retry(
             errors=["States.ALL"],
             interval=Duration.seconds(5),
@@ -167,7 +168,7 @@ class WorkflowStates:
         return summarize
 
     def classify_failure(self, record_attempt: sfn.IChainable) -> tasks.LambdaInvoke:
-        """Create failure handling: another attempt, which begins at `record_attempt`, or the job's end."""
+        """Create failure handling: another attempt from `record_attempt`, or the job's end."""
         classify_failure = self.call(
             "ClassifyFailure",
             "classify_failure",
@@ -227,8 +228,8 @@ class WorkflowStates:
 class MapResults(sfn.ResultWriterV2):
     """The export of a Map's results to its own prefix of the results bucket.
 
-    Without it, the results of all children must fit into 256 KB, about 3,000 jobs, even if the state
-    discards them.
+    Without it, the results of all children must fit into 256 KB, about 3,000 jobs, even if the
+    state discards them.
     """
 
     def __init__(self, scope: Construct, storage: Storage, label: str) -> None:
@@ -259,9 +260,9 @@ def job_network(settings: AppSettings) -> JobNetwork:
 def creation_conditions(settings: AppSettings, storage: Storage) -> list[dict[str, Any]]:
     """Return the IAM conditions on which the workflow may create jobs, one set per statement.
 
-    A job is isolated from the network, uses the stage's VPC if there is one, and encrypts its output
-    with the stage's key. Its volumes use the key too, except on types that encrypt local disks
-    themselves. Its type is one that the stage allows.
+    A job is isolated from the network, uses the stage's VPC if there is one, and encrypts its
+    output with the stage's key. Its volumes use the key too, except on types that encrypt local
+    disks themselves. Its type is one that the stage allows.
     """
     lists = {"sagemaker:InstanceTypes": list(settings.instance_types)}
     if settings.vpc:

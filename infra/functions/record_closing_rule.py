@@ -73,9 +73,9 @@ class RecordClosingRule(Construct):
 def _keep_failed_events(function: lambda_.IFunction, queue_arn: str) -> None:
     """Send the events at which a function fails to a queue.
 
-    EventBridge counts an event as delivered once Lambda has queued it. Without a destination, Lambda
-    would try a failing event three times and drop it without a trace. The destination is set on the
-    CloudFormation resource, because the construct's own option grants more than sending.
+    EventBridge counts an event as delivered once Lambda has queued it. Without a destination,
+    Lambda would try a failing event three times and drop it without a trace. The destination is set
+    on the CloudFormation resource, because the construct's own option grants more than sending.
     """
     calls = cast("lambda_.CfnEventInvokeConfig", function.node.find_child("EventInvokeConfig").node.default_child)
     calls.destination_config = lambda_.CfnEventInvokeConfig.DestinationConfigProperty(

@@ -1,5 +1,4 @@
-"""The functions that the state machines call, and the check of requests, each with its size,
-variables and permissions.
+"""The workflows' functions and CheckRequest: sizes, variables and permissions.
 
 Compare the permissions of a function with its code in `lambdas/<name>`.
 """
@@ -34,7 +33,7 @@ _EXECUTION_RESULTS = (layout.EXECUTIONS_PREFIX, *layout.OUTPUT_PREFIXES)
 def workflow_functions(
     settings: AppSettings, storage: Storage, image_uris: Mapping[ImageVariant, str]
 ) -> list[FunctionSpec]:
-    """Return the functions of both state machines, scoring first, and the one that people call."""
+    """Return the functions of both state machines, scoring first, and CheckRequest."""
     variables = {
         environment.TABLE_NAME: storage.table_name,
         environment.DATASETS_BUCKET: storage.datasets_bucket,
@@ -123,7 +122,7 @@ def _classify_failure(settings: AppSettings, storage: Storage, variables: Mappin
         timeout=Duration.minutes(1),
         variables=variables,
         permissions=[
-            # Ends a job for which the workflow waits no more.
+            # Stops a job that the workflow no longer waits for.
             allow(["sagemaker:DescribeProcessingJob", "sagemaker:StopProcessingJob"], processing_jobs),
             allow(["sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"], training_jobs),
             # The ledger's keys show whether the attempt committed anything.
@@ -197,7 +196,7 @@ def _plan_training(storage: Storage, variables: Mapping[str, str]) -> FunctionSp
 def _register_model_version(storage: Storage, variables: Mapping[str, str]) -> FunctionSpec:
     return FunctionSpec(
         name="register_model_version",
-        # Reads a whole artifact once, whatever its size, and has S3 copy it.
+        # Reads a whole artifact of any size once, and lets S3 copy it.
         memory_mb=ONE_VCPU_MB,
         timeout=_LONGEST,
         variables=variables,
@@ -217,7 +216,10 @@ def _register_model_version(storage: Storage, variables: Mapping[str, str]) -> F
 
 
 def _check_request(storage: Storage, variables: Mapping[str, str]) -> FunctionSpec:
-    """Return the function that says what a plan would say. It may read what both plans read, and write nothing."""
+    """Return the function that checks a request as its plan would.
+
+    It has both plans' read permissions.
+    """
     return FunctionSpec(
         name="check_request",
         memory_mb=ONE_VCPU_MB,

@@ -20,14 +20,14 @@ _TAG_CHARACTERS = re.compile(r"[\w\s.:/=+\-@]*")
 
 
 class Distribution(StrEnum):
-    """How objects reach the instances: all objects to each, or each object to one instance."""
+    """Distribution of objects: all objects to each instance, or each object to one instance."""
 
     FULLY_REPLICATED = "FullyReplicated"
     SHARDED_BY_S3_KEY = "ShardedByS3Key"
 
 
 class DataType(StrEnum):
-    """What the URI of an input names: a key prefix, or a manifest that lists the objects."""
+    """Target of an input's URI: a key prefix, or a manifest that lists the objects."""
 
     S3_PREFIX = "S3Prefix"
     MANIFEST_FILE = "ManifestFile"

@@ -100,7 +100,7 @@ class StorageStack(Stack):
         return key
 
     def _service_permissions(self) -> list[iam.PolicyStatement]:
-        """Allow services the use of the key without a role, each for this stage's resources only."""
+        """Allow services to use the key without a role, for this stage's resources only."""
         stage, here = self._settings.stage, f"{Aws.REGION}:{Aws.ACCOUNT_ID}"
         bus = f"arn:{Aws.PARTITION}:events:{here}:event-bus/{bus_name(stage)}"
         queues = f"arn:{Aws.PARTITION}:sqs:{here}:fleetscore-{stage}-*"
@@ -179,12 +179,10 @@ class StorageStack(Stack):
 
     def _result_rules(self) -> list[s3.LifecycleRule]:
         lifetimes = {
-            layout.PREDICTIONS_PREFIX: self._settings.predictions_expiry_days,
-            layout.JOINED_PREFIX: self._settings.predictions_expiry_days,
-            layout.QUARANTINE_PREFIX: self._settings.predictions_expiry_days,
+            **dict.fromkeys(layout.OUTPUT_PREFIXES, self._settings.predictions_expiry_days),
             layout.EXECUTIONS_PREFIX: self._settings.executions_expiry_days,
             layout.UPLOADS_PREFIX: self._settings.executions_expiry_days,
-            # Records and summary have all that matters; these are kept like logs.
+            # Results of a Map duplicate records and summary, so they expire like logs.
             layout.MAP_RUNS_PREFIX: self._settings.log_retention_days,
         }
         return [

@@ -28,8 +28,7 @@ from infra.stack_outputs import (
 )
 
 _DATA_KEY_REUSE_SECONDS = 900
-"""How long Step Functions uses a data key before it asks KMS for another: the maximum, because KMS
-bills each request."""
+"""Seconds for which Step Functions reuses a data key: the maximum, to limit KMS requests."""
 
 
 class WorkflowStack(Stack):
@@ -159,7 +158,7 @@ class WorkflowStack(Stack):
         return machine
 
     def _encryption_permissions(self) -> list[iam.PolicyStatement]:
-        """Allow Step Functions to encrypt executions, and their logs, with the role of a machine."""
+        """Allow a machine's role to encrypt executions and their logs."""
         # The children of a Map have the machine's ARN with a suffix.
         machines = [
             self.format_arn(

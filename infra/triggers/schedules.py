@@ -1,4 +1,4 @@
-"""Schedules: EventBridge Scheduler calls a function that starts one execution per scheduled time."""
+"""Schedules: EventBridge Scheduler calls a function that starts an execution."""
 
 from collections.abc import Sequence
 from datetime import UTC
@@ -24,9 +24,9 @@ from infra.stack_outputs import (
 )
 
 _DELIVERY = Duration.hours(24)
-"""How long EventBridge Scheduler tries to deliver an event."""
+"""Time for which EventBridge Scheduler retries a delivery."""
 _TRIES = 185
-"""Delivery retries: the maximum, so that the time limit ends them."""
+"""Largest number of delivery retries, so that the time limit ends them."""
 
 
 class Schedules(Construct):

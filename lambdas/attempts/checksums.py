@@ -10,7 +10,7 @@ from contract.job.checksum_comparison import MAX_SAMPLED, ComparedChecksums
 
 _GOLDEN_RATIO = 0.6180339887498949
 _SECONDS_AFTERWARDS = 60.0
-_SECONDS_PER_COMMIT = 0.0005
+_SECONDS_PER_COMMIT = 0.0002
 """Time to leave for the rest of the step: reading the ledger, and writing the job's record."""
 
 

@@ -1,4 +1,4 @@
-"""Refuse objects in archived storage: no job can read them, and the one that tries is paid for."""
+"""Refuse objects in archived storage, which no job can read."""
 
 from collections.abc import Iterable
 

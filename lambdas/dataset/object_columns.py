@@ -21,9 +21,7 @@ from contract.job.scoring_spec import PinnedObject
 from lambdas.dataset.parquet_footer import Column, FooterError, read_columns
 
 Read = Callable[[int, int], bytes | None]
-"""Returns the bytes of the object from a start to an end (exclusive); None when they cannot be
-read.
-"""
+"""Returns bytes of the object from a start to an end (exclusive); None if unreadable."""
 
 _HEAD_AND_HEADERS = HEAD_BYTES + (64 << 10)
 """Bytes to read from a compressed object: enough for the head of incompressible content."""
@@ -48,14 +46,15 @@ class ColumnsUnknownError(ValueError):
 
 
 def object_columns(item: PinnedObject, wanted: JobInput, read: Read) -> tuple[Column, ...]:
-    """Return the columns of an object. Columns of text have no type, because the model's record
-    declares it.
+    """Return the columns of an object.
+
+    Columns of text have no type, because the model's record declares it.
 
     Raises:
         NoDataError: The object holds no data, and so has no columns.
         FormatUnknownError: Neither the record, the key nor the content show the format.
         RecordMistakeError: The object is not what the record says.
-        ColumnsUnknownError: They cannot be read.
+        ColumnsUnknownError: The columns cannot be read.
     """
     kind = format_of(item.key, wanted.options.format)
     try:
@@ -73,7 +72,7 @@ def object_columns(item: PinnedObject, wanted: JobInput, read: Read) -> tuple[Co
 
 
 def _text_columns(item: PinnedObject, kind: ObjectFormat | None, wanted: JobInput, read: Read) -> tuple[Column, ...]:
-    """Return the columns of text; `kind` is None if only the content can tell its format."""
+    """Return the columns of text; `kind` is None if the format follows from the content only."""
     stored = _stored(item, read, _HEAD_AND_HEADERS)
     if kind is not None and (found := contradiction(stored, kind, wanted.options.csv_encoding)):
         if wanted.options.format and looks_like(stored) == found:

@@ -1,7 +1,7 @@
 """Reads the columns of a Parquet object from its footer; pyarrow is too large for the functions.
 
-Only the schema is read, which is at the beginning of the footer. Types have pyarrow's names, as far
-as `is_readable_as` distinguishes them: a decimal has no precision, and a list of lists or of groups
+Only the schema is read, which is at the beginning of the footer. Types have pyarrow's names,
+simplified as `is_readable_as` permits: a decimal has no precision, and a list of lists or of groups
 is just `list`. A type is None if the Parquet schema alone does not determine it, so no request is
 refused on a guess.
 """
@@ -94,7 +94,7 @@ class Column:
     name: str
     type: str | None
     is_field: bool = False
-    """Whether it is a field of JSON Lines, where the beginning of an object may lack other fields."""
+    """Whether it is a field of JSON Lines, of which the head of an object may show only some."""
 
 
 def read_columns(read: Callable[[int, int], bytes | None], size: int) -> tuple[Column, ...]:

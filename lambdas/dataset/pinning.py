@@ -1,5 +1,4 @@
-"""Pin a dataset: which of its objects are data, whether their keys can be scored, and whether they
-changed since."""
+"""Pin a dataset: select its data objects, check their keys, and find later changes."""
 
 import shlex
 from collections import Counter
@@ -32,10 +31,9 @@ _FOLDER_MARKER = "_$folder$"
 def is_data(key: str) -> bool:
     """Return whether an object is data, by its key relative to the dataset.
 
-    Folder placeholders are not data: keys that end in "/" or, as Hadoop writes them, in "_$folder$".
-    Nor are objects whose name, or one of whose folders, begins
-    with "_" or ".". Spark and Hive skip them too, because writers use such names for uncommitted
-    files.
+    Folder placeholders are not data: keys that end in "/" or, as Hadoop writes them, in
+    "_$folder$". Nor are objects whose name, or one of whose folders, begins with "_" or ".". Spark
+    and Hive skip them too, because writers use such names for uncommitted files.
     """
     *folders, name = key.split("/")
     # A folder such as `_year=2013` is a partition whose column has that name.
@@ -135,9 +133,8 @@ def _check_length(field: str, key: str, max_bytes: int) -> list[Problem]:
 def _check_collisions(field: str, keys: Sequence[str]) -> list[Problem]:
     """Refuse objects whose files would collide in the container or in S3.
 
-    Two cases: an object's key, or that of an output, is also a folder of other objects;
-    or two objects would have one output, as `a.csv` and `a.csv.parquet` would both have
-    `a.csv.parquet`.
+    The key of an object or of an output may also be a folder of other objects. Or two objects would
+    have the same output: `a.csv` and `a.csv.parquet` both have `a.csv.parquet`.
     """
     files = {key + suffix: key for key in keys for suffix in ("", *_SUFFIXES)}
     folders = {folder for key in keys for folder in _folders(key)}

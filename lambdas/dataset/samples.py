@@ -17,9 +17,9 @@ from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.observability import logger
 
 _MAX_EXTENSIONS = 8
-"""Most extensions of a dataset of which an object is read."""
+"""Largest number of extensions of a dataset of which an object is read."""
 _MAX_CANDIDATES = 4
-"""Most objects with one extension that are read until one has data."""
+"""Largest number of objects read per extension until one has data."""
 _MAX_EXTENSION_CHARACTERS = 10
 
 
@@ -62,8 +62,8 @@ def read_sample(
 ) -> Sample | Problem | None:
     """Return the columns of the first candidate that has data, or why its format is unknown.
 
-    None means that they cannot be read here. The job that reads the whole object reports what is
-    wrong.
+    None means that the columns cannot be read here. The job that reads the whole object reports
+    what is wrong.
     """
     for item in candidates:
         # Each range is read once.

@@ -38,7 +38,7 @@ _TAIL_BYTES = 64 << 10
 
 @dataclass(frozen=True)
 class FoundTable:
-    """A table that a dataset holds, or is a part of."""
+    """A table inside a dataset, or around it."""
 
     format: TableFormat
     folder: str
@@ -50,12 +50,15 @@ class FoundTable:
         return key.startswith(self.folder)
 
     def is_metadata(self, key: str) -> bool:
-        """Return whether an object describes the table. Those of Delta Lake and Hudi are hidden anyway."""
+        """Return whether an object describes the table.
+
+        Those of Delta Lake and Hudi are hidden anyway.
+        """
         return self.format == "iceberg" and key.startswith(f"{self.folder}{_ICEBERG_FOLDER}/")
 
 
 def find_tables(keys: Iterable[str]) -> list[FoundTable]:
-    """Return the tables that these keys prove, each once, sorted by folder.
+    """Return the tables that these keys prove, without duplicates, sorted by folder.
 
     >>> find_tables(["t/day=1/part-0.parquet", "t/_delta_log/00000000000000000000.json"])
     [FoundTable(format='delta', folder='t/', evidence='t/_delta_log/00000000000000000000.json')]
@@ -135,7 +138,7 @@ def probe_tables(
 
 
 def is_iceberg_file(size: int, read: Callable[[int, int], bytes | None]) -> bool:
-    """Return whether the footer of a Parquet object says that Iceberg wrote it; False when it cannot be read."""
+    """Return whether a Parquet footer shows that Iceberg wrote it; False if unreadable."""
     tail = read(max(0, size - _TAIL_BYTES), size) if size else None
     if tail is None or tail[-4:] != b"PAR1":
         return False

@@ -23,8 +23,8 @@ def _serialize(line: Mapping[str, object]) -> str:
 
 
 logger = Logger(service=SERVICE, json_serializer=_serialize)
-# Only calls of AWS are traced. Left to itself, the Tracer imports every library that it could trace and
-# finds, which is most of a cold start.
+# Only calls of AWS are traced. Left to itself, the Tracer imports every library that it could trace
+# and finds, which is most of a cold start.
 tracer = Tracer(service=SERVICE, patch_modules=["botocore"])
 metrics = Metrics(namespace=NAMESPACE, service=SERVICE)
 

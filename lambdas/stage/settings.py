@@ -116,7 +116,7 @@ def read_plan_defaults(variables: Mapping[str, str]) -> PlanDefaults:
 
 
 def read_compared_checksums(variables: Mapping[str, str]) -> ComparedChecksums:
-    """Return which outputs' checksums RecordAttempt and VerifyOutput compare.
+    """Return the setting that selects the outputs whose checksums are compared.
 
     Raises:
         InvalidInputError: when the variable is missing or invalid.

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from contract.catalog.model_fields import Feature
+from contract.job.fleet import FleetSpec
 from tests.frameworks.records import NAMES, matrix, numbers
 from tests.unit.scoring.support.job_folder import JobFolder, doubles
 
@@ -52,7 +54,7 @@ def keras_model(declared: str) -> tuple[Saver, Predict]:
     return save, lambda rows: np.asarray(model(rows))
 
 
-@pytest.mark.parametrize(
+FORMATS = pytest.mark.parametrize(
     ("declared", "file", "make"),
     [
         ("pytorch-export", "model.pt2", torch_model),
@@ -61,6 +63,9 @@ def keras_model(declared: str) -> tuple[Saver, Predict]:
         ("tensorflow-savedmodel", "export/1/saved_model.pb", keras_model),
     ],
 )
+
+
+@FORMATS
 def test_each_row_is_scored_as_by_the_models_library(
     declared: str, file: str, make: Callable[[str], tuple[Saver, Predict]], job: JobFolder
 ) -> None:
@@ -112,3 +117,30 @@ def test_a_failing_model_is_named_in_the_exit_message(job: JobFolder) -> None:
     job.write_spec()
     assert job.run().returncode == 1
     assert job.message.startswith("MODEL: model 'network': it failed on a trial of 1 to 4 rows with 4 features")
+
+
+@FORMATS
+def test_networks_share_an_output_joined_and_as_a_fleet(
+    declared: str, file: str, make: Callable[[str], tuple[Saver, Predict]], tmp_path: Path
+) -> None:
+    rows = numbers(400)
+    routes = np.where(np.arange(400) % 3 == 0, "north", "south")
+    table = pa.table({"region": routes, **rows})
+    networks = {name: make(declared) for name in ("north", "south")}
+    outputs = {}
+    for layout in ("joined", "fleet"):
+        job = JobFolder(tmp_path / layout)
+        for name, (save, _) in networks.items():
+            job.add_model(name, save, features=doubles(*NAMES), file=file, declared=declared)
+        job.add_object("a.parquet", table)
+        fleet = FleetSpec("regions", "region", {name: name for name in networks}) if layout == "fleet" else None
+        job.write_spec(batch_rows=150, fleet=fleet, output_layout="joined" if fleet is None else "per_model")
+        job.score("--cores", "2")
+        outputs[layout] = pq.read_table(job.paths.predictions / "a.parquet", partitioning=None)
+
+    for name, (_, predict) in networks.items():
+        expected = predict(matrix(rows))[:, 0]
+        np.testing.assert_allclose(outputs["joined"][name].to_numpy(), expected, rtol=1e-5)
+        own = routes == name
+        assert set(np.asarray(outputs["fleet"]["model_id"])[own]) == {name}
+        np.testing.assert_allclose(outputs["fleet"]["prediction"].to_numpy()[own], expected[own], rtol=1e-5)

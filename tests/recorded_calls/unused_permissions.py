@@ -1,5 +1,4 @@
-"""Compare the permissions of the stage's roles with the calls of the last run of the end-to-end
-tests.
+"""Compare the permissions of roles with the calls of the last end-to-end test run.
 
 It fails if a role has a permission that no call used and no reason in `reasons.py` covers, or if a
 reason covers no permission. A missing permission fails the tests themselves, because the embedded

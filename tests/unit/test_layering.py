@@ -112,7 +112,7 @@ def test_a_folder_imports_only_allowed_packages(folder: str) -> None:
 
 def test_the_command_imports_no_heavy_package_at_start() -> None:
     heavy = sorted(CONTAINER | HEAVY | {"scoring", "yaml", "embedded"})
-    code = f"import sys, cli.program; sys.exit(str([name for name in {heavy} if name in sys.modules]))"
+    code = f"import sys, cli.command_line.program; sys.exit(str([name for name in {heavy} if name in sys.modules]))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stderr.strip() == "[]"
 

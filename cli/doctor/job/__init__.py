@@ -1,1 +1,1 @@
-"""`fleetscore doctor --job`: one processing job that shows what the container's code assumes."""
+"""`fleetscore doctor --job`: one processing job that tests the container code's assumptions."""

@@ -1,4 +1,4 @@
-"""What the code assumes of SageMaker, compared with what the inspection job saw.
+"""Comparison of the code's assumptions about SageMaker with the inspection job's report.
 
 docs/why/unverified.md names the check of each assumption.
 """
@@ -19,7 +19,7 @@ _CAPABILITIES = {
 WHOLE_CRC64NVME = "CRC64NVME, FULL_OBJECT"
 _WORKER_USER = "65530"
 _LEAST_SCRATCH = 5 * _GIB
-"""Free space of a folder for unfinished work below which large jobs are likely to fail, in bytes."""
+"""Free space, in bytes, below which a scratch folder is likely too small for large jobs."""
 
 
 def assumption_findings(inspected: Inspected, volume_size_gb: int) -> Iterator[Finding]:
@@ -122,7 +122,7 @@ def _checksum(inspected: Inspected) -> Finding:
 
 
 def mounts_finding(result: Report, report: Mapping[str, Any]) -> Finding:
-    """Say whether the outputs are mounts of their own; the code works in both cases."""
+    """Report whether the outputs are separate mounts; the code works in both cases."""
     points = [mount["point"] for mount in _list(report, "mounts")]
     if not points:
         return result.warning(f"unknown: {report.get('mounts')}", REPORT_IT)
@@ -167,7 +167,7 @@ def _space(report: Mapping[str, Any], volume_size_gb: int) -> Finding:
 
 
 def separation_finding(result: Report, report: Mapping[str, Any]) -> Finding:
-    """Say whether code of others can run as an unprivileged user."""
+    """Report whether model code can run as an unprivileged user."""
     effective = int(str(_mapping(report, "status").get("CapEff", "0")), 16)
     lacking = [name for name, number in _CAPABILITIES.items() if not effective >> number & 1]
     user = _mapping(report, "user").get("uid")

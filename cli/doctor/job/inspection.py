@@ -1,10 +1,11 @@
-"""What the inspection as a processing job and as a training job share: inputs, instance, waiting, and cleaning up.
+"""The common part of both inspection jobs: inputs, instance, waiting, and cleanup.
 
-The inputs and outputs lie below `executions/doctor-<time>/` in the results bucket, where the roles of jobs may read
-manifests and write outputs. They are deleted at the end.
+The inputs and outputs lie below `executions/doctor-<time>-<id>/` in the results bucket, where the
+roles of jobs may read manifests and write outputs. They are deleted at the end.
 """
 
 import json
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,10 +19,10 @@ from contract.catalog.instance_types import has_local_storage
 
 NESTED_KEY = "part=1/nested.manifest"
 EMPTY_KEY = "empty.manifest"
-"""Keys of the objects that the job's manifest names, relative to its prefix: one in a folder, one of 0 bytes."""
+"""Keys in the job's manifest, relative to its prefix: one in a folder, one of 0 bytes."""
 CHANNEL = "data"
 ONE_OBJECT_CHANNELS = {"spec": "job.json", "snapshot": layout.SNAPSHOT_NAME}
-"""Channels of scoring jobs that name one object instead of a manifest, with the name of its file."""
+"""Channels of scoring jobs that name one object, with the name of its file."""
 DATASET = "doctor"
 REPORT = "report.json"
 JOB_ID = "inspection"
@@ -29,10 +30,10 @@ ARGUMENT = "inspect"
 MAX_RUNTIME_SECONDS = 600
 _LONGEST_WAIT_SECONDS = 1_800.0
 _PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0)
-"""Seconds between two looks at the job; the last one repeats."""
+"""Seconds between two status checks; the last value repeats."""
 
 ReadReport = Callable[[Any, str, Sequence[str]], Mapping[str, Any] | None]
-"""Reads the report from the S3 client, the bucket and the keys of the outputs; None when there is none."""
+"""Reads the report, given S3 client, bucket and output keys; None without a report."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,9 @@ class Inspected:
     output_keys: tuple[str, ...]
     """Keys below that prefix."""
     checksum: str
-    """Kind of the first output's checksum in S3, such as "CRC64NVME, FULL_OBJECT"; empty when there is none."""
+    """Kind of the first output's checksum, such as "CRC64NVME, FULL_OBJECT"; else empty."""
     report: Mapping[str, Any] | None
-    """What the container saw; None when the job wrote nothing."""
+    """The container's report; None when the job wrote nothing."""
 
 
 def run_job(
@@ -113,8 +114,8 @@ def vpc_fields(stage: DeployedStage) -> dict[str, Any]:
 
 
 def new_execution_id() -> str:
-    """Return the id under which an inspection keeps its objects."""
-    return f"doctor-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    """Return a unique id under which an inspection keeps its objects."""
+    return f"doctor-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
 
 
 def input_objects(stage: DeployedStage, execution_id: str) -> dict[str, bytes]:

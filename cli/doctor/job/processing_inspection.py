@@ -1,7 +1,6 @@
-"""The inspection as a processing job: the deployed image, role, key and network, on inputs of a few bytes.
+"""The inspection as a processing job: the deployed image, role, key and network.
 
-It is created as the workflow creates jobs, so that the conditions on which the workflow may create jobs hold for it
-too.
+The request meets the same IAM conditions as those of the workflow.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +25,7 @@ from contract.catalog.image_variants import CORE
 from contract.json_text import parse_json
 
 WITH_SLASH, WITHOUT_SLASH = "ledger", "plain"
-"""The outputs: their S3 addresses end with a slash, and without, as those of the stage's jobs do."""
+"""The outputs, with S3 addresses that end with a slash and without, like the stage's own."""
 MESSAGE = "inspected"
 """The exit message of the inspection."""
 
@@ -53,7 +52,7 @@ def run_inspection(
 
 
 def job_request(stage: DeployedStage, execution_id: str, instance_type: str) -> dict[str, Any]:
-    """Return the request of CreateProcessingJob, with what the workflow's permission to create jobs demands."""
+    """Return the CreateProcessingJob request, as the workflow's IAM conditions demand."""
     bucket = stage.deployment.results_bucket
     outputs = layout.s3_uri(bucket, layout.ledger_prefix(execution_id, JOB_ID))
     return {

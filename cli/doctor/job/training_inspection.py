@@ -1,4 +1,4 @@
-"""The inspection as a training job, with the role of training jobs: the same container, other folders."""
+"""The inspection as a training job: its own role, the same container, other folders."""
 
 import io
 import tarfile
@@ -55,7 +55,7 @@ def run_training_inspection(
 
 
 def training_request(stage: DeployedStage, execution_id: str, instance_type: str) -> dict[str, Any]:
-    """Return the request of CreateTrainingJob, with what the workflow's permission to create jobs demands."""
+    """Return the CreateTrainingJob request, as the workflow's IAM conditions demand."""
     bucket = stage.deployment.results_bucket
     source = {
         "S3DataType": "ManifestFile",
@@ -85,7 +85,7 @@ def training_request(stage: DeployedStage, execution_id: str, instance_type: str
 
 
 def training_findings(inspected: Inspected) -> Iterator[Finding]:
-    """Compare the training job and its report with what the code assumes."""
+    """Compare the training job and its report with the code's assumptions."""
     completed = Report("training.completed", inspected.name)
     status = inspected.description["TrainingJobStatus"]
     report = inspected.report

@@ -1,7 +1,7 @@
-"""Calls that a role must be able to make, or must not, and how they are formed with a stage's resources.
+"""Calls that a role must or must not be able to make, with the stage's resources.
 
-The lists of calls follow from what jobs, workflow and functions do, not from the policies, so that a
-policy that lacks an action is found, and so is one that allows too much.
+The lists follow from the code of jobs, workflow and functions, not from the policies. They reveal
+policies that lack an action, and policies that allow too much.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Simulation of the calls of roles with IAM, which considers policies, boundaries, and the organization's policies."""
+"""Simulation of roles' calls by IAM, with policies, boundaries and organization policies."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,7 +12,7 @@ _DEPLOY = "Deploy the stage again with `cdk deploy --all`; if nothing changes, r
 
 
 def call_findings(stage: DeployedStage, role: Role) -> Iterator[Finding]:
-    """Simulate every call of a role. One finding says that all is as expected, or one per call says what is not."""
+    """Simulate every call of a role; return one finding, or one per mismatch."""
     iam = stage.client("iam")
     report = Report("roles.calls", f"{role.name}: {role.arn.rpartition('/')[2]}")
     allowed = denied = 0
@@ -33,7 +33,7 @@ def call_findings(stage: DeployedStage, role: Role) -> Iterator[Finding]:
 
 
 def _requests(role: Role) -> Iterator[tuple[Call, dict[str, bool]]]:
-    """Yield a call per resource and context, and whether each of its actions is allowed: IAM limits requests."""
+    """Yield requests to IAM, whose size is limited, each with the expected decisions."""
     found: dict[str, tuple[Call, dict[str, bool]]] = {}
     for call in role.calls:
         _, expected = found.setdefault(f"{call.resource} {sorted(call.context.items())}", (call, {}))
@@ -42,7 +42,7 @@ def _requests(role: Role) -> Iterator[tuple[Call, dict[str, bool]]]:
 
 
 def _simulate(iam: Any, role_arn: str, call: Call, actions: list[str]) -> Iterator[tuple[str, str, str]]:
-    """Yield each action with IAM's decision, and who decides so if it is not the role's own policy."""
+    """Yield each action with IAM's decision, and the deciding policy if it is not the role's."""
     entries = [_entry(key, value) for key, value in call.context.items()]
     answer = iam.simulate_principal_policy(
         PolicySourceArn=role_arn,

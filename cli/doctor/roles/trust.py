@@ -1,4 +1,4 @@
-"""Trust policies: that the right service may assume each role, and nobody else."""
+"""Trust policies: only the right service may assume each role."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -21,9 +21,7 @@ _LARGEST_PLAIN_BATCH = 10
 
 
 def install_object_versions() -> None:
-    """Add the object's version to S3's events in EventBridge, as AWS does for a
-    versioned bucket.
-    """
+    """Add the object's version to S3's EventBridge events, as AWS does."""
     from ministack.services import eventbridge, s3
 
     version: contextvars.ContextVar[str | None] = contextvars.ContextVar("version", default=None)

@@ -53,9 +53,7 @@ async def answer(send: Send, status: int, headers: Mapping[str, str], body: byte
 
 
 def header_map(scope: Message) -> dict[str, str]:
-    """Return the headers as they are signed: the values of a repeated header are joined
-    by commas.
-    """
+    """Return the headers as they are signed, with the values of repeated ones joined."""
     from ministack.core.sigv4 import decode_header_value
 
     headers: dict[str, str] = {}

@@ -16,8 +16,7 @@ ResourceArn = Callable[[str, bytes, str, str], str]
 def add_service(
     name: str, target_prefix: str, handler: ServiceHandler, resource_arn: ResourceArn | None = None
 ) -> None:
-    """Route requests with `X-Amz-Target: <target_prefix>*` to `handler(method, path, headers, body,
-    query)`.
+    """Route requests with `X-Amz-Target: <target_prefix>*` to `handler`.
 
     The IAM action of a request is `<name>:<operation>`. Policies are matched against the ARN that
     `resource_arn(operation, body, region, account_id)` returns, or against `*` without it.
@@ -34,8 +33,7 @@ def add_service(
 
 
 def name_resources(service: str, resource_arn: ResourceArn) -> None:
-    """Use `resource_arn(operation, body, region, account_id)` as the resource of `service`'s
-    requests.
+    """Use `resource_arn` to name the resource of `service`'s requests.
 
     An empty ARN leaves the decision to ministack.
     """

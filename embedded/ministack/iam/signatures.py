@@ -84,9 +84,7 @@ def _refusal(path: str, headers: Mapping[str, str]) -> str:
 async def _check_signature(
     scope: Message, headers: Mapping[str, str], receive: Receive, account_id: str
 ) -> tuple[Failure | None, Receive]:
-    """Return what is wrong with the signature, and the channel that the application
-    receives from.
-    """
+    """Return the signature's failure, and the channel for the application to receive from."""
     from ministack.core import sigv4
 
     query = query_map(scope)
@@ -154,9 +152,7 @@ def _legacy_url_failure(scope: Message, query: dict[str, list[str]], account_id:
 
 
 def _header_failure(signature: Any, headers: Mapping[str, str]) -> Failure | None:
-    """Return the failure if a request to a presigned URL has `x-amz-` headers that are
-    not signed.
-    """
+    """Return the failure of a presigned request with unsigned `x-amz-` headers."""
     added = {name for name in headers if name.startswith("x-amz-")} - {
         *signature.signed_headers.split(";"),
         _HASH_HEADER,

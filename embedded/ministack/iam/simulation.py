@@ -80,9 +80,7 @@ def _members(values: Mapping[str, Any], name: str) -> Iterator[str]:
 
 
 def _context(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the condition keys of the request, in lower case, with a list for a key of
-    a list type.
-    """
+    """Yield the condition keys of the request in lower case, with lists for list types."""
     number = 1
     while (key := values.get(f"ContextEntries.member.{number}.ContextKeyName")) is not None:
         entry = f"ContextEntries.member.{number}"

@@ -21,9 +21,7 @@ _EVENT_BYTES = 600
 
 
 def append_log(log_group_arn: str, stream: str, messages: Sequence[str]) -> bool:
-    """Append messages to a stream, creating it if needed; false when the log group does
-    not exist.
-    """
+    """Append messages to a stream, created if needed; False if the log group does not exist."""
     from ministack.services import cloudwatch_logs
 
     group = log_group_arn.partition(":log-group:")[2].removesuffix(":*")

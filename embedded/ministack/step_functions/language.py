@@ -51,9 +51,7 @@ def jsonata_choice(state: dict[str, Any], raw_input: Any, context: Context) -> t
 
 
 def jsonata_error(definition: str) -> str | None:
-    """Return the error of a definition's first malformed JSONata expression; None if
-    there is none.
-    """
+    """Return the error of the first malformed JSONata expression; None without one."""
     problem = _engine()._validate_definition_jsonata(definition)
     return None if problem is None else str(problem)
 

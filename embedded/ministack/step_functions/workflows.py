@@ -276,9 +276,7 @@ def _engine() -> Any:
 
 
 def _api_names(settings: Any) -> Any:
-    """Convert a template's settings to the API's: `LogGroupArn` to `logGroupArn`,
-    "true" to true.
-    """
+    """Convert a template's settings to the API's names and types, such as "true" to true."""
     if isinstance(settings, dict):
         return {key[:1].lower() + key[1:]: _api_names(value) for key, value in settings.items()}
     if isinstance(settings, list):

@@ -150,9 +150,7 @@ class Instance:
         return reading
 
     def _mounts(self, job: Job) -> list[tuple[Path, str]]:
-        """Return the folders of this machine that are /opt/ml, each with its path in
-        the container.
-        """
+        """Return the local folders of /opt/ml, each with its path in the container."""
         if self._settings.mounts == "one":
             return [(self.ml_root, "/opt/ml")]
         rest = self._root_disk / "ml"

@@ -50,9 +50,7 @@ class JobKind:
         return f"/aws/sagemaker/{self.name}Jobs"
 
     def member(self, ending: str) -> str:
-        """Return the name of a member of requests and responses: for "Name",
-        "ProcessingJobName".
-        """
+        """Return a member's name with the kind: "ProcessingJobName" for "Name"."""
         return f"{self.name}Job{ending}"
 
 
@@ -154,9 +152,7 @@ class Job(abc.ABC):
 
     @abc.abstractmethod
     def files(self, host: str) -> Mapping[str, dict[str, Any]]:
-        """Return the JSON files, by path, that SageMaker writes for a host before its container
-        starts.
-        """
+        """Return the JSON files, by path, that SageMaker writes for a host before its container."""
 
     @property
     def hosts(self) -> list[str]:

@@ -26,9 +26,7 @@ _FINISHED_EVENTS = {
 
 
 class Execution:
-    """A running execution of a state machine, or the child execution of one item of a distributed
-    Map.
-    """
+    """A running execution of a state machine, or a child of a distributed Map."""
 
     def __init__(
         self, record: workflows.Record, *, role_arn: str, cancellation: Cancellation, log: ExecutionLog
@@ -106,8 +104,7 @@ class FanOutAttempt:
 
 @dataclass
 class Branch:
-    """One sequence of states: the execution itself, a Parallel branch, or an iteration of an inline
-    Map.
+    """A sequence of states: the execution, a Parallel branch, or an inline Map's iteration.
 
     `time_scale` multiplies the seconds of Wait states and of retries. `last_event` is the id of the
     event before the next one. As on AWS, the first state has none. `resume_point` is set when the
@@ -152,7 +149,5 @@ def start_thread(target: Callable[..., object], *arguments: object, name: str) -
 
 
 def state_details(name: str, field_name: str, data: Any) -> dict[str, Any]:
-    """Return the details of a StateEntered or StateExited event; `field_name` is `input` or
-    `output`.
-    """
+    """Return the details of an Entered or Exited event; `field_name` is `input` or `output`."""
     return {"name": name, field_name: dump(data), f"{field_name}Details": {"truncated": False}}

@@ -32,8 +32,9 @@ class ExecutionLog:
         )
 
     def write(self, record: workflows.Record) -> None:
-        """Log the history of an ended execution since its last redrive. AWS logs events while the
-        execution runs.
+        """Log the history of an ended execution since its last redrive.
+
+        AWS logs events while the execution runs.
         """
         messages = [json.dumps(message) for message in self._messages(record)]
         stream = f"states/{str(record['stateMachineArn']).rpartition(':')[2]}/{record['startDate'][:13]}"

@@ -1,6 +1,4 @@
-"""RedriveExecution: which executions can be redriven, and what a redrive changes in
-their records.
-"""
+"""RedriveExecution: its preconditions, and the changes in records."""
 
 import threading
 from dataclasses import dataclass

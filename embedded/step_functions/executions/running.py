@@ -66,9 +66,7 @@ def stop(execution_arn: str, *, cause: str) -> None:
 
 
 def stopped(execution_arn: str) -> None:
-    """Cancel an execution whose record StopExecution has marked, with its child executions and
-    their tasks.
-    """
+    """Cancel an execution that StopExecution has marked, with its children and tasks."""
     execution = find(execution_arn)
     if execution is not None:
         execution.cancellation.cancel()

@@ -1,6 +1,4 @@
-"""Parser of intrinsic functions (`States.Format('{}', $.name)`), as strict as
-CreateStateMachine.
-"""
+"""Parser of intrinsic functions, as strict as CreateStateMachine."""
 
 import json
 import re

@@ -79,9 +79,7 @@ class ChildExecution:
 
 
 def output_of(record: workflows.Record) -> Any:
-    """Return what the Map state returns for a child: its output, or its description if
-    it failed.
-    """
+    """Return a child's result in the Map: its output, or its description if it failed."""
     return json.loads(record["output"]) if record["status"] == "SUCCEEDED" else describe_child(record)
 
 

@@ -11,8 +11,7 @@ _POLL_SECONDS = 1.0
 
 
 def run_concurrently(count: int, work: Callable[[int], None], *, limit: Callable[[], int], token: Cancellation) -> None:
-    """Call `work(0)` to `work(count - 1)` concurrently, at most `limit()` at once, and wait for all
-    of them.
+    """Call `work(0)` to `work(count - 1)`, at most `limit()` at once, and wait for all.
 
     Once `token` is cancelled, no further call starts. `work` must handle its own failures, except
     for `CancelledError`. Any other exception cancels `token` and is raised after the running calls

@@ -1,6 +1,4 @@
-"""Checks of the API request that a Task makes against botocore's model, as the called
-service does.
-"""
+"""Checks of a Task's API requests against botocore's model."""
 
 from typing import Any
 

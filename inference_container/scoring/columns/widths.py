@@ -1,11 +1,14 @@
 """Estimates the memory that decoded values take."""
 
+import functools
+
 import pyarrow as pa
 
 TEXT_BYTES = 32
 """Estimated bytes of a variable-width value whose stored size is unknown."""
 
 
+@functools.lru_cache(maxsize=256)
 def fixed_width(kind: pa.DataType) -> float | None:
     """Return the bytes per value of a type (1/8 for a boolean), or None for a variable width."""
     if pa.types.is_fixed_size_list(kind):

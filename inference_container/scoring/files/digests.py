@@ -21,7 +21,7 @@ NOTHING = PrefixDigest(0, 0)
 """The digest of no bytes."""
 
 
-def extended(digest: PrefixDigest, data: bytes) -> PrefixDigest:
+def extended(digest: PrefixDigest, data: bytes | memoryview) -> PrefixDigest:
     """Return the digest of the bytes of `digest` followed by `data`."""
     return PrefixDigest(crc64nvme(data, digest.crc), digest.bytes + len(data))
 
@@ -40,4 +40,9 @@ def digest_of(path: Path, prefix: PrefixDigest = NOTHING) -> str:
         file.seek(prefix.bytes)
         while data := file.read(_READ_BYTES):
             digest = extended(digest, data)
+    return as_text(digest)
+
+
+def as_text(digest: PrefixDigest) -> str:
+    """Return a digest in Base64, as S3 shows it."""
     return base64.b64encode(digest.crc.to_bytes(8, "big")).decode()

@@ -38,7 +38,7 @@ def append(target: FileIO, data: bytes | memoryview) -> None:
         left = left[target.write(left) :]
 
 
-def append_all(target: FileIO, parts: Sequence[bytes]) -> None:
+def append_all(target: FileIO, parts: Sequence[bytes | memoryview]) -> None:
     """Write several parts to an unbuffered file, usually in one system call."""
     written = os.writev(target.fileno(), parts[:_MAX_PARTS_PER_CALL])
     for part in parts:

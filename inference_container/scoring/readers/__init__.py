@@ -1,5 +1,6 @@
 """Readers of input objects: Parquet, and CSV and JSON Lines, which may be compressed."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from contract.dataset.detection import format_note
@@ -25,10 +26,13 @@ __all__ = [
 ]
 
 
-def open_object(key: str, path: Path, wanted: JobInput | None = None) -> InputObject:
+def open_object(
+    key: str, path: Path, wanted: JobInput | None = None, *, content: Callable[[], bytes] | None = None
+) -> InputObject:
     """Return an object opened for reading, a context manager; an `EmptyObject` if it has no data.
 
-    The format is that of the record, else of the key's extension, else of the content.
+    The format is that of the record, else of the key's extension, else of the content. `content`
+    returns the whole file from memory; a Parquet object is then read from there.
 
     Raises:
         DataError: The object cannot be read, has another format, or does not show its format.
@@ -44,7 +48,7 @@ def open_object(key: str, path: Path, wanted: JobInput | None = None) -> InputOb
             "score them in separate jobs (models_per_job: 1)"
         )
     try:
-        opened = _open(key, path, kind, wanted)
+        opened = _open(key, path, kind, wanted, content)
     except NoDataError:
         return EmptyObject(key)
     if is_detected:
@@ -52,9 +56,11 @@ def open_object(key: str, path: Path, wanted: JobInput | None = None) -> InputOb
     return PartitionedObject(opened, wanted) if wanted.partition_columns else opened
 
 
-def _open(key: str, path: Path, kind: ObjectFormat, wanted: JobInput) -> InputObject:
+def _open(
+    key: str, path: Path, kind: ObjectFormat, wanted: JobInput, content: Callable[[], bytes] | None
+) -> InputObject:
     if kind.name == "parquet":
-        return ParquetObject(key, path)
+        return ParquetObject(key, path, content)
     # Imported late, because jobs of Parquet do not need them.
     if kind.name == "csv":
         from scoring.readers.text.csv_object import CsvObject  # noqa: PLC0415

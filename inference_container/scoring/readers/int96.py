@@ -27,7 +27,8 @@ _MICROSECONDS_END = 9_223_372_036_854
 
 def int96_columns(schema: pa.Schema, parquet: Any) -> frozenset[str]:
     """Return the top-level columns that contain INT96, from a file's Arrow and Parquet schemas."""
-    if not any(kind == pa.timestamp("ns") or pa.types.is_nested(kind) for kind in schema.types):
+    nanoseconds = pa.timestamp("ns")
+    if not any(kind == nanoseconds or pa.types.is_nested(kind) for kind in schema.types):
         return frozenset()
     leaves = (parquet.column(index) for index in range(len(parquet)))
     paths = [leaf.path for leaf in leaves if leaf.physical_type == "INT96"]

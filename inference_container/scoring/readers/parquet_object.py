@@ -2,8 +2,9 @@
 
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +39,17 @@ class ParquetObject:
     kind = ObjectFormat("parquet")
     notes: tuple[str, ...] = ()
 
-    def __init__(self, key: str, path: Path) -> None:
+    def __init__(self, key: str, path: Path, content: Callable[[], bytes] | None = None) -> None:
+        """`content` returns the whole file, which is then read from memory."""
         self.key = key
         self.absent: frozenset[str] = frozenset()
         self._path = path
         self._int96 = Int96Times(key, lambda unit: self._open(self._file.metadata, unit))
         try:
-            self._check_footer()
+            self._content = content() if content is not None else None
+            footer_bytes = self._check_footer()
             self._file = self._open()
-            self._check_encryption()
+            self._check_encryption(footer_bytes)
             self.schema: pa.Schema = self._file.schema_arrow
         except (pa.ArrowException, OSError, ValueError) as error:
             raise self._damaged(error) from error
@@ -132,9 +135,10 @@ class ParquetObject:
     def _sum_stored_bytes(self) -> dict[str, int]:
         metadata = self._file.metadata
         totals = dict.fromkeys(self.schema.names, 0)
+        paths = self._paths
         for index in range(metadata.num_columns):
             # A path with dots may be the name of a top-level column.
-            path = metadata.schema.column(index).path
+            path = paths[index]
             name = path if path in totals else path.partition(".")[0]
             sizes = (
                 metadata.row_group(group).column(index).total_uncompressed_size
@@ -157,16 +161,16 @@ class ParquetObject:
         columns = [parquet.column(index) for index in range(len(parquet))]
         return [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
 
-    def _check_footer(self) -> None:
-        """Refuse a footer that would take too much memory, before anything parses it."""
-        size = self._path.stat().st_size
-        with self._path.open("rb") as file:
+    def _check_footer(self) -> int:
+        """Refuse a footer that would take too much memory, before anything parses it. Returns its bytes."""
+        with self._path.open("rb", buffering=0) if self._content is None else BytesIO(self._content) as file:
+            size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _TAIL_BYTES))
             length, magic = int.from_bytes(file.read(4), "little"), file.read(4)
             if magic == b"PARE":
                 raise self._encrypted()
             if magic != b"PAR1" or length > size:
-                return
+                return length
             if length > _MAX_FOOTER_BYTES:
                 raise DataError(
                     f"object {self.key!r} has a Parquet footer of {length:,} bytes, at most {_MAX_FOOTER_BYTES:,} can "
@@ -176,16 +180,14 @@ class ParquetObject:
             elements = list_size(file.read(_FOOTER_HEAD_BYTES), _SCHEMA_FIELD) or 0
         if elements > 2 * MAX_COLUMNS:
             raise self._too_many_columns(elements - 1)
+        return length
 
-    def _check_encryption(self) -> None:
+    def _check_encryption(self, footer_bytes: int) -> None:
         """Refuse columns that are encrypted although the footer is not.
 
         Asked about such a column, pyarrow ends the process.
         """
-        with self._path.open("rb") as file:
-            file.seek(-_TAIL_BYTES, os.SEEK_END)
-            length = int.from_bytes(file.read(4), "little")
-        if length == self._file.metadata.serialized_size + _SIGNATURE_BYTES:
+        if footer_bytes == self._file.metadata.serialized_size + _SIGNATURE_BYTES:
             raise self._encrypted()
 
     def _encrypted(self) -> DataError:
@@ -200,22 +202,30 @@ class ParquetObject:
         )
 
     def _open(self, metadata: Any = None, unit: Int96Unit | None = None) -> Any:
+        in_memory = self._content is not None
         return pq.ParquetFile(
             # An open file, because pyarrow resolves the file system of a path in Python.
-            pa.OSFile(str(self._path)),
+            pa.BufferReader(self._content) if in_memory else pa.OSFile(str(self._path)),
             metadata=metadata,
-            buffer_size=_READ_AHEAD_BYTES,
+            buffer_size=0 if in_memory else _READ_AHEAD_BYTES,
             pre_buffer=False,
             page_checksum_verification=True,
             coerce_int96_timestamp_unit=unit or self._int96.unit,
         )
 
+    @functools.cached_property
+    def _paths(self) -> list[str]:
+        """The path of each column that holds values."""
+        if not any(pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType) for kind in self.schema.types):
+            return list(self.schema.names)
+        schema = self._file.metadata.schema
+        return [schema.column(index).path for index in range(len(schema))]
+
     def _leaves(self) -> dict[str, list[int]]:
         """Return the column indexes per path; files may have tens of thousands of columns."""
-        schema = self._file.metadata.schema
         places: dict[str, list[int]] = {}
-        for index in range(len(schema)):
-            places.setdefault(schema.column(index).path, []).append(index)
+        for index, path in enumerate(self._paths):
+            places.setdefault(path, []).append(index)
         return places
 
     def _recorded_nulls(self, places: list[int]) -> int | None:

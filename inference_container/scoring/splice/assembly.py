@@ -20,7 +20,8 @@ def appended_parts(extension: FooterExtension, predictions: EncodedPredictions) 
     flat = [chunk for group in groups for chunk in group]
     end_of_pages = start + sum(chunk.size for chunk in flat)
     indexes, index_fields = _page_indexes(predictions, flat, end_of_pages)
-    orders = [order_of(leaf) for leaf in added.leaves]
+    # Only chunks of several parts have their statistics merged.
+    orders = [order_of(leaf) if max(predictions.part_counts, default=0) > 1 else None for leaf in added.leaves]
     index_field = iter(index_fields)
     described = [
         [(chunk, chunk.encode(order, next(index_field))) for chunk, order in zip(group, orders, strict=True)]

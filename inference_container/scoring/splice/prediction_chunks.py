@@ -135,13 +135,14 @@ class PredictionChunks:
 
     def __init__(
         self,
-        path: Path,
+        output: Path,
         columns: Sequence[pa.Field],
         group_rows: Sequence[int],
         *,
         page_index: bool,
         shared: SharedPartFiles | None = None,
     ) -> None:
+        """The predictions are for the file `output`, beside which a temporary file is."""
         self._part_counts = [0] * len(group_rows)
         self._parts: list[int] = []
         """Numbers of the parts in the file."""
@@ -156,7 +157,8 @@ class PredictionChunks:
         if shared is not None and fits_in_memory:
             self._file = shared.file(columns, page_index=page_index)
         else:
-            self._file = PartFile(columns, page_index=page_index, path=None if fits_in_memory else path)
+            path = None if fits_in_memory else output.with_name(f"{output.name}.predictions")
+            self._file = PartFile(columns, page_index=page_index, path=path)
         self._schema = self._file.schema
         self._close_empty_groups()
 

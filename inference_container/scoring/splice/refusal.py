@@ -10,10 +10,10 @@ from functools import partial
 
 import pyarrow as pa
 
-from contract.dataset.thrift_compact import STRUCT, ThriftError, field_offsets, fields, integer, read_list
-from scoring.splice.footer.chunk_pattern import USUAL_CHUNK
+from contract.dataset.thrift_compact import STRUCT, ThriftError, field_offsets, fields, integer
+from scoring.splice.footer.chunk_pattern import USUAL_CHUNK, decoded_numbers
 from scoring.splice.footer.descriptions import arrow_schema_problem
-from scoring.splice.footer.parsed_footer import ChunkField, ColumnField, FileField, Footer, GroupField
+from scoring.splice.footer.parsed_footer import ChunkField, ColumnField, FileField, Footer, GroupField, structs_of
 from scoring.splice.prediction_chunks import rows_per_part
 
 _ENCRYPTED = frozenset({ChunkField.CRYPTO, ChunkField.ENCRYPTED_METADATA})
@@ -79,7 +79,7 @@ def _inconsistent(footer: Footer) -> str | None:
     if any(group.rows < 0 for group in footer.groups) or footer.rows != sum(group.rows for group in footer.groups):
         return f"the rows of its row groups are not the {footer.rows:,} of the file"
     orders = footer.struct.get(FileField.COLUMN_ORDERS)
-    if orders is not None and len(read_list(orders, STRUCT)) != leaves:
+    if orders is not None and len(structs_of(orders)) != leaves:
         return f"its column orders are not {leaves:,}, one per column"
     return None
 
@@ -120,20 +120,17 @@ def parsed_chunk_problem(raw: bytes, end: int) -> str | None:
             return _INDEX_ELSEWHERE
     if not described:
         return "a column chunk has no description"
-    return None if _are_before(end, pages) else _PAGES_ELSEWHERE
+    size = pages.pop(ColumnField.COMPRESSED_BYTES, 0)
+    bloom_filter = pages.pop(ColumnField.BLOOM_FILTER, 0)
+    is_before = 0 <= bloom_filter <= end and _are_before(end, size, tuple(pages.values()))
+    return None if is_before else _PAGES_ELSEWHERE
 
 
 def _usual_chunk_problem(found: re.Match[bytes], end: int) -> str | None:
-    # Writers give 0 as the offset of a missing index.
-    size, data, dictionary, offsets, limits = [0 if raw is None else integer(raw) for raw in found.groups()]
+    _, _, size, data, dictionary, offsets, limits = decoded_numbers(found)
     if not (0 <= offsets < end and 0 <= limits < end):
         return _INDEX_ELSEWHERE
-    pages = {
-        ColumnField.COMPRESSED_BYTES: size,
-        ColumnField.DATA_PAGE: data,
-        ColumnField.DICTIONARY_PAGE: dictionary,
-    }
-    return None if _are_before(end, pages) else _PAGES_ELSEWHERE
+    return None if _are_before(end, size, (data, dictionary)) else _PAGES_ELSEWHERE
 
 
 def _parse_page_fields(pages: dict[int, int], raw: bytes, at: int) -> int:
@@ -143,10 +140,9 @@ def _parse_page_fields(pages: dict[int, int], raw: bytes, at: int) -> int:
     return end
 
 
-def _are_before(end: int, pages: dict[int, int]) -> bool:
-    size = pages.pop(ColumnField.COMPRESSED_BYTES, 0)
-    if size < 0 or any(not 0 <= page <= end for page in pages.values()):
+def _are_before(end: int, size: int, firsts: tuple[int, ...]) -> bool:
+    """Return whether pages of `size` bytes, of which each kind begins at an offset, are before `end`."""
+    if size < 0 or (firsts and not 0 <= min(firsts) <= max(firsts) <= end):
         return False
     # Writers give 0 as the offset of a missing dictionary page, and in chunks without pages.
-    firsts = [pages.get(field, 0) for field in (ColumnField.DATA_PAGE, ColumnField.DICTIONARY_PAGE)]
     return not size or min(filter(None, firsts), default=end) + size <= end

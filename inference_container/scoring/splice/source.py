@@ -1,9 +1,10 @@
-"""The input file of spliced outputs: opened, parsed and hashed once for all models of a job."""
+"""The input file of spliced outputs: read, parsed and hashed once for all models of a job."""
 
 import functools
 import os
 from collections.abc import Sequence
 from concurrent.futures import CancelledError, Executor, Future, wait
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 
@@ -12,20 +13,25 @@ import pyarrow.parquet as pq
 
 from scoring.files.digests import NOTHING, PrefixDigest, extended
 from scoring.splice.footer.new_footer import FooterExtension
-from scoring.splice.footer.parsed_footer import Footer, FooterError, read_footer
+from scoring.splice.footer.parsed_footer import Footer, FooterError, parse_footer, read_footer
 from scoring.splice.refusal import refusal_of
 
 _DIGEST_BYTES = 1 << 18
 """Bytes hashed per step."""
+_MAX_SCHEMAS = 2
+_schemas: dict[tuple[object, ...], pa.Schema] = {}
+"""Schemas as Arrow reads them, by what they depend on in a footer: objects of a dataset usually have
+one."""
 
 
 class SpliceSource:
     """The input file of any number of outputs; a context manager for one thread."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, in_memory: bool = False) -> None:
+        """With `in_memory`, the file is read at once, when it is first needed."""
         self.path = path
-        self.file = path.open("rb", buffering=0)
-        self._opened = os.fstat(self.file.fileno())
+        self.in_memory = in_memory
+        self._status = path.stat()
         self._hashing: Future[PrefixDigest] | None = None
         self._cancelled = False
         self._refusals: dict[tuple[pa.Field, ...], str | None] = {}
@@ -40,7 +46,9 @@ class SpliceSource:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-        self.file.close()
+        # Opened only if it was needed.
+        if "file" in self.__dict__:
+            self.file.close()
 
     def stop(self) -> None:
         """Cancel hashing that no output needs any more, and wait for its end."""
@@ -49,17 +57,28 @@ class SpliceSource:
             wait([self._hashing])
 
     @functools.cached_property
-    def footer(self) -> Footer:
-        """The parsed footer. Raises FooterError if it is malformed."""
-        return read_footer(self.file)
+    def file(self) -> FileIO:
+        """The open file."""
+        return FileIO(self.path)
 
     @functools.cached_property
-    def prefix(self) -> bytes:
+    def content(self) -> bytes:
+        """The whole file, in memory."""
+        with FileIO(self.path) as file:
+            return file.readall()
+
+    @functools.cached_property
+    def footer(self) -> Footer:
+        """The parsed footer. Raises FooterError if it is malformed."""
+        if self.in_memory:
+            content = self.content
+            return parse_footer(len(content), lambda size, start: content[start : start + size])
+        return read_footer(self.file)
+
+    @property
+    def prefix(self) -> memoryview:
         """Everything before the footer, in memory."""
-        data = os.pread(self.file.fileno(), self.footer.start, 0)
-        if len(data) != self.footer.start:
-            raise EOFError(f"file {self.path} ends before its footer")
-        return data
+        return memoryview(self.content)[: self.footer.start]
 
     def extension(self, columns: tuple[pa.Field, ...], added: Footer) -> FooterExtension:
         """Return the extension of the footer by columns that are encoded with the footer `added`."""
@@ -75,7 +94,14 @@ class SpliceSource:
     @functools.cached_property
     def schema(self) -> pa.Schema:
         """The schema as Arrow reads it."""
-        return pq.read_schema(self.path)
+        key = (self.footer.schema, self.footer.metadata)
+        schema = _schemas.get(key)
+        if schema is None:
+            schema = pq.read_schema(pa.BufferReader(self.content) if self.in_memory else self.path)
+            if len(_schemas) >= _MAX_SCHEMAS:
+                _schemas.clear()
+            _schemas[key] = schema
+        return schema
 
     def start_hashing(self, executor: Executor) -> None:
         """Compute the digest on a thread of the executor. Idempotent."""
@@ -98,6 +124,8 @@ class SpliceSource:
     def _hash(self) -> PrefixDigest:
         end = self.footer.start
         digest = NOTHING
+        if self.in_memory:
+            return extended(digest, self.prefix)
         while digest.bytes < end:
             if self._cancelled:
                 # The digest of a part must not be taken for that of the whole.
@@ -112,9 +140,9 @@ class SpliceSource:
 
     @property
     def unchanged(self) -> bool:
-        """Whether size and modification time are the same as when the file was opened."""
-        now = os.fstat(self.file.fileno())
-        return (now.st_size, now.st_mtime_ns) == (self._opened.st_size, self._opened.st_mtime_ns)
+        """Whether this is still the same file, with the same size and modification time."""
+        now, then = self.path.stat(), self._status
+        return (now.st_ino, now.st_size, now.st_mtime_ns) == (then.st_ino, then.st_size, then.st_mtime_ns)
 
     def refusal(self, columns: Sequence[pa.Field]) -> str | None:
         """Return why this file cannot be spliced with these prediction columns, None if it can."""

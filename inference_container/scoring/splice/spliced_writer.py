@@ -1,5 +1,6 @@
 """Writes one spliced output: its input's bytes, the prediction columns, a new footer."""
 
+import functools
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from io import FileIO
@@ -10,15 +11,13 @@ import pyarrow.parquet as pq
 
 from contract.dataset.thrift_compact import ThriftError
 from scoring.errors import ScoringError, describe_error
-from scoring.files.digests import PrefixDigest
+from scoring.files.digests import PrefixDigest, extended
 from scoring.files.ranges import append, append_all
 from scoring.splice.assembly import appended_parts
 from scoring.splice.copied_prefix import CopiedPrefix
 from scoring.splice.footer.parsed_footer import FooterError
 from scoring.splice.prediction_chunks import PredictionChunks, SharedPartFiles
 from scoring.splice.source import SpliceSource
-
-_MAX_SMALL_BYTES = 1 << 20
 
 
 class SpliceError(ScoringError):
@@ -46,10 +45,10 @@ class SplicedWriter:
             raise SpliceError(f"file {source.path} cannot be spliced, because {reason}: re-encode its output")
         self._footer = source.footer
         self._prefix = CopiedPrefix(path, source)
-        self._is_small = shared is not None and source.footer.start <= _MAX_SMALL_BYTES
-        """Whether the outputs of all models write the input's bytes from memory, in one system call."""
+        self._digest: PrefixDigest | None = None
+        """Digest of the file, if it is written from memory."""
         self._predictions = PredictionChunks(
-            path.with_name(f"{path.name}.predictions"),
+            path,
             self._columns,
             [group.rows for group in self._footer.groups],
             page_index=source.has_page_index,
@@ -92,11 +91,8 @@ class SplicedWriter:
             encoded = self._predictions.finish()
             extension = self._source.extension(self._columns, encoded.footer)
             ranges, rest = appended_parts(extension, encoded)
-            if self._is_small and not self._prefix.is_copying:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                pages = [encoded.read(each.start, len(each)) for each in ranges]
-                with FileIO(self.path, "w") as file:
-                    append_all(file, [self._source.prefix, *pages, rest])
+            if self._source.in_memory and not self._prefix.is_copying:
+                self._write_from_memory([*(encoded.read(each.start, len(each)) for each in ranges), rest])
             else:
                 with self._prefix.take() as file:
                     for each in ranges:
@@ -113,8 +109,8 @@ class SplicedWriter:
         self._predictions.discard()
 
     def prefix_digest(self) -> PrefixDigest:
-        """Return the digest of the copied input bytes."""
-        return self._source.digest
+        """Return the digest of the copied input bytes, or of the file if it was written from memory."""
+        return self._digest or self._source.digest
 
     def discard(self) -> None:
         """Close and remove the file. Idempotent."""
@@ -122,11 +118,25 @@ class SplicedWriter:
         self._predictions.discard()
         self.path.unlink(missing_ok=True)
 
+    def _write_from_memory(self, appended: Sequence[bytes]) -> None:
+        """Write the file in one system call."""
+        with self._create() as file:
+            append_all(file, [self._source.prefix, *appended])
+        self._digest = functools.reduce(extended, appended, self._source.digest)
+
+    def _create(self) -> FileIO:
+        try:
+            return FileIO(self.path, "w")
+        except FileNotFoundError:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            return FileIO(self.path, "w")
+
     def _verify(self, size: int, leaves: int) -> None:
         """Check with pyarrow that the footer describes the input and the new columns."""
         try:
             expected = self._source.schema
-            with pq.ParquetFile(self.path) as file:
+            # An open file, because pyarrow resolves the file system of a path in Python.
+            with pa.OSFile(str(self.path)) as opened, pq.ParquetFile(opened) as file:
                 found, schema = file.metadata, file.schema_arrow
         except (pa.ArrowException, OSError, ValueError) as error:
             raise self._not_as_expected(describe_error(error)) from error

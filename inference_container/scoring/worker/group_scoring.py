@@ -81,8 +81,8 @@ class GroupScoring:
         stack = ExitStack()
         try:
             path = self._data / pinned.key
-            source = stack.enter_context(open_object(pinned.key, path, self._wanted))
-            file = stack.enter_context(SpliceSource(path))
+            file = stack.enter_context(SpliceSource(path, in_memory=True))
+            source = stack.enter_context(open_object(pinned.key, path, self._wanted, content=lambda: file.content))
             scoring = self._open_scoring(place, source, file)
             small = scoring.read_small(self._models, self._batch_rows)
         # Scored alone, where the same failure is explained.

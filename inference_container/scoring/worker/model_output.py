@@ -14,7 +14,7 @@ from contract.status import FailureKind
 from scoring.bad_rows import BadRow
 from scoring.columns.predictions import numeric_column
 from scoring.errors import DataError, ModelError, ScoringError, log_error, with_cause
-from scoring.files.digests import digest_of
+from scoring.files.digests import as_text, digest_of
 from scoring.outputs.quarantine import QuarantineWriter
 from scoring.outputs.writers import OutputWriter, WriterChoice
 from scoring.protocol import WrittenFile, WrittenOutput, predictions_file, quarantine_file
@@ -213,4 +213,6 @@ class ModelOutput:
 
 
 def describe_file(writer: Any) -> WrittenFile:
-    return WrittenFile(writer.path.stat().st_size, digest_of(writer.path, writer.prefix_digest()))
+    size, prefix = writer.path.stat().st_size, writer.prefix_digest()
+    # The file is read only if the writer does not know the digest of all of it.
+    return WrittenFile(size, as_text(prefix) if prefix.bytes == size else digest_of(writer.path, prefix))

@@ -1,33 +1,16 @@
-"""Checks of a fleet in the plan: its models must agree, and its routes must be unambiguous."""
+"""Fleets in the plan: checked with their models, and with the objects of their datasets."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
-from operator import attrgetter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from contract.catalog.fleets import SKIP, FleetRecord
-from contract.catalog.image_variants import image_of
-from contract.catalog.model_fields import Feature
-from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import ModelVersion
-from contract.dataset.input_options import InputOptions
-from contract.job.fleet import (
-    AGREED_FIELDS,
-    MODEL_ID_COLUMN,
-    MODEL_VERSION_COLUMN,
-    FleetSpec,
-    fleet_model,
-)
+from contract.job.fleet_checks import fleet_spec
 from contract.job.snapshot import Snapshot
-from contract.problems import InvalidInputError, Problem
+from contract.problems import Problem
 from lambdas.dataset.pinning import keys_without_partitions
 from lambdas.planning.scoring.assignments import ChosenFleet
 from lambdas.shown_text import list_first
-
-MAX_MEMBERS = 20_000
-"""Largest number of models of a fleet. The spec of such a job has up to 100 MB."""
-_INT64 = range(-(2**63), 2**63)
-_ADDED = frozenset({MODEL_ID_COLUMN, MODEL_VERSION_COLUMN})
-_WHOLE_NUMBERS = frozenset({"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"})
 
 
 def form_fleet(
@@ -37,152 +20,20 @@ def form_fleet(
 
     `members` are the current versions of the enabled models, by id, and `disabled` of the others.
     """
-    if not members:
-        found = f"{len(disabled):,} models, none of them enabled" if disabled else "no models"
-        remedy = f"Register models with `--fleet {record.fleet_id} --route …`, or enable one."
-        return None, [Problem(_name(record), found, "at least one enabled model", remedy)]
-    if len(members) > MAX_MEMBERS:
-        found = f"{len(members):,} models"
-        return None, [Problem(_name(record), found, f"at most {MAX_MEMBERS:,}", "Make two fleets.")]
-    routes, problems = _routes(record, members)
-    problems += _check_agreement(record, members)
-    if problems:
+    spec, problems = fleet_spec(record, members)
+    if spec is None:
         return None, problems
-    fleet = FleetSpec(record.fleet_id, record.route_by, routes, record.unmatched, record.route_type)
-    if problems := _check_columns(record, fleet, members):
-        return None, problems
-    return ChosenFleet(record, fleet, tuple(members), dataset, tuple(_notes(record, routes, disabled))), []
-
-
-def _name(record: FleetRecord) -> str:
-    return f"fleet {record.fleet_id!r}"
-
-
-def _routes(record: FleetRecord, members: Sequence[ModelVersion]) -> tuple[dict[str, str], list[Problem]]:
-    """Return the id of the model for each route."""
-    routes: dict[str, str] = {}
-    problems: list[Problem] = []
-    fallback = record.unmatched.partition(":")[2]
-    if fallback and fallback not in {member.spec.model_id for member in members}:
-        remedy = f"Register or enable it with `--fleet {record.fleet_id}`, or set another `--unmatched`."
-        problems.append(Problem(f"{_name(record)}: unmatched", fallback, "an enabled model of the fleet", remedy))
-    for member in members:
-        model_id = member.spec.model_id
-        field = f"model {model_id!r}: route"
-        if not member.route and model_id != fallback:
-            expected = f"at least one value of {record.route_by!r}, because the model is of fleet {record.fleet_id!r}"
-            problems.append(Problem(field, [], expected, "Register a version with `--route`, or disable the model."))
-        if record.route_type == "int64" and (wrong := [route for route in member.route if not _is_int64(route)]):
-            expected = f"whole numbers in decimal digits, as route_type of fleet {record.fleet_id!r} says"
-            problems.append(Problem(field, wrong, expected, "Register a version with other routes."))
-        for route in member.route:
-            if routes.setdefault(route, model_id) != model_id:
-                expected = f"a route of one model; model {routes[route]!r} of fleet {record.fleet_id!r} has it too"
-                problems.append(Problem(field, route, expected, "Register a version of one of them without it."))
-    if not routes and not problems:
-        remedy = f"Register models with `--fleet {record.fleet_id} --route …`."
-        problems.append(Problem(_name(record), "no routes", "a model with a route beside the fallback", remedy))
-    return routes, problems
-
-
-def _is_int64(text: str) -> bool:
-    try:
-        return str(int(text)) == text and int(text) in _INT64
-    except ValueError:
-        return False
-
-
-def _check_agreement(record: FleetRecord, members: Sequence[ModelVersion]) -> list[Problem]:
-    """Return one problem for each other value of a field in which all models must agree."""
-    specs = [member.spec for member in members]
-    getters: dict[str, Callable[[ModelSpec], object]] = {name: attrgetter(name) for name in AGREED_FIELDS}
-    if getters.pop("input", None):
-        getters |= {f"input.{option.name}": attrgetter(f"input.{option.name}") for option in fields(InputOptions)}
-    getters["image"] = lambda spec: image_of(spec.framework, spec.accelerator)
-    return [problem for name, value_of in getters.items() for problem in _differences(record, specs, name, value_of)]
-
-
-def _differences(
-    record: FleetRecord, specs: Sequence[ModelSpec], name: str, value_of: Callable[[ModelSpec], object]
-) -> list[Problem]:
-    first = specs[0]
-    agreed = value_of(first)
-    others: list[tuple[object, list[str]]] = []
-    for spec in specs:
-        value = value_of(spec)
-        if value == agreed:
-            continue
-        same = next((models for known, models in others if known == value), None)
-        if same is None:
-            others.append((value, same := []))
-        same.append(spec.model_id)
-    remedy = f"The models of fleet {record.fleet_id!r} must agree: register versions that do, or disable models."
-    return [
-        Problem(
-            f"model {models[0]!r}{f' and {len(models) - 1:,} more' if len(models) > 1 else ''}: {name}",
-            _shown(value, agreed),
-            f"{_shown(agreed, value)!r} as for model {first.model_id!r}",
-            remedy,
-        )
-        for value, models in others
-    ]
-
-
-def _shown(value: object, other: object) -> object:
-    """Return a value as a message shows it: of a list only what another lacks, if it lacks anything."""
-    if not isinstance(value, tuple) or not isinstance(other, tuple):
-        return value
-    named = list(map(_shown_item, value))
-    different = [item for item in named if item not in set(map(_shown_item, other))]
-    return different or named
-
-
-def _shown_item(item: object) -> object:
-    if isinstance(item, Feature):
-        return f"{item.name}:{item.type}{'' if item.nullable else ':required'}"
-    return item
-
-
-def _check_columns(record: FleetRecord, fleet: FleetSpec, members: Sequence[ModelVersion]) -> list[Problem]:
-    """Return the problems of the columns that the fleet reads and writes, as far as records tell."""
-    first = members[0].spec
-    problems = []
-    declared = next((feature.type for feature in first.features if feature.name == record.route_by), record.route_type)
-    if declared != record.route_type and not (record.route_type == "int64" and declared in _WHOLE_NUMBERS):
-        expected = f"{declared!r} or a similar type, because {record.route_by!r} is a feature of the models"
-        if declared != "string" and declared not in _WHOLE_NUMBERS:
-            expected = "a route_by that is no feature of the models, or one with texts or whole numbers"
-        remedy = f"Correct it with `fleetscore fleets set {record.fleet_id}`."
-        problems.append(Problem(f"{_name(record)}: route_type", record.route_type, expected, remedy))
-    has_names = first.input.csv_header or first.input.csv_columns or record.route_by in first.input_columns
-    if not has_names and first.input.format in ("", "csv"):
-        expected = f"all columns of the CSV objects in order, with {record.route_by!r}, because they have no header"
-        problems.append(Problem(f"model {first.model_id!r}: input.csv_columns", [], expected, "Register new versions."))
-    named: dict[str, Sequence[str]] = {
-        "features": [feature.name for feature in first.features],
-        "key_columns": first.key_columns,
-        "output_columns": first.output_columns,
-        "partition_columns": first.partition_columns,
-        "row_number_column": (first.row_number_column,),
-    }
-    for field, known in named.items():
-        if taken := [name for name in known if name.lower() in _ADDED]:
-            expected = f"no {' or '.join(sorted(_ADDED))}, which a fleet's output adds"
-            problems.append(Problem(f"model {first.model_id!r}: {field}", taken, expected, "Choose another name."))
-    try:
-        found = fleet_model(fleet, [member.spec for member in members]).check_output_columns()
-    except InvalidInputError as error:
-        found = list(error.problems)
-    return problems + [replace(problem, field=f"{_name(record)}: {problem.field}") for problem in found]
+    notes = tuple(_notes(record, spec.routes, disabled))
+    return ChosenFleet(record, spec, tuple(members), dataset, notes), []
 
 
 def _notes(record: FleetRecord, routes: Mapping[str, str], disabled: Sequence[ModelVersion]) -> Iterator[str]:
     off = {route: version.spec.model_id for version in disabled for route in version.route if route not in routes}
     if off:
         listed = list_first([f"{route!r} (model {model_id!r})" for route, model_id in off.items()])
-        yield f"{_name(record)}: routes of disabled models, whose rows are unmatched: {listed}"
+        yield f"fleet {record.fleet_id!r}: routes of disabled models, whose rows are unmatched: {listed}"
     if record.unmatched == SKIP:
-        yield f"{_name(record)}: rows of no model are left out of the output, because unmatched is {SKIP!r}"
+        yield f"fleet {record.fleet_id!r}: rows of no model are left out of the output, because unmatched is {SKIP!r}"
 
 
 def find_routes(

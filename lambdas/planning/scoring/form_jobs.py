@@ -26,8 +26,9 @@ from contract.workflow.scoring_request import JOINED_MODELS_PER_JOB, ExecutionRe
 from lambdas.planning.scoring.assignments import Assignment, ChosenFleet
 from lambdas.planning.scoring.shards import Division, divide
 
-MAX_COMMITS = 100_000
-"""Maximum of objects times models per job. VerifyOutput reads one commit for each.
+MAX_COMMITS = 1_000_000
+"""Maximum of objects times models per job. VerifyOutput reads one commit for each, which
+`benchmarks.verifying` measures.
 """
 
 

@@ -1,1 +1,1 @@
-"""The objects in the three buckets: datasets, artifacts, specs, manifests, ledgers and summaries."""
+"""The objects in the stage's buckets, from datasets to summaries."""

@@ -70,7 +70,7 @@ class StoredArtifact:
 
     bytes: int
     archive: str
-    """Storage class or tier of an artifact that must be restored before it can be read; else empty."""
+    """Archive storage class or tier that the artifact must be restored from; else empty."""
 
 
 class ObjectStore(TrainingObjects):
@@ -90,9 +90,7 @@ class ObjectStore(TrainingObjects):
         return list(self._list(self.datasets_bucket, layout.dataset_prefix(dataset), **_WITH_RESTORE_STATUS))
 
     def archive_tier(self, dataset: str, key: str) -> str:
-        """Return the archive tier of an object in Intelligent-Tiering; empty when it can be read, or no
-        longer exists.
-        """
+        """Return an object's archive tier in Intelligent-Tiering; empty if readable or deleted."""
         return self._archive_tier(self.datasets_bucket, layout.dataset_prefix(dataset) + key)
 
     def _archive_tier(self, bucket: str, key: str) -> str:
@@ -105,9 +103,7 @@ class ObjectStore(TrainingObjects):
         return _archive(head)
 
     def dataset_range(self, dataset: str, item: PinnedObject, start: int, end: int) -> bytes | None:
-        """Return bytes `start` to `end` (exclusive) of a pinned object; None when it cannot be read
-        or was replaced.
-        """
+        """Return bytes `start` to `end` (exclusive) of a pinned object; None if unavailable."""
         try:
             answer = self._s3.get_object(
                 Bucket=self.datasets_bucket,
@@ -136,8 +132,9 @@ class ObjectStore(TrainingObjects):
         return [entry["Key"].removeprefix(start) for entry in found.get("Contents", ())]
 
     def named_objects(self, dataset: str, keys: Sequence[str]) -> dict[str, StoredObject]:
-        """Return the dataset's current objects with these keys, by key. Missing objects are left
-        out.
+        """Return the dataset's current objects with these keys, by key.
+
+        Missing objects are left out.
 
         No permission to read objects is needed: a key is the first in a listing of the keys that
         begin with it.
@@ -304,7 +301,7 @@ class ObjectStore(TrainingObjects):
         self._put(key, _text(input_manifest(spec.dataset_bucket, [prefix + object_key for object_key in object_keys])))
 
     def results_below(self, prefix: str) -> Iterator[StoredObject]:
-        """List the objects below a prefix of the results bucket, without keeping them in memory."""
+        """Yield the objects below a prefix of the results bucket, page by page."""
         return self._list(self.results_bucket, prefix)
 
     def segment(self, execution_id: str, job_id: str, name: str) -> bytes:
@@ -366,7 +363,7 @@ class ObjectStore(TrainingObjects):
                 code = error.response["Error"]["Code"]
                 if code == "PreconditionFailed":
                     return False
-                # Two concurrent writes: S3 asks one of them to retry.
+                # Two concurrent writes: S3 tells one of them to retry.
                 if code != "ConditionalRequestConflict" or last_try:
                     raise
             else:
@@ -386,7 +383,7 @@ def _stored(entry: Mapping[str, Any], prefix: str) -> StoredObject:
 
 
 def _archive(described: Mapping[str, Any]) -> str:
-    """Return the storage class or tier that an object must be restored from; empty if it can be read.
+    """Return the class or tier that an object must be restored from; empty if readable.
 
     `described` is an entry of a listing, or the answer of HeadObject about an object in
     Intelligent-Tiering.

@@ -10,8 +10,9 @@ from lambdas.errors import EventsRefusedError
 MAX_ENTRIES = 10
 """Maximum number of events per PutEvents call."""
 MAX_BYTES = 200_000
-"""Maximum size of the details per PutEvents call, in bytes. The limit of 256 KB includes the other
-fields of the entries.
+"""Maximum size of the details per PutEvents call, in bytes.
+
+The limit of 256 KB includes the other fields of the entries.
 """
 
 

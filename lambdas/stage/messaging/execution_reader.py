@@ -16,11 +16,11 @@ class EndedExecution:
     error: str
     cause: str
     redriven_at: datetime | None = None
-    """When the execution was last redriven; None if it never was."""
+    """Time of the last redrive; None without one."""
 
 
 class ExecutionReader:
-    """Reads what the events of Step Functions leave out."""
+    """Reads details that the events of Step Functions lack."""
 
     def __init__(self, stepfunctions: Any) -> None:
         self._stepfunctions = stepfunctions

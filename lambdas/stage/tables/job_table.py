@@ -44,7 +44,7 @@ class JobTable(Table):
     """
 
     def __init__(self, dynamodb: Any, table_name: str, *, record_days: int) -> None:
-        """`dynamodb` is the client of a boto3 resource: it takes and returns plain Python values."""
+        """`dynamodb` is a boto3 resource's client, which takes and returns plain Python values."""
         super().__init__(dynamodb, table_name)
         self._record_life = timedelta(days=record_days)
 
@@ -87,9 +87,7 @@ class JobTable(Table):
         return current.plan
 
     def close_execution(self, closed: ExecutionRecord) -> bool:
-        """Write the execution's final record; return False when it was closed before, which leaves
-        it unchanged.
-        """
+        """Write the execution's final record; return False if it was already closed."""
         values = {":running": ExecutionStatus.RUNNING.value}
         item = self._execution_item(closed)
         return self._put(item, condition="#status = :running", names={"#status": "status"}, values=values)
@@ -107,8 +105,9 @@ class JobTable(Table):
     # ---- jobs --------------------------------------------------------------------------------
 
     def add_jobs(self, jobs: Iterable[JobRecord]) -> int:
-        """Write the records of planned jobs and return how many were new. Existing records are not
-        changed.
+        """Write the records of planned jobs and return how many were new.
+
+        Existing records are not changed.
 
         BatchWriteItem has no conditions, so a second, slower call of the plan would reset jobs that
         already run. Transactions take twice the write capacity of single puts, and a tenth of the

@@ -36,7 +36,7 @@ class Table:
     """Base class of `JobTable` and `UploadTable`, which are in one DynamoDB table."""
 
     def __init__(self, dynamodb: Any, table_name: str) -> None:
-        """`dynamodb` is the client of a boto3 resource: it takes and returns plain Python values."""
+        """`dynamodb` is a boto3 resource's client, which takes and returns plain Python values."""
         self._dynamodb = dynamodb
         self._table_name = table_name
 

@@ -1,5 +1,4 @@
-"""Records of uploads: the part that claimed an object version, the window of a part, and the
-execution of a window.
+"""Records of uploads: claims of object versions, parts of windows, and windows.
 
 A claim and a part's window are written once and never change. A window only changes from OPEN to
 CLOSED to STARTED. So claims and attachments that a call has read stay valid.
@@ -76,7 +75,8 @@ class UploadTable(Table):
         attached it.
 
         Raises:
-            UploadsContendedError: when every try conflicted with a concurrent change of the windows.
+            UploadsContendedError: when every try conflicted with a concurrent change of the
+                windows.
         """
         dataset = fresh.dataset
         for _ in range(_ATTACH_TRIES):

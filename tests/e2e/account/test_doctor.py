@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from cli.command_line.program import run
 from cli.doctor.checks import stage_checks
 from cli.doctor.clock import clock_findings
 from cli.doctor.findings import Finding, Level, carry_out
@@ -24,7 +25,6 @@ from cli.doctor.stage import DeployedStage, Network, read_stage
 from cli.doctor.workflow import function_findings as functions_of_workflow
 from cli.doctor.workflow import layer_findings, machine_findings
 from cli.failures import ExitStatus
-from cli.program import run
 from cli.sandbox.isolation import IsolationKind, probe
 from cli.stage.connection import Connection
 from contract import environment

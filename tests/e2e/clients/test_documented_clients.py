@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from cli.views.progress import watch
 from tests.e2e.clients.warm_aws_cli import WarmAwsCli
 from tests.e2e.stage import Stage, people, train_xgboost, wait_for
 
@@ -79,9 +78,7 @@ class Shell:
 
 @pytest.fixture(scope="module")
 def shell(stage: Stage) -> Iterator[Shell]:
-    """Yield a shell whose AWS CLI starts quickly, and which calls `fleetscore resources` for one
-    bucket only.
-    """
+    """Yield a shell with a fast AWS CLI and a cached `fleetscore resources`."""
     for name in ("datasets_bucket", "models_bucket", "state_machine_arn", "training_state_machine_arn"):
         (stage.folder / f"resource-{name}").write_text(getattr(stage.deployment, name), encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder, WarmAwsCli(CLIENT_PROGRAMS / "python", Path(folder)) as aws_cli:
@@ -104,16 +101,14 @@ def any_aws_cli(request: pytest.FixtureRequest, shell: Shell) -> Shell:
 
 @pytest.fixture(scope="module")
 def execution_id(stage: Stage, shell: Shell) -> Iterator[str]:
-    """Score with the model `documented`, in an execution that the AWS CLI starts; yield the
-    execution's id.
-    """
+    """Score with the model `documented`, started by the AWS CLI; yield the execution's id."""
     table = people(ROWS, 1)
     stage.put_dataset(MODEL, {"a.parquet": table.slice(0, ROWS // 2), "b.parquet": table.slice(ROWS // 2)})
     stage.register(MODEL, train_xgboost(1), dataset=MODEL)
     start = f"aws stepfunctions start-execution --state-machine-arn {stage.deployment.state_machine_arn}"
     started = Shell(stage, CLIENT_PROGRAMS)(f"""{start} --name nightly-1 --input '{{"models": ["{MODEL}"]}}'""")
     assert json.loads(started)["executionArn"].endswith(":nightly-1")
-    assert watch(stage.executions, "nightly-1", None).status == "SUCCEEDED"
+    assert stage.watch("nightly-1").status == "SUCCEEDED"
     yield "nightly-1"
     stage.catalog.set_enabled(MODEL, enabled=False)
 
@@ -171,7 +166,7 @@ def test_the_first_look_at_a_failure(stage: Stage, shell: Shell, execution_id: s
     example = re.findall(r"--log-stream-name-prefix (\S+)/", (ROOT / page).read_text())[0]
     shown = block(page, "filter-log-events", {example: job["ProcessingJobName"]})
     listed = block(page, "list-executions").replace("--max-results 10", "--max-results 1000")
-    container = block("docs/reference/scoring-container.md", "workers_not_separated")
+    container = block("docs/reference/containers/scoring-container.md", "workers_not_separated")
     printed = shell("\n".join([listed, shown, container]))
     assert f"{execution_id}\tSUCCEEDED\t" in printed
     assert printed.count('{"event": "object_scored", "object":') == 2

@@ -26,9 +26,7 @@ Person = Callable[..., Stage]
 
 @pytest.fixture(scope="module")
 def person(stage: Stage) -> Person:
-    """Create a user with some of the documented policies, and return the stage as the
-    user sees it.
-    """
+    """Create a user with documented policies, and return the stage as this user sees it."""
     deployed = stage.deployment
     key_arn = stack_outputs("fleetscore-dev-storage", stage.aws.endpoint)["KeyArn"]
     values = {

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from cli.program import run as run_command
+from cli.command_line.program import run as run_command
 from contract.dataset.input_options import InputOptions
 from contract.status import ExecutionStatus
 from tests.e2e.stage import Stage, people, train_xgboost

@@ -101,7 +101,7 @@ def deployment(connection: Connection, stacks: Stacks) -> Deployment:
 def account(connection: Connection, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Connection:
     """Make commands use the deployment; return the connection to it."""
     assert deployment
-    monkeypatch.setattr("cli.invocation.Connection", lambda *_: connection)
+    monkeypatch.setattr("cli.command_line.invocation.Connection", lambda *_: connection)
     return connection
 
 

@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from contract.catalog.model_fields import Feature
 from contract.codec import dumps
+from contract.job.joined import joined_names
 from tests.unit.scoring.models.loading import NAMES
 from tests.unit.scoring.support.flight_data import make_flights
 from tests.unit.scoring.support.job_folder import JobFolder, joblib_saver
@@ -76,6 +77,17 @@ def test_all_frameworks_score_in_one_job_whatever_batches_and_threads(models: di
         for name in answers[0]:
             assert job.output(name, "none.parquet").schema == job.output(name, "a.parquet").schema
             assert job.commit(name, "a.parquet").notes == ()
+
+    joined = JobFolder(tmp_path / "joined")
+    add_models(joined, models)
+    joined.add_object("a.parquet", rows)
+    joined.write_spec(output_layout="joined")
+    joined.score()
+    together = pd.read_parquet(joined.paths.predictions / "a.parquet", partitioning=None)
+    for name, frame in answers[0].items():
+        own = frame.iloc[:, len(NAMES) :]
+        columns = joined_names(name, list(own.columns))
+        pd.testing.assert_frame_equal(together[list(columns)], own.set_axis(columns, axis=1))
 
     doubles = rows.astype("float64")
     expected = {

@@ -67,9 +67,7 @@ def key_ids(request: dict[str, Any]) -> list[str | None]:
 
 
 def consistency_problems(request: dict[str, Any]) -> list[str]:
-    """Return the problems that the service's model does not cover, such as missing or duplicate
-    members.
-    """
+    """Return problems that the service's model does not cover, such as duplicates."""
     inputs = request.get("ProcessingInputs") or []
     outputs = (request.get("ProcessingOutputConfig") or {}).get("Outputs") or []
     cluster = request["ProcessingResources"]["ClusterConfig"]

@@ -102,9 +102,7 @@ def key_ids(request: dict[str, Any]) -> list[str | None]:
 
 
 def consistency_problems(request: dict[str, Any]) -> list[str]:
-    """Return the problems that the service's model does not cover, such as missing or duplicate
-    members.
-    """
+    """Return problems that the service's model does not cover, such as duplicates."""
     channels = request.get("InputDataConfig") or []
     algorithm = request.get("AlgorithmSpecification") or {}
     problems = [] if algorithm.get("TrainingImage") else ["AlgorithmSpecification.TrainingImage is required"]

@@ -11,6 +11,7 @@ all other chunks: those with rare fields, long texts, or fields in another order
 """
 
 import re
+from collections.abc import Iterator
 
 _NUMBER = rb"[\x80-\xff]{0,9}[\x00-\x7f]"
 _MAX_TEXT_BYTES = 31
@@ -50,7 +51,8 @@ _COLUMN = b"".join(
         _field(1, _LIST, _list(_I32, _NUMBER, most=4)),  # 2: encodings
         _field(1, _LIST, _list(_BINARY, _TEXT, most=3)),  # 3: path in the schema
         _field(1, _I32, _NUMBER),  # 4: codec
-        _field(1, _I64, _NUMBER) * 2,  # 5 and 6: values, bytes
+        _field(1, _I64, _NUMBER),  # 5: values
+        _field(1, _I64, b"(%b)" % _NUMBER),  # 6: bytes
         _field(1, _I64, b"(%b)" % _NUMBER),  # 7: compressed bytes
         _field(2, _I64, b"(%b)" % _NUMBER),  # 9: first data page
         # 11: dictionary page, 12: statistics
@@ -64,7 +66,7 @@ _COLUMN = b"".join(
 )
 _CHUNK = b"".join(
     (
-        _field(2, _I64, _NUMBER),  # 2: offset of the chunk, without a path of another file
+        _field(2, _I64, b"(%b)" % _NUMBER),  # 2: offset of the chunk, without a path of another file
         _field(1, _STRUCT, _COLUMN),  # 3
         # 4 to 7: offset index and column index, each with its size
         b"(?:%b%b" % (_field(1, _I64, b"(%b)" % _NUMBER), _field(1, _I32, _NUMBER)),
@@ -75,7 +77,19 @@ _CHUNK = b"".join(
 USUAL_CHUNK = re.compile(_CHUNK, re.DOTALL)
 """Matches a whole ColumnChunk.
 
-Its groups, still encoded: the size of the pages, the offsets of the first data page and of the
-dictionary page, and the offsets of the offset index and of the column index. The last three may be
-missing.
+Its groups, still encoded: the offset of the chunk, the size of the pages before and after
+compression, the offsets of the first data page and of the dictionary page, and the offsets of the
+offset index and of the column index. The last three may be missing.
 """
+
+CHUNK_OFFSET, DATA_PAGE, OFFSET_INDEX = 1, 4, 6
+"""Groups of the expression."""
+
+
+def decoded_numbers(found: re.Match[bytes]) -> Iterator[int]:
+    """Yield the groups of a match, 0 for a missing one: writers give 0 as its offset too."""
+    for raw in found.groups(b"\x00"):
+        value = 0
+        for byte in reversed(raw):
+            value = value << 7 | byte & 0x7F
+        yield (value >> 1) ^ -(value & 1)

@@ -21,6 +21,7 @@ from contract.dataset.thrift_compact import (
     write_list,
     write_struct,
 )
+from scoring.splice.footer.chunk_pattern import CHUNK_OFFSET, DATA_PAGE, OFFSET_INDEX, USUAL_CHUNK, decoded_numbers
 from scoring.splice.footer.parsed_footer import ChunkField, ColumnField
 from scoring.splice.footer.statistics import Order, merged_statistics
 
@@ -47,6 +48,9 @@ class ChunkPart:
 
     @classmethod
     def parse(cls, raw: bytes, rows: int) -> "ChunkPart":
+        if usual := USUAL_CHUNK.fullmatch(raw):
+            _, uncompressed, size, start, *_ = decoded_numbers(usual)
+            return cls(raw, rows, start, size, uncompressed)
         column = _column_metadata(raw)
         wanted = (ColumnField.DATA_PAGE, ColumnField.COMPRESSED_BYTES, ColumnField.BYTES)
         return cls(raw, rows, *(read_integer(column[field]) for field in wanted))
@@ -90,6 +94,8 @@ class OutputChunk:
 
     def encode(self, order: Order | None, indexes: Struct) -> bytes:
         """Return its ColumnChunk, with the fields `indexes` that refer to its page indexes."""
+        if len(self.parts) == 1 and not indexes and (moved := self._moved_part()):
+            return moved
         columns = [_column_metadata(part.raw) for part in self.parts]
         column = dict(columns[0])
         if len(columns) > 1:
@@ -110,6 +116,19 @@ class OutputChunk:
             **indexes,
         }
         return write_struct(chunk)
+
+    def _moved_part(self) -> bytes | None:
+        """Return the ColumnChunk of the only part at its new place; None if its layout is not the usual one.
+
+        Small objects have only such chunks, and this is faster than to parse and encode them.
+        """
+        raw = self.parts[0].raw
+        usual = USUAL_CHUNK.fullmatch(raw)
+        if usual is None or usual[OFFSET_INDEX] is not None:
+            return None
+        (begin, end), (first, last) = usual.span(CHUNK_OFFSET), usual.span(DATA_PAGE)
+        place = write_integer(self.start if self.size else 0)
+        return b"".join((raw[:begin], b"\x00", raw[end:first], place, raw[last:]))
 
 
 def _replace(struct: Struct, field: int, value: Value | None) -> None:

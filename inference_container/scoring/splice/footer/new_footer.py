@@ -1,5 +1,6 @@
 """Writes the output's footer: the input's, extended by the new columns."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,14 +14,13 @@ from contract.dataset.thrift_compact import (
     i32,
     i64,
     read_integer,
-    read_list,
     read_struct,
     write_list,
     write_struct,
 )
 from scoring.splice.footer.column_chunks import OutputChunk
 from scoring.splice.footer.descriptions import extended_pairs
-from scoring.splice.footer.parsed_footer import ElementField, FileField, Footer, GroupField, RowGroup
+from scoring.splice.footer.parsed_footer import ElementField, FileField, Footer, GroupField, RowGroup, structs_of
 
 _TYPE_DEFINED_ORDER = write_struct({1: Value(STRUCT, write_struct({}))})
 
@@ -42,14 +42,11 @@ class FooterExtension:
             columns: The prediction columns.
         """
         struct = dict(source.struct)
-        root = read_struct(source.schema[0])
-        root[ElementField.CHILDREN] = i32(len(source.names) + len(added.names))
-        schema = [write_struct(root), *source.schema[1:], *added.schema[1:]]
-        struct[FileField.SCHEMA] = _structs(schema)
+        struct[FileField.SCHEMA] = _extended_schema(source.schema, added.schema, len(source.names) + len(added.names))
         if source.metadata:
             struct[FileField.METADATA] = _structs(extended_pairs(source, columns))
         if FileField.COLUMN_ORDERS in struct:
-            orders = read_list(struct[FileField.COLUMN_ORDERS], STRUCT)
+            orders = structs_of(struct[FileField.COLUMN_ORDERS])
             struct[FileField.COLUMN_ORDERS] = _structs([*orders, *[_TYPE_DEFINED_ORDER] * len(added.leaves)])
         return cls(source, struct)
 
@@ -58,6 +55,13 @@ class FooterExtension:
         groups = [_row_group(group, new) for group, new in zip(self.source.groups, chunks, strict=True)]
         # Replaced in place, because the order of fields is that of the input.
         return write_struct(self.struct | {FileField.GROUPS: _structs(groups)})
+
+
+@functools.lru_cache(maxsize=4)
+def _extended_schema(schema: tuple[bytes, ...], added: tuple[bytes, ...], columns: int) -> Value:
+    root = read_struct(schema[0])
+    root[ElementField.CHILDREN] = i32(columns)
+    return _structs([write_struct(root), *schema[1:], *added[1:]])
 
 
 def _row_group(group: RowGroup, new: Sequence[tuple[OutputChunk, bytes]]) -> bytes:

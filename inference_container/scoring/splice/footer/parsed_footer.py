@@ -3,6 +3,7 @@
 Field numbers are those of parquet.thrift in apache/parquet-format.
 """
 
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import BinaryIO
 from contract.dataset.thrift_compact import (
     LIST,
     STRUCT,
+    Parser,
     Struct,
     ThriftError,
     Value,
@@ -25,7 +27,7 @@ from contract.dataset.thrift_compact import (
     read_list,
     read_struct,
 )
-from scoring.splice.footer.chunk_pattern import USUAL_CHUNK
+from scoring.splice.footer.chunk_pattern import OFFSET_INDEX, USUAL_CHUNK
 
 MAGIC = b"PAR1"
 _ENCRYPTED_MAGIC = b"PARE"
@@ -100,8 +102,14 @@ class Footer:
 
     @property
     def has_page_index(self) -> bool:
-        firsts = (group.chunks[0] for group in self.groups if group.chunks)
-        return any(field == ChunkField.OFFSET_INDEX for first in firsts for field, *_ in fields(first))
+        return any(_has_page_index(group.chunks[0]) for group in self.groups if group.chunks)
+
+
+def _has_page_index(chunk: bytes) -> bool:
+    usual = USUAL_CHUNK.fullmatch(chunk)
+    if usual:
+        return usual[OFFSET_INDEX] is not None
+    return any(field == ChunkField.OFFSET_INDEX for field, *_ in fields(chunk))
 
 
 def read_footer(file: BinaryIO) -> Footer:
@@ -145,13 +153,22 @@ def _footer_bytes(size: int, read: Callable[[int, int], bytes]) -> tuple[int, by
 def _parse(start: int, data: bytes) -> Footer:
     groups: list[RowGroup] = []
     # Parsers within parsers, so that the row groups, most of a footer, are walked only once.
-    struct = read_struct(data, parsers={FileField.GROUPS: partial(_parse_groups, groups)})
+    parsers: dict[int, Parser] = {
+        FileField.SCHEMA: _end_of_schema,
+        FileField.GROUPS: partial(_parse_groups, groups),
+        FileField.COLUMN_ORDERS: _end_of_orders,
+    }
+    struct: Struct = {}
+    for field, kind, at, end in fields(data, parsers=parsers):
+        if field in struct:
+            raise ThriftError(f"field {field} occurs twice")
+        struct[field] = Value(kind, b"" if field == FileField.GROUPS else data[at:end])
     missing = [name for name in ("SCHEMA", "ROWS", "GROUPS") if getattr(FileField, name) not in struct]
     if missing:
         raise ThriftError(f"it lacks {' and '.join(missing).lower()}")
     if struct[FileField.GROUPS].kind != LIST:
         raise ThriftError("its row groups are not a list")
-    schema = tuple(read_list(struct[FileField.SCHEMA], STRUCT))
+    schema = structs_of(struct[FileField.SCHEMA])
     names, leaves = _names_and_leaves(schema)
     pairs = read_list(struct[FileField.METADATA], STRUCT) if FileField.METADATA in struct else []
     return Footer(
@@ -164,6 +181,30 @@ def _parse(start: int, data: bytes) -> Footer:
         groups=tuple(groups),
         metadata=tuple(_key_value(raw) for raw in pairs),
     )
+
+
+@functools.lru_cache(maxsize=4)
+def structs_of(value: Value) -> tuple[bytes, ...]:
+    """Return the encoded structs of a list. Cached, because objects of a dataset usually have the same."""
+    return tuple(read_list(value, STRUCT))
+
+
+class _EndOfList:
+    """Finds the end of a list. A list with the same bytes as the one before it is not parsed again."""
+
+    def __init__(self) -> None:
+        self._last = b""
+
+    def __call__(self, data: bytes, at: int) -> int:
+        last = self._last
+        if last and data.startswith(last, at):
+            return at + len(last)
+        _, _, end = list_elements(data, at)
+        self._last = data[at:end]
+        return end
+
+
+_end_of_schema, _end_of_orders = _EndOfList(), _EndOfList()
 
 
 def _parse_groups(groups: list[RowGroup], data: bytes, at: int) -> int:
@@ -210,8 +251,12 @@ def _key_value(raw: bytes) -> tuple[bytes, bytes, bytes | None]:
     return raw, read_binary(struct[1]), read_binary(struct[2]) if 2 in struct else None
 
 
+@functools.lru_cache(maxsize=2)
 def _names_and_leaves(schema: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-    """Return the names of the top-level columns and the elements that hold values."""
+    """Return the names of the top-level columns and the elements that hold values.
+
+    Cached, because the objects of a dataset usually have one schema.
+    """
     if not schema:
         raise ThriftError("an empty schema")
     _, expected, _ = _element(schema[0])

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cli import main as entry
-from cli.command_line import global_options
+from cli.command_line.click_classes import global_options
 from cli.commands.local import export_lines, variables_to_unset
 from contract.environment import EMBEDDED_AWS
 from embedded.server.endpoint import Endpoint

@@ -1,6 +1,4 @@
-"""The state of an alarm follows from the datapoints, the number needed, and how missing data is
-treated.
-"""
+"""An alarm's state follows from its datapoints and the treatment of missing data."""
 
 from typing import Any
 

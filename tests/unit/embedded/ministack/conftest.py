@@ -48,9 +48,7 @@ def call() -> Call:
 
 @pytest.fixture
 def role() -> Iterator[Callable[..., str]]:
-    """Create a role in ministack's IAM: `role("name", trusted service, *statements)` returns the
-    ARN.
-    """
+    """Create a role in ministack's IAM: `role(name, service, *statements)` returns the ARN."""
 
     def send(action: str, **fields: str) -> None:
         body = urlencode({"Action": action, "Version": "2010-05-08", **fields}).encode()

@@ -1,6 +1,4 @@
-"""SageMaker services in the test process that call S3, Logs, KMS and IAM of a running
-embedded AWS.
-"""
+"""SageMaker services in the test process that call a running embedded AWS."""
 
 import re
 import uuid

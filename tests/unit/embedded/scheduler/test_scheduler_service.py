@@ -102,8 +102,8 @@ def test_a_rate_fires_at_once_and_then_periodically(scheduler: SchedulerHarness)
 
 
 def test_the_start_date_is_the_first_time_of_a_rate(scheduler: SchedulerHarness) -> None:
-    """ "You use the StartDate property to set the first occurrence of the schedule", says the user
-    guide.
+    """The user guide: "You use the StartDate property to set the first occurrence of
+    the schedule".
     """
     scheduler.add("rate(1 day)", StartDate=(BEGIN + timedelta(hours=6)).isoformat())
     assert scheduler.delivered == []

@@ -1,6 +1,4 @@
-"""`--persist`: the next server of a folder continues with its data, after `down` and
-after a kill.
-"""
+"""`--persist`: the next server of a folder continues after `down` and after a kill."""
 
 import json
 import os

@@ -1,6 +1,4 @@
-"""`python -m embedded.faults` and `embedded.instances` change the embedded AWS of a folder, or say
-why they cannot.
-"""
+"""`python -m embedded.faults` and `embedded.instances` change a running embedded AWS."""
 
 import fcntl
 import json

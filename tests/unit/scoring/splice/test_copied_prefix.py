@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from scoring.files.digests import NOTHING, extended
-from scoring.splice import SplicedWriter, SpliceSource, copied_prefix
+from scoring.splice import SplicedWriter, SpliceError, SpliceSource, copied_prefix
 from tests.unit.scoring.splice.support.splicing import PREDICTIONS, predictions, splice
 
 ROWS = 5_000
@@ -77,6 +77,27 @@ def test_background_copies_give_the_same_file_and_digest(source: Path, out: Path
             assert begun == extended(NOTHING, expected[: begun.bytes])
             assert begun.bytes == opened.footer.start
             sink.discard()
+
+
+def test_files_written_from_memory_are_the_same_and_their_digest_is_known(source: Path, out: Path) -> None:
+    expected = splice(source, out.with_name("expected"), predictions(ROWS)).read_bytes()
+    with SpliceSource(source, in_memory=True) as opened:
+        sink = SplicedWriter(out, opened, PREDICTIONS)
+        sink.write(arrays(ROWS))
+        sink.close()
+        assert out.read_bytes() == expected
+        assert sink.prefix_digest() == extended(NOTHING, expected)
+
+
+def test_a_file_in_memory_that_changes_on_disk_is_refused(source: Path, out: Path) -> None:
+    with SpliceSource(source, in_memory=True) as opened:
+        sink = SplicedWriter(out, opened, PREDICTIONS)
+        sink.write(arrays(ROWS))
+        source.write_bytes(source.read_bytes() + b"more")
+        with pytest.raises(SpliceError, match="was changed while it was scored"):
+            sink.close()
+        sink.discard()
+        assert not out.exists()
 
 
 def test_copies_that_did_not_start_are_made_on_close(source: Path, out: Path) -> None:

@@ -26,7 +26,7 @@ from contract.job.fleet import FleetSpec
 from contract.job.ledger import Commit, commit_line, read_segment
 from contract.job.scoring_spec import JobSpec, PinnedObject, ScoringOptions
 from contract.job.snapshot import Snapshot
-from contract.layout import ContainerPaths, artifact_key, output_key
+from contract.layout import ContainerPaths, RequestedLayout, artifact_key, output_key
 from scoring.models import loader_format
 from tests.unit.warm_process import DEADLINE_SECONDS, REPOSITORY, run_warm
 
@@ -118,7 +118,12 @@ class JobFolder:
         self.models.append(spec)
         return spec
 
-    def write_spec(self, batch_rows: int = 65_536, fleet: FleetSpec | None = None) -> JobSpec:
+    def write_spec(
+        self,
+        batch_rows: int = 65_536,
+        fleet: FleetSpec | None = None,
+        output_layout: RequestedLayout = "per_model",
+    ) -> JobSpec:
         """Write the job's spec. With a `fleet`, its models are the models of the folder."""
         spec = JobSpec(
             execution_id="execution-1",
@@ -128,7 +133,7 @@ class JobFolder:
             models=tuple(self.models),
             snapshot=Snapshot(DATASET, "datasets", tuple(self.objects)).write(self.paths.snapshot),
             options=ScoringOptions(batch_rows=batch_rows),
-            output_layout="per_model" if fleet is None else "fleet",
+            output_layout=output_layout if fleet is None else "fleet",
             fleet=fleet,
         )
         self.paths.spec.parent.mkdir(parents=True, exist_ok=True)

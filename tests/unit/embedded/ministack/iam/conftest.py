@@ -1,5 +1,3 @@
-"""The app's templates, synthesized as for the tests of `infra`: their policies are
-evaluated here.
-"""
+"""The app's templates, whose policies the tests evaluate."""
 
 from tests.unit.infra.conftest import assembly, prod, synthesize  # noqa: F401 - fixtures

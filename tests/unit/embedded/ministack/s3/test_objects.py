@@ -16,9 +16,7 @@ DAYS = b"<RestoreRequest><Days>2</Days></RestoreRequest>"
 
 @pytest.fixture
 def send(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Send requests to ministack's S3: `send("GET", "key", query={}, **headers)`
-    returns the body.
-    """
+    """Send requests to ministack's S3: `send("GET", "key", query={})` returns the body."""
     monkeypatch.setattr(s3, "_dispatch", s3._dispatch)
     install_restore_status()
 

@@ -56,5 +56,5 @@ def test_a_job_with_too_many_commits_is_refused() -> None:
     together = form_jobs(ExecutionRequest(models_per_job=2), assign(*versions), snapshots_of(objects), STAGE_COMPUTE)
     assert check_commit_counts(apart) == []
     (problem,) = check_commit_counts(together)
-    assert "50,001 objects for 2 models" in str(problem)
+    assert f"{MAX_COMMITS // 2 + 1:,} objects for 2 models" in str(problem)
     assert "Lower models_per_job" in str(problem)

@@ -230,7 +230,7 @@ def test_the_model_for_unmatched_rows_is_an_enabled_one_of_the_fleet(
 def test_unknown_and_empty_fleets_are_refused(fleet: Stage, plan: Step) -> None:
     fleet.set_fleet("empty")
     reason = _refusal(plan, {"fleets": ["empty", "unknown"]})
-    assert "fleet 'empty': got 'no models', expected at least one enabled model" in reason
+    assert "fleet 'empty': got 'no enabled models', expected at least one" in reason
     assert "fleets[1]: got 'unknown', expected the id of a fleet" in reason
     fleet.register("lost", fleet="gone", route=["XX"])
     with pytest.raises(InvalidRequestError, match="model 'lost': fleet: got 'gone', expected the id of a fleet"):

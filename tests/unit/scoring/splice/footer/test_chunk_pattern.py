@@ -1,5 +1,6 @@
 """The fast path for usual column chunks gives the same result as the parser, whatever the bytes."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.dataset.thrift_compact import ThriftError, end_of_struct
+from scoring.splice.footer import column_chunks
 from scoring.splice.footer.chunk_pattern import USUAL_CHUNK
+from scoring.splice.footer.column_chunks import ChunkPart, OutputChunk
 from scoring.splice.footer.parsed_footer import read_footer
 from scoring.splice.refusal import chunk_problem, parsed_chunk_problem
 from tests.unit.fuzzing import examples
@@ -72,3 +75,19 @@ def test_damaged_chunks_give_the_same_result(file: AnyFile, data: st.DataObject)
         assert_same_as_parser(damaged, data.draw(st.sampled_from([end, 4, 100])))
     except (ThriftError, IndexError) as error:
         raise AssertionError(f"the parser refuses what matches the pattern: {damaged!r}") from error
+
+
+@pytest.mark.parametrize("kind", [pa.float64(), pa.int64(), pa.string(), pa.bool_(), pa.timestamp("us", "UTC")])
+def test_moved_chunks_are_the_same_as_parsed_and_encoded_ones(
+    kind: pa.DataType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = pa.array([None, *range(200)], pa.int64()).cast(kind if kind != pa.bool_() else pa.int64())
+    pq.write_table(pa.table({"x": values.cast(kind)}), tmp_path / "x.parquet", use_dictionary=False)
+    [(raw, _)] = chunks_of(tmp_path / "x.parquet")
+    part = ChunkPart.parse(raw, 201)
+    assert (part.start, part.size > 0, part.uncompressed > 0) == (4, True, True)
+    moved = [OutputChunk((part,), start).encode(None, {}) for start in (4, 1_000_000)]
+    assert moved[0] != moved[1]
+    monkeypatch.setattr(column_chunks, "USUAL_CHUNK", re.compile(b"nothing"))
+    assert ChunkPart.parse(raw, 201) == part
+    assert [OutputChunk((part,), start).encode(None, {}) for start in (4, 1_000_000)] == moved

@@ -1,6 +1,4 @@
-"""Training jobs in a running embedded AWS: from state machines, with IAM enforced and
-with faults.
-"""
+"""Training jobs of state machines in a running embedded AWS, also with faults."""
 
 import json
 import uuid

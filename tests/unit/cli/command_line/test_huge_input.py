@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import rich_click as click
 
+from cli.command_line.options import count
 from cli.documents.bulk_file import read_bulk
 from cli.documents.mlflow_folder import read_mlflow_folder
 from cli.documents.model_document import read_json_file
-from cli.options import count
 from contract.problems import InvalidInputError
 from contract.triggers.schedule_expression import parse_expression
 

@@ -1,7 +1,7 @@
-"""Imports botocore without awscrt, which makes the command start a fifth earlier.
+"""Import of botocore without awscrt, which makes the command start a fifth faster.
 
-botocore imports it where it is installed, as it is for the container's checksums. The command does
-not need it.
+botocore imports awscrt when it is installed, as it is for the container's checksums. The command
+does not need it.
 """
 
 import sys

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from cli.command_line import Command, CommandGroup
+from cli.command_line.click_classes import Command, CommandGroup
+from cli.command_line.invocation import Invocation
+from cli.command_line.program import fleetscore
 from cli.failures import ExitStatus
-from cli.invocation import Invocation
 from cli.main import main
-from cli.program import fleetscore
 
 Captured = pytest.CaptureFixture[str]
 

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from cli import main as entry
-from cli.output import Output
+from cli.command_line.output import Output
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from cli.stage.executions import Executions
@@ -158,7 +158,7 @@ def test_a_bug_of_the_program_prints_a_safe_traceback(capsys: Captured, monkeypa
     def fail(_: object) -> None:
         raise RuntimeError(HOSTILE)
 
-    monkeypatch.setattr("cli.invocation.Invocation.deployment", fail)
+    monkeypatch.setattr("cli.command_line.invocation.Invocation.deployment", fail)
     assert entry.main(["models", "list"]) == 1
     shown = capsys.readouterr().err
     assert is_printable(shown)

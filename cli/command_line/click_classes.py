@@ -1,4 +1,4 @@
-"""The click classes of the command: groups, lazy loading, suggestions, and the layout of help screens."""
+"""Click classes of the command: groups, lazy loading, suggestions, and help screens."""
 
 import importlib
 import inspect
@@ -19,8 +19,8 @@ from rich_click import RichCommand, RichContext, RichGroup, RichHelpConfiguratio
 from rich_click.rich_help_rendering import RichPanelRow
 from rich_click.rich_panel import RichCommandPanel, RichOptionPanel
 
+from cli.command_line.invocation import DEFAULT_STAGE
 from cli.failures import ExitStatus
-from cli.invocation import DEFAULT_STAGE
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,7 +64,7 @@ def _remember(ctx: click.Context, parameter: click.Parameter, value: Any) -> Non
 
 
 class Argument(click.RichArgument):
-    """A positional argument with a line in the help screen, under the same name as in the usage line."""
+    """A positional argument that the help screen lists under the name of the usage line."""
 
     def get_rich_table_row(
         self, ctx: RichContext, formatter: RichHelpFormatter, panel: RichOptionPanel | None = None
@@ -124,7 +124,8 @@ class CommandGroup(_CheckedCommand, RichGroup):  # type: ignore[misc]  # of Rich
 
         Args:
             sections: names of the commands by section of the help screen, in order.
-            modules: `module:attribute` of each command that another module defines, by the command's name.
+            modules: `module:attribute` of each command that another module defines, by the
+                command's name.
             examples: command lines for the end of the help screen, one per line.
             top: whether this is the program itself, whose help lists the global options.
         """

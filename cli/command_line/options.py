@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import rich_click as click
 
-from cli.command_line import argument
+from cli.command_line.click_classes import argument
 from contract.json_text import MAX_DIGITS
 from contract.problems import InvalidInputError, Problem
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from cli.command_line.record_options import given_fields
 from cli.commands.registration import draft_of, register
 from cli.documents.bulk_file import read_bulk
 from cli.documents.model_document import Draft
-from cli.record_options import given_fields
 from contract.dataset.input_options import InputOptions
 from contract.problems import InvalidInputError
 

@@ -38,7 +38,7 @@ class Output:
                 self.console.print(renderable)
 
     def line(self, text: str) -> None:
-        """Print a line without markup, colours or added line breaks, and with control characters replaced."""
+        """Print a line without markup, colours or line breaks, with control characters replaced."""
         if not self.as_json:
             self.console.print(
                 replace_control_characters(text), markup=False, highlight=False, emoji=False, soft_wrap=True

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from cli.output import Output
+from cli.command_line.output import Output
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment, find_deployment
 
@@ -30,7 +30,7 @@ class Invocation:
         return Output(as_json=self.json)
 
     def changed_deployment(self) -> Deployment:
-        """Find the resources of the stage, and say on standard error where the command is about to change something.
+        """Find the resources of the stage, and print the account and Region to be changed.
 
         Raises:
             CommandError: when the stage's stacks do not exist.
@@ -40,7 +40,7 @@ class Invocation:
         return deployment
 
     def announce(self, arn: str) -> None:
-        """Say on standard error which account, Region and address the command acts on; `arn` names the account."""
+        """Print account, Region and address to standard error; `arn` names the account."""
         self.output.notice(f"Stage {self.stage} in {self.connection.place(arn.split(':')[4])}")
 
     def deployment(self) -> Deployment:

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import rich_click as click
 from click.shell_completion import CompletionItem
 
+from cli.command_line.options import cells, words
 from cli.documents.record_flags import REQUIRED, Kind, RecordFlag, record_flags
-from cli.options import cells, words
 from contract.codec import MISSING_VALUE
 from contract.problems import InvalidInputError
 
@@ -41,7 +41,7 @@ def record_options(*, artifact: bool) -> Callable[[F], F]:
 
 
 def given_fields(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the record's fields that are given on the command line, by the names of their parameters."""
+    """Return the record's fields that the command line sets, by parameter name."""
     fields = {flag.parameter: parameters.get(flag.parameter) for flag in record_flags()}
     return {name: value for name, value in fields.items() if value is not None and value != ()}
 
@@ -53,7 +53,7 @@ def given_flags(fields: Mapping[str, Any]) -> list[str]:
 
 @contextmanager
 def missing_flags_named() -> Iterator[None]:
-    """Name the flag of each required field that is missing, in the problems that the block raises."""
+    """Name the flag of each missing required field in the problems that the block raises."""
     flags = {flag.field: flag.flag for flag in record_flags() if flag.required}
     flags["features"] += " or --infer-schema"
     try:
@@ -88,7 +88,7 @@ def _option(flag: RecordFlag) -> Callable[[F], F]:
 
 
 def _completion_of(choices: Sequence[str]) -> Callable[[click.Context, click.Parameter, str], list[str]]:
-    """Return what completes one of these values in the shell."""
+    """Return a shell completion for these values."""
     return lambda _context, _parameter, typed: [choice for choice in choices if choice.startswith(typed)]
 
 

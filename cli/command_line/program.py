@@ -10,10 +10,10 @@ import rich_click as click
 from click.exceptions import Exit, NoArgsIsHelpError
 from click.shell_completion import shell_complete
 
-import cli.boto_without_crt  # noqa: F401 - first, see there
-from cli.command_line import CONTEXT_SETTINGS, GLOBAL_OPTIONS, PROGRAM, CommandGroup
+import cli.command_line.boto_without_crt  # noqa: F401 - first, see there
+from cli.command_line.click_classes import CONTEXT_SETTINGS, GLOBAL_OPTIONS, PROGRAM, CommandGroup
+from cli.command_line.invocation import Invocation
 from cli.failures import CommandError, ExitStatus, describe
-from cli.invocation import Invocation
 from contract.control_characters import has_lone_surrogate
 
 _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
@@ -26,7 +26,7 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
     top=True,
     context_settings=CONTEXT_SETTINGS,
     sections={
-        "Models": ["models"],
+        "Models": ["models", "fleets"],
         "Executions": ["run", "status", "watch", "resources"],
         "Training": ["train"],
         "Automation": ["schedules", "backfill"],
@@ -35,6 +35,7 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
     },
     modules={
         "models": "cli.commands.models:models",
+        "fleets": "cli.commands.fleets:fleets",
         "run": "cli.commands.executions:run",
         "status": "cli.commands.executions:status",
         "watch": "cli.commands.executions:watch_execution",

@@ -1,0 +1,1 @@
+"""How long VerifyOutput takes, in CPU time and memory."""

@@ -1,0 +1,1 @@
+"""The command line: click classes, shared options, global options, and output."""
