@@ -84,7 +84,7 @@ fuzz: $(STAMP)-test ## Run the property tests of readers and Parquet footers on 
 
 .PHONY: kills
 kills: $(STAMP)-test ## Kill scoring jobs at 200 random moments and compare the outputs of the attempts after: some minutes
-	@FLEETSCORE_KILLS=100 $(BIN)/python -m pytest --numprocesses 2 -rP tests/unit/scoring/supervision/test_killed.py
+	@FLEETSCORE_KILLS=70 $(BIN)/python -m pytest --numprocesses 2 -rP -m kills tests/unit/scoring
 
 # Heavy frameworks have a separate environment, so that `make test` stays quick. PyTorch is installed
 # without a hash, so that a package index can supply its CPU build instead of PyPI's build with

@@ -78,8 +78,10 @@ UPLOAD_MANIFEST = Matches(
     "the key of an upload manifest in the results bucket, uploads/<dataset>/<name>.json",
 )
 OBJECT_KEY = RelativePath()
+_LETTER = r"A-Za-z0-9\u00c0-\u061b\u061d-\u180d\u180f-\u1fff\u3040-\ud7ff"
+"""Letters and digits of all common scripts, without characters that nobody sees."""
 LABEL = Matches(
-    re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/=+@-]{0,63}"),
+    re.compile(rf"[{_LETTER}][{_LETTER} ._:/=+@-]{{0,63}}"),
     "1 to 64 letters, digits, spaces or any of . _ : / = + @ -, beginning with a letter or digit",
 )
 

@@ -1,5 +1,6 @@
 """Figures computed from records: durations, rates and totals."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -36,6 +37,17 @@ def totals(snapshot: Snapshot) -> Totals:
         rows_quarantined=sum(job.rows_quarantined for job in jobs),
         rows_skipped=sum(job.rows_skipped for job in jobs),
     )
+
+
+def distinct_objects(jobs: Iterable[JobRecord]) -> int:
+    """Return how many objects the jobs score, each counted once however many jobs read it.
+
+    All jobs over a dataset have its objects, but for the parts of a job, which `jobs` has as one.
+    """
+    of_dataset: dict[str, int] = {}
+    for job in jobs:
+        of_dataset[job.dataset] = max(job.object_count, of_dataset.get(job.dataset, 0))
+    return sum(of_dataset.values())
 
 
 def job_seconds(job: JobRecord, now: datetime) -> float | None:

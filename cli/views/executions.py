@@ -127,7 +127,7 @@ def heading_lines(snapshot: Snapshot) -> list[str]:
     word = "Training execution" if snapshot.kind is ExecutionKind.TRAINING else "Execution"
     lines = [f"{word} {snapshot.execution_id}{label}: {snapshot.status}"]
     if record is not None and record.training_execution_id:
-        lines.append(f"The execution trained first, in {record.training_execution_id}.")
+        lines.append(f"Its training execution: {record.training_execution_id}.")
     if snapshot.note:
         lines.append(snapshot.note)
     # The reasons of failed jobs are more detailed than that of the execution.

@@ -15,7 +15,13 @@ from rich.text import Text
 from cli.command_line.output import Output
 from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions
-from cli.views.execution_figures import objects_done, rows_a_second, rows_a_second_overall, rows_counted
+from cli.views.execution_figures import (
+    distinct_objects,
+    objects_done,
+    rows_a_second,
+    rows_a_second_overall,
+    rows_counted,
+)
 from cli.views.executions import job_cells, job_name, job_reason, objects_text, totals_line
 from cli.views.tables import add_row, counted, one_line, plain_text
 from contract.status import ExecutionKind, JobStatus
@@ -115,7 +121,7 @@ class PlainProgress:
         execution_id = snapshot.execution_id
         if snapshot.jobs and execution_id not in self._announced:
             self._announced.add(execution_id)
-            objects = sum(job.object_count for job in snapshot.jobs)
+            objects = distinct_objects(snapshot.jobs)
             kind = "training job" if snapshot.kind is ExecutionKind.TRAINING else "job"
             self._write(f"{counted(len(snapshot.jobs), kind)} planned over {counted(objects, 'object')}")
         ended = sum(job.ended_at != "" for job in snapshot.jobs)

@@ -28,9 +28,8 @@ class ModelSpec(ScoringFields, ArtifactFields):
             problems.append(Problem("framework", self.framework, expected))
         allowed = METHODS_OF_FORMAT.get(self.format, frozenset())
         if self.method not in allowed:
-            problems.append(
-                Problem("method", self.method, f"one of {', '.join(sorted(allowed))} for format {self.format!r}")
-            )
+            expected = f"one of {', '.join(sorted(allowed))} for format {self.format!r}"
+            problems.append(Problem("method", self.method, expected, _other_format(self.format, self.method)))
         problems.extend(check_unique("features", [feature.name for feature in self.features]))
         problems.extend(self._check_input())
         if self.row_number_column and self.row_number_column in {*self.output_columns, *self.passed_columns()}:
@@ -171,6 +170,18 @@ def tolerated_rows(fraction: float, rows: int) -> int:
     # The small addend corrects products such as 0.07 * 100, which floating point can put just below
     # the whole number.
     return min(rows, math.floor(fraction * rows + 1e-6))
+
+
+def _other_format(declared: str, method: str) -> str:
+    """Return advice if the file of this format may be one of another format, which has the method.
+
+    >>> _other_format("xgboost-ubj", "predict_proba")
+    "Set format to 'xgboost-sklearn-ubj' if XGBClassifier or XGBRegressor saved the file."
+    """
+    other = declared.replace("xgboost-", "xgboost-sklearn-")
+    if other == declared or method not in METHODS_OF_FORMAT.get(other, ()):
+        return ""
+    return f"Set format to {other!r} if XGBClassifier or XGBRegressor saved the file."
 
 
 def _custom_code_problems(spec: ModelSpec) -> list[Problem]:

@@ -103,7 +103,10 @@ class ExecutionOptions:
         default=None,
         metadata=describe("Percentage of failed jobs above which the execution stops.", check=Range(0, 100, "percent")),
     )
-    execution_label: str | None = field(default=None, metadata=describe("Free text for people.", check=LABEL))
+    execution_label: str | None = field(
+        default=None,
+        metadata=describe("Text for people: letters of any script, digits, spaces and . _ : / = + @ -", check=LABEL),
+    )
     task_token: str | None = field(
         default=None,
         metadata=describe(

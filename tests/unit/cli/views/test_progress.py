@@ -54,6 +54,13 @@ def test_plain_lines_appear_only_when_a_job_changes() -> None:
     ]
 
 
+def test_objects_that_several_jobs_read_are_counted_once() -> None:
+    lines: list[str] = []
+    jobs = [any_job(), any_job(job_id="upsell"), any_job(job_id="fraud", dataset="cards", object_count=3)]
+    PlainProgress(lines.append).show(snapshot_of(*jobs))
+    assert lines[0] == "3 jobs planned over 7 objects"
+
+
 def test_uncounted_rows_are_not_shown() -> None:
     lines: list[str] = []
     scripted = succeeded_job(kind=ExecutionKind.TRAINING, rows_in=0, outcome="version 2 is current now: auc 0.9")

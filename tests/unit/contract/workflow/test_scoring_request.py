@@ -37,6 +37,11 @@ def test_request_accepts_every_field() -> None:
     assert parse_request(data) == ExecutionRequest(**{**data, "models": ("delays-ua", "delays-aa")})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("label", ["nightly ads", "夜間スコア 2026", "Größe/klein", "данные"])
+def test_labels_have_letters_of_any_script(label: str) -> None:
+    assert parse_request({"execution_label": label}).execution_label == label
+
+
 def test_train_is_an_object_and_absent_by_default() -> None:
     assert parse_request({}).train is None
     assert parse_request({"train": None}).train is None
@@ -78,6 +83,8 @@ def test_request_selects_models_by_tags() -> None:
         ({"objects_manifest": "uploads/flights/../a.json"}, "objects_manifest"),
         ({"objects_manifest": "uploads/flights/parts/a.json"}, "objects_manifest"),
         ({"execution_label": " "}, "execution_label"),
+        ({"execution_label": "a\u202eb"}, "execution_label"),
+        ({"execution_label": "a\nb"}, "execution_label"),
         ({"train": True}, "train"),
         ({"train": {"models": []}}, "train.models"),
         ({"train": {"models": ["ok", "UPPER"]}}, "train.models[1]"),

@@ -1,13 +1,6 @@
 """A job of a fleet in its own processes: one table of outputs, few loaded models, and resuming after a kill."""
 
-import copy
-import os
-import random
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import duckdb
@@ -21,12 +14,12 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 from contract.job.fleet import FleetSpec
-from contract.layout import ContainerPaths, artifact_key, job_outputs_prefix
-from tests.unit.scoring.support.job_folder import DATASET, DEADLINE_SECONDS, JobFolder, doubles, joblib_saver
+from contract.layout import artifact_key, job_outputs_prefix
+from tests.unit.scoring.support.job_folder import DATASET, JobFolder, doubles, joblib_saver
+from tests.unit.scoring.support.kills import check_kills
 
 STORES = list(range(40))
 """So many that each core gets a process."""
-KILLS = 3
 
 
 def _model(store: int) -> LinearRegression:
@@ -147,48 +140,9 @@ def test_a_damaged_member_fails_only_the_objects_that_need_it(tmp_path: Path) ->
     assert job.committed() == {("sales", "1.parquet")}
 
 
-def _attempt(job: JobFolder, kill_after: float | None = None) -> int | None:
-    """Run the container over the objects without a commit; see `test_killed`."""
-    for _, key in job.committed():
-        (job.objects_folder / key).unlink(missing_ok=True)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "scoring", "--workers", "2", "--cores", "2"],
-        env=job.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    if kill_after is not None:
-        started, deadline = time.time_ns(), time.monotonic() + DEADLINE_SECONDS
-        while process.poll() is None and time.monotonic() < deadline:
-            if any(path.stat().st_ctime_ns > started for path in job.paths.predictions.rglob("*.*")):
-                break
-            time.sleep(0.001)
-    try:
-        process.communicate(timeout=DEADLINE_SECONDS if kill_after is None else kill_after)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        return None
-    return process.returncode
-
-
+@pytest.mark.kills
 def test_a_killed_job_continues_with_the_same_bytes(tmp_path: Path) -> None:
-    whole = _job(tmp_path / "whole")
-    _add_objects(whole, 10)
-    whole.write_spec(batch_rows=500, fleet=_fleet("quarantine"))
-    # A copy, because the fleet's version changes with the artifacts, whose archives have the time.
-    shutil.copytree(whole.paths.root, tmp_path / "killed")
-    job = copy.copy(whole)
-    job.paths = ContainerPaths(tmp_path / "killed")
-    job.objects_folder = job.paths.data / DATASET
-    assert _attempt(whole) == 0, whole.message
-    reference = whole.files()
-    assert len(reference) == 10 * 3
-    moments = random.Random(7)
-    for _ in range(KILLS):
-        _attempt(job, kill_after=moments.uniform(0.0, 0.3))
-        for name, content in job.files().items():
-            assert name.startswith(".unfinished/") or reference[name] == content, name
-    assert _attempt(job) == 0, job.message
-    assert {name: content for name, content in job.files().items() if not name.startswith(".unfinished/")} == reference
+    job = _job(tmp_path / "whole")
+    _add_objects(job, 10)
+    job.write_spec(batch_rows=500, fleet=_fleet("quarantine"))
+    assert len(check_kills(job, tmp_path)) == 10 * 3
