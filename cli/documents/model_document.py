@@ -252,11 +252,6 @@ def read_json_fields(fields: Mapping[str, Any], folder: Path) -> Draft:
     return Draft({**fields, "features": features}, tuple(problems))
 
 
-def read_document(source: str, flags: Mapping[str, Any]) -> ReadDocument:
-    """Read `@model.json` or a model id into a document. Flags override the file."""
-    return read_draft(source, flags).read()
-
-
 def read_features(text: str, folder: Path | None = None) -> tuple[Any, list[Problem]]:
     """Read `@features.json` (relative to `folder`) or `name:type,...`.
 

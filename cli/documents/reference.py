@@ -44,7 +44,7 @@ def record_table() -> str:
 
 def generated(folder: Path) -> Mapping[Path, str]:
     """Return the current text of every document that is generated in whole or in part."""
-    record, schemas = folder / "model-record.md", folder / "schemas"
+    record, schemas = folder / "models" / "model-record.md", folder / "schemas"
     return {
         schemas / "request.schema.json": schema_text(request_schema()),
         schemas / "training-request.schema.json": schema_text(training_request_schema()),

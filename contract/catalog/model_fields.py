@@ -139,7 +139,7 @@ class PredictionFields:
             "escape them with a leading apostrophe. For output_format csv only.",
             group="Output",
             metavar="keep|escape",
-            see="([formulas](scoring-container.md#formulas-in-csv-output))",
+            see="([formulas](../containers/scoring-container.md#formulas-in-csv-output))",
         ),
     )
     row_number_column: str = field(
@@ -155,7 +155,7 @@ class PredictionFields:
         default_factory=InputOptions,
         metadata=describe(
             "How objects are read: their format, the dialect of CSV, and tables.",
-            see="([options](input-formats.md#options))",
+            see="([options](../data/input-formats.md#options))",
         ),
     )
     missing: float | None = field(
@@ -208,7 +208,7 @@ class ScoringFields(PredictionFields):
             check=UniqueNames(),
             group="Input",
             metavar="A,B",
-            see="([columns in the keys](input-formats.md#columns-in-the-keys))",
+            see="([columns in the keys](../data/input-formats.md#columns-in-the-keys))",
         ),
     )
     custom_code: bool = field(
@@ -217,7 +217,7 @@ class ScoringFields(PredictionFields):
             "Run the artifact's code/inference.py (model_fn, input_fn, predict_fn, output_fn). The file is ignored "
             "unless this is set.",
             group="Loading and custom code",
-            see="([custom code](../learn/custom-code.md))",
+            see="([custom code](../../learn/custom-code.md))",
         ),
     )
     content_type: CustomContentType = field(
@@ -288,7 +288,7 @@ class MembershipFields:
             default="none",
             group="Fleet",
             metavar="FLEET_ID",
-            see="([fleets](../learn/fleets.md))",
+            see="([fleets](../../learn/fleets.md))",
         ),
     )
     route: tuple[str, ...] = field(

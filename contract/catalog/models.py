@@ -101,7 +101,7 @@ class ModelVersion(RegistrationFields):
         default=None,
         metadata=describe(
             "The training job and dataset of a trained version. None: the version was registered or imported.",
-            see="([training](../learn/train-models.md))",
+            see="([training](../../learn/train-models.md))",
         ),
     )
     decision: VersionDecision | None = field(

@@ -146,7 +146,7 @@ class InputOptions:
             group="Input",
             flag="--input-table",
             metavar="refuse|files",
-            see="([tables](../operate/tables.md))",
+            see="([tables](../../operate/tables.md))",
         ),
     )
 

@@ -17,7 +17,7 @@ from typing import Any
 
 _ML_ROOT = "FLEETSCORE_ML_ROOT"
 _WORKER_USER = 65530
-"""The user who runs model code; see docs/reference/scoring-container.md."""
+"""The user who runs model code; see docs/reference/containers/scoring-container.md."""
 _MOST_FILES = 500
 _REPORT = "report.json"
 _MESSAGE = "inspected"

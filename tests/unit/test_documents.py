@@ -41,12 +41,12 @@ def test_request_document_explains_every_field(field: str) -> None:
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(ModelSpec)])
 def test_record_reference_explains_every_field_of_a_model(field: str) -> None:
-    assert f"`{field}`" in text_of("docs/reference/model-record.md")
+    assert f"`{field}`" in text_of("docs/reference/models/model-record.md")
 
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(ModelVersion)])
 def test_record_reference_explains_every_field_of_a_version(field: str) -> None:
-    assert field == "spec" or f"`{field}`" in text_of("docs/reference/model-record.md")
+    assert field == "spec" or f"`{field}`" in text_of("docs/reference/models/model-record.md")
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_command_reference_explains_every_exit_status(status: ExitStatus) -> Non
 
 @pytest.mark.parametrize("format_", METHODS_OF_FORMAT)
 def test_format_reference_names_every_format_and_its_methods(format_: str) -> None:
-    document = text_of("docs/reference/model-formats.md")
+    document = text_of("docs/reference/models/model-formats.md")
     assert f"`{format_}`" in document
     assert all(f"`{method}`" in document for method in METHODS_OF_FORMAT[format_])
 
@@ -86,7 +86,7 @@ TRAINING_FIELDS = sorted(
 
 @pytest.mark.parametrize("field", TRAINING_FIELDS)
 def test_docs_explain_every_field_of_recipes_and_training_requests(field: str) -> None:
-    assert f"`{field}`" in text_of("docs/learn/train-models.md") + text_of("docs/reference/recipe.md")
+    assert f"`{field}`" in text_of("docs/learn/train-models.md") + text_of("docs/reference/models/recipe.md")
 
 
 def test_training_document_explains_every_state_of_a_version() -> None:

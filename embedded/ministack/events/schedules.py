@@ -93,11 +93,3 @@ def _scheduler() -> Any:
     from ministack.services import scheduler
 
     return scheduler
-
-
-def ministack_next_time(expression: str, after: Any) -> Any:
-    """Return ministack's next time of a UTC cron expression; None if four years have none."""
-    from ministack.services import eventbridge
-
-    fields = eventbridge._parse_cron_fields(expression)
-    return None if fields is None else eventbridge._cron_next_fire(fields, after)

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from cli.views.progress import watch
 from tests.e2e.clients.warm_aws_cli import WarmAwsCli
 from tests.e2e.stage import Stage, people, train_xgboost, wait_for
 
@@ -109,7 +108,7 @@ def execution_id(stage: Stage, shell: Shell) -> Iterator[str]:
     start = f"aws stepfunctions start-execution --state-machine-arn {stage.deployment.state_machine_arn}"
     started = Shell(stage, CLIENT_PROGRAMS)(f"""{start} --name nightly-1 --input '{{"models": ["{MODEL}"]}}'""")
     assert json.loads(started)["executionArn"].endswith(":nightly-1")
-    assert watch(stage.executions, "nightly-1", None).status == "SUCCEEDED"
+    assert stage.watch("nightly-1").status == "SUCCEEDED"
     yield "nightly-1"
     stage.catalog.set_enabled(MODEL, enabled=False)
 
@@ -167,7 +166,7 @@ def test_the_first_look_at_a_failure(stage: Stage, shell: Shell, execution_id: s
     example = re.findall(r"--log-stream-name-prefix (\S+)/", (ROOT / page).read_text())[0]
     shown = block(page, "filter-log-events", {example: job["ProcessingJobName"]})
     listed = block(page, "list-executions").replace("--max-results 10", "--max-results 1000")
-    container = block("docs/reference/scoring-container.md", "workers_not_separated")
+    container = block("docs/reference/containers/scoring-container.md", "workers_not_separated")
     printed = shell("\n".join([listed, shown, container]))
     assert f"{execution_id}\tSUCCEEDED\t" in printed
     assert printed.count('{"event": "object_scored", "object":') == 2

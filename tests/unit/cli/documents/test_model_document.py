@@ -6,7 +6,7 @@ import pytest
 
 from cli.command_line.record_options import given_fields
 from cli.commands.registration import register
-from cli.documents.model_document import read_document, read_features, read_tags
+from cli.documents.model_document import read_draft, read_features, read_tags
 from contract.catalog.model_fields import Feature
 from contract.problems import InvalidInputError
 
@@ -21,7 +21,7 @@ GOOD: dict[str, Any] = {
 
 
 def test_document_takes_the_framework_from_the_format() -> None:
-    read = read_document("churn", GOOD)
+    read = read_draft("churn", GOOD).read()
     assert read.problems == ()
     assert read.document is not None
     assert read.document.features == (Feature("age", "double"), Feature("plan", "string", nullable=False))
@@ -35,7 +35,7 @@ def test_artifact_path_in_a_file_is_relative_to_the_file(tmp_path: Path) -> None
     fields = {**GOOD, "model_id": "churn", "features": [{"name": "age", "type": "double"}], "tags": {"team": "ads"}}
     path = tmp_path / "model.json"
     path.write_text(json.dumps(fields))
-    read = read_document(f"@{path}", {})
+    read = read_draft(f"@{path}", {}).read()
     assert read.folder == tmp_path
     assert read.document is not None
     assert read.document.tags == {"team": "ads"}
@@ -44,7 +44,7 @@ def test_artifact_path_in_a_file_is_relative_to_the_file(tmp_path: Path) -> None
 def test_flags_override_the_file(tmp_path: Path) -> None:
     path = tmp_path / "model.json"
     path.write_text(json.dumps({**GOOD, "model_id": "churn", "features": [{"name": "age", "type": "double"}]}))
-    read = read_document(f"@{path}", {"dataset": "others", "artifact": "here.tar.gz"})
+    read = read_draft(f"@{path}", {"dataset": "others", "artifact": "here.tar.gz"}).read()
     assert read.document is not None
     assert read.document.dataset == "others"
     assert read.folder == Path()
@@ -60,7 +60,7 @@ def test_all_problems_of_a_document_are_reported_at_once() -> None:
         "max_attempts": 99,
         "version": "-1",
     }
-    read = read_document("Churn!", flags)
+    read = read_draft("Churn!", flags).read()
     assert read.document is None
     fields = {problem.field for problem in read.problems}
     assert fields == {
@@ -69,16 +69,16 @@ def test_all_problems_of_a_document_are_reported_at_once() -> None:
 
 
 def test_prediction_column_named_like_an_output_column_is_refused() -> None:
-    read = read_document("churn", {**GOOD, "output_columns": ("plan",)})
+    read = read_draft("churn", {**GOOD, "output_columns": ("plan",)}).read()
     assert [(problem.field, problem.value) for problem in read.problems] == [("output_columns", ["plan"])]
     keys = {"columns": "keys", "key_columns": ("id",)}
-    assert read_document("churn", {**GOOD, **keys, "output_columns": ("plan",)}).problems == ()
-    unnamed = read_document("churn", {**GOOD, "features": "prediction:double"})
+    assert read_draft("churn", {**GOOD, **keys, "output_columns": ("plan",)}).read().problems == ()
+    unnamed = read_draft("churn", {**GOOD, "features": "prediction:double"}).read()
     assert [problem.field for problem in unnamed.problems] == ["output_columns"]
 
 
 def test_missing_field_is_reported() -> None:
-    read = read_document("churn", {name: value for name, value in GOOD.items() if name != "dataset"})
+    read = read_draft("churn", {name: value for name, value in GOOD.items() if name != "dataset"}).read()
     assert [problem.field for problem in read.problems] == ["dataset"]
 
 
@@ -129,7 +129,7 @@ def test_features_are_read_from_a_file(tmp_path: Path) -> None:
 
 def test_missing_file_is_reported_by_name(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"@.*nothing\.json.*No such file"):
-        read_document(f"@{tmp_path}/nothing.json", {})
+        read_draft(f"@{tmp_path}/nothing.json", {}).read()
 
 
 def test_tags_are_read_as_key_and_value() -> None:
@@ -143,13 +143,13 @@ def test_flags_for_loading_and_custom_code_reach_the_spec() -> None:
     words += ["--model-file", "code/inference.py", "--method", "predict", "--features", "age:double", "--custom-code"]
     words += ["--output-columns", "a,b", "--output-types", "string,double", "--content-type", "application/json"]
     flags = given_fields(register.make_context("register", [*words, "--accept", "text/csv"]).params)
-    read = read_document("own", flags)
+    read = read_draft("own", flags).read()
     assert read.problems == ()
     assert read.document is not None
     spec = read.document.model_version("1", "a" * 64, 12).spec
     assert (spec.custom_code, spec.output_types, spec.content_type) == (True, ("string", "double"), "application/json")
     assert (spec.framework, spec.accept, spec.accelerator, spec.trusted_types) == ("custom", "text/csv", "", ())
-    refused = read_document("own", {**flags, "accelerator": "warp"})
+    refused = read_draft("own", {**flags, "accelerator": "warp"}).read()
     assert [problem.field for problem in refused.problems] == ["accelerator"]
 
 
@@ -158,7 +158,7 @@ def test_file_may_give_the_features_as_text(features: str, tmp_path: Path) -> No
     (tmp_path / "features.json").write_text('[{"name": "age", "type": "double"}]')
     path = tmp_path / "model.json"
     path.write_text(json.dumps({**GOOD, "model_id": "churn", "features": features}))
-    document = read_document(f"@{path}", {}).document
+    document = read_draft(f"@{path}", {}).read().document
     assert document is not None
     assert document.features == (Feature("age", "double"),)
 
@@ -166,5 +166,5 @@ def test_file_may_give_the_features_as_text(features: str, tmp_path: Path) -> No
 def test_wrong_features_of_a_file_matter_only_without_the_option(tmp_path: Path) -> None:
     path = tmp_path / "model.json"
     path.write_text(json.dumps({**GOOD, "model_id": "churn", "features": "@missing.json"}))
-    assert [problem.field for problem in read_document(f"@{path}", {}).problems] == ["features"]
-    assert read_document(f"@{path}", {"features": "age:double"}).problems == ()
+    assert [problem.field for problem in read_draft(f"@{path}", {}).read().problems] == ["features"]
+    assert read_draft(f"@{path}", {"features": "age:double"}).read().problems == ()

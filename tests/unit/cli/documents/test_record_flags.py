@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.documents import record_flags
-from cli.documents.model_document import Draft, ModelDocument, read_document
+from cli.documents.model_document import Draft, ModelDocument, read_draft
 from cli.documents.record_flags import GROUPS, RecordFlag
 from cli.documents.reference import model_schema
 from contract.catalog.model_fields import ComputeFields, Feature, PredictionFields, RegistrationFields, ScoringFields
@@ -76,7 +76,7 @@ def test_records_share_the_definitions_of_their_fields(fields: type, users: tupl
 
 def test_version_has_every_shared_field_of_the_document() -> None:
     changes = {"key_columns": ["id"], "output_format": "csv", "max_attempts": 7, "instance_count": 2, "source": "arn"}
-    document = read_document("churn", {**FIELDS, "features": "age:double", **changes}).document
+    document = read_draft("churn", {**FIELDS, "features": "age:double", **changes}).read().document
     assert document is not None
     version = document.model_version("1", "0" * 64, 1)
     assert values_of(ScoringFields, version.spec) == values_of(ScoringFields, document)
@@ -140,7 +140,7 @@ def test_schema_accepts_every_document_that_can_be_registered(name: str, value: 
 def test_schema_and_document_refuse_the_same_values(name: str, value: Any, tmp_path: Path) -> None:
     path = tmp_path / "model.json"
     path.write_text(json.dumps({**FIELDS, name: value}))
-    assert read_document(f"@{path}", {}).problems
+    assert read_draft(f"@{path}", {}).read().problems
     assert not accepts(model_schema(), {**FIELDS, name: value})
 
 

@@ -216,7 +216,7 @@ def test_hyperparameter_texts_are_parsed_strictly(given_text: tuple[str, str | N
 
 
 def test_training_document_names_every_hyperparameter_and_metric() -> None:
-    text = (Path(__file__).parents[4] / "docs/reference/training-container.md").read_text()
+    text = (Path(__file__).parents[4] / "docs/reference/containers/training-container.md").read_text()
     names = {*METRICS, *ESTIMATORS, *TrainingSpec.__dataclass_fields__}
     for task in DEFAULT_METRIC:
         names |= set(known_hyperparameters("xgboost", None, task))

@@ -11,7 +11,6 @@ from embedded.ministack.events.schedules import (
     all_schedules,
     install_schedule_check,
     install_scheduler,
-    ministack_next_time,
     remove_schedule,
 )
 
@@ -75,7 +74,3 @@ def test_stack_schedules_are_checked_and_keep_their_time_zone() -> None:
     assert (record["ScheduleExpressionTimezone"], record["State"]) == ("Asia/Tokyo", "DISABLED")
     with pytest.raises(ValueError, match="no zone"):
         HANDLERS["create"]("Wrong", {**FIELDS, "ScheduleExpressionTimezone": "Mars"}, "stack")
-
-
-def test_unreadable_cron_expression_has_no_next_time() -> None:
-    assert ministack_next_time("cron(0 0 * *)", None) is None
