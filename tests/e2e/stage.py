@@ -85,14 +85,18 @@ class Stage:
     def run(self, request: Mapping[str, Any], name: str | None = None) -> Snapshot:
         """Start an execution, wait for its end, and return its snapshot."""
         execution_id = self.executions.start(json.dumps(request), name)
-        return watch(self.executions, execution_id, None)
+        return self.watch(execution_id)
+
+    def watch(self, execution_id: str) -> Snapshot:
+        """Wait for the end of an execution, and return its snapshot. Most executions of these tests take a second."""
+        return watch(self.executions, execution_id, None, seconds_between_reads=0.1)
 
     def start_unchecked(self, text: str, name: str) -> Snapshot:
         """Start an execution without checking its input first, as the console does."""
         self.client("stepfunctions").start_execution(
             stateMachineArn=self.deployment.state_machine_arn, name=name, input=text
         )
-        return watch(self.executions, name, None)
+        return self.watch(name)
 
     def summary(self, execution_id: str) -> ExecutionSummary:
         body = self.client("s3").get_object(

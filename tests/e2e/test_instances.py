@@ -13,7 +13,6 @@ import pytest
 
 from cli.sandbox.isolation import IsolationKind, probe
 from cli.stage.recipes import Recipes
-from cli.views.progress import watch
 from contract.status import ExecutionStatus, FailureKind, JobStatus
 from embedded.sagemaker.instances.settings import InstanceSettings
 from tests.e2e.models.test_training import any_recipe, labelled, set_recipe
@@ -69,7 +68,7 @@ def test_models_are_trained_and_score_on_any_instance(stage: Stage, settings: In
     # Each instance takes seconds to import its libraries, so two share the objects only on the most unusual mounts.
     instances = 2 if (settings.mounts, settings.root_disk_bytes) == ("per-path", ROOT_DISK) else 1
     scored = stage.run({"models": ["anywhere"], "instance_count": instances}, f"score-{name}")
-    trained = watch(stage.executions, training, None)
+    trained = stage.watch(training)
     for snapshot in (scored, trained):
         assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, ""), snapshot.jobs
     predictions = stage.predictions("anywhere", "anywhere", f"score-{name}")

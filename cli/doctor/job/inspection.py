@@ -1,10 +1,11 @@
 """The common part of both inspection jobs: inputs, instance, waiting, and cleanup.
 
-The inputs and outputs lie below `executions/doctor-<time>/` in the results bucket, where the roles
-of jobs may read manifests and write outputs. They are deleted at the end.
+The inputs and outputs lie below `executions/doctor-<time>-<id>/` in the results bucket, where the
+roles of jobs may read manifests and write outputs. They are deleted at the end.
 """
 
 import json
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -113,8 +114,8 @@ def vpc_fields(stage: DeployedStage) -> dict[str, Any]:
 
 
 def new_execution_id() -> str:
-    """Return the id under which an inspection keeps its objects."""
-    return f"doctor-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    """Return a unique id under which an inspection keeps its objects."""
+    return f"doctor-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
 
 
 def input_objects(stage: DeployedStage, execution_id: str) -> dict[str, bytes]:

@@ -19,7 +19,6 @@ import pytest
 
 from cli.stage.connection import Connection
 from cli.stage.deployment import find_deployment
-from cli.views.progress import watch
 from contract.environment import IMAGE_URIS
 from contract.status import ExecutionStatus
 from embedded.cdk.deploy import deploy, stack_outputs
@@ -260,7 +259,7 @@ def test_an_update_changes_code_definition_and_image(account: Account, first: Fi
     # An execution that was planned before keeps its image, and ends with the new functions.
     assert account.aws.shared_folder is not None
     (account.aws.shared_folder / "open").touch()
-    assert watch(first.stage.executions, "during", None).status == ExecutionStatus.SUCCEEDED
+    assert first.stage.watch("during").status == ExecutionStatus.SUCCEEDED
     assert _image(first.stage, "during") == first.image
     # New executions use the new image, which has the new code and is in the registry.
     uri = str(json.loads(account.variables_of("dev", "-PlanExecution")[IMAGE_URIS])["core"])

@@ -21,7 +21,6 @@ from cli.main import main
 from cli.sandbox.isolation import probe
 from cli.stage.connection import Connection
 from cli.stage.deployment import find_deployment
-from cli.views.progress import watch
 from contract.catalog.model_fields import Feature
 from contract.status import ExecutionStatus, JobStatus
 from embedded.server.detached import detached_endpoint, detached_root, leftover_text, start_detached
@@ -152,7 +151,7 @@ def check_that_a_killed_fleet_has_failed_after_a_restart(state_dir: Path) -> Non
         assert all(name in lost for name in ("night", *names)), leftover_text(state_dir)
 
         start_detached(state_dir)
-        snapshot = watch(stage.executions, execution_id, None)
+        snapshot = stage.watch(execution_id)
         assert (snapshot.status, snapshot.record and snapshot.record.status) == ("FAILED", ExecutionStatus.FAILED)
         assert "EmbeddedAws.Ended" in snapshot.reason
         assert [job.status for job in snapshot.jobs] == [JobStatus.FAILED] * 2

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from cli.views.progress import watch
 from tests.e2e.clients.warm_aws_cli import WarmAwsCli
 from tests.e2e.stage import Stage, people, train_xgboost, wait_for
 
@@ -109,7 +108,7 @@ def execution_id(stage: Stage, shell: Shell) -> Iterator[str]:
     start = f"aws stepfunctions start-execution --state-machine-arn {stage.deployment.state_machine_arn}"
     started = Shell(stage, CLIENT_PROGRAMS)(f"""{start} --name nightly-1 --input '{{"models": ["{MODEL}"]}}'""")
     assert json.loads(started)["executionArn"].endswith(":nightly-1")
-    assert watch(stage.executions, "nightly-1", None).status == "SUCCEEDED"
+    assert stage.watch("nightly-1").status == "SUCCEEDED"
     yield "nightly-1"
     stage.catalog.set_enabled(MODEL, enabled=False)
 

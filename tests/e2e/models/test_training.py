@@ -13,7 +13,6 @@ from cli.documents.recipe_document import read_recipe
 from cli.stage.decisions import Decisions
 from cli.stage.execution_snapshot import Snapshot
 from cli.stage.recipes import Recipes
-from cli.views.progress import watch
 from contract import layout
 from contract.catalog.models import ModelVersion
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus, VersionState
@@ -75,7 +74,7 @@ def set_recipe(stage: Stage, model_id: str, recipe: Mapping[str, Any]) -> None:
 
 def train(stage: Stage, name: str, *models: str) -> Snapshot:
     execution_id = stage.executions.start_training(json.dumps({"models": list(models)}), name)
-    return watch(stage.executions, execution_id, None)
+    return stage.watch(execution_id)
 
 
 def job_of(snapshot: Snapshot, job_id: str) -> Any:

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pytest
 
 from cli.stage.execution_snapshot import Snapshot
-from cli.views.progress import watch
 from contract import layout
 from contract.status import FINAL_EXECUTION_STATUSES, AttemptStatus, ExecutionStatus, FailureKind, JobStatus
 from tests.e2e.failing_models import AlwaysFails, Gate, WaitsToBeKilled
@@ -85,7 +84,7 @@ def test_a_retry_after_a_killed_instance_scores_only_missing_objects(stage: Stag
     execution_id = stage.executions.start('{"models": ["mortal"]}', "killed-once")
     wait_for((shared_folder / "waiting").exists, "an object is committed and another one is scored")
     kill_containers()
-    snapshot = watch(stage.executions, execution_id, None)
+    snapshot = stage.watch(execution_id)
     assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, "")
     first, second = stage.executions.attempts("killed-once")["mortal"]
     assert (first.status, first.failure_kind, first.object_count) == (AttemptStatus.FAILED, FailureKind.TRANSIENT, 2)
@@ -120,7 +119,7 @@ def test_an_object_replaced_while_it_is_scored_fails_the_job(stage: Stage, share
     wait_for((shared_folder / "waiting").exists, "the model waits")
     stage.put_dataset("replaced", {"a.parquet": people(41, 2)})
     (shared_folder / "open").touch()
-    snapshot = watch(stage.executions, execution_id, None)
+    snapshot = stage.watch(execution_id)
     failed = job_of(snapshot, "gate")
     assert (snapshot.status, failed.failure_kind, failed.attempt) == (ExecutionStatus.FAILED, FailureKind.DATA, 1)
     assert "a.parquet" in failed.reason

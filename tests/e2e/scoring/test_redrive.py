@@ -8,7 +8,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from cli.views.progress import watch
 from contract.status import ExecutionStatus, JobStatus
 from tests.e2e.failing_models import Gate
 from tests.e2e.stage import Stage, people, train_xgboost, wait_for
@@ -63,7 +62,7 @@ def test_a_redriven_execution_completes_and_doubles_no_row(stage: Stage, shared_
         deliver_end(stage, function, described)
         (shared_folder / "open").touch()
 
-    snapshot = watch(stage.executions, execution_id, None)
+    snapshot = stage.watch(execution_id)
     assert snapshot.status == ExecutionStatus.SUCCEEDED, snapshot
     ended = stepfunctions.describe_execution(executionArn=arn)
     assert (ended["status"], ended["redriveCount"]) == ("SUCCEEDED", 1)

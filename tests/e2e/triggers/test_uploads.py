@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from cli.views.progress import watch
 from contract import codec, layout
 from contract.status import ExecutionStatus
 from contract.triggers.uploads import MARKER_NAME, UploadManifest
@@ -54,7 +53,7 @@ def queue_url(stage: Stage, name: str) -> str:
 
 
 def scored(stage: Stage, execution_id: str) -> set[str]:
-    (job,) = watch(stage.executions, execution_id, None).jobs
+    (job,) = stage.watch(execution_id).jobs
     (model_id,) = job.model_ids
     return set(stage.predictions(job.dataset, model_id, execution_id))
 
@@ -76,7 +75,7 @@ def test_executions_score_exactly_the_uploads_of_their_windows(stage: Stage) -> 
     assert sorted(key for objects in objects_of.values() for key in objects) == keys
     assert len(objects_of) <= 2
     for name, objects in objects_of.items():
-        snapshot = watch(stage.executions, name, None)
+        snapshot = stage.watch(name)
         assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, "")
         assert [job.model_ids for job in snapshot.jobs] == [("gathers",)]
         assert scored(stage, name) == set(objects)
@@ -96,7 +95,7 @@ def test_a_marker_starts_one_execution_over_the_objects_it_names(stage: Stage) -
     assert scored(stage, first) == {"day=1/a.parquet", "day=1/b.parquet"}
     stage.put_dataset("by-marker", {f"day=2/{MARKER_NAME}": json.dumps(["c.parquet", "d.parquet"]).encode()})
     second = wait_for_execution(stage, "by-marker", lambda manifest: manifest.marker.startswith("day=2/"))
-    snapshot = watch(stage.executions, second, None)
+    snapshot = stage.watch(second)
     assert snapshot.status == ExecutionStatus.FAILED
     assert "the marker names missing objects: 'day=2/d.parquet'" in snapshot.reason
     assert set(started(stage, "by-marker")) == {first, second}

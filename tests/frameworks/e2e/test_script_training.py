@@ -11,7 +11,6 @@ from cli.documents.recipe_document import read_recipe
 from cli.stage.decisions import Decisions
 from cli.stage.execution_snapshot import Snapshot
 from cli.stage.recipes import Recipes
-from cli.views.progress import watch
 from contract.catalog.image_variants import image_of
 from contract.catalog.model_formats import Framework
 from contract.status import ExecutionStatus, JobStatus, VersionState
@@ -40,7 +39,7 @@ def set_recipe(stage: Stage, model_id: str, shown: Mapping[str, Any], framework:
 
 def train(stage: Stage, name: str, model_id: str) -> Snapshot:
     execution_id = stage.executions.start_training(json.dumps({"models": [model_id]}), name)
-    return watch(stage.executions, execution_id, None)
+    return stage.watch(execution_id)
 
 
 def only_job(snapshot: Snapshot) -> JobRecord:

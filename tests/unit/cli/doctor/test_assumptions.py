@@ -13,7 +13,7 @@ import pytest
 
 from cli.doctor.findings import Level
 from cli.doctor.job.assumptions import assumption_findings
-from cli.doctor.job.inspection import EMPTY_KEY, NESTED_KEY, Inspected
+from cli.doctor.job.inspection import EMPTY_KEY, NESTED_KEY, Inspected, new_execution_id
 from cli.doctor.job.training_inspection import training_findings
 
 ROOT = Path(__file__).parents[4]
@@ -209,3 +209,8 @@ def test_a_mount_per_output_is_accepted(inspected: Inspected) -> None:
     found = {finding.check: finding for finding in assumption_findings(each_output(device=7)(inspected), 0)}
     assert found["job.mounts"].level is Level.OK
     assert found["job.mounts"].found.startswith("each of ledger, plain is a mount of its own")
+
+
+def test_inspections_of_one_second_have_different_ids() -> None:
+    """An inspection deletes everything below its id at the end."""
+    assert len({new_execution_id() for _ in range(100)}) == 100
