@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 @click.option(
     "--job",
     is_flag=True,
-    help="Also run one processing job on one instance for a few minutes, which you pay for, and compare what it sees "
-    "with what the code assumes.",
+    help="Also run one processing job on one instance for a few minutes, which is billed, and compare its report with "
+    "the code's assumptions.",
 )
 @click.option("--training-job", is_flag=True, help="The same with a training job.")
 @click.option(

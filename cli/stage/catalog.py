@@ -147,7 +147,7 @@ class Catalog:
                     return replace(done, notes=(*assumptions(done.version.spec), *checked.notes))
                 except VersionTakenError:
                     continue
-        raise CommandError(f"Somebody else is registering model {document.model_id} too. Try again.")
+        raise CommandError(f"Another command is registering model {document.model_id}. Try again.")
 
     def _register_once(self, document: ModelDocument, artifact: Artifact, registered_by: str) -> Registered:
         before, versions = self._table.read(document.model_id)
@@ -255,7 +255,7 @@ class Catalog:
             except VersionTakenError:
                 continue
             return after
-        raise CommandError(f"Somebody else is changing model {model_id} too. Try again.")
+        raise CommandError(f"Another command is changing model {model_id}. Try again.")
 
     def write_all(self, wanted: Sequence[NewVersion], *, changed_by: str) -> Iterator[Model]:
         """Write versions whose artifacts are stored, and make them current, in few transactions.
@@ -276,7 +276,7 @@ class Catalog:
                     continue
             else:
                 raise CommandError(
-                    f"Somebody else is changing the same models: {done:,} of {len(wanted):,} are registered now. "
+                    f"Another command is changing the same models: {done:,} of {len(wanted):,} are registered now. "
                     "Run the command again to continue with the others."
                 )
             done += len(models)

@@ -135,7 +135,7 @@ class PredictionFields:
     csv_formulas: Literal["keep", "escape"] = field(
         default="keep",
         metadata=describe(
-            "What CSV output does with texts that a spreadsheet would run as formulas: keep them as they are, or "
+            "Texts in CSV output that a spreadsheet would run as formulas: keep them as they are, or "
             "escape them with a leading apostrophe. For output_format csv only.",
             group="Output",
             metavar="keep|escape",
@@ -154,7 +154,7 @@ class PredictionFields:
     input: InputOptions = field(
         default_factory=InputOptions,
         metadata=describe(
-            "How objects are read: their format, the dialect of CSV, and tables.",
+            "Options for reading objects: their format, the dialect of CSV, and tables.",
             see="([options](../data/input-formats.md#options))",
         ),
     )
@@ -330,7 +330,7 @@ class RegistrationFields(MembershipFields):
     source: str = field(
         default="",
         metadata=describe(
-            "Where the version was imported from, such as the ARN of a model package, or the training execution that "
+            "Origin of the version, such as the ARN of a model package, or the training execution that "
             "made it. Empty when it was registered by hand.",
         ),
     )
