@@ -160,6 +160,7 @@ class Demo:
     def _upload(self, connection: Connection, deployment: Deployment, prepared: Prepared) -> None:
         s3 = connection.client("s3")
         recipes, me = Recipes(connection, deployment), caller(connection)
+        Fleets(connection, deployment).set(FLEET, {"dataset": FLEET, "route_by": CARRIER}, updated_by=me)
         with ThreadPoolExecutor(_UPLOADS) as pool:
             uploads = [
                 pool.submit(s3.upload_file, str(path), deployment.datasets_bucket, key)
@@ -171,7 +172,6 @@ class Demo:
             ]
             for done in (*uploads, *written):
                 done.result()
-        Fleets(connection, deployment).set(FLEET, {"dataset": FLEET, "route_by": CARRIER}, updated_by=me)
         self.say(f"{len(uploads)} objects uploaded, {len(written)} recipes set, fleet {FLEET!r} set by {CARRIER}")
 
     def _keep_summary(self, connection: Connection, deployment: Deployment, execution_id: str) -> None:

@@ -19,7 +19,7 @@ from contract.catalog.model_formats import (
     OutputFormat,
 )
 from contract.checks import Fraction, NotEmpty, Range, UniqueNames
-from contract.dataset.feature_types import FEATURE_TYPES_TEXT, feature_type, instead_of, parse_feature_type
+from contract.dataset.feature_types import FEATURE_TYPES_TEXT, feature_type, parse_feature_type, suggested_type
 from contract.dataset.input_options import InputOptions
 from contract.names import DATASET_NAME, FLEET_ID_OR_NONE, INSTANCE_TYPE, MODEL_ID, OBJECT_KEY, SHA256, VERSION
 from contract.problems import InvalidInputError, Problem
@@ -46,7 +46,7 @@ class Feature:
     def __post_init__(self) -> None:
         if parse_feature_type(self.type) is None:
             expected = f"one of {FEATURE_TYPES_TEXT}"
-            raise InvalidInputError("Feature", [Problem("type", self.type, expected, instead_of(self.type))])
+            raise InvalidInputError("Feature", [Problem("type", self.type, expected, suggested_type(self.type))])
 
     @property
     def width(self) -> int:

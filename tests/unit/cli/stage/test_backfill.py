@@ -1,4 +1,4 @@
-"""Which models a backfill finds to have scored a dataset."""
+"""Models that a backfill recognizes as having scored a dataset."""
 
 from typing import Any
 
