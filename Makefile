@@ -53,7 +53,7 @@ $(STAMP)-test: requirements-test.txt requirements-clients.txt package-lock.json 
 setup: $(STAMP)-run ## Create .venv with everything that Fleetscore needs to run
 
 .PHONY: demo
-demo: $(STAMP)-run ## Score all flights of 2013 with a fleet of 19 models, in the embedded AWS
+demo: $(STAMP)-run ## Score all flights of 2013 with 19 models, 16 of them as a fleet, in the embedded AWS
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m examples.demo
 
 # One run of pytest per group: a worker that ran every group would keep the libraries of all in memory.

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.contenders import arguments
+from benchmarks.workloads.workload import FLEET_OUTPUT
 from contract.environment import ML_ROOT
 from contract.layout import ContainerPaths, output_key
 
@@ -28,9 +29,10 @@ def container_environment(job: Path) -> dict[str, str]:
     return {"PYTHONPATH": path, ML_ROOT: str(job)}
 
 
-def outputs(output: Path, model: str) -> Path:
-    """Return the folder with the predictions of a model."""
-    return ContainerPaths(output / "ml").predictions / output_key(model, "")
+def outputs(output: Path, table: str) -> Path:
+    """Return the folder with the predictions of a model or a fleet."""
+    predictions = ContainerPaths(output / "ml").predictions
+    return predictions if table == FLEET_OUTPUT else predictions / output_key(table, "")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from benchmarks.workloads.workload import Workload
 
 
 def cases(size: Size) -> Sequence[Case]:
-    contenders = with_spark(["fleets.pandas_apply", "fleets.ray_map_groups"], "fleets.spark_apply")
+    contenders = with_spark(["fleetscore", "fleets.pandas_apply", "fleets.ray_map_groups"], "fleets.spark_apply")
     rows = (size.of(10_000, 100_000),) * 20
     routes = size.of(100, 1_000)
     return [

@@ -22,6 +22,7 @@ from benchmarks.workloads.models import FLEET_TRAINING_ROWS, KINDS, TRAINING_ROW
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
 from contract.codec import dumps
+from contract.job.fleet import FleetSpec
 from contract.job.scoring_spec import JobSpec, PinnedObject
 from contract.job.snapshot import Snapshot
 from contract.layout import ContainerPaths, artifact_key
@@ -29,7 +30,7 @@ from contract.layout import ContainerPaths, artifact_key
 _CHUNK_ROWS = 250_000
 _SEGMENTS = np.array([f"segment-{index:02d}" for index in range(40)])
 FLEET_OUTPUT = "fleet"
-"""Name of the folder with the predictions of a fleet, which are one table."""
+"""Id of a fleet, and name of the folder with its predictions, which are one table."""
 Form = Literal["parquet", "csv", "jsonl"]
 
 
@@ -65,7 +66,7 @@ class Workload:
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(json.dumps([5, asdict(self)], sort_keys=True).encode()).hexdigest()[:12]
+        return hashlib.sha256(json.dumps([6, asdict(self)], sort_keys=True).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,18 @@ def _make(workload: Workload, paths: ContainerPaths) -> None:
         train(kind, index, sample, labels_of(learned, index), folder)
         models.append(_pack(workload, paths, index, folder))
     snapshot = Snapshot("benchmark", "datasets", tuple(objects)).write(paths.snapshot)
-    spec = JobSpec("execution-1", "job-1", "benchmark", "datasets", tuple(models), snapshot)
+    names = {model.model_id: model.model_id for model in models}
+    fleet = FleetSpec(FLEET_OUTPUT, "route", names) if workload.routes else None
+    spec = JobSpec(
+        "execution-1",
+        f"{FLEET_OUTPUT}.fleet" if fleet else "job-1",
+        "benchmark",
+        "datasets",
+        tuple(models),
+        snapshot,
+        output_layout="fleet" if fleet else "per_model",
+        fleet=fleet,
+    )
     paths.spec.parent.mkdir(parents=True)
     paths.spec.write_text(dumps(spec), encoding="utf-8")
     paths.resource_config.parent.mkdir(parents=True)

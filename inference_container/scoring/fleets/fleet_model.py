@@ -18,6 +18,7 @@ from scoring.errors import ModelError, Reason, ScoringError, error_of_kind, with
 from scoring.fleets.member_rows import Share, SortedRows
 from scoring.fleets.members import Member, MemberCache
 from scoring.fleets.routes import UNMATCHED, Routes
+from scoring.fleets.setup import batches_for_members
 from scoring.models import LoadedModel, batch_size_factor, rows_are_independent, threads_help
 from scoring.readers import Reading
 
@@ -64,7 +65,7 @@ class FleetModel:
         self.outputs: tuple[pa.Field, ...] = (*loaded.outputs, *named)
         self.notes = tuple(f"model {self._first.model_id!r}: {note}" for note in loaded.notes)
         is_large = len(members) >= _MEMBERS_FOR_PROCESSES
-        self.high_call_overhead = is_large or batch_size_factor(loaded) > 1
+        self.batch_size_factor = max(batch_size_factor(loaded), batches_for_members(len(members)))
         # Processes get an object in parts, whose number changes a prediction that depends on other rows.
         self.holds_gil = (is_large and rows_are_independent(loaded)) or not threads_help(loaded)
         self._has_categories = bool(getattr(loaded, "categories", None))

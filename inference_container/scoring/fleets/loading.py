@@ -14,7 +14,7 @@ from scoring.protocol import FleetSetup, MemberSetup
 
 _BYTES_PER_FILE_BYTE = 4
 _BYTES_PER_MEMBER = 64 << 10
-"""Estimated memory of a loaded member: so many times the bytes of its files, and this."""
+"""Estimated memory of a loaded member: so many times the bytes of its file, and this."""
 
 
 def load_fleet(setup: FleetSetup, spec: ModelSpec) -> FleetModel:
@@ -37,5 +37,4 @@ def _load_member(first: ModelSpec, member: MemberSetup) -> tuple[LoadedModel, in
     loaded = load_model(member_spec(first, member), path)
     for note in loaded.notes:
         write_log(sys.stderr, f"model {member.model_id!r}: {note}\n")
-    files = sum(file.stat().st_size for file in path.parent.rglob("*") if file.is_file())
-    return loaded, files * _BYTES_PER_FILE_BYTE + _BYTES_PER_MEMBER
+    return loaded, path.stat().st_size * _BYTES_PER_FILE_BYTE + _BYTES_PER_MEMBER

@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from scoring.columns.features import FeatureBatch
+from scoring.columns.features import FeatureBatch, width_of
 from scoring.columns.predictions import numeric_column
 from scoring.columns.row_blocks import ROWS_PER_BLOCK, rows_in_blocks
+
+_ROWS_IN_CACHE = 2_048
 
 
 class Share(NamedTuple):
@@ -91,21 +93,36 @@ class SortedRows:
     def _cached(self, form: str, dtype: type[np.floating[Any]]) -> npt.NDArray[Any]:
         found = self._matrices.get((form, dtype))
         if found is None:
-            if form == "block":
-                found = self._filled(dtype, "F").T.take(self._taken, axis=1)
-            else:
-                found = self._filled(dtype, "C").take(self._taken, axis=0)
-            self._matrices[form, dtype] = found
+            found = self._matrices[form, dtype] = self._block(dtype) if form == "block" else self._matrix(dtype)
         return found
 
-    def _filled(self, dtype: type[np.floating[Any]], order: Any) -> npt.NDArray[Any]:
-        own = [_first_columns(batch, self._features) for batch in self._batches]
-        matrix = np.empty((sum(batch.rows for batch in own), own[0].width), dtype=dtype, order=order)
+    def _block(self, dtype: type[np.floating[Any]]) -> npt.NDArray[Any]:
+        block = np.empty((sum(map(width_of, self.types)), len(self._taken)), dtype=dtype)
         start = 0
-        for batch in own:
-            batch.fill(matrix[start : start + batch.rows])
-            start += batch.rows
+        for index, kind in enumerate(self.types):
+            stop = start + width_of(kind)
+            self._column(index, dtype).take(self._taken, axis=1, out=block[start:stop], mode="clip")
+            start = stop
+        return block
+
+    def _matrix(self, dtype: type[np.floating[Any]]) -> npt.NDArray[Any]:
+        # By a few rows at a time, whose columns stay in the processor's cache until they are rows.
+        columns = [self._column(index, dtype) for index in range(len(self.types))]
+        matrix = np.empty((len(self._taken), sum(map(len, columns))), dtype=dtype)
+        for first in range(0, len(matrix), _ROWS_IN_CACHE):
+            taken = self._taken[first : first + _ROWS_IN_CACHE]
+            start = 0
+            for column in columns:
+                matrix[first : first + len(taken), start : start + len(column)] = column.take(taken, axis=1).T
+                start += len(column)
         return matrix
+
+    def _column(self, index: int, dtype: type[np.floating[Any]]) -> npt.NDArray[Any]:
+        """Return a feature of all batches, or the several columns of a list, transposed."""
+        parts = [FeatureBatch(batch.names[:1], (batch.arrays[index],), batch.with_nulls) for batch in self._batches]
+        if len(parts) == 1:
+            return parts[0].block(dtype).T
+        return np.concatenate([part.block(dtype).T for part in parts], axis=1)
 
 
 class MemberRows(FeatureBatch):
@@ -150,9 +167,3 @@ class MemberRows(FeatureBatch):
 
     def frame(self) -> Any:
         return self._parent.frame.iloc[self._start : self._start + self._count].reset_index(drop=True)
-
-
-def _first_columns(batch: FeatureBatch, count: int) -> FeatureBatch:
-    if len(batch.names) == count:
-        return batch
-    return FeatureBatch(batch.names[:count], batch.arrays[:count], batch.with_nulls)

@@ -3,6 +3,7 @@
 A fleet may have thousands, so a member is described by what it does not share with the first one.
 """
 
+import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -13,6 +14,20 @@ from contract.dataset.partitions import partition_values
 from contract.job.fleet import FleetSpec
 from contract.json_text import dump_json, parse_json
 from scoring.protocol import FleetSetup, MemberSetup
+
+_MEMBERS_PER_BATCH = 64
+_MAX_BATCHES = 16
+
+
+def batches_for_members(members: int) -> int:
+    """Return how many default batches one batch of a fleet is as large as, which is up to 128 MB.
+
+    A member gets few rows of a batch, and each call has a cost of its own.
+
+    >>> [batches_for_members(members) for members in (3, 200, 10_000)]
+    [1, 3, 16]
+    """
+    return max(1, min(members // _MEMBERS_PER_BATCH, _MAX_BATCHES))
 
 
 def fleet_setup(
@@ -29,7 +44,14 @@ def fleet_setup(
 
 def member_spec(first: ModelSpec, member: MemberSetup) -> ModelSpec:
     """Return the spec of a member."""
-    return from_value(ModelSpec, {**to_value(first), **parse_json(member.changes)})
+    changes = parse_json(member.changes)
+    if not all(isinstance(value, (str, int, float)) for value in changes.values()):
+        return from_value(ModelSpec, {**to_value(first), **changes})
+    # The supervisor has checked these fields, and a check of thousands of features takes time.
+    spec = copy.copy(first)
+    for name, value in changes.items():
+        object.__setattr__(spec, name, value)
+    return spec
 
 
 def needed_members(fleet: FleetSpec, models: Sequence[ModelSpec], keys: Iterable[str]) -> list[ModelSpec]:

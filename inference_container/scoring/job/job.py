@@ -20,7 +20,7 @@ from contract.problems import InvalidInputError
 from contract.status import FailureKind
 from scoring.errors import ConfigurationError, ScoringError, describe_error, log_error, unforeseen, write_log
 from scoring.files.scratch import scratch_folder
-from scoring.fleets.setup import fleet_setup, needed_members
+from scoring.fleets.setup import batches_for_members, fleet_setup, needed_members
 from scoring.job import exit_message
 from scoring.job.artifacts import extract_model, verify_artifacts
 from scoring.job.resource_config import current_host
@@ -107,7 +107,7 @@ def _score_shard(paths: ContainerPaths, cores: int, workers: int | None) -> tupl
             setup = WorkerSetup(
                 execution_id=spec.execution_id,
                 job_id=spec.job_id,
-                batch_rows=spec.options.batch_rows,
+                batch_rows=spec.options.batch_rows * (batches_for_members(len(spec.models)) if fleet else 1),
                 scratch=str(scratch),
                 models=spec.committing_models,
                 model_files=() if fleet else tuple(map(str, files.values())),

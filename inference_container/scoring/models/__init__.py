@@ -48,10 +48,11 @@ class LoadedModel(Protocol):
     """A model that is ready to predict.
 
     Optional `categories` are those that the model stores: other values are bad rows, or are counted.
-    Three further optional attributes default to False. `holds_gil`: `predict` holds Python's global
+    Four further optional attributes default to False. `holds_gil`: `predict` holds Python's global
     interpreter lock, so the job gets a worker process per core instead of threads.
-    `high_call_overhead`: a call has a high cost apart from its rows, so the model gets larger
-    batches. `rows_are_independent`: a row's prediction depends on no other row of the call, so rows
+    `high_call_overhead`: a call has a high cost apart from its rows, so the model gets batches of
+    twice the size; a `batch_size_factor` is another factor. `rows_are_independent`: a row's
+    prediction depends on no other row of the call, so rows
     of several objects may be predicted together.
     """
 
@@ -81,7 +82,8 @@ def threads_help(model: LoadedModel) -> bool:
 
 def batch_size_factor(model: LoadedModel) -> int:
     """Return the multiplier on the default batch size for this model."""
-    return 2 if getattr(model, "high_call_overhead", False) else 1
+    default = 2 if getattr(model, "high_call_overhead", False) else 1
+    return int(getattr(model, "batch_size_factor", default))
 
 
 def rows_are_independent(model: LoadedModel) -> bool:

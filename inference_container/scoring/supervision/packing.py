@@ -21,7 +21,11 @@ _OBJECT_WEIGHT = 1 << 15
 class GroupPacking:
     """Decides how many of the queued objects make the next group, by the times of those before."""
 
-    def __init__(self, models: int) -> None:
+    def __init__(self, models: int, batches: int = 1) -> None:
+        """`batches` is the number of default batches that one batch is as large as."""
+        # A fleet's models get few rows of each object, so that larger objects are worth a group.
+        self._max_object_bytes = _MAX_OBJECT_BYTES * (1 if batches == 1 else 2 * batches)
+        self._max_group_bytes = _MAX_GROUP_BYTES * batches
         self._most_objects = min(_MAX_OBJECTS, max(1, _MAX_OUTPUTS // max(1, models)))
         self._weight_done = 0
         self._seconds = 0.0
@@ -40,7 +44,7 @@ class GroupPacking:
         for item in queue[: self._most_objects]:
             total += item.size
             weight += _weight(item)
-            if item.size > _MAX_OBJECT_BYTES or total > _MAX_GROUP_BYTES or weight > share:
+            if item.size > self._max_object_bytes or total > self._max_group_bytes or weight > share:
                 break
             count += 1
         return max(1, count)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from contract.catalog.model_formats import ModelFormat
 from contract.job.scoring_spec import PinnedObject
 from scoring.errors import ModelError, ScoringError, error_of_kind, log_error, with_cause
+from scoring.fleets.setup import batches_for_members
 from scoring.protocol import (
     Event,
     Failure,
@@ -121,7 +122,9 @@ class Supervisor:
         self._data = Path(setup.data)
         self._split_objects = SplitObjects(len(setup.models))
         self._retries = CrashRetries(setup.batch_rows)
-        self._packing = GroupPacking(len(setup.models))
+        self._packing = GroupPacking(
+            len(setup.models), batches_for_members(len(setup.fleet.members)) if setup.fleet else 1
+        )
         self._queue = list(objects)
         for worker in self._workers:
             self._send_setup(worker, setup)

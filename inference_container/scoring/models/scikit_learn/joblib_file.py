@@ -1,6 +1,8 @@
 """Loads scikit-learn estimators and pipelines saved by joblib."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from scoring.columns.predictions import output_fields
 from scoring.errors import ModelError
 from scoring.models import LoadedModel, check_features
 from scoring.models.categories import Categories
+from scoring.models.scikit_learn.direct_calls import DirectCall, direct_call
 from scoring.models.scikit_learn.library import (
     accepts_matrix,
     ignore_missing_names,
@@ -89,8 +92,18 @@ class SklearnModel:
             self.notes = time_notes(spec, self._dtype)
         self._predict = getattr(estimator, spec.method)
         self.concurrent = all(type(step).__module__.startswith("sklearn.") for step in _steps(estimator))
-        self.rows_are_independent = self._is_tree_wrapper or (self.concurrent and is_without_own_code(estimator))
-        self.outputs = output_fields(spec, *outputs_of(spec, estimator, self._sample(spec)))
+        self._direct: DirectCall | None = None
+        sample = None
+        if not self._named and self.concurrent:
+            width = sum(feature.width for feature in spec.features)
+            by_columns = self._without_names and not self._by_rows
+            with quiet_calls():
+                self._direct, sample = direct_call(estimator, spec.method, width, self._dtype, by_columns=by_columns)
+        # The parts of an estimator with a direct call are known.
+        known = self._is_tree_wrapper or self._direct is not None
+        self.rows_are_independent = known or (self.concurrent and is_without_own_code(estimator))
+        sample = self._sample(spec) if sample is None else sample
+        self.outputs = output_fields(spec, *outputs_of(spec, estimator, sample))
 
     def predict(self, batch: FeatureBatch) -> Any:
         return as_matrix(self._call(batch))
@@ -106,14 +119,18 @@ class SklearnModel:
             return None
         try:
             batch = made_up_row(spec, self.categories.values)
-            with warnings.catch_warnings(), np.errstate(all="ignore"):
-                warnings.simplefilter("ignore")
+            with quiet_calls():
                 return self._call(batch)
         # A model need not accept the row, such as an encoder that knows other texts only.
         except Exception:
             return None
 
     def _call(self, batch: FeatureBatch) -> Any:
+        if self._direct is not None:
+            matrix = self._matrix(batch)
+            values = self._direct(matrix)
+            if values is not None:
+                return values
         # Sequential, even if the model was trained with n_jobs: the supervisor distributes the
         # cores, and sums over trees in the order in which threads finish would differ between
         # attempts.
@@ -124,9 +141,20 @@ class SklearnModel:
                 return self._predict(self.categories.frame(batch) if self.categories else batch.frame())
             if self._without_names:
                 ignore_missing_names()
-                if not self._by_rows:
-                    return self._predict(batch.block(self._dtype))
-            return self._predict(batch.matrix(self._dtype, read_only=self.concurrent))
+            return self._predict(self._matrix(batch))
+
+    def _matrix(self, batch: FeatureBatch) -> Any:
+        if self._without_names and not self._by_rows:
+            return batch.block(self._dtype)
+        return batch.matrix(self._dtype, read_only=self.concurrent)
+
+
+@contextmanager
+def quiet_calls() -> Iterator[None]:
+    """Ignore the warnings of calls with made-up rows."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _steps(estimator: Any) -> list[Any]:
