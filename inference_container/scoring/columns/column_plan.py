@@ -145,10 +145,10 @@ def _check_folder_names(
 
     Training writes no output and adds no column.
     """
-    folders = {*OUTPUT_PARTITIONS, *(name.lower() for name in spec.partition_columns)}
-    # Columns of a fleet's output, whose key has no folders of these names.
+    # The key of a fleet's output has no folder with the id of a model.
     of_fleet = {MODEL_ID_COLUMN, MODEL_VERSION_COLUMN} if layout == "fleet" else set()
-    names = [field.name for field in added if field.name.lower() in folders and field.name not in of_fleet]
+    folders = {*OUTPUT_PARTITIONS} - of_fleet | {name.lower() for name in spec.partition_columns}
+    names = [field.name for field in added if field.name.lower() in folders]
     if names:
         raise ConfigurationError(
             f"object {key!r}, model {spec.model_id!r}: the prediction columns {names} have the names of folders in "

@@ -456,6 +456,15 @@ def test_input_columns_with_the_names_of_added_ones_fail_the_object(job: JobFold
         assert "set columns to 'keys' in the records of the fleet's models" in failure.text
 
 
+def test_a_route_in_the_key_named_like_an_added_column_fails_the_object(job: JobFolder) -> None:
+    routes = {route: f"delays-{route.lower()}" for route in FACTORS}
+    models, setup = fleet_in_process(FleetSpec("delays", "model_version", routes, in_key=True), _members())
+    job.add_object("model_version=UA/a.parquet", _table(5))
+    (done,) = score_in_process(job, models, **setup)
+    (failure,) = done.failures
+    assert "the prediction columns ['model_version'] have the names of folders in the output's key" in failure.text
+
+
 def test_labels_of_text_are_scored(job: JobFolder) -> None:
     members = {}
     for spec, words in zip(_members(), (("no", "yes"), ("never", "sometimes"), ("a", "b")), strict=True):

@@ -257,6 +257,18 @@ def test_columns_that_the_output_adds_must_not_clash(
     assert words in _refusal(plan, {})
 
 
+@pytest.mark.parametrize("name", ["model_version", "Model_Version"])
+def test_routes_and_folders_named_like_an_added_column_are_refused(fleet: Stage, plan: Step, name: str) -> None:
+    """Readers of the output would take the folder for the version of the model."""
+    fleet.upload_table(FLIGHTS, "folders", f"{name}=UA/a.parquet")
+    assert "no folders named dataset=…, execution_id=…, job_id=…, model_id=…, model_version=…" in _refusal(
+        plan, {"dataset": "folders"}
+    )
+    fleet.set_fleet(route_by=name)
+    with pytest.raises(InvalidRequestError, match=f"fleet 'delays': route_by: got '{name}', expected another name"):
+        plan(plan_event({"dataset": "folders"}, execution_id="e-2"))
+
+
 def test_input_columns_named_like_those_that_the_output_adds_are_refused(fleet: Stage, plan: Step) -> None:
     fleet.upload_table(FLIGHTS.append_column("model_version", pa.array(["1"])))
     reason = _refusal(plan, {})
