@@ -157,6 +157,13 @@ def test_a_column_that_no_object_has_is_refused(fleet: Stage, plan: Step) -> Non
     )
 
 
+def test_a_column_of_another_type_than_the_routes_is_refused_with_what_to_do(fleet: Stage, plan: Step) -> None:
+    fleet.upload_table(FLIGHTS.set_column(2, "carrier", pa.array([7])))
+    reason = _refusal(plan, {})
+    assert "features: got 'a.parquet where carrier is int64, not string'" in reason
+    assert "correct the column or type of the routes with `fleetscore fleets set delays --route-by …`" in reason
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
