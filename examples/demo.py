@@ -1,8 +1,8 @@
 """`make demo`: train 19 models and score all flights of 2013 in an embedded AWS.
 
-The demo takes the same steps as on AWS. It deploys the synthesized templates and sets the models'
-recipes. It starts the training workflow with `{}`, which promotes good models, and then the scoring
-workflow with `{}`.
+The demo takes the same steps as on AWS. It deploys the synthesized templates, sets the models'
+recipes, and makes the carriers' models a fleet. It starts the training workflow with `{}`, which
+promotes good models, and then the scoring workflow with `{}`.
 """
 
 import os
@@ -27,6 +27,7 @@ from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment, find_deployment
 from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions
+from cli.stage.fleets import Fleets
 from cli.stage.recipes import Recipes
 from cli.views.execution_figures import job_seconds, totals
 from cli.views.executions import execution_view, totals_line
@@ -39,14 +40,14 @@ from embedded.cdk.synth import SynthesisError, synthesize
 from embedded.images.dockerfile import DockerfileError
 from embedded.server.embedded_aws import EmbeddedAws
 from embedded.server.launch import LOG_FILE, EmbeddedAwsError
-from examples.flights.data import FlightsDataError, Group, objects_of, read_flights, write_datasets
+from examples.flights.data import CARRIER, FLEET, FlightsDataError, objects_of, read_flights, write_datasets
 from examples.flights.fleet import TrainedModel, TrainingSet, trained_model, write_training_data
 from examples.flights.results import (
     PredictionsError,
     check_predictions,
     download,
     fleet_table,
-    predictions_prefix,
+    output_prefixes,
     read_predictions,
     sample_table,
 )
@@ -95,7 +96,7 @@ class Demo:
 
     def run(self) -> ExitStatus:
         """Run all steps; return SUCCEEDED only when every flight was scored by both of its models."""
-        for name in ("predictions", "logs"):
+        for name in ("predictions", "fleets", "logs"):
             shutil.rmtree(self._folder / name, ignore_errors=True)
         self._folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="fleetscore-demo-") as temporary, ThreadPoolExecutor(1) as aside:
@@ -159,6 +160,7 @@ class Demo:
     def _upload(self, connection: Connection, deployment: Deployment, prepared: Prepared) -> None:
         s3 = connection.client("s3")
         recipes, me = Recipes(connection, deployment), caller(connection)
+        Fleets(connection, deployment).set(FLEET, {"dataset": FLEET, "route_by": CARRIER}, updated_by=me)
         with ThreadPoolExecutor(_UPLOADS) as pool:
             uploads = [
                 pool.submit(s3.upload_file, str(path), deployment.datasets_bucket, key)
@@ -170,7 +172,7 @@ class Demo:
             ]
             for done in (*uploads, *written):
                 done.result()
-        self.say(f"{len(uploads)} objects uploaded, {len(written)} recipes set")
+        self.say(f"{len(uploads)} objects uploaded, {len(written)} recipes set, fleet {FLEET!r} set by {CARRIER}")
 
     def _keep_summary(self, connection: Connection, deployment: Deployment, execution_id: str) -> None:
         key = layout.summary_key(execution_id)
@@ -185,12 +187,10 @@ class Demo:
         fleet: list[TrainedModel],
         snapshot: Snapshot,
     ) -> None:
-        prefixes = [predictions_prefix(model.group, snapshot.execution_id) for model in fleet]
-        folder = self._folder / "predictions"
-        files = download(connection.client("s3"), deployment.results_bucket, prefixes, folder)
-        predictions: dict[Group, pa.Table] = {
-            model.group: read_predictions(folder, model.group, snapshot.execution_id) for model in fleet
-        }
+        groups = [model.group for model in fleet]
+        prefixes = output_prefixes(groups, snapshot.execution_id)
+        files = download(connection.client("s3"), deployment.results_bucket, prefixes, self._folder)
+        predictions = read_predictions(self._folder, groups, snapshot.execution_id)
         check_predictions(prepared.flights, predictions)
         total, expected = totals(snapshot), 2 * prepared.flights.num_rows
         if (total.rows_in, total.rows_scored) != (expected, expected):
@@ -206,7 +206,7 @@ class Demo:
         self._output.data(None, sample_table(prepared.flights, predictions, _SHOWN_FLIGHTS), "")
         shown = self._folder.relative_to(Path.cwd()) if self._folder.is_relative_to(Path.cwd()) else self._folder
         self._output.line(f"Summary:     {shown / 'summary.json'}")
-        self._output.line(f"Predictions: {shown / 'predictions'} ({files} Parquet files)")
+        self._output.line(f"Predictions: {shown / 'fleets'} and {shown / 'predictions'} ({files} Parquet files)")
         self._output.line(f"Logs:        {shown / 'logs'}")
 
     def _keep_logs(self, aws: EmbeddedAws, connection: Connection) -> None:

@@ -17,10 +17,19 @@ import pyarrow.dataset as ds
 from benchmarks.comparison.measure import Usage, measure
 from benchmarks.contenders.fleetscore import REPOSITORY
 from benchmarks.contenders.fleetscore import outputs as fleetscore_outputs
+from benchmarks.contenders.fleetscore_joined import column_of
+from benchmarks.contenders.fleetscore_joined import outputs as joined_outputs
 from benchmarks.workloads.workload import Prepared, Workload, prepare
 
 # Variables that select library kernels or threads. Contenders use the library's own choice.
-_NOT_INHERITED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+# All contenders may use compiled bytecode, as in an image.
+_NOT_INHERITED = (
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_L2_SIZE",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "PYTHONDONTWRITEBYTECODE",
+)
 
 _ONE_LIBRARY_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _RAY = {**_ONE_LIBRARY_THREAD, "RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
@@ -122,19 +131,22 @@ def _answer(name: str, output: Path, model: str, prepared: Prepared) -> Any:
     """Return the predictions of a model or fleet by `row_id`, and the sum of a column that no model reads."""
     if name == "in_memory":
         return np.load(output / f"{model}.npy")
-    if name in ("fleetscore", "passes"):
+    column = "prediction"
+    if name == "fleetscore_joined":
+        folder, column = joined_outputs(output), column_of(model)
+    elif name in ("fleetscore", "passes"):
         folder = fleetscore_outputs(output / model if name == "passes" else output, model)
     else:
         folder = output / model
     files = sorted(str(path) for path in folder.rglob("*.parquet") if not path.name.startswith(("_", ".")))
-    table = ds.dataset(files, format="parquet").to_table(columns=["row_id", "amount", "prediction"])
+    table = ds.dataset(files, format="parquet").to_table(columns=["row_id", "amount", column])
     # Fleetscore keeps the text of columns that no model reads, so cast them.
     ids = table["row_id"].cast(pa.int64()).to_numpy()
     order = np.argsort(ids, kind="stable")
     if not np.array_equal(ids[order], np.arange(prepared.workload.total_rows)):
         raise DifferentAnswersError(f"{name} on {prepared.workload.name}: rows were lost or doubled")
     amount = table["amount"].cast(pa.float64()).to_numpy()[order]
-    return table["prediction"].cast(pa.int64()).to_numpy()[order], float(amount.sum())
+    return table[column].cast(pa.int64()).to_numpy()[order], float(amount.sum())
 
 
 def _compare_answers(workload: Workload, answers: dict[str, list[Any]]) -> None:

@@ -21,8 +21,8 @@ from contract import codec, environment
 from contract.catalog.models import Compute
 
 RESULTS = Path(__file__).parents[1] / "results" / "planning.json"
-_FLEETS = (Fleet(1_000, 10_000), Fleet(10_000, 10, own_datasets=True))
-_QUICK = (Fleet(100, 1_000), Fleet(1_000, 10, own_datasets=True))
+_FLEETS = (Fleet(1_000, 10_000), Fleet(10_000, 10, own_datasets=True), Fleet(10_000, 1_000, routed=True))
+_QUICK = (Fleet(100, 1_000), Fleet(1_000, 10, own_datasets=True), Fleet(1_000, 100, routed=True))
 _REGION = "eu-central-1"
 _COMPUTE = Compute(instance_type="ml.m5.xlarge", instance_count=1, volume_size_gb=30, max_runtime_seconds=3_600)
 _VARIABLES = {
@@ -68,7 +68,7 @@ def _server(fleet: Fleet) -> Iterator[str]:
 
 
 def _show(fleet: Fleet, usage: Usage) -> None:
-    kind = "datasets of their own" if fleet.own_datasets else "one dataset"
+    kind = "datasets of their own" if fleet.own_datasets else "a fleet" if fleet.routed else "one dataset"
     requests = ", ".join(f"{count:,} {name}" for name, count in sorted(usage.requests.items()))
     print(f"{fleet.models:,} models, {fleet.objects:,} objects, {kind}: {usage.cpu:.1f} s of CPU, {usage.wall:.0f} s,")
     print(f"  {usage.peak_bytes / 1e6:,.0f} MB, {usage.written_bytes / 1e6:,.1f} MB in S3; {requests}", flush=True)

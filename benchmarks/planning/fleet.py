@@ -1,16 +1,23 @@
 """The models and datasets of a large execution."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 from contract import layout
+from contract.catalog.fleets import FleetRecord
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
+from contract.catalog.models import ModelVersion
 
 ARTIFACT = b"not read by the plan"
 MODELS_BUCKET = "models-bench"
-FEATURES = tuple(Feature(f"feature_{number:02d}", "double") for number in range(30))
+FEATURES = (
+    Feature("store", "int64"),
+    *(Feature(f"feature_{number:02d}", "double") for number in range(1, 30)),
+)
+ROUTED = "stores"
+"""Id of the fleet."""
 _SHARED = "shared"
 
 
@@ -23,6 +30,8 @@ class Fleet:
     """Objects of each dataset."""
     own_datasets: bool = False
     """Whether each model has a dataset of its own; otherwise all share one."""
+    routed: bool = False
+    """Whether the models are a fleet: one job, in which each row is scored by the model of its route."""
 
     @cached_property
     def names(self) -> list[str]:
@@ -44,6 +53,15 @@ class Fleet:
             method="predict",
             features=FEATURES,
         )
+
+    def version(self, name: str) -> ModelVersion:
+        version = ModelVersion(spec=self.spec(name), dataset=self.dataset(name))
+        return replace(version, fleet=ROUTED, route=(str(int(name[-5:])),)) if self.routed else version
+
+    @property
+    def record(self) -> FleetRecord:
+        """The record of the fleet that the models are, if they are routed."""
+        return FleetRecord(fleet_id=ROUTED, dataset=_SHARED, route_by=FEATURES[0].name, route_type="int64")
 
     @cache  # noqa: B019 - a process has one fleet
     def keys(self, dataset: str) -> list[str]:

@@ -19,11 +19,12 @@ from boto3.dynamodb.types import TypeSerializer
 
 from benchmarks.aws_server import serve
 from benchmarks.planning.fleet import ARTIFACT, FEATURES, MODELS_BUCKET, Fleet
-from contract.catalog.models import Model, ModelVersion
+from contract.catalog.models import Model
 from contract.layout import artifact_key
 from contract.table import records
 
 _MAX_KEYS = 1_000
+_MODEL = records.MODEL_PARTITIONS.rstrip("#")
 _TIME = "2026-01-05T10:00:00.000Z"
 
 
@@ -33,7 +34,11 @@ class Answers:
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
         sink = io.BytesIO()
-        pq.write_table(pa.table({feature.name: pa.array([1.0, 2.0]) for feature in FEATURES}), sink)
+        columns = {
+            feature.name: pa.array([1, 2], getattr(pa, feature.type.replace("double", "float64"))())
+            for feature in FEATURES
+        }
+        pq.write_table(pa.table(columns), sink)
         self._object = sink.getvalue()
         self._artifacts = [artifact_key(name, "1") for name in fleet.names]
         self._written: set[str] = set()
@@ -88,9 +93,14 @@ class Answers:
             return {"Items": self._items(records.model_item(Model(name, "1", True, {})) for name in names)}
         if operation == "BatchGetItem":
             [(table, wanted)] = request["RequestItems"].items()
-            names = [key[records.PARTITION_KEY]["S"].rpartition("#")[2] for key in wanted["Keys"]]
-            versions = (ModelVersion(spec=self._fleet.spec(name), dataset=self._fleet.dataset(name)) for name in names)
-            return {"Responses": {table: self._items(map(records.version_item, versions))}, "UnprocessedKeys": {}}
+            keys = [key[records.PARTITION_KEY]["S"].partition("#") for key in wanted["Keys"]]
+            found = (
+                records.version_item(self._fleet.version(name))
+                if kind == _MODEL
+                else records.fleet_item(self._fleet.record)
+                for kind, _, name in keys
+            )
+            return {"Responses": {table: self._items(found)}, "UnprocessedKeys": {}}
         return {}
 
     def _items(self, items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,4 +1,7 @@
-"""How much faster is one pass with several models than one pass per model?"""
+"""How much faster is one pass with several models than one pass per model?
+
+`fleetscore` writes one output per model, `fleetscore_joined` one for all of them.
+"""
 
 from collections.abc import Sequence
 
@@ -12,7 +15,8 @@ def cases(size: Size) -> Sequence[Case]:
     if size.full:
         # Fifty outputs of the larger objects would take 22 GB per contender.
         found.append(("models-50", 50, (25_000,) * 8))
-    return [Case(Workload(name, rows, ("light",) * count), ("passes", "fleetscore")) for name, count, rows in found]
+    contenders = ("passes", "fleetscore", "fleetscore_joined")
+    return [Case(Workload(name, rows, ("light",) * count), contenders) for name, count, rows in found]
 
 
 if __name__ == "__main__":

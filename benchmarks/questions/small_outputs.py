@@ -8,7 +8,7 @@ from benchmarks.workloads.workload import Workload
 
 def cases(size: Size) -> Sequence[Case]:
     workload = Workload("small-outputs", (500,) * 20, ("light",) * size.of(20, 100))
-    return [Case(workload, ("in_memory", "fleetscore"))]
+    return [Case(workload, ("in_memory", "fleetscore", "fleetscore_joined"))]
 
 
 if __name__ == "__main__":

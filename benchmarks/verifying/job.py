@@ -10,6 +10,7 @@ from contract import codec, layout
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute
+from contract.job.fleet import FleetSpec
 from contract.job.ledger import Commit, KeyReport, OutputFile, SegmentHeader, commit_line, segment_content
 from contract.job.scoring_spec import JobSpec, PinnedObject
 from contract.job.snapshot import Snapshot
@@ -24,12 +25,13 @@ _OBJECT_BYTES = 45_678
 
 @dataclass(frozen=True)
 class Job:
-    """A job of `models` times `objects` commits."""
+    """A job of `models` times `objects` commits, or of `objects` commits if the models are a fleet."""
 
     models: int
     objects: int
     output_layout: layout.OutputLayout = "per_model"
     commits_per_segment: int = 10_000
+    """Commits in each segment of the ledger."""
 
     @cached_property
     def snapshot(self) -> Snapshot:
@@ -48,7 +50,12 @@ class Job:
             snapshot=self.snapshot.ref(uri, self.snapshot.text()),
             models=tuple(_model(f"model-{number:05d}") for number in range(self.models)),
             output_layout=self.output_layout,
+            fleet=self._fleet if self.output_layout == "fleet" else None,
         )
+
+    @property
+    def _fleet(self) -> FleetSpec:
+        return FleetSpec("stores", "store", {f"{number}": f"model-{number:05d}" for number in range(self.models)})
 
     @cached_property
     def record(self) -> JobRecord:
@@ -57,30 +64,36 @@ class Job:
             job_id=JOB_ID,
             status=JobStatus.RUNNING,
             dataset=DATASET,
-            model_ids=tuple(model.model_id for model in self.spec.models),
-            model_versions=tuple(model.version for model in self.spec.models),
+            model_ids=tuple(model.model_id for model in self.spec.committing_models),
+            model_versions=tuple(model.version for model in self.spec.committing_models),
             object_count=self.objects,
             input_bytes=self.snapshot.total_bytes,
             compute=Compute("ml.m5.xlarge", 1, 30, 3_600),
             max_attempts=3,
             created_at="2026-01-05T10:00:00.000Z",
             attempt=1,
+            output_layout=self.output_layout,
+            fleet="stores" if self.output_layout == "fleet" else "",
         )
 
     def outputs(self) -> Iterator[tuple[str, int]]:
         """Yield the keys of the outputs below the job's prefix, in the order of S3, with their sizes."""
         names = [layout.output_name(item.key) for item in self.snapshot.objects]
-        for model in self.spec.models[: 1 if layout.is_shared_output("predictions", self.output_layout) else None]:
+        for model in self.spec.committing_models[
+            : 1 if layout.is_shared_output("predictions", self.output_layout) else None
+        ]:
             for name in names:
                 yield self._output_key(model.model_id, name), _OUTPUT_BYTES
 
     def segments(self) -> Iterator[tuple[str, bytes]]:
         """Yield the names and contents of the ledger's segments, in the order in which they were written."""
-        header = SegmentHeader(EXECUTION_ID, JOB_ID, {model.model_id: model.version for model in self.spec.models})
+        header = SegmentHeader(
+            EXECUTION_ID, JOB_ID, {model.model_id: model.version for model in self.spec.committing_models}
+        )
         lines: list[bytes] = []
         for item in self.snapshot.objects:
             name = layout.output_name(item.key)
-            for model in self.spec.models:
+            for model in self.spec.committing_models:
                 lines.append(commit_line(self._commit(model.model_id, item, name)))
                 if len(lines) == self.commits_per_segment:
                     yield segment_content(header, lines)

@@ -41,7 +41,7 @@ class Invocation:
 
     def announce(self, arn: str) -> None:
         """Print account, Region and address to standard error; `arn` names the account."""
-        self.output.notice(f"Stage {self.stage} in {self.connection.place(arn.split(':')[4])}")
+        self.output.notice(f"Stage {self.stage} in {self.connection.description(arn.split(':')[4])}")
 
     def deployment(self) -> Deployment:
         """Find the resources of the stage.

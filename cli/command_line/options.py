@@ -81,7 +81,7 @@ def start_options(handler: F) -> F:
             is_flag=False,
             flag_value="plan",
             type=click.Choice(["plan", "form"]),
-            help="Start nothing, but say what the plan would say of the request, catalog and data. With =form: "
+            help="Start nothing; check the request, catalog and data as the plan would. With =form: "
             "check the form only, without calling AWS.",
         ),
         click.option(

@@ -1,6 +1,6 @@
 """`fleetscore backfill`: one execution for each dataset of a period."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import rich_click as click
 
@@ -10,15 +10,18 @@ from cli.command_line.options import words
 from cli.command_line.output import Output
 from cli.documents.dataset_template import STEPS, Slot, expand, read_time
 from cli.failures import ExitStatus
-from cli.stage.backfill import Backfill, Outcome
+from cli.stage.backfill import Backfill, Outcome, Scorer
 from cli.stage.catalog import Catalog
 from cli.stage.executions import Executions
+from cli.stage.fleets import Fleet, Fleets
 from cli.views.tables import add_row, counted, plain_table
-from contract.catalog.models import Model
+from contract.catalog.models import Model, ModelVersion
 from contract.problems import InvalidInputError, Problem
 
 MAX_EXECUTIONS = 100
 """Largest value of --max-executions."""
+_REGISTER = "Register one first."
+_KINDS = ((False, "model"), (True, "fleet"))
 
 
 @click.command(
@@ -52,6 +55,7 @@ MAX_EXECUTIONS = 100
     help="Period that each dataset covers. Default: day.",
 )
 @click.option("--models", type=words, metavar="A,B", help="Models to score with. Default: every enabled model.")
+@click.option("--fleets", type=words, metavar="A,B", help="Fleets to score with. Default: all, without --models.")
 @click.option("--max-executions", type=int, default=1, metavar="N", help="Executions that run in parallel. Default: 1.")
 @click.option("--name", metavar="NAME", help="Beginning of the executions' names. Default: made from the template.")
 @click.option("--dry-run", is_flag=True, help="List datasets and executions; start nothing.")
@@ -64,13 +68,14 @@ def backfill(
     until: str,
     every: str,
     models: list[str] | None,
+    fleets: list[str] | None,
     max_executions: int,
     name: str | None,
     dry_run: bool,
 ) -> ExitStatus:
     """Score every dataset of a period, each in a separate execution.
 
-    Datasets that every model has scored are skipped, so the command can be interrupted and
+    Datasets that every model and fleet has scored are skipped, so the command can be interrupted and
     repeated.
     """
     output = invocation.output
@@ -85,9 +90,12 @@ def backfill(
         output.data([vars(slot) for slot in slots], table)
         return ExitStatus.SUCCEEDED
     deployment = invocation.changed_deployment()
-    chosen = choose_models(Catalog(invocation.connection, deployment), models)
+    catalog = Catalog(invocation.connection, deployment)
+    chosen = choose_scorers(catalog.models(), Fleets(invocation.connection, deployment).all(), models, fleets)
+    named = models is not None or fleets is not None
     runner = Backfill(invocation.connection, deployment, Executions(invocation.connection, deployment))
-    output.line(f"{counted(len(slots), 'dataset')}, {counted(len(chosen), 'model')}")
+    counts = [(sum(scorer.is_fleet is kind for scorer in chosen), word) for kind, word in _KINDS]
+    output.line(", ".join([counted(len(slots), "dataset"), *(counted(n, word) for n, word in counts if n)]))
     ended: list[Slot] = []
 
     def report(slot: Slot, execution_id: str, event: str) -> None:
@@ -97,7 +105,7 @@ def backfill(
         output.line(f"[{len(ended):,}/{len(slots):,}] {slot.dataset}: {text}")
 
     try:
-        outcomes = runner.run(slots, chosen, named=models is not None, max_running=max_executions, report=report)
+        outcomes = runner.run(slots, chosen, named=named, max_running=max_executions, report=report)
     except KeyboardInterrupt:
         output.notice(
             "\nStarted executions continue. Run the same command again: it follows them and scores the remaining "
@@ -108,27 +116,47 @@ def backfill(
     return _exit_status(outcomes)
 
 
-def choose_models(catalog: Catalog, wanted: list[str] | None) -> list[Model]:
-    """Return the models that a backfill scores with: the wanted ones, or every enabled one.
+def choose_scorers(
+    catalog: Sequence[tuple[Model, ModelVersion | None]],
+    known_fleets: Sequence[Fleet],
+    models: list[str] | None,
+    fleets: list[str] | None,
+) -> list[Scorer]:
+    """Return the models and fleets that a backfill scores with: the named ones, or all that are enabled.
 
     Raises:
-        InvalidInputError: with every wanted model that is unknown or disabled, or when there is no
-            model.
+        InvalidInputError: with every name that is unknown or disabled, or when there is none.
     """
-    known = {model.model_id: model for model, _ in catalog.models()}
+    own = {
+        model.model_id: Scorer(model.model_id, model.current_version)
+        for model, version in catalog
+        if model.enabled and (version is None or not version.fleet)
+    }
+    whole = {
+        fleet.record.fleet_id: Scorer(fleet.record.fleet_id, fleet.version, is_fleet=True)
+        for fleet in known_fleets
+        if fleet.enabled
+    }
+    if models is None and fleets is None:
+        chosen = [*own.values(), *whole.values()]
+        if chosen:
+            return chosen
+        raise InvalidInputError("backfill", [Problem("models", [], "at least one enabled model", _REGISTER)])
     problems = [
-        Problem("models", model_id, "an enabled model of the catalog", "See `fleetscore models list`.")
-        for model_id in wanted or ()
-        if model_id not in known or not known[model_id].enabled
+        Problem("models", model_id, "an enabled model of the catalog, of no fleet", "See `fleetscore models list`.")
+        for model_id in models or ()
+        if model_id not in own
     ]
-    chosen = [known[model_id] for model_id in wanted] if wanted and not problems else []
-    if wanted is None:
-        chosen = [model for model in known.values() if model.enabled]
-    if not chosen and not problems:
-        problems.append(Problem("models", wanted or [], "at least one enabled model", "Register one first."))
+    problems += [
+        Problem("fleets", fleet_id, "a fleet with enabled models", "See `fleetscore fleets list`.")
+        for fleet_id in fleets or ()
+        if fleet_id not in whole
+    ]
+    if not models and not fleets:
+        problems.append(Problem("models", [], "at least one enabled model", _REGISTER))
     if problems:
         raise InvalidInputError("backfill", problems)
-    return chosen
+    return [*(own[model_id] for model_id in models or ()), *(whole[fleet_id] for fleet_id in fleets or ())]
 
 
 def _print(outcomes: Mapping[Slot, Outcome], output: Output) -> None:

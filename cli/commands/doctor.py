@@ -8,7 +8,7 @@ import rich_click as click
 from cli.command_line.click_classes import Command
 from cli.command_line.invocation import Invocation
 from cli.doctor.clock import clock_findings
-from cli.doctor.findings import Check, Finding, carry_out
+from cli.doctor.findings import Check, Finding, run_checks
 from cli.failures import ExitStatus
 from cli.views.doctor import findings_json, findings_view, is_ready
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 @click.option(
     "--job",
     is_flag=True,
-    help="Also run one processing job on one instance for a few minutes, which you pay for, and compare what it sees "
-    "with what the code assumes.",
+    help="Also run one processing job on one instance for a few minutes, which is billed, and compare its report with "
+    "the code's assumptions.",
 )
 @click.option("--training-job", is_flag=True, help="The same with a training job.")
 @click.option(
@@ -54,11 +54,11 @@ def doctor(invocation: Invocation, *, job: bool, training_job: bool, instance_ty
     findings = list(clock_findings(connection))
     if is_ready(findings):
         stage = read_stage(connection, invocation.stage)
-        findings += carry_out(list(stage_checks(stage)))
+        findings += run_checks(list(stage_checks(stage)))
         if (job or training_job) and is_ready(findings):
             invocation.announce(stage.deployment.state_machine_arn)
             makers = ([_processing_check] if job else []) + ([_training_check] if training_job else [])
-            findings += carry_out([make(stage, instance_type, output.notice) for make in makers])
+            findings += run_checks([make(stage, instance_type, output.notice) for make in makers])
         elif job or training_job:
             output.notice("No job was started, because a finding above is an error.")
     output.data(findings_json(findings), *findings_view(findings))

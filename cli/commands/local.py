@@ -103,11 +103,11 @@ def up(invocation: Invocation, *, foreground: bool, persist: bool, state_dir: Pa
             check_project(state_dir)
             if persist and not has_persisted_data(state_dir):
                 raise CommandError(
-                    f"The embedded AWS in {state_dir.absolute()} runs without --persist, and what it holds cannot be "
-                    "kept. Run `fleetscore down`, which deletes it, and then `fleetscore up --persist`.",
+                    f"The embedded AWS in {state_dir.absolute()} runs without --persist, so its data cannot be "
+                    "saved. Run `fleetscore down`, which deletes them, and then `fleetscore up --persist`.",
                     ExitStatus.FAILED,
                 )
-            output.notice(f"{running_text(state_dir)} Deploying to it what has changed.")
+            output.notice(f"{running_text(state_dir)} Deploying changes to it.")
             if problem := persistence_problem(state_dir):
                 output.notice(problem)
         else:
@@ -115,7 +115,7 @@ def up(invocation: Invocation, *, foreground: bool, persist: bool, state_dir: Pa
                 output.notice(lost)
             for other in _others(state_dir):
                 output.notice(
-                    f"Another embedded AWS runs in {other}, with data of its own, and goes on. This one is for "
+                    f"Another embedded AWS runs in {other}, with data of its own, and keeps running. This one is for "
                     f"{state_dir.absolute()}. End the other with: fleetscore down --state-dir {shlex.quote(str(other))}"
                 )
             output.notice("Starting the embedded AWS ...")

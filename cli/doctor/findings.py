@@ -76,7 +76,7 @@ class Report:
         return Finding(self._check, Level.ERROR, self._subject, found, remedy)
 
 
-def carry_out(checks: Sequence[Check]) -> Iterator[Finding]:
+def run_checks(checks: Sequence[Check]) -> Iterator[Finding]:
     """Make checks in parallel, and yield their findings in the order of the checks."""
     with ThreadPoolExecutor(_THREADS) as threads:
         for findings in threads.map(_carry_out, checks):

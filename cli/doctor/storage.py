@@ -125,7 +125,7 @@ def versioning_findings(stage: DeployedStage, kind: str) -> Iterator[Finding]:
     if stage.client("s3").get_bucket_versioning(Bucket=bucket).get("Status") == "Enabled":
         yield report.ok("versions are kept")
     else:
-        yield report.error("versions are not kept: what is replaced or deleted cannot be recovered", _DEPLOY)
+        yield report.error("versions are not kept: replaced and deleted objects cannot be recovered", _DEPLOY)
 
 
 def lifecycle_findings(stage: DeployedStage, kind: str) -> Iterator[Finding]:

@@ -67,7 +67,7 @@ def store_artifact(s3: Any, bucket: str, model_id: str, version: str, artifact: 
                 raise
             continue
         return StoredArtifact(bucket, key, answer.get("VersionId") or "")
-    raise ArtifactTakenError(f"Somebody else keeps writing {layout.s3_uri(bucket, key)}. Try again.")
+    raise ArtifactTakenError(f"Another registration keeps writing {layout.s3_uri(bucket, key)}. Try again.")
 
 
 def remove_artifact(s3: Any, stored: StoredArtifact) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, get_args
+from typing import get_args
 
 from boto3.dynamodb.conditions import Key
 
@@ -15,7 +15,6 @@ from cli.stage.connection import Connection, query_items
 from cli.stage.deployment import Deployment
 from cli.stage.executions import Executions
 from contract import layout
-from contract.catalog.models import Model
 from contract.problems import InvalidInputError, Problem
 from contract.status import JobStatus
 from contract.table import records
@@ -28,10 +27,27 @@ SECONDS_BETWEEN_READS = 5.0
 
 
 @dataclass(frozen=True)
-class Work:
-    """Models that have not scored a dataset; None means every enabled model."""
+class Scorer:
+    """A model or a fleet that scores every dataset of a backfill, in its current version."""
 
-    models: tuple[str, ...] | None
+    id: str
+    version: str
+    is_fleet: bool = False
+
+
+@dataclass(frozen=True)
+class Work:
+    """Models and fleets that have not scored a dataset; None means all that are enabled."""
+
+    scorers: tuple[Scorer, ...] | None
+
+    @property
+    def request(self) -> dict[str, list[str]]:
+        """The fields of a request that select them."""
+        fields: dict[str, list[str]] = {}
+        for scorer in self.scorers or ():
+            fields.setdefault("fleets" if scorer.is_fleet else "models", []).append(scorer.id)
+        return fields
 
 
 class Outcome(StrEnum):
@@ -56,7 +72,7 @@ class Backfill:
     def run(
         self,
         slots: Sequence[Slot],
-        models: Sequence[Model],
+        scorers: Sequence[Scorer],
         *,
         named: bool,
         max_running: int,
@@ -68,7 +84,7 @@ class Backfill:
         Idempotent: after an interruption, another call follows the executions that are running.
 
         Args:
-            named: whether the caller chose the models, so that requests must name them.
+            named: whether the caller chose models or fleets, so that requests must name them.
             report: called at each step with the slot, the execution's id (may be empty) and the
                 event.
             seconds: pause between two reads of the executions' statuses.
@@ -80,7 +96,7 @@ class Backfill:
         while waiting or running:
             while waiting and len(running) < max_running:
                 slot = waiting.pop()
-                execution_id = self._begin(slot, models, named=named, report=report)
+                execution_id = self._begin(slot, scorers, named=named, report=report)
                 if execution_id is None:
                     outcomes[slot] = Outcome.SKIPPED
                     report(slot, "", "already scored by the same model versions")
@@ -98,7 +114,7 @@ class Backfill:
         return outcomes
 
     def _begin(
-        self, slot: Slot, models: Sequence[Model], *, named: bool, report: Callable[[Slot, str, str], None]
+        self, slot: Slot, scorers: Sequence[Scorer], *, named: bool, report: Callable[[Slot, str, str], None]
     ) -> str | None:
         """Start or find the slot's execution, and return its id; None if all is scored."""
         for number in range(1, MAX_EXECUTIONS_PER_DATASET + 1):
@@ -108,12 +124,10 @@ class Backfill:
                 report(slot, execution_id, "already running")
                 return execution_id
             if state is None:
-                work = self.unscored(slot.dataset, models, named=named)
+                work = self.unscored(slot.dataset, scorers, named=named)
                 if work is None:
                     return None
-                request: dict[str, Any] = {"dataset": slot.dataset, "execution_label": "backfill"}
-                if work.models is not None:
-                    request["models"] = list(work.models)
+                request = {"dataset": slot.dataset, "execution_label": "backfill", **work.request}
                 parse_request(request)
                 self._executions.start(json.dumps(request), execution_id)
                 report(slot, execution_id, "started")
@@ -126,18 +140,17 @@ class Backfill:
         )
         raise InvalidInputError("backfill", [problem])
 
-    def unscored(self, dataset: str, models: Sequence[Model], *, named: bool) -> Work | None:
-        """Return the models whose current versions have not scored the dataset; None without any.
+    def unscored(self, dataset: str, scorers: Sequence[Scorer], *, named: bool) -> Work | None:
+        """Return what has not scored the dataset in its current version; None without any.
 
-        A model has scored the dataset when its job succeeded in an execution that began after the
-            last upload. The output must still be in S3.
+        A model or fleet has scored the dataset when its job succeeded in an execution that began after
+        the last upload. The output must still be in S3.
         """
-        wanted = {(model.model_id, model.current_version) for model in models}
-        scored = self._scored(dataset, wanted)
-        missing = [model.model_id for model in models if (model.model_id, model.current_version) not in scored]
+        scored = self._scored(dataset, {(scorer.id, scorer.version) for scorer in scorers})
+        missing = tuple(scorer for scorer in scorers if (scorer.id, scorer.version) not in scored)
         if not missing:
             return None
-        return Work(tuple(missing) if named or len(missing) < len(models) else None)
+        return Work(missing if named or len(missing) < len(scorers) else None)
 
     def _scored(self, dataset: str, wanted: set[tuple[str, str]]) -> set[tuple[str, str]]:
         """Return the wanted models and versions that scored the dataset since its last upload."""
@@ -155,7 +168,7 @@ class Backfill:
             for parts in self._succeeded_jobs(execution_id):
                 job = parts[0]
                 # Parts whose objects have no rows may have no output.
-                with_rows = [part for part in parts if part.rows_in] or parts
+                with_rows = [part for part in parts if part.rows_in > part.rows_skipped] or parts
                 if job.dataset != dataset:
                     continue
                 pairs = wanted.intersection(zip(job.model_ids, job.model_versions, strict=True))

@@ -117,6 +117,8 @@ def _check(
             checked.append(result)
         else:
             problems += result
+    for line, of_fleet in zip(lines, catalog.fleet_problems([line.document for line in lines]), strict=True):
+        problems += at_line(line.number, of_fleet, line.document.model_id)
     new = [item.line for item in checked if item.existing is None]
     for line, found in zip(new, check_models([line.document for line in new]), strict=True):
         problems += at_line(line.number, found, line.document.model_id)

@@ -30,6 +30,7 @@ from cli.stage.catalog_table import (
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract import layout
+from contract.catalog.model_fields import MembershipFields
 from contract.catalog.model_spec import assumptions
 from contract.catalog.models import CurrentChange, Model, ModelVersion
 from contract.problems import InvalidInputError, Problem
@@ -138,7 +139,8 @@ class Catalog:
             if path is None:
                 raise InvalidInputError(f"model {document.model_id}", missing)
             checked = check_artifact(path, document)
-            if problems := checked.problems or check(path, checked.document):
+            problems = [*self.fleet_problems([document])[0], *checked.problems]
+            if problems := problems or list(check(path, checked.document)):
                 raise InvalidInputError(f"model {document.model_id}", problems)
             artifact = hash_artifact(path)
             for _ in range(MAX_TRIES):
@@ -147,7 +149,18 @@ class Catalog:
                     return replace(done, notes=(*assumptions(done.version.spec), *checked.notes))
                 except VersionTakenError:
                     continue
-        raise CommandError(f"Somebody else is registering model {document.model_id} too. Try again.")
+        raise CommandError(f"Another command is registering model {document.model_id}. Try again.")
+
+    def fleet_problems(self, documents: Sequence[MembershipFields]) -> list[list[Problem]]:
+        """Return the problem of each document whose fleet does not exist: a plan would refuse its model."""
+        wanted = {document.fleet for document in documents if document.fleet}
+        unknown = wanted - self._table.fleet_ids(wanted) if wanted else set()
+        return [
+            [Problem("fleet", document.fleet, "the id of a fleet", _create_fleet(document.fleet))]
+            if document.fleet in unknown
+            else []
+            for document in documents
+        ]
 
     def _register_once(self, document: ModelDocument, artifact: Artifact, registered_by: str) -> Registered:
         before, versions = self._table.read(document.model_id)
@@ -255,7 +268,7 @@ class Catalog:
             except VersionTakenError:
                 continue
             return after
-        raise CommandError(f"Somebody else is changing model {model_id} too. Try again.")
+        raise CommandError(f"Another command is changing model {model_id}. Try again.")
 
     def write_all(self, wanted: Sequence[NewVersion], *, changed_by: str) -> Iterator[Model]:
         """Write versions whose artifacts are stored, and make them current, in few transactions.
@@ -276,7 +289,7 @@ class Catalog:
                     continue
             else:
                 raise CommandError(
-                    f"Somebody else is changing the same models: {done:,} of {len(wanted):,} are registered now. "
+                    f"Another command is changing the same models: {done:,} of {len(wanted):,} are registered now. "
                     "Run the command again to continue with the others."
                 )
             done += len(models)
@@ -346,6 +359,10 @@ def no_current_version_message(model_id: str) -> str:
 
 def unknown_version_message(model_id: str, version: str, versions: Iterable[str]) -> str:
     return f"Model {model_id} has no version {version}. It has: {', '.join(sorted(versions)) or 'none'}."
+
+
+def _create_fleet(fleet_id: str) -> str:
+    return f"Create it first: `fleetscore fleets set {fleet_id} --dataset … --route-by …`."
 
 
 def _next_number(versions: Mapping[str, ModelVersion]) -> int:

@@ -1,6 +1,6 @@
 """Models and their versions as items of the table: reads, and writes under conditions."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -65,6 +65,11 @@ class CatalogTable:
         keys = [records.version_key(model_id, version) for model_id, version in names]
         found = (records.read_item(ModelVersion, item) for item in self._items(keys))
         return {(version.spec.model_id, version.spec.version): version for version in found}
+
+    def fleet_ids(self, fleet_ids: Iterable[str]) -> set[str]:
+        """Return those of the ids that are ids of fleets."""
+        keys = [records.fleet_key(fleet_id) for fleet_id in dict.fromkeys(fleet_ids)]
+        return {str(item["fleet_id"]) for item in self._items(keys, consistent=True)}
 
     def _items(self, keys: Sequence[dict[str, str]], *, consistent: bool = False) -> Iterator[dict[str, Any]]:
         name = self._table.name

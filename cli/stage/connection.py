@@ -72,8 +72,8 @@ class Connection:
         """Return the file of trusted certificate authorities; empty for the default ones."""
         return str(self.session()._session.get_config_variable("ca_bundle") or "")  # noqa: SLF001 - boto3 has no other way
 
-    def place(self, account_id: str) -> str:
-        """Return where calls go: account, Region and address."""
+    def description(self, account_id: str) -> str:
+        """Return account, Region and address of the calls, as text."""
         meta = self.client("cloudformation").meta
         return f"account {account_id}, Region {meta.region_name}, {meta.endpoint_url}"
 

@@ -96,7 +96,7 @@ class Decisions:
             except VersionTakenError:
                 continue
             return after, decided
-        raise CommandError(f"Somebody else is changing model {model_id} too. Try again.")
+        raise CommandError(f"Another command is changing model {model_id}. Try again.")
 
 
 def _decision(model_id: str, version: ModelVersion) -> VersionDecision:

@@ -14,6 +14,7 @@ from cli.stage.deployment import Deployment
 from contract.catalog.fleets import FleetRecord
 from contract.catalog.models import Model, ModelVersion
 from contract.codec import decode_fields, to_value
+from contract.job.fleet import fleet_model
 from contract.job.fleet_checks import fleet_spec
 from contract.problems import InvalidInputError, Problem
 from contract.table import records
@@ -37,6 +38,13 @@ class Fleet:
     @property
     def enabled(self) -> tuple[FleetMember, ...]:
         return tuple(member for member in self.members if member.model.enabled)
+
+    @property
+    def version(self) -> str:
+        """The version of the one model that the fleet is; empty if a plan would refuse the fleet."""
+        versions = [member.version for member in self.enabled]
+        spec, _ = fleet_spec(self.record, versions)
+        return "" if spec is None else fleet_model(spec, [version.spec for version in versions]).version
 
     def problems(self) -> list[Problem]:
         """Return the problems with which a plan would refuse the fleet, as far as the catalog tells."""

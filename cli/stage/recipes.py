@@ -6,10 +6,12 @@ from boto3.dynamodb.conditions import Key
 
 from cli.documents.recipe_document import RecipeDocument
 from cli.failures import CommandError
+from cli.stage.catalog import Catalog
 from cli.stage.catalog_table import now
 from cli.stage.connection import Connection, query_items
 from cli.stage.deployment import Deployment
 from contract import layout
+from contract.problems import InvalidInputError
 from contract.table import records
 from contract.training.recipes import ModelRecipe
 
@@ -19,6 +21,7 @@ class Recipes:
 
     def __init__(self, connection: Connection, deployment: Deployment) -> None:
         self._table = connection.resource("dynamodb").Table(deployment.table_name)
+        self._catalog = Catalog(connection, deployment)
         self._s3 = connection.client("s3")
         self._bucket = deployment.models_bucket
 
@@ -26,8 +29,11 @@ class Recipes:
         """Upload the training script, if there is one, then replace the model's recipe.
 
         Raises:
-            InvalidInputError: when the recipe is too large for its record; nothing is uploaded.
+            InvalidInputError: when its fleet does not exist, or the recipe is too large for its record. Nothing is
+                uploaded then.
         """
+        if problems := self._catalog.fleet_problems([document.recipe])[0]:
+            raise InvalidInputError(f"recipe of model {document.recipe.model_id}", problems)
         recipe = replace(document.recipe, updated_at=now(), updated_by=updated_by)
         item = records.recipe_item(recipe)
         if document.archive is not None and recipe.code is not None:

@@ -63,13 +63,13 @@ def rows_counted(job: JobRecord) -> bool:
     return job.status is JobStatus.SUCCEEDED and (job.rows_in > 0 or job.kind is ExecutionKind.SCORING)
 
 
-def rows_a_second(job: JobRecord, now: datetime) -> float | None:
+def rows_per_second(job: JobRecord, now: datetime) -> float | None:
     """Return a succeeded job's rows per second, instance start included; None if unknown."""
     seconds = job_seconds(job, now)
     return job.rows_in / seconds if rows_counted(job) and seconds else None
 
 
-def rows_a_second_overall(snapshot: Snapshot) -> float | None:
+def overall_rows_per_second(snapshot: Snapshot) -> float | None:
     """Return rows per second of all succeeded jobs, from the first start to the last end or now."""
     started = [datetime.fromisoformat(job.started_at) for job in snapshot.jobs if job.started_at]
     if not started:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.stage.execution_snapshot import Snapshot
-from cli.views.execution_figures import job_seconds, objects_done, rows_a_second, rows_counted, totals
+from cli.views.execution_figures import job_seconds, objects_done, rows_counted, rows_per_second, totals
 from cli.views.tables import add_row, counted, one_line, plain_json, plain_table, plain_text
 from contract.status import ExecutionKind, FailureKind
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
@@ -73,7 +73,7 @@ def _fleet_notes(job: JobRecord) -> list[str]:
 def job_cells(job: JobRecord, snapshot: Snapshot) -> list[Text | str]:
     """Return the cells job, status, attempt, objects, rows, rows per second and seconds."""
     seconds = job_seconds(job, snapshot.read_at) if job.ended_at or not snapshot.ended else None
-    rate = rows_a_second(job, snapshot.read_at)
+    rate = rows_per_second(job, snapshot.read_at)
     return [
         f"  {job.part.text}" if job.part else job.job_id,
         status_text(job.status),
@@ -180,7 +180,7 @@ def _job_json(
     figures = {
         "objects_committed": objects_done(job, snapshot),
         "seconds": seconds,
-        "rows_a_second": rows_a_second(job, snapshot.read_at),
+        "rows_per_second": rows_per_second(job, snapshot.read_at),
     }
     tried = {"attempts": [plain_json(attempt) for attempt in attempts.get(job.job_id, [])]} if attempts else {}
     return {**plain_json(job), **figures, **tried}

@@ -18,9 +18,9 @@ from cli.stage.executions import Executions
 from cli.views.execution_figures import (
     distinct_objects,
     objects_done,
-    rows_a_second,
-    rows_a_second_overall,
+    overall_rows_per_second,
     rows_counted,
+    rows_per_second,
 )
 from cli.views.executions import job_cells, job_name, job_reason, objects_text, totals_line
 from cli.views.tables import add_row, counted, one_line, plain_text
@@ -136,7 +136,7 @@ class PlainProgress:
     def _line(job: JobRecord, snapshot: Snapshot, ended: int) -> str:
         words = [f"{job_name(job)}: {job.status}, attempt {job.attempt} of {job.max_attempts}"]
         if rows_counted(job):
-            rate = rows_a_second(job, snapshot.read_at)
+            rate = rows_per_second(job, snapshot.read_at)
             words.append(f"{counted(job.rows_in, 'row')}" + (f", {rate:,.0f} rows/s" if rate is not None else ""))
         elif job.status is not JobStatus.SUCCEEDED:
             words.append(f"{objects_text(job, snapshot)} {'object' if job.object_count == 1 else 'objects'}")
@@ -187,7 +187,7 @@ def live_view(snapshot: Snapshot, lines: int) -> RenderableType:
     hidden = len(snapshot.jobs) - len(shown)
     if hidden:
         parts.append(Text(f"… and {hidden:,} more jobs", style="dim"))
-    speed = rows_a_second_overall(snapshot)
+    speed = overall_rows_per_second(snapshot)
     rate = f", {speed:,.0f} rows/s" if speed else ""
     done, all_work = work(snapshot)
     # The bar is in a grid, because a bar alone does not end its line.

@@ -19,7 +19,7 @@ from contract.catalog.model_formats import (
     OutputFormat,
 )
 from contract.checks import Fraction, NotEmpty, Range, UniqueNames
-from contract.dataset.feature_types import FEATURE_TYPES_TEXT, feature_type, instead_of, parse_feature_type
+from contract.dataset.feature_types import FEATURE_TYPES_TEXT, feature_type, parse_feature_type, suggested_type
 from contract.dataset.input_options import InputOptions
 from contract.names import DATASET_NAME, FLEET_ID_OR_NONE, INSTANCE_TYPE, MODEL_ID, OBJECT_KEY, SHA256, VERSION
 from contract.problems import InvalidInputError, Problem
@@ -46,7 +46,7 @@ class Feature:
     def __post_init__(self) -> None:
         if parse_feature_type(self.type) is None:
             expected = f"one of {FEATURE_TYPES_TEXT}"
-            raise InvalidInputError("Feature", [Problem("type", self.type, expected, instead_of(self.type))])
+            raise InvalidInputError("Feature", [Problem("type", self.type, expected, suggested_type(self.type))])
 
     @property
     def width(self) -> int:
@@ -135,7 +135,7 @@ class PredictionFields:
     csv_formulas: Literal["keep", "escape"] = field(
         default="keep",
         metadata=describe(
-            "What CSV output does with texts that a spreadsheet would run as formulas: keep them as they are, or "
+            "Texts in CSV output that a spreadsheet would run as formulas: keep them as they are, or "
             "escape them with a leading apostrophe. For output_format csv only.",
             group="Output",
             metavar="keep|escape",
@@ -154,7 +154,7 @@ class PredictionFields:
     input: InputOptions = field(
         default_factory=InputOptions,
         metadata=describe(
-            "How objects are read: their format, the dialect of CSV, and tables.",
+            "Options for reading objects: their format, the dialect of CSV, and tables.",
             see="([options](../data/input-formats.md#options))",
         ),
     )
@@ -330,7 +330,7 @@ class RegistrationFields(MembershipFields):
     source: str = field(
         default="",
         metadata=describe(
-            "Where the version was imported from, such as the ARN of a model package, or the training execution that "
+            "Origin of the version, such as the ARN of a model package, or the training execution that "
             "made it. Empty when it was registered by hand.",
         ),
     )

@@ -206,7 +206,7 @@ def _missing_problems(spec: ModelSpec) -> list[Problem]:
     if spec.missing is None:
         return []
     if spec.format not in MISSING_FORMATS:
-        remedy = "Leave it out: only files of XGBoost do not tell what the model takes as missing."
+        remedy = "Leave it out: only files of XGBoost lack the model's missing value."
         return [Problem("missing", spec.missing, f"none for format {spec.format!r}; it is for xgboost-*", remedy)]
     if spec.custom_code:
         remedy = "Leave it out, and pass the number to DMatrix or inplace_predict in predict_fn."

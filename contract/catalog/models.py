@@ -79,7 +79,7 @@ class ModelVersion(RegistrationFields):
     Only `decision` ever changes.
     """
 
-    spec: ModelSpec = field(metadata=describe("How the container loads the model and scores with it."))
+    spec: ModelSpec = field(metadata=describe("Settings with which the container loads the model and scores."))
     compute: Compute = field(
         default_factory=Compute, metadata=describe("Instances, volume and time limit of the version's jobs.")
     )

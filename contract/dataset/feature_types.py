@@ -79,10 +79,10 @@ def parse_feature_type(name: str) -> FeatureType | None:
     return None
 
 
-def instead_of(name: str) -> str:
+def suggested_type(name: str) -> str:
     """Return which type to use for one that features cannot have, in a sentence; empty if unknown.
 
-    >>> instead_of("decimal(18,4)"), instead_of("decimal128(9, 0)"), instead_of("large_string")
+    >>> suggested_type("decimal(18,4)"), suggested_type("decimal128(9, 0)"), suggested_type("large_string")
     ('Use double: decimals are read as the nearest number.', 'Use int64, or double.', 'Use string.')
     """
     text = name.strip().lower()

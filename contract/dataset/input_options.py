@@ -20,7 +20,7 @@ class InputOptions:
     format: DeclaredFormat = field(
         default="",
         metadata=describe(
-            "Format of all objects, whatever their names say. Compression of text is found by content.",
+            "Format of all objects, regardless of their names. Compression of text is found by content.",
             default="by each key's extension, else by the object's content",
             group="Input",
             flag="--input-format",
@@ -141,7 +141,7 @@ class InputOptions:
     table: Literal["refuse", "files"] = field(
         default="refuse",
         metadata=describe(
-            "What the plan does with a dataset that is a table of Delta Lake, Iceberg or Hudi, or a part of one: "
+            "Treatment of a dataset that is a table of Delta Lake, Iceberg or Hudi, or a part of one: "
             "refuse it, or score every file, also those with deleted or replaced rows.",
             group="Input",
             flag="--input-table",

@@ -9,12 +9,15 @@ from contract.catalog.image_variants import image_of
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import ModelVersion
+from contract.codec import to_value
 from contract.dataset.input_options import InputOptions
 from contract.job.fleet import AGREED_FIELDS, MODEL_ID_COLUMN, MODEL_VERSION_COLUMN, FleetSpec, fleet_model
+from contract.json_text import dump_json
 from contract.problems import InvalidInputError, Problem
 
-MAX_MEMBERS = 20_000
-"""Largest number of models of a fleet. The spec of such a job has up to 100 MB."""
+MAX_SPEC_BYTES = 100_000_000
+"""Largest sum of the specs of a fleet's models, in bytes of JSON. The job's spec has all of them, and what
+reads it takes at most 128 MiB."""
 _INT64 = range(-(2**63), 2**63)
 _ADDED = frozenset({MODEL_ID_COLUMN, MODEL_VERSION_COLUMN})
 _WHOLE_NUMBERS = frozenset({"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
@@ -28,9 +31,12 @@ def fleet_spec(record: FleetRecord, members: Sequence[ModelVersion]) -> tuple[Fl
     if not members:
         remedy = f"Register models with `--fleet {record.fleet_id} --route …`, or enable one."
         return None, [Problem(_name(record), "no enabled models", "at least one", remedy)]
-    if len(members) > MAX_MEMBERS:
-        found = f"{len(members):,} models"
-        return None, [Problem(_name(record), found, f"at most {MAX_MEMBERS:,}", "Make two fleets.")]
+    # They agree in their features, which are most of a spec.
+    spec_bytes = len(dump_json(to_value(members[0].spec))) * len(members)
+    if spec_bytes > MAX_SPEC_BYTES:
+        found = f"{len(members):,} models with specs of about {spec_bytes:,} bytes"
+        remedy = "Make two fleets, or use fewer features."
+        return None, [Problem(_name(record), found, f"at most {MAX_SPEC_BYTES:,} bytes in a job's spec", remedy)]
     routes, problems = _routes(record, members)
     problems += _check_agreement(record, members)
     if problems:

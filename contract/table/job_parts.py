@@ -74,7 +74,7 @@ def _split_notes(parts: Sequence[JobRecord]) -> list[str]:
     if sharding is None:
         return []
     note = (
-        f"split into {sharding.parts:,} parts of one instance each, because objects dealt by number would give one "
+        f"split into {sharding.parts:,} parts of one instance each, because distribution by number would give one "
         f"instance {sharding.largest_shard_bytes:,} bytes, and the mean is {sharding.mean_shard_bytes:,}"
     )
     largest = max(parts, key=lambda part: part.input_bytes)

@@ -45,7 +45,7 @@ from embedded.ministack.functions import (
 )
 from embedded.ministack.http.application import application, enforces_iam
 from embedded.ministack.http.limits import install_limits
-from embedded.ministack.http.request_checks import checked
+from embedded.ministack.http.request_checks import with_request_check
 from embedded.ministack.http.services import (
     add_service,
     ecr_resource_arn,
@@ -58,7 +58,7 @@ from embedded.ministack.iam.call_recording import install_call_recording
 from embedded.ministack.iam.conditions import install_conditions
 from embedded.ministack.iam.execution_role import install_execution_role
 from embedded.ministack.iam.identity import authorize, install_administrator, may_assume, role_credentials
-from embedded.ministack.iam.signatures import guarded
+from embedded.ministack.iam.signatures import with_access_check
 from embedded.ministack.iam.simulation import install_simulation
 from embedded.ministack.iam.template_check import install_condition_check
 from embedded.ministack.images import install_missing_image_error
@@ -201,8 +201,8 @@ async def _serve(settings: ServerSettings) -> None:
     served = application()
     if settings.violations is not None:
         log_to(settings.violations)
-        served = checked(served)
-    served = guarded(served, settings.endpoint.account_id)
+        served = with_request_check(served)
+    served = with_access_check(served, settings.endpoint.account_id)
     snapshots = _start_persistence(settings, store, sagemaker, service_quotas) if settings.persist else None
     if snapshots is not None:
         served = snapshots.counted(served)

@@ -22,8 +22,8 @@ def dump(data: Any) -> str:
     return json.dumps(data, separators=(",", ":"), ensure_ascii=False)
 
 
-def limited(data: Any, what: str) -> Any:
-    """Return `data` if its JSON is within the payload limit.
+def check_size(data: Any, what: str) -> Any:
+    """Check that the JSON of `data` is within the payload limit, and return `data`.
 
     Raises:
         TaskError: States.DataLimitExceeded, whose message begins with `what`.
@@ -35,8 +35,8 @@ def limited(data: Any, what: str) -> Any:
     return data
 
 
-def limited_result(data: Any, name: str) -> Any:
-    """Return the result of a state or a task if its JSON is within the payload limit.
+def check_result_size(data: Any, name: str) -> Any:
+    """Check that the JSON of a result is within the payload limit, and return the result.
 
     Raises:
         TaskError: States.DataLimitExceeded, worded as on AWS about the state or service `name`.
@@ -127,7 +127,7 @@ def state_output(state: State, raw: Any, result: Any, context: Context) -> Any:
     """Apply ResultSelector, ResultPath and OutputPath to a result."""
     if "ResultSelector" in state:
         result = fill(state["ResultSelector"], result, context)
-    return output_path(state, place(state.get("ResultPath", "$"), raw, result), context)
+    return output_path(state, insert_result(state.get("ResultPath", "$"), raw, result), context)
 
 
 def output_path(state: State, data: Any, context: Context) -> Any:
@@ -136,12 +136,12 @@ def output_path(state: State, data: Any, context: Context) -> Any:
     return {} if path is None else resolve(path, data, context, "OutputPath")
 
 
-def place(path: str | None, original: Any, result: Any) -> Any:
+def insert_result(path: str | None, original: Any, result: Any) -> Any:
     """Return a copy of `original` with `result` at a reference path.
 
     The path None (null) drops the result, and `$` replaces the original.
 
-    >>> place("$.a.b", {"a": {"c": 1}}, 2)
+    >>> insert_result("$.a.b", {"a": {"c": 1}}, 2)
     {'a': {'c': 1, 'b': 2}}
     """
     if path is None:

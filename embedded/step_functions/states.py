@@ -5,7 +5,7 @@ from typing import Any
 from embedded.ministack.step_functions import language, workflows
 from embedded.ministack.step_functions.tasks import TaskError
 from embedded.step_functions import data_flow
-from embedded.step_functions.data_flow import State, limited_result
+from embedded.step_functions.data_flow import State, check_result_size
 from embedded.step_functions.executions.cancellation import CancelledError
 from embedded.step_functions.executions.execution import Branch, FanOutAttempt, state_details
 from embedded.step_functions.executions.resume_point import ResumePoint
@@ -59,7 +59,7 @@ def _visit(branch: Branch, name: str, state: State, raw: Any, resume: ResumePoin
         if kind == "Fail":
             raise TaskError(*_failure(branch, state, raw))
         output, following = _with_retry_and_catch(branch, name, state, raw)
-        limited_result(output, name)
+        check_result_size(output, name)
     except (TaskError, CancelledError) as failure:
         branch.resume_point = ResumePoint(name, raw, entered, variables, branch.attempt.parts)
         if isinstance(failure, TaskError):
@@ -130,7 +130,7 @@ def _catch(branch: Branch, state: State, raw: Any, failure: TaskError) -> tuple[
         raise failure
     error_output = {"Error": failure.error, "Cause": failure.cause}
     if branch.query_language != "JSONata":
-        return data_flow.place(entry.get("ResultPath", "$"), raw, error_output), entry["Next"]
+        return data_flow.insert_result(entry.get("ResultPath", "$"), raw, error_output), entry["Next"]
     output: Any = error_output
     if "Output" in entry:
         output = language.jsonata_template(entry["Output"], raw, branch.context, error_output=error_output)

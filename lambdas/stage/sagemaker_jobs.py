@@ -28,7 +28,7 @@ class SageMakerJobs:
         try:
             status = self._status(kind, name)
             if status == "InProgress":
-                logger.warning("nobody waits for this job any more: it is stopped", sagemaker_job_name=name)
+                logger.warning("the workflow no longer waits for this job: it is stopped", sagemaker_job_name=name)
                 self._stop(kind, name)
                 status = self._status(kind, name)
         except ClientError as error:

@@ -20,7 +20,7 @@ from embedded.ministack.functions.fork_server import ANSWER_BYTES
 
 # On AWS a function sees its package, its layers and the runtime. Without this, an editable install
 # of this project in the server's environment would let it import modules that were not packaged.
-ONLY_WHAT_WAS_DEPLOYED = """
+HIDE_UNDEPLOYED_MODULES = """
 import os as _os, sys as _sys
 _roots = (_sys.prefix, _sys.base_prefix, _os.path.dirname(_os.__file__))
 _sys.path[:] = [p for p in _sys.path if p.startswith(_roots)]
@@ -113,7 +113,7 @@ class _ForkServer:
         with theirs:
             # Our own code, in this interpreter.
             self._process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-c", f"{ONLY_WHAT_WAS_DEPLOYED}\n{code}\nserve({theirs.fileno()})"],
+                [sys.executable, "-c", f"{HIDE_UNDEPLOYED_MODULES}\n{code}\nserve({theirs.fileno()})"],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
             )

@@ -6,7 +6,7 @@
 from typing import Any
 
 from embedded.ministack.errors import MinistackChangedError
-from embedded.ministack.functions.forks import ONLY_WHAT_WAS_DEPLOYED, WorkerProcesses
+from embedded.ministack.functions.forks import HIDE_UNDEPLOYED_MODULES, WorkerProcesses
 from embedded.requests import constraints
 
 _FAILED = "embedded-aws:function-error"
@@ -49,7 +49,7 @@ def _shared_folder(folder):
 """
 _MINISTACK_FOLDER = 'code_dir = init["code_dir"]'
 _FOLDER = 'code_dir = _shared_folder(init["code_dir"])'
-_PRELUDE = ONLY_WHAT_WAS_DEPLOYED + _CHECKED_REQUESTS + _SHARED_FOLDER
+_PRELUDE = HIDE_UNDEPLOYED_MODULES + _CHECKED_REQUESTS + _SHARED_FOLDER
 
 
 def install_function_errors() -> None:

@@ -21,7 +21,7 @@ from embedded.requests.violations import RequestCheck, log_violations, violation
 _INVALID = "ValidationException"
 
 
-def checked(application: Any) -> Any:
+def with_request_check(application: Any) -> Any:
     """Wrap the application so that requests that violate their model are refused and logged.
 
     SDKs check types, required members and minimum lengths, but not patterns, enums and ranges.

@@ -251,51 +251,53 @@ def bootstrap_calls(target: DeploymentTarget) -> list[Call]:
 
 
 def resource_calls(
-    kind: str, operation: str, properties: Mapping[str, Any], target: DeploymentTarget, made: str
+    kind: str, operation: str, properties: Mapping[str, Any], target: DeploymentTarget, generated_name: str
 ) -> list[Call]:
     """Return the calls that create, update or delete one resource; empty for an unlisted type.
 
     Args:
         properties: Properties of the resource, with or without resolved references.
-        made: Name of the resource if no property holds it, and placeholder for unresolved
+        generated_name: Name of a resource without a name property, also used for unresolved
             references.
     """
     found = TYPES.get(kind)
     if found is None:
         return []
-    arn = _arn(found.arn, target, **_names(found, properties, made))
+    arn = _arn(found.arn, target, **_names(found, properties, generated_name))
     actions = {"create": found.create, "update": found.update, "delete": found.delete}[operation].split()
     if operation != "delete":
         actions += [
             each for name in found.by_property if name in properties for each in found.by_property[name].split()
         ]
-    context = {**_tags(properties), **_own_keys(kind, properties, target, made)}
+    context = {**_tags(properties), **_own_keys(kind, properties, target, generated_name)}
     calls = [Call(each, "*" if each in _WITHOUT_RESOURCE else arn, context) for each in dict.fromkeys(actions)]
-    return calls if operation == "delete" else [*calls, *_other_resources(kind, found, properties, target, made)]
+    return (
+        calls if operation == "delete" else [*calls, *_other_resources(kind, found, properties, target, generated_name)]
+    )
 
 
-def _names(found: ResourceType, properties: Mapping[str, Any], made: str) -> dict[str, str]:
-    name = _text(properties.get(found.name), made) if found.name else made
+def _names(found: ResourceType, properties: Mapping[str, Any], generated_name: str) -> dict[str, str]:
+    name = _text(properties.get(found.name), generated_name) if found.name else generated_name
     roles, queues = properties.get("Roles") or [""], properties.get("Queues") or [""]
     return {
-        "name": made.lower() if found.name == "BucketName" and name == made else name,
-        "role": _text(roles[0], made),
-        "queue": _text(queues[0], made).rpartition("/")[2],
-        "bucket": _text(properties.get("Bucket"), made.lower()),
-        "function": _text(properties.get("FunctionName"), made).rpartition("function:")[2],
-        "group": _text(properties.get("GroupName"), made),
+        "name": generated_name.lower() if found.name == "BucketName" and name == generated_name else name,
+        "role": _text(roles[0], generated_name),
+        "queue": _text(queues[0], generated_name).rpartition("/")[2],
+        "bucket": _text(properties.get("Bucket"), generated_name.lower()),
+        "function": _text(properties.get("FunctionName"), generated_name).rpartition("function:")[2],
+        "group": _text(properties.get("GroupName"), generated_name),
     }
 
 
 def _other_resources(
-    kind: str, found: ResourceType, properties: Mapping[str, Any], target: DeploymentTarget, made: str
+    kind: str, found: ResourceType, properties: Mapping[str, Any], target: DeploymentTarget, generated_name: str
 ) -> Iterator[Call]:
     service = kind.split("::")[1].lower()
     service = {"stepfunctions": "states"}.get(service, service)
     if found.passed_role:
         role = properties.get(found.passed_role)
         role = role.get("RoleArn") if isinstance(role, dict) and "RoleArn" in role else role
-        arn = _text(role, _arn("iam::{account}:role/{name}", target, name=made))
+        arn = _text(role, _arn("iam::{account}:role/{name}", target, name=generated_name))
         yield Call("iam:PassRole", arn, {"iam:passedtoservice": f"{service}.amazonaws.com"})
     if found.key and found.key in properties:
         value = properties[found.key]
@@ -317,10 +319,12 @@ def _other_resources(
             yield Call("lambda:GetLayerVersion", _text(layer, default), {})
 
 
-def _own_keys(kind: str, properties: Mapping[str, Any], target: DeploymentTarget, made: str) -> dict[str, str]:
+def _own_keys(
+    kind: str, properties: Mapping[str, Any], target: DeploymentTarget, generated_name: str
+) -> dict[str, str]:
     if kind != "AWS::Lambda::EventSourceMapping":
         return {}
-    name = _text(properties.get("FunctionName"), made).rpartition("function:")[2]
+    name = _text(properties.get("FunctionName"), generated_name).rpartition("function:")[2]
     return {"lambda:functionarn": _arn("lambda:{region}:{account}:function:{name}", target, name=name)}
 
 

@@ -40,7 +40,7 @@ _UNSIGNED = ("MissingAuthenticationToken", "Missing Authentication Token")
 _UNKNOWN_KEY = ("InvalidClientTokenId", "The security token included in the request is invalid.")
 
 
-def guarded(application: Any, account_id: str) -> Any:
+def with_access_check(application: Any, account_id: str) -> Any:
     """Wrap the application with a check of every request.
 
     A request needs a valid AWS signature in its headers or query, a local name in `Host`, and no

@@ -7,7 +7,7 @@ from typing import Any
 from embedded.ministack.step_functions.tasks import TaskError
 from embedded.step_functions import authorization
 from embedded.step_functions.authorization import Permission
-from embedded.step_functions.data_flow import State, dump, limited_result
+from embedded.step_functions.data_flow import State, check_result_size, dump
 from embedded.step_functions.executions.cancellation import CancelledError
 from embedded.step_functions.executions.execution import Branch
 from embedded.step_functions.fan_out import item_reader, map_fields, result_writer
@@ -68,7 +68,7 @@ def run_distributed(branch: Branch, state: State, data: MapInput, item_input: It
             results = result_writer.write(branch, state["ResultWriter"], data.effective, map_run.arn, described)
         elif failure is None and not branch.cancellation.is_set:
             outputs = [output_of(child.record) for child in map_run.children if child is not None]
-            results = limited_result(outputs, branch.context["State"]["Name"])
+            results = check_result_size(outputs, branch.context["State"]["Name"])
     except TaskError as error:
         failure = failure or error
     if has_unfinished:

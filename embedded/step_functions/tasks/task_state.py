@@ -8,7 +8,7 @@ from typing import Any
 from embedded.ministack.step_functions import language
 from embedded.ministack.step_functions.tasks import TaskCall, TaskError, task_integration
 from embedded.step_functions import authorization, data_flow
-from embedded.step_functions.data_flow import State, limited, limited_result
+from embedded.step_functions.data_flow import State, check_result_size, check_size
 from embedded.step_functions.executions.cancellation import Cancellation
 from embedded.step_functions.executions.execution import Branch, start_thread
 from embedded.step_functions.tasks import nested_execution, task_tokens
@@ -28,7 +28,7 @@ def run_task(branch: Branch, state: State, raw: Any) -> Any:
     token = secrets.token_hex(32) if resource.endswith(".waitForTaskToken") else ""
     if token:
         branch.context["Task"] = {"Token": token}
-    parameters = limited(_parameters(branch, state, raw), f"The input of the task in state {_name(branch)!r}")
+    parameters = check_size(_parameters(branch, state, raw), f"The input of the task in state {_name(branch)!r}")
     events = TaskEvents(branch, resource)
     timeout = _timeout(branch, state, raw)
     events.scheduled(parameters, timeout)
@@ -36,7 +36,7 @@ def run_task(branch: Branch, state: State, raw: Any) -> Any:
         authorization.check_task(branch.execution, resource, parameters)
         check_request(resource, parameters)
         result = _call(branch, state, parameters, token=token, timeout=timeout, submitted=events.submitted)
-        limited_result(result, events.name)
+        check_result_size(result, events.name)
     except TaskError as failure:
         events.failed(failure)
         raise

@@ -44,7 +44,7 @@ class ParquetObject:
         self.key = key
         self.absent: frozenset[str] = frozenset()
         self._path = path
-        self._int96 = Int96Times(key, lambda unit: self._open(self._file.metadata, unit))
+        self._int96_unit: Int96Unit = "ns"
         try:
             self._content = content() if content is not None else None
             footer_bytes = self._check_footer()
@@ -100,6 +100,7 @@ class ParquetObject:
         try:
             if not wanted or not self._int96.choose(wanted):
                 return False
+            self._int96_unit = self._int96.unit
             self._file.close(force=True)
             self._file = self._open()
             self.schema = self._file.schema_arrow
@@ -111,6 +112,11 @@ class ParquetObject:
     @functools.cached_property
     def _int96_columns(self) -> frozenset[str]:
         return int96_columns(self.schema, self._file.schema)
+
+    @functools.cached_property
+    def _int96(self) -> Int96Times:
+        # Only for objects with such columns: it makes a reference cycle, which frees memory late.
+        return Int96Times(self.key, lambda unit: self._open(self._file.metadata, unit))
 
     @functools.cached_property
     def _hybrid_calendar(self) -> HybridCalendar:
@@ -210,7 +216,7 @@ class ParquetObject:
             buffer_size=0 if in_memory else _READ_AHEAD_BYTES,
             pre_buffer=False,
             page_checksum_verification=True,
-            coerce_int96_timestamp_unit=unit or self._int96.unit,
+            coerce_int96_timestamp_unit=unit or self._int96_unit,
         )
 
     @functools.cached_property

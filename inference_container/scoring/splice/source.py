@@ -46,9 +46,10 @@ class SpliceSource:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-        # Opened only if it was needed.
+        # Opened and read only if it was needed.
         if "file" in self.__dict__:
             self.file.close()
+        self.__dict__.pop("content", None)
 
     def stop(self) -> None:
         """Cancel hashing that no output needs any more, and wait for its end."""

@@ -20,7 +20,7 @@ from scoring.protocol import Command, SetupFailed, WorkerReady, WorkerSetup, dec
 from scoring.separation.descendants import set_no_new_privileges
 from scoring.worker.task_runner import EventPipe, TaskRunner
 
-_GC_THRESHOLD = 20_000
+_GC_THRESHOLD = 5_000
 """New objects between two garbage collections. Python's default is 700."""
 
 

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from cli.command_line.program import run
 from cli.doctor.checks import stage_checks
 from cli.doctor.clock import clock_findings
-from cli.doctor.findings import Finding, Level, carry_out
+from cli.doctor.findings import Finding, Level, run_checks
 from cli.doctor.images import image_checks
 from cli.doctor.job.assumptions import assumption_findings
 from cli.doctor.job.processing_inspection import job_request, run_inspection
@@ -60,7 +60,7 @@ def deployed(stage: Stage) -> DeployedStage:
 def findings(deployed: DeployedStage, *names: str, subject: str = "") -> list[Finding]:
     """Carry out the checks with these names, of one subject if it is given."""
     chosen = [check for check in stage_checks(deployed) if check.name in names and subject in ("", check.subject)]
-    return list(carry_out(chosen))
+    return list(run_checks(chosen))
 
 
 FAULTS: list[tuple[str, Fault, Level, str]] = [
@@ -265,7 +265,7 @@ def test_faults_of_a_vpc_are_found(stage: Stage, deployed: DeployedStage) -> Non
 def test_each_denied_check_names_its_action(stage: Stage, deployed: DeployedStage) -> None:
     statements = json.loads(POLICY.read_text())["Statement"]
     denied = read_stage(connection_of(person(stage, deployed, "nobody", statements[:FIRST_READ]), deployed), "dev")
-    found = list(carry_out(list(stage_checks(denied))))
+    found = list(run_checks(list(stage_checks(denied))))
     refused = [finding for finding in found if "not checked: your credentials may not call" in finding.found]
     assert {finding.level for finding in refused} == {Level.ERROR}
     named = {finding.found.rpartition(" ")[2] for finding in refused}

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from cli.failures import CommandError
 from cli.stage.connection import Connection
 from cli.stage.deployment import find_deployment
+from cli.stage.fleets import Fleets
 from cli.stage.request_check import check_on_stage
 from cli.tables.manifest import write_snapshot
 from cli.tables.snapshot import TableChoice
@@ -93,6 +94,18 @@ def test_the_register_policy_writes_only_models(stage: Stage, person: Person) ->
     model = {"Put": {"TableName": table.name, "Item": {**records.model_key("forged")}}}
     assert "dynamodb:PutItem" in refused(table.meta.client.transact_write_items, TransactItems=[model, put])
     assert "Item" not in table.get_item(Key=records.model_key("forged"))
+
+
+def test_the_register_policy_writes_fleets_and_the_run_policy_does_not(stage: Stage, person: Person) -> None:
+    registrar, runner = person("fleet-registrar", "read", "register"), person("fleet-runner", "read", "run")
+    fields = {"dataset": "policies", "route_by": "store"}
+    of_registrar = Fleets(registrar.connection, stage.deployment)
+    of_registrar.set("policy-fleet", fields)
+    of_runner = Fleets(runner.connection, stage.deployment)
+    assert of_runner.show("policy-fleet").record.route_by == "store"
+    assert "dynamodb:PutItem" in refused(of_runner.set, "policy-fleet", {"unmatched": "skip"})
+    assert "dynamodb:DeleteItem" in refused(of_runner.delete, "policy-fleet")
+    of_registrar.delete("policy-fleet")
 
 
 def test_the_read_policy_changes_nothing(stage: Stage, person: Person) -> None:

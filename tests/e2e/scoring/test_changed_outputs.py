@@ -1,10 +1,12 @@
 """A byte of an output changes on its way to S3: it is found by name, and the object is scored again."""
 
 import re
+from collections.abc import Iterator
 
 import pyarrow as pa
 import pytest
 
+from cli.main import main
 from cli.stage.execution_snapshot import Snapshot
 from contract import layout
 from contract.status import AttemptStatus, ExecutionStatus, FailureKind
@@ -19,21 +21,24 @@ TOLERANT = {"models": MODELS, "tolerated_quarantine_fraction": 0.1}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _models(stage: Stage) -> None:
+def _models(stage: Stage) -> Iterator[None]:
     frame = people(50, 1).to_pandas()
     frame.loc[7, "visits"] = RefusesOneRow.REFUSED_VISITS
     stage.put_dataset(DATASET, {"a.parquet": pa.Table.from_pandas(frame), "b.parquet": people(30, 2)})
     stage.register("changed-a", train_xgboost(1), dataset=DATASET)
     stage.register("changed-picky", RefusesOneRow(), dataset=DATASET)
+    yield
+    for model_id in MODELS:
+        stage.catalog.set_enabled(model_id, enabled=False)
 
 
-def outputs(stage: Stage, execution_id: str) -> dict[str, bytes]:
+def outputs(stage: Stage, execution_id: str, dataset: str = DATASET) -> dict[str, bytes]:
     """Return the contents of an execution's outputs, by key without the execution's id."""
     s3, bucket = stage.client("s3"), stage.deployment.results_bucket
     return {
         key.replace(execution_id, ""): s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         for area in layout.OUTPUT_PREFIXES
-        for key in stage.result_keys(f"{area}dataset={DATASET}/execution_id={execution_id}/")
+        for key in stage.result_keys(f"{area}dataset={dataset}/execution_id={execution_id}/")
     }
 
 
@@ -79,6 +84,30 @@ def test_a_joined_output_and_a_quarantine_file(stage: Stage) -> None:
     assert stage.aws.faults.pending() == []
     assert_scored_again(stage, execution, JOINED_JOB, 2, "predictions/b.parquet")
     assert outputs(stage, "joined-twice") == reference
+
+
+def test_an_output_of_a_fleet(stage: Stage) -> None:
+    dataset, fleet = "changed-by-segment", "changed-segments"
+    segments = pa.array(["gold", "silver"] * 20)
+    objects = {f"{n}.parquet": people(40, n).append_column("segment", segments) for n in range(2)}
+    stage.put_dataset(dataset, objects)
+    for segment in ("gold", "silver"):
+        stage.register(f"changed-{segment}", train_xgboost(3), dataset=dataset, fleet=fleet, route=(segment,))
+    assert main(("fleets", "set", fleet, "--dataset", dataset, "--route-by", "segment", "--unmatched", "skip")) == 0
+    request = {"fleets": [fleet]}
+    assert stage.run(request, "fleet-not").status == ExecutionStatus.SUCCEEDED
+    reference = outputs(stage, "fleet-not", dataset)
+    assert len(reference) == 2
+
+    stage.aws.faults.corrupt_output("fleets/*execution_id=fleet-twice/*/1.parquet")
+    execution = stage.run(request, "fleet-twice")
+
+    assert stage.aws.faults.pending() == []
+    assert_scored_again(stage, execution, f"{fleet}.fleet", 1, "predictions/1.parquet")
+    assert outputs(stage, "fleet-twice", dataset) == reference
+    for segment in ("gold", "silver"):
+        stage.catalog.set_enabled(f"changed-{segment}", enabled=False)
+    assert main(("fleets", "delete", fleet)) == 0
 
 
 def test_a_job_whose_outputs_always_change_fails_and_names_one(stage: Stage) -> None:

@@ -60,6 +60,7 @@ def command(*words: str) -> None:
 def fleet(stage: Stage) -> Iterator[Stage]:
     """Return the stage with a fleet of three models, and a fourth for unmatched rows."""
     stage.put_dataset(DATASET, OBJECTS)
+    command("fleets", "set", FLEET, "--dataset", DATASET, "--route-by", "segment")
     for model_id, model in MODELS.items():
         stage.register(model_id, model, dataset=DATASET, fleet=FLEET, route=ROUTES.get(model_id, ()))
     # The model of other rows is not among them until a test asks for it.

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cli.commands.backfill import choose_models
+from cli.commands.backfill import choose_scorers
 from cli.documents.dataset_template import Slot, expand
 from cli.stage.backfill import Backfill, Outcome
 from contract import layout
@@ -42,7 +42,7 @@ def backfill(stage: Stage, *models: str, max_running: int = 2) -> tuple[dict[str
         concurrency = max(concurrency, len(running))
 
     work = Backfill(stage.connection, stage.deployment, stage.executions)
-    chosen = choose_models(stage.catalog, list(models))
+    chosen = choose_scorers(stage.catalog.models(), (), list(models), None)
     found = work.run(SLOTS, chosen, named=True, max_running=max_running, report=report, seconds=0.2)
     return {slot.dataset: outcome for slot, outcome in found.items()}, reports, concurrency
 
@@ -104,7 +104,7 @@ def test_a_running_execution_is_followed_and_not_started_again(
         reports.append(f"{execution_id} {event}")
         (shared_folder / "open").touch()
 
-    models = choose_models(stage.catalog, ["fill-gate"])
+    models = choose_scorers(stage.catalog.models(), (), ["fill-gate"], None)
     found = work.run([slot], models, named=True, max_running=1, report=report, seconds=0.1)
     assert found == {slot: Outcome.SUCCEEDED}
     assert reports == [f"{slot.execution_id} already running", f"{slot.execution_id} SUCCEEDED"]

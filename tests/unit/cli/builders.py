@@ -19,7 +19,9 @@ NOW = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
 
 
 class Stacks:
-    """Fake of CloudFormation's DescribeStacks, because moto's needs packages that no other test needs."""
+    """Fake of CloudFormation's DescribeStacks, because moto's needs packages that no other test
+    needs.
+    """
 
     def __init__(self) -> None:
         self.outputs: dict[str, dict[str, str]] = {}

@@ -22,7 +22,9 @@ def people() -> pd.DataFrame:
 
 
 def sample_table() -> pa.Table:
-    """A sample: a key, the features in another order, one of them required, and an unknown column with a null."""
+    """A sample: a key, the features in another order, one of them required, and an unknown column
+    with a null.
+    """
     frame = people()
     schema = pa.schema(
         [

@@ -165,7 +165,7 @@ def test_status_as_json_has_jobs_attempts_and_totals(partly_failed: str, capsys:
     assert shown["totals"]["jobs_failed"] == 1
     ads, churn = shown["jobs"]
     assert [attempt["attempt"] for attempt in ads["attempts"]] == [1, 2]
-    assert (churn["rows_a_second"], churn["seconds"], churn["objects_committed"]) == (50, 20, 4)
+    assert (churn["rows_per_second"], churn["seconds"], churn["objects_committed"]) == (50, 20, 4)
     assert shown["record"]["summary_uri"] == "s3://some-results/summary.json"
 
 

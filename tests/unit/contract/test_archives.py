@@ -120,7 +120,9 @@ def test_endless_zeros_after_the_archive_are_refused(tmp_path: Path, monkeypatch
 
 
 def negative_size(kind: bytes) -> bytes:
-    """Return an archive with a member whose size is -512, with which tarfile would go back for ever."""
+    """Return an archive with a member whose size is -512, with which tarfile would go back for
+    ever.
+    """
     if kind == b"pax":
         information = member("a")
         information.pax_headers = {"size": "-512"}
@@ -206,7 +208,9 @@ def extended(body: bytes, kind: bytes = tarfile.XHDTYPE) -> bytes:
     ids=["digits", "too long", "no end", "size", "sparse", "path", "common path", "large"],
 )
 def test_extended_headers_that_keep_tarfile_busy_are_refused_at_once(header: bytes, words: str) -> None:
-    """The digits took tarfile's expressions 90 seconds, and the map of a sparse file takes gigabytes."""
+    """The digits took tarfile's expressions 90 seconds, and the map of a sparse file takes
+    gigabytes.
+    """
     content = b"9999999\n" + b"0\n" * (1 << 20)
     archive = header + member("a", size=len(content)).tobuf() + content + bytes(-len(content) % 512 + 1024)
     started = time.process_time()

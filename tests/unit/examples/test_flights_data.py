@@ -1,4 +1,4 @@
-"""The flights are complete, and are written as one dataset per carrier and airport."""
+"""The flights are complete, and are written as one dataset of all carriers and one per airport."""
 
 import importlib.metadata
 from pathlib import Path
@@ -9,8 +9,10 @@ import pytest
 
 from examples.flights.data import (
     CARRIER,
+    FLEET,
     FLIGHTS,
     KEY,
+    MONTH,
     ORIGIN,
     FlightsDataError,
     Group,
@@ -46,25 +48,27 @@ def test_there_are_sixteen_carriers_and_three_airports(flights: pa.Table) -> Non
     assert carriers[0].name == "flights-9e"
 
 
-def test_each_carrier_has_one_object_per_month_and_no_flight_is_lost(flights: pa.Table, tmp_path: Path) -> None:
+def test_each_dataset_has_one_object_per_month_and_no_flight_is_lost(flights: pa.Table, tmp_path: Path) -> None:
     counts = write_datasets(flights, tmp_path)
+    assert counts[FLEET] == FLIGHTS
     assert sum(counts.values()) == 2 * FLIGHTS
     objects = dict(objects_of(tmp_path))
-    assert len(objects) == 221
-    november = pq.read_table(objects["flights-oo/2013-11.parquet"])
-    assert november.num_rows == 5
-    assert set(november["carrier"].to_pylist()) == {"OO"}
+    assert len(objects) == 48
+    november = pq.read_table(objects["flights/2013-11.parquet"])
     assert november.schema == flights.schema
-    airport = [path for key, path in objects.items() if key.startswith("flights-from-lga/")]
-    ids = [flight for path in airport for flight in pq.read_table(path)[KEY].to_pylist()]
-    assert len(set(ids)) == len(ids) == counts[Group(ORIGIN, "LGA")]
+    assert (set(november[MONTH].to_pylist()), len(set(november[CARRIER].to_pylist()))) == ({11}, 16)
+    for name in (FLEET, "flights-from-lga"):
+        paths = [path for key, path in objects.items() if key.startswith(f"{name}/")]
+        ids = [flight for path in paths for flight in pq.read_table(path)[KEY].to_pylist()]
+        assert len(set(ids)) == len(ids) == counts[name]
 
 
-def test_a_flight_without_an_airport_is_detected(flights: pa.Table, tmp_path: Path) -> None:
+@pytest.mark.parametrize("column", [CARRIER, ORIGIN])
+def test_a_flight_of_no_group_is_detected(flights: pa.Table, tmp_path: Path, column: str) -> None:
     some = flights.slice(0, 10)
-    position = some.schema.get_field_index(ORIGIN)
-    lost = some.set_column(position, ORIGIN, pa.array([None, *some[ORIGIN].to_pylist()[1:]]))
-    with pytest.raises(FlightsDataError, match="9 flights were written by origin, expected 10"):
+    position = some.schema.get_field_index(column)
+    lost = some.set_column(position, column, pa.array([None, *some[column].to_pylist()[1:]]))
+    with pytest.raises(FlightsDataError, match=f"9 flights have a {column}, expected 10"):
         write_datasets(lost, tmp_path)
 
 

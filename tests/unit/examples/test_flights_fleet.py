@@ -128,6 +128,9 @@ def test_recipes_name_dataset_key_and_types(training_sets: dict[str, TrainingSet
     recipe = training_sets["flights-from-jfk"].recipe
     assert recipe.dataset == Group(ORIGIN, "JFK").name == "flights-from-jfk"
     assert (recipe.key_columns, recipe.promotion) == ((KEY,), Promotion(floor=FLOOR))
+    assert (recipe.fleet, recipe.route) == ("", ())
+    carrier = training_sets["flights-oo"].recipe
+    assert (carrier.dataset, carrier.fleet, carrier.route) == ("flights", "flights", ("OO",))
     types = {feature.name: feature.type for feature in recipe.features}
     assert types["dep_delay"] == "int64"
     assert types["carrier"] == "string"

@@ -13,7 +13,7 @@ from examples.flights.results import (
     LATE,
     PredictionsError,
     check_predictions,
-    predictions_prefix,
+    output_prefixes,
     read_predictions,
     sample_table,
 )
@@ -72,14 +72,26 @@ def test_a_missing_model_is_detected() -> None:
 
 
 def test_predictions_are_read_from_all_objects_of_one_execution(tmp_path: Path) -> None:
+    groups = list(all_scored())
     for execution_id in ("e", "another"):
-        folder = tmp_path / predictions_prefix(Group(CARRIER, "AA"), execution_id).removeprefix("predictions/")
-        folder.mkdir(parents=True)
-        pq.write_table(scored(0), folder / "2013-01.parquet")
-        pq.write_table(scored(2), folder / "2013-02.parquet")
-    assert read_predictions(tmp_path, Group(CARRIER, "AA"), "e")[KEY].to_pylist() == [0, 2]
-    with pytest.raises(PredictionsError, match="no predictions of flights-ua"):
-        read_predictions(tmp_path, Group(CARRIER, "UA"), "e")
+        fleet, *airports = (tmp_path / prefix for prefix in output_prefixes(groups, execution_id))
+        for folder in (fleet, *airports):
+            folder.mkdir(parents=True)
+        for month, ids, models in (("01", (0, 1), ("flights-aa", "flights-ua")), ("02", (2,), ("flights-aa",))):
+            rows = scored(*ids).append_column("model_id", pa.array(models))
+            pq.write_table(rows, fleet / f"2013-{month}.parquet")
+        for folder, ids in zip(airports, ((0, 1), (2,)), strict=True):
+            pq.write_table(scored(*ids), folder / "2013-01.parquet")
+    found = read_predictions(tmp_path, groups, "e")
+    assert {group.name: table[KEY].to_pylist() for group, table in found.items()} == {
+        "flights-aa": [0, 2],
+        "flights-ua": [1],
+        "flights-from-jfk": [0, 1],
+        "flights-from-lga": [2],
+    }
+    check_predictions(FLIGHTS, found)
+    with pytest.raises(PredictionsError, match=r"no predictions in .*execution_id=none"):
+        read_predictions(tmp_path, groups, "none")
 
 
 def test_sample_table_shows_the_predictions_of_both_models() -> None:

@@ -1,4 +1,6 @@
-"""The documented policies of CloudFormation's role, and what they allow, by the evaluator of the embedded AWS."""
+"""The documented policies of CloudFormation's role, and what they allow, by the evaluator of the
+embedded AWS.
+"""
 
 import json
 from pathlib import Path

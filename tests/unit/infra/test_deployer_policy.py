@@ -1,7 +1,9 @@
-"""The documented policies let CloudFormation deploy a stage, and have nothing that it does not need.
+"""The documented policies let CloudFormation deploy a stage, and have nothing that it does not
+need.
 
-The calls of a template come from the lists by which the embedded AWS checks a deployment, and its evaluator decides
-about them. `tests/e2e/clients/test_cdk_cli.py` compares the same policies with the calls of a real deployment.
+The calls of a template come from the lists by which the embedded AWS checks a deployment, and its
+evaluator decides about them. `tests/e2e/clients/test_cdk_cli.py` compares the same policies with
+the calls of a real deployment.
 """
 
 import json
@@ -97,7 +99,7 @@ def test_each_statement_action_and_resource_is_needed(calls: list[Call], policy:
 def test_the_policies_of_one_stage_do_not_reach_another(prod: Assembly, policy: Statements) -> None:
     reached = {call.action for call in needed(prod) if allowed(call, policy)}
     assert reached == {
-        # What all stages share: the bootstrap's parameter and assets, and AWS's layer.
+        # Resources that all stages share: the bootstrap's parameter and assets, and AWS's layer.
         "ssm:GetParameters", "s3:GetObject", "lambda:GetLayerVersion",
         # Their ARNs have no name, or no ARN is authorized.
         "cloudwatch:DescribeAlarms", "logs:DescribeLogGroups",

@@ -1,4 +1,4 @@
-"""What `register` tells about an artifact without running it, with files that the libraries really write."""
+"""`register` inspects artifacts without running them; the libraries themselves write the files."""
 
 import io
 import pickle

@@ -13,6 +13,7 @@ from cli.stage.deployment import Deployment
 from contract.catalog.fleets import FleetRecord
 from contract.catalog.models import Compute, Model, ModelVersion
 from contract.table import records
+from tests.unit.cli.builders import make_archive
 from tests.unit.lambdas.builders import any_model_spec
 
 Captured = pytest.CaptureFixture[str]
@@ -144,3 +145,23 @@ def test_routes_without_a_fleet_are_refused(tmp_path: Path, capsys: Captured, ac
     document.write_text(json.dumps({**fields, "method": "predict", "features": "a:double", "model_file": "m.json"}))
     assert entry.main(["models", "register", f"@{document}", "--route", "UA,UX"]) == 2
     assert "route: got ['UA', 'UX'], expected no routes, because fleet is not set" in capsys.readouterr().err
+
+
+def test_a_model_and_a_recipe_of_an_unknown_fleet_are_refused(table: Any, tmp_path: Path, capsys: Captured) -> None:
+    archive = make_archive(tmp_path / "m.tar.gz", {"m.json": b'{"learner": {}, "version": [3, 0, 0]}'})
+    fields = {"dataset": "flights", "features": "a:double", "format": "xgboost-json", "method": "predict"}
+    document = {**fields, "model_id": "ua", "artifact": str(archive), "model_file": "m.json"}
+    (tmp_path / "model.json").write_text(json.dumps(document))
+    words = ["--fleet", "nowhere", "--route", "UA", "--no-load-check"]
+    assert entry.main(["models", "register", f"@{tmp_path}/model.json", *words]) == 2
+    message = "fleet: got 'nowhere', expected the id of a fleet. Create it first: `fleetscore fleets set nowhere"
+    assert message in capsys.readouterr().err
+    (tmp_path / "models.jsonl").write_text(json.dumps({**document, "fleet": "nowhere", "route": ["UA"]}))
+    assert entry.main(["models", "register", "--bulk", str(tmp_path / "models.jsonl"), "--no-load-check"]) == 2
+    assert f"line 1, model ua: {message}" in capsys.readouterr().err
+    recipe = {**fields, "trainer": "xgboost", "task": "binary", "training_dataset": "learn", "label": "late"}
+    (tmp_path / "recipe.json").write_text(json.dumps({**recipe, "fleet": "nowhere", "route": ["UA"]}))
+    assert entry.main(["models", "recipe", "set", "ua", f"@{tmp_path}/recipe.json"]) == 2
+    assert message in capsys.readouterr().err
+    entry.main(["fleets", "set", "nowhere", "--dataset", "flights", "--route-by", "carrier"])
+    assert entry.main(["models", "recipe", "set", "ua", f"@{tmp_path}/recipe.json"]) == 0

@@ -1,4 +1,6 @@
-"""The shell that `fleetscore up` prepares reaches the embedded AWS only, whatever it was set up for before."""
+"""The shell that `fleetscore up` prepares reaches the embedded AWS only, whatever it was set up for
+before.
+"""
 
 import errno
 import fcntl

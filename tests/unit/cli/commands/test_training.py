@@ -86,7 +86,8 @@ def put(table: Any, *versions: ModelVersion, current: str | None = None) -> None
         table.put_item(Item=records.model_item(Model("churn", current, updated_at="before")))
 
 
-# ---- recipes -------------------------------------------------------------------------------------------------
+# ---- recipes
+# -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("account")
@@ -177,7 +178,8 @@ def test_training_script_larger_than_its_limit_is_read_in_part_only(
             read_recipe("churn", recipe_file(tmp_path, trainer="script", code=code))
 
 
-# ---- decisions -----------------------------------------------------------------------------------------------
+# ---- decisions
+# -----------------------------------------------------------------------------------------------
 
 
 def test_approved_version_becomes_current(table: Any, connection: Connection, deployment: Deployment) -> None:
@@ -260,7 +262,8 @@ def test_model_without_current_version_shows_pending_versions(table: Any, capsys
     assert "PROMOTED, fine" in capsys.readouterr().out
 
 
-# ---- training executions -------------------------------------------------------------------------------------
+# ---- training executions
+# -------------------------------------------------------------------------------------
 
 
 def test_train_starts_an_execution_of_the_training_workflow(

@@ -1,4 +1,7 @@
-"""Each assumption that a job does not confirm is found. The base is what the inspection really prints here."""
+"""Each assumption that a job does not confirm is found.
+
+The base is what the inspection really prints here.
+"""
 
 import json
 import os

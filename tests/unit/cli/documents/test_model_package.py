@@ -1,4 +1,6 @@
-"""Import of model packages from botocore's Stubber; moto and the embedded AWS have no model packages."""
+"""Import of model packages from botocore's Stubber; moto and the embedded AWS have no model
+packages.
+"""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -22,7 +24,9 @@ IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/scikit:1"
 
 
 def package(**changes: Any) -> dict[str, Any]:
-    """Return an answer of DescribeModelPackage; the Stubber validates it against the service's model."""
+    """Return an answer of DescribeModelPackage; the Stubber validates it against the service's
+    model.
+    """
     return {
         "ModelPackageName": "churn/3",
         "ModelPackageArn": ARN,

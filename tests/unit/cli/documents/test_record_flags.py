@@ -1,4 +1,6 @@
-"""A field of a model's record is defined once: flag, schema, reference row and check follow from it."""
+"""A field of a model's record is defined once: flag, schema, reference row and check follow from
+it.
+"""
 
 import dataclasses
 import json

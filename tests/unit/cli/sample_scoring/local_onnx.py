@@ -1,4 +1,6 @@
-"""Small ONNX graphs over one feature `a`; some take all memory or hours to load, because constants are folded then."""
+"""Small ONNX graphs over one feature `a`; some take all memory or hours to load, because constants
+are folded then.
+"""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the code of a model gets from the developer's machine."""
+"""Access of model code to the developer's machine."""
 
 import json
 import os

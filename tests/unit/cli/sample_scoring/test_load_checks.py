@@ -1,4 +1,6 @@
-"""Models that load without running code are loaded at registration, as a job would load them: also many at once."""
+"""Models that load without running code are loaded at registration, as a job would load them: also
+many at once.
+"""
 
 import json
 import re

@@ -199,7 +199,9 @@ def test_models_test_scores_a_catalog_version_and_verifies_its_digest(
 
 @pytest.mark.usefixtures("no_aws")
 def test_models_test_writes_no_file_outside_the_artifacts_folder(tmp_path: Path, capsys: Captured) -> None:
-    """The artifact of CVE-2025-4517, as a data-only model that may be tested without trusting it."""
+    """The artifact of CVE-2025-4517, as a data-only model that may be tested without
+    trusting it.
+    """
     victim, sample = tmp_path / "victim", write_sample(tmp_path / "sample.parquet")
     archive = realpath_overflow(victim, b"attacked", ("model.json", b"{}"))
     (tmp_path / "model.tar.gz").write_bytes(archive)

@@ -48,7 +48,9 @@ class Malicious:
 
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read artifacts in the process of the tests, because each new process imports the libraries again."""
+    """Read artifacts in the process of the tests, because each new process imports the libraries
+    again.
+    """
 
     def run(module: str, arguments: Sequence[str], *, root: Path) -> "subprocess.CompletedProcess[str]":
         assert module == "scoring.artifact_features"
@@ -269,7 +271,9 @@ def test_register_shows_what_it_inferred_and_registers_it(
 def test_register_writes_no_file_outside_the_artifacts_folder(
     sample: Path, account: Connection, deployment: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The artifact of CVE-2025-4517, as a data-only model that may be registered without trusting it."""
+    """The artifact of CVE-2025-4517, as a data-only model that may be registered without trusting
+    it.
+    """
     victim, archive = sample.parent / "victim", sample.parent / "model.tar.gz"
     archive.write_bytes(realpath_overflow(victim, b"attacked", ("model.json", b"{}")))
     words = ["models", "register", "churn", "--artifact", str(archive), "--dataset", "customers", "--method", "predict"]

@@ -92,7 +92,9 @@ while True:
 
 @contextlib.contextmanager
 def waiting(kind: IsolationKind) -> Iterator[tuple["subprocess.Popen[bytes]", list[int]]]:
-    """Yield a launcher, and descriptors of the program and of a child process that left its session."""
+    """Yield a launcher, and descriptors of the program and of a child process that left its
+    session.
+    """
     mark = uuid.uuid4().hex
     program = SandboxedProgram(
         argv=[sys.executable, "-c", WAITS],
@@ -137,7 +139,9 @@ def test_nothing_outlives_a_killed_launcher(namespaces: IsolationKind) -> None:
 
 
 def test_other_users_can_run_the_interpreter_in_the_sandbox(namespaces: IsolationKind, tmp_path: Path) -> None:
-    """A container switches its workers to another user, also where the home folder is closed to others."""
+    """A container switches its workers to another user, also where the home folder is closed to
+    others.
+    """
     if namespaces is IsolationKind.USER:
         pytest.skip("a user namespace of an ordinary user has no other user")
     code = f"""

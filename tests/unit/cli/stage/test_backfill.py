@@ -1,20 +1,19 @@
-"""Which models a backfill finds to have scored a dataset."""
+"""Models that a backfill recognizes as having scored a dataset."""
 
 from typing import Any
 
 import pytest
 
-from cli.stage.backfill import Backfill
+from cli.stage.backfill import Backfill, Scorer, Work
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from cli.stage.executions import Executions
 from contract import layout
-from contract.catalog.models import Model
 from contract.job.parts import JobPart
 from contract.table import records
 from tests.unit.cli.builders import any_execution, any_job, succeeded_job
 
-CHURN, UPSELL = Model("churn", "1"), Model("upsell", "1")
+CHURN, UPSELL = Scorer("churn", "1"), Scorer("upsell", "1")
 JOB_ID = "churn.and-1-more"
 
 
@@ -37,9 +36,16 @@ class Results:
         prefix = layout.model_outputs_prefix(kind, "customers", "nightly-1", job_id, model_id)
         self._s3.put_object(Bucket=self._bucket, Key=f"{prefix}a.parquet", Body=b"")
 
+    def add_fleet_output(self, fleet_id: str) -> None:
+        prefix = layout.job_outputs_prefix("predictions", "customers", "nightly-1", f"{fleet_id}.fleet", "fleet")
+        self._s3.put_object(Bucket=self._bucket, Key=f"{prefix}a.parquet", Body=b"")
+
+    def missing(self, *scorers: Scorer, named: bool = False) -> Work | None:
+        return self._backfill.unscored("customers", scorers, named=named)
+
     def unscored(self) -> tuple[str, ...]:
         work = self._backfill.unscored("customers", [CHURN, UPSELL], named=True)
-        return () if work is None or work.models is None else work.models
+        return () if work is None else tuple(work.request["models"])
 
 
 @pytest.fixture
@@ -87,3 +93,14 @@ def test_a_split_job_has_scored_the_dataset_when_all_parts_have(results: Results
         results.add_job("churn", job_id=job_id, part=JobPart("churn", number, 2))
         results.add_output("predictions", "churn", job_id)
     assert results.unscored() == ("upsell",)
+
+
+def test_a_fleet_has_scored_a_dataset_in_one_version_only(results: Results) -> None:
+    fleet = {"fleet": "stores", "fleet_models": 2, "output_layout": "fleet", "job_id": "stores.fleet"}
+    results.add_job("stores", model_versions=("fleet-1",), **fleet)
+    assert results.missing(Scorer("stores", "fleet-1", is_fleet=True), CHURN) == Work(None)
+    results.add_fleet_output("stores")
+    assert results.missing(Scorer("stores", "fleet-1", is_fleet=True)) is None
+    work = results.missing(Scorer("stores", "fleet-2", is_fleet=True), CHURN, named=True)
+    assert work is not None
+    assert work.request == {"fleets": ["stores"], "models": ["churn"]}

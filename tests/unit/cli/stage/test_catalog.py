@@ -193,7 +193,7 @@ def test_refused_write_leaves_no_artifact(
     assert stored_versions(connection) == []
     with monkeypatch.context() as patched:
         patched.setattr(CatalogTable, "write", Mock(side_effect=VersionTakenError))
-        with pytest.raises(CommandError, match="Somebody else is registering"):
+        with pytest.raises(CommandError, match="Another command is registering"):
             catalog.register(document)
     assert stored_versions(connection) == []
 

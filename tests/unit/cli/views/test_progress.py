@@ -8,7 +8,7 @@ from rich.console import Console
 from cli.failures import CommandError
 from cli.stage.execution_snapshot import Snapshot, WorkflowState
 from cli.stage.executions import Executions
-from cli.views.execution_figures import rows_a_second_overall
+from cli.views.execution_figures import overall_rows_per_second
 from cli.views.executions import jobs_table, reason_lines, snapshot_json, totals_line
 from cli.views.progress import LiveProgress, PlainProgress, live_view, progress_for, watch, work
 from contract.job.parts import JobPart, Sharding
@@ -196,9 +196,9 @@ def test_progress_is_a_table_on_a_terminal_and_lines_elsewhere() -> None:
 def test_overall_rate_starts_with_the_first_job() -> None:
     first = succeeded_job("ads", started_at="2026-03-01T12:00:05Z", ended_at="2026-03-01T12:00:10Z")
     second = succeeded_job("churn", started_at="2026-03-01T12:00:10Z", ended_at="2026-03-01T12:00:15Z")
-    assert rows_a_second_overall(snapshot_of(first, second)) == 200
-    assert rows_a_second_overall(snapshot_of(first, running_job())) == 40
-    assert rows_a_second_overall(snapshot_of(any_job())) is None
+    assert overall_rows_per_second(snapshot_of(first, second)) == 200
+    assert overall_rows_per_second(snapshot_of(first, running_job())) == 40
+    assert overall_rows_per_second(snapshot_of(any_job())) is None
 
 
 def test_a_split_job_is_one_job_with_its_parts() -> None:

@@ -129,7 +129,8 @@ def test_spot_job_waits_as_configured_or_for_twice_its_run_time() -> None:
     assert TrainingCompute().wait_seconds(600) is None
     assert TrainingCompute(spot=True).wait_seconds(600) == 1_200
     assert TrainingCompute(spot=True, max_wait_seconds=900).wait_seconds(600) == 900
-    # The stage's run time may exceed the recipe's wait, and SageMaker refuses a wait that is shorter than the run.
+    # The stage's run time may exceed the recipe's wait, and SageMaker refuses a wait that is
+    # shorter than the run.
     assert TrainingCompute(spot=True, max_wait_seconds=300).wait_seconds(600) == 600
     assert TrainingCompute(spot=True).wait_seconds(28 * 86_400) == 28 * 86_400
 

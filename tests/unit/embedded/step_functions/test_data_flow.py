@@ -5,7 +5,15 @@ from typing import Any
 import pytest
 
 from embedded.ministack.step_functions.tasks import TaskError
-from embedded.step_functions.data_flow import PAYLOAD_LIMIT_BYTES, fill, limited, number, place, resolve, state_output
+from embedded.step_functions.data_flow import (
+    PAYLOAD_LIMIT_BYTES,
+    check_size,
+    fill,
+    insert_result,
+    number,
+    resolve,
+    state_output,
+)
 
 CONTEXT: dict[str, Any] = {"Execution": {"Id": "e"}, "variables": {}, "QueryLanguage": "JSONPath"}
 
@@ -53,14 +61,14 @@ def test_a_template_is_filled_at_every_depth() -> None:
 )
 def test_result_path_places_the_result(path: str | None, output: Any) -> None:
     original = {"a": {"b": 1}}
-    assert place(path, original, 9) == output
+    assert insert_result(path, original, 9) == output
     assert original == {"a": {"b": 1}}
 
 
 def test_result_path_must_lead_through_objects() -> None:
     for original in ([1], {"a": 1}):
         with pytest.raises(TaskError) as failed:
-            place("$.a.b", original, 9)
+            insert_result("$.a.b", original, 9)
         assert failed.value.error == "States.ResultPathMatchFailure"
 
 
@@ -71,12 +79,12 @@ def test_a_result_selector_sees_the_context_object() -> None:
 
 def test_the_limit_counts_bytes_of_utf_8() -> None:
     room = PAYLOAD_LIMIT_BYTES - 2
-    limited("x" * room, "it")
-    limited("é" * (room // 2), "it")
-    limited("\ud800", "it")
+    check_size("x" * room, "it")
+    check_size("é" * (room // 2), "it")
+    check_size("\ud800", "it")
     for text in ("x" * (room + 1), "é" * (room // 2 + 1)):
         with pytest.raises(TaskError) as failed:
-            limited(text, "The output")
+            check_size(text, "The output")
         assert failed.value.error == "States.DataLimitExceeded"
 
 

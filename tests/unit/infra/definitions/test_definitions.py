@@ -75,7 +75,7 @@ def test_a_crashed_function_is_called_again(assembly: Assembly, workflow: str) -
 
 @pytest.mark.parametrize("workflow", GOLDEN_FILES)
 def test_a_job_that_does_not_end_fails_for_good_and_is_recorded(assembly: Assembly, workflow: str) -> None:
-    """Another attempt beside it would score the same rows."""
+    """Another concurrent attempt would score the same rows."""
     states = states_of(definition(assembly, workflow))
     classify = states["ClassifyFailure"]
     (waits,) = [entry for entry in classify["Retry"] if entry["ErrorEquals"] == ["JobStillRunningError"]]
@@ -256,7 +256,8 @@ def test_asl_validator_accepts_the_definitions(tmp_path: Path, golden: Path) -> 
 
 
 AWS_FIELDS = (
-    # Fields that AWS documents for distributed Maps, and that the specification of States Language lacks.
+    # Fields that AWS documents for distributed Maps, and that the specification of States Language
+    # lacks.
     r'Field "Label" not allowed in State Machine\.States\.(ScoreModels|TrainModels)',
     r'Field "InputType" not allowed in State Machine\.States\.(ScoreModels|TrainModels)\.ItemReader\.ReaderConfig',
 )
@@ -264,7 +265,9 @@ AWS_FIELDS = (
 
 @pytest.mark.parametrize("golden", GOLDEN_FILES.values(), ids=GOLDEN_FILES)
 def test_statelint_accepts_the_definitions(golden: Path) -> None:
-    """PyPI's statelint follows the specification of States Language, independently of asl-validator."""
+    """PyPI's statelint follows the specification of States Language, independently of
+    asl-validator.
+    """
     found = statelint(with_arns(golden))
     assert [text for text in found if not any(re.fullmatch(known, text) for known in AWS_FIELDS)] == []
     assert len(found) == len(AWS_FIELDS)

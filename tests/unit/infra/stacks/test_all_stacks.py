@@ -11,6 +11,7 @@ from aws_cdk import Stack
 from aws_cdk import aws_s3 as s3
 
 from app import build_app
+from contract import environment
 from contract.problems import InvalidInputError
 from tests.unit.infra.assembly import Assembly, flat
 from tests.unit.infra.conftest import Synthesize
@@ -214,6 +215,15 @@ def test_outputs_are_read_by_two_functions_and_written_by_none(assembly: Assembl
         if name.startswith("workflow/") and action.startswith("s3:") and fnmatch(f"{bucket}{area}a", arn)
     }
     assert found == {(name, "s3:GetObject", area) for name in ("RecordAttempt", "VerifyOutput") for area in areas}
+
+
+def test_the_functions_that_read_ledgers_know_which_checksums_to_compare(assembly: Assembly) -> None:
+    found = {
+        name: variables[environment.COMPARED_CHECKSUMS]
+        for name, function in assembly.resources("workflow", "AWS::Lambda::Function").items()
+        if environment.COMPARED_CHECKSUMS in (variables := function["Environment"]["Variables"])
+    }
+    assert found == dict.fromkeys(("RecordAttempt", "VerifyOutput"), "sampled")
 
 
 def test_the_check_of_a_request_may_write_nothing_but_logs_and_traces(assembly: Assembly) -> None:

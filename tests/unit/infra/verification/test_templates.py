@@ -1,7 +1,8 @@
-"""The templates of several settings and the documented policies, as cfn-lint reads them without a network.
+"""The templates of several settings and the documented policies, as cfn-lint reads them without a
+network.
 
-Its rules E3510, W3037 and I3510 analyse IAM policies: their form and operators, unknown actions, and
-actions on resources that they do not apply to, which AWS ignores.
+Its rules E3510, W3037 and I3510 analyse IAM policies: their form and operators, unknown actions,
+and actions on resources that they do not apply to, which AWS ignores.
 """
 
 import json
@@ -17,7 +18,7 @@ from tests.unit.infra.assembly import Assembly
 
 POLICIES = Path(__file__).parents[4] / "docs/operate/policies"
 IGNORED_RULES = [
-    # The CDK adds DependsOn for a role and its policy, beside the reference to the role.
+    # The CDK adds DependsOn for a role and its policy, in addition to the reference to the role.
     "W3005",
 ]
 TEMPLATES = {

@@ -16,7 +16,9 @@ PULL = Reason("JobRole*", "ecr:*", "*:repository/*", "SageMaker pulls the image.
 
 
 def write_recording(folder: Path, statements: list[Any], *calls: str, **session: Any) -> None:
-    """Write the recording of a complete run: one role with statements, and calls as `action resource`."""
+    """Write the recording of a complete run: one role with statements, and calls as `action
+    resource`.
+    """
     roles = {"stage-PlanRole-1": {"logical_id": READER, "statements": statements}}
     (folder / "policies-1.json").write_text(json.dumps(roles))
     lines = [

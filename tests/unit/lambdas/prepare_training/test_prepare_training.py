@@ -56,6 +56,16 @@ def test_tags_match_models_and_recipes_without_a_model(stage: Stage, prepare_tra
     assert found.input == {"models": ["other", "retagged"]}
 
 
+def test_models_of_the_requested_fleets_are_trained(stage: Stage, prepare_training: Step) -> None:
+    for model_id, fleet in (("ua", "delays"), ("aa", "delays"), ("dl", "delays"), ("other", "another"), ("alone", "")):
+        put_recipe(stage, any_recipe(model_id, fleet=fleet, route=(model_id,) if fleet else ()))
+    stage.register("dl", enabled=False)
+    found = prepared(prepare_training, {"fleets": ["delays"], "models": ["alone"], "train": {}})
+    assert found.input == {"models": ["aa", "alone", "ua"]}
+    with pytest.raises(InvalidRequestError, match="train: got 'nobody', expected an enabled model with a recipe"):
+        prepare_training(plan_event({"fleets": ["nobody"], "train": {}}, "e-2"))
+
+
 @pytest.mark.parametrize(
     ("request_", "words"),
     [

@@ -1,4 +1,6 @@
 import base64
+import gc
+import weakref
 from pathlib import Path
 
 import pyarrow as pa
@@ -28,6 +30,23 @@ def test_only_the_requested_columns_are_decoded(tmp_path: Path) -> None:
         assert [item.batch.num_rows for item in read] == [30, 30, 30, 10]
         assert set(read[0].batch.schema.names) == {"x", "solid"}
         assert source.text_columns() == ["text", "many.list.element"]
+
+
+def test_an_object_in_memory_is_freed_at_once(tmp_path: Path) -> None:
+    """Python frees reference cycles late; by then, a worker would hold the content of many objects."""
+    pq.write_table(TABLE, tmp_path / "a.parquet")
+    names = frozenset(TABLE.column_names)
+    gc.disable()
+    try:
+        with ParquetObject("a.parquet", tmp_path / "a.parquet", (tmp_path / "a.parquet").read_bytes) as source:
+            assert source.choose_types(names) is False
+            assert source.null_counts(["x"]) == {"x": 50}
+            assert sum(item.batch.num_rows for item in source.batches(30, names, use_threads=False)) == 100
+        freed = weakref.ref(source)
+        del source
+        assert freed() is None
+    finally:
+        gc.enable()
 
 
 def test_a_damaged_page_is_found_by_its_checksum(tmp_path: Path) -> None:

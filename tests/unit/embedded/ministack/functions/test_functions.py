@@ -14,7 +14,7 @@ from embedded.ministack.functions import (
     install_function_errors,
     stop_function_workers,
 )
-from embedded.ministack.functions.forks import ONLY_WHAT_WAS_DEPLOYED, ForkedProcess, WorkerProcesses
+from embedded.ministack.functions.forks import HIDE_UNDEPLOYED_MODULES, ForkedProcess, WorkerProcesses
 from embedded.ministack.http.application import application, switches
 from embedded.server.endpoint import Endpoint
 
@@ -61,7 +61,7 @@ def test_ministack_reads_every_environment_variable_we_set() -> None:
 
 def test_function_imports_only_its_package_and_the_runtime(tmp_path: Path) -> None:
     (tmp_path / "not_packaged.py").touch()
-    code = f"import not_packaged, boto3\n{ONLY_WHAT_WAS_DEPLOYED}\ndel sys.modules['not_packaged']\n"
+    code = f"import not_packaged, boto3\n{HIDE_UNDEPLOYED_MODULES}\ndel sys.modules['not_packaged']\n"
     code = f"import sys\n{code}import json, botocore\nimport not_packaged\n"
     result = subprocess.run(
         [sys.executable, "-c", code],

@@ -110,6 +110,7 @@ WRITERS = {
         "PlanTraining", "RegisterModelVersion",
     },
     "MODEL#delays": {"RegisterModelVersion"},
+    "FLEET#delays": set(),
     "UPLOADS#flights": {"UploadsStartOnUpload"},
     "UPLOAD#flights/a.parquet": {"UploadsStartOnUpload"},
 }  # fmt: skip

@@ -1,7 +1,8 @@
-"""Runs of a scenario in the embedded AWS's interpreter and in aws-local-stepfunctions, in a form that can be compared.
+"""Runs of a scenario in the embedded AWS's interpreter and in aws-local-stepfunctions, in a form
+that can be compared.
 
-aws-local-stepfunctions is an interpreter of the Amazon States Language in TypeScript, independent of
-ours and of ministack. `for_second_engine` has what it cannot express.
+aws-local-stepfunctions is an interpreter of the Amazon States Language in TypeScript, independent
+of ours and of ministack. `for_second_engine` has what it cannot express.
 """
 
 import copy
@@ -30,7 +31,9 @@ ACCOUNT = "eu-central-1:000000000000"
 
 
 def with_arns(definition: dict[str, Any]) -> dict[str, Any]:
-    """Return a synthesized definition with ARNs and names in place of its references to other resources."""
+    """Return a synthesized definition with ARNs and names in place of its references to other
+    resources.
+    """
 
     def value(match: re.Match[str]) -> str:
         name, _, attribute = match[1].partition(".")
@@ -47,7 +50,8 @@ def with_arns(definition: dict[str, Any]) -> dict[str, Any]:
 
 
 def for_second_engine(definition: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the definition as the second engine can run it, and the child's machine of each distributed Map.
+    """Return the definition as the second engine can run it, and the child's machine of each
+    distributed Map.
 
     The engine has Map states, but no distributed ones: no ItemReader, no tolerated failures, no
     ResultWriter. A Task takes the place of the Map. It keeps the fields that are the same in every
@@ -57,7 +61,8 @@ def for_second_engine(definition: dict[str, Any]) -> tuple[dict[str, Any], dict[
     adapted, processors = copy.deepcopy(definition), {}
     for state in states_of(adapted).values():
         if "TimeoutSecondsPath" in state:
-            # The engine looks for the path in the task's Parameters. AWS looks in the state's input.
+            # The engine looks for the path in the task's Parameters. AWS looks in the state's
+            # input.
             state["Parameters"][f"{TIMEOUT}.$"] = state["TimeoutSecondsPath"]
             state["TimeoutSecondsPath"] = f"$['{TIMEOUT}']"
     for name, state in adapted["States"].items():
@@ -81,7 +86,9 @@ def for_second_engine(definition: dict[str, Any]) -> tuple[dict[str, Any], dict[
 
 
 def run_in_ours(engine: Engine, definition: dict[str, Any], scenario: Scenario) -> dict[str, Any]:
-    """Return how the scenario ended in our interpreter, with the execution's name, ARN and start."""
+    """Return how the scenario ended in our interpreter, with the execution's name, ARN
+    and start.
+    """
     answers = MockedTasks(scenario)
     engine.put_object(scenario.jobs_key, json.dumps(scenario.items()))
     with pytest.MonkeyPatch.context() as patch:

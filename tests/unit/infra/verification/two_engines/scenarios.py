@@ -1,4 +1,6 @@
-"""Executions of both workflows with mocked tasks: what each call of a task returns, and the path that follows."""
+"""Executions of both workflows with mocked tasks: what each call of a task returns, and the path
+that follows.
+"""
 
 import json
 from dataclasses import dataclass, field, fields
@@ -33,7 +35,8 @@ class Job:
 
     Args:
         path: The states that its child execution enters, in their order.
-        error: The error of its child execution; empty if it succeeds, None if the child does not run.
+        error: The error of its child execution; empty if it succeeds, None if the child does not
+            run.
     """
 
     path: list[str]
@@ -117,7 +120,9 @@ CLUSTER = {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB":
 
 
 def _attempt(message: type, **values: Any) -> dict[str, Any]:
-    """Return a result of RecordAttempt: the message's fields, as text unless `values` has them, and one more."""
+    """Return a result of RecordAttempt: the message's fields, as text unless `values` has them, and
+    one more.
+    """
     return {**{field.name: f"s3://{field.name}" for field in fields(message)}, **values, "more": "not selected"}
 
 
@@ -131,7 +136,8 @@ TRAINING_ATTEMPT = _attempt(
     stopping_condition={"MaxRuntimeInSeconds": 3600},
     longest_seconds=3600,
 )
-# The definitions add an hour to the time of a job. Both engines then wait one second, the shortest time-out.
+# The definitions add an hour to the time of a job. Both engines then wait one second, the shortest
+# time-out.
 SHORTEST_SECONDS = -3599
 JOB_FAILED = fails("States.TaskFailed", json.dumps({"FailureReason": "AlgorithmError: exit code 1"}))
 STILL_RUNNING = fails("JobStillRunningError", "the job is Stopping")

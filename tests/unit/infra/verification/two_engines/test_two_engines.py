@@ -1,4 +1,6 @@
-"""Both workflows take the same path in two independent interpreters, on the same results of their tasks."""
+"""Both workflows take the same path in two independent interpreters, on the same results of their
+tasks.
+"""
 
 import copy
 import json
@@ -25,7 +27,10 @@ def _same_start(end: End, started_at: str) -> None:
 
 
 def _timed_out(end: End, _started_at: str) -> None:
-    """The second engine repeats the error's name as the cause of a time-out. AWS was recorded to have none."""
+    """The second engine repeats the error's name as the cause of a time-out.
+
+    AWS was recorded to have none.
+    """
     for _state, parameters in end["calls"]:
         if parameters.get("failure") == {"Error": "States.Timeout", "Cause": "States.Timeout"}:
             parameters["failure"]["Cause"] = ""

@@ -7,17 +7,20 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from contract import codec
 from contract.catalog.model_fields import Feature
 from contract.catalog.models import Compute
 from contract.dataset.input_options import InputOptions
 from contract.job.fleet import FleetSpec, fleet_model
 from contract.layout import models_manifest_key
 from contract.status import ExecutionKind
+from contract.triggers.uploads import ObjectVersion, UploadManifest
 from contract.workflow.request_check import CheckInput, RequestCheck
 from lambdas.check_request.check import check_request
 from lambdas.errors import InvalidRequestError
 from lambdas.stage.resources import resources
 from tests.unit.lambdas.builders import Stage, any_model_spec, of_framework, plan_event, pointer_event
+from tests.unit.lambdas.training_builders import any_recipe, put_recipe
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 JOB = "delays.fleet"
@@ -283,3 +286,42 @@ def test_a_skewed_dataset_is_split_into_parts(fleet: Stage, plan: Step) -> None:
     jobs = fleet.deployment.table.jobs("e-1")
     assert [job.job_id for job in jobs] == [f"{JOB}.part-1-of-2", f"{JOB}.part-2-of-2"]
     assert {job.fleet for job in jobs} == {"delays"}
+
+
+def _upload_manifest(stage: Stage, dataset: str, *keys: str) -> str:
+    heads = {key: stage.s3.head_object(Bucket=stage.datasets, Key=f"{dataset}/{key}") for key in keys}
+    objects = [ObjectVersion(key, "", head["ETag"].strip('"'), head["ContentLength"]) for key, head in heads.items()]
+    name = f"uploads/{dataset}/x.json"
+    body = codec.dumps(UploadManifest(dataset, "window", tuple(objects))).encode()
+    stage.s3.put_object(Bucket=stage.results, Key=name, Body=body)
+    return name
+
+
+def test_uploads_are_scored_by_the_fleets_of_their_dataset(fleet: Stage, plan: Step) -> None:
+    fleet.upload_table(FLIGHTS, key="new.parquet")
+    fleet.set_fleet("others", dataset="trains")
+    # A fleet of another dataset that a plan would refuse does not refuse the uploads of this one.
+    for model_id in ("a", "b"):
+        fleet.register(model_id, fleet="others", route=["same"])
+    manifest = _upload_manifest(fleet, "flights", "new.parquet")
+    plan(plan_event({"objects_manifest": manifest}))
+    assert _jobs(fleet) == [JOB]
+    assert [item.key for item in fleet.objects(job_id=JOB)] == ["new.parquet"]
+    fleet.upload_table(FLIGHTS, "buses", "new.parquet")
+    elsewhere = {"objects_manifest": _upload_manifest(fleet, "buses", "new.parquet")}
+    with pytest.raises(InvalidRequestError, match="expected at least one chosen model or fleet whose own dataset is"):
+        plan(plan_event(elsewhere, execution_id="e-2"))
+    # A fleet that the request names scores uploads to any dataset.
+    plan(plan_event({**elsewhere, "fleets": ["delays"]}, execution_id="e-3"))
+    assert fleet.job(JOB, "e-3").dataset == "buses"
+
+
+def test_a_check_does_not_miss_models_that_the_training_makes(stage: Stage) -> None:
+    stage.set_fleet(unmatched="model:rest")
+    fields = {"fleet": "delays", "features": (Feature("distance", "double"),), "training_dataset": "learn"}
+    for model_id in ("ua", "rest"):
+        put_recipe(stage, any_recipe(model_id, route=("UA",) if model_id == "ua" else (), **fields))
+    stage.upload_table(pa.table({"distance": [1.0], "late": [1]}), "learn")
+    check = _check({"fleets": ["delays"], "train": {}})
+    assert [problem for problem in check.problems if "fleet" in problem] == []
+    assert any("rest, ua" in note for note in check.notes)

@@ -100,7 +100,7 @@ def test_a_skewed_job_becomes_jobs_of_one_instance() -> None:
         assert sharding is not None
         assert (sharding.parts, sharding.largest_shard_bytes, sharding.mean_shard_bytes) == (3, 1_200, 510)
     (note,) = split_notes([job])
-    assert note.startswith("job 'delays-ua': split into 3 parts of one instance each, because objects dealt by number")
+    assert note.startswith("job 'delays-ua': split into 3 parts of one instance each, because distribution by number")
     assert "would give one instance 1,200 bytes, and the mean is 510" in note
     assert "Part 1 of 3 is a single object of 900 bytes, so more instances do not make the job faster" in note
 
