@@ -167,32 +167,6 @@ def test_an_unmatched_row_fails_the_object_if_none_is_tolerated(job: JobFolder) 
     assert not job.commits()
 
 
-def test_skipped_rows_may_be_bad_in_other_columns(job: JobFolder) -> None:
-    members = {
-        model_spec(Feature("x", "double", nullable=False), model_id=f"delays-{route.lower()}"): _times(factor)
-        for route, factor in FACTORS.items()
-    }
-    models, setup = fleet_in_process(_fleet("skip"), members)
-    job.add_object("a.parquet", pa.table({"carrier": ["UA", "ZZ"], "x": pa.array([1.0, None])}))
-    (done,) = score_in_process(job, models, **setup)
-    # The null is known from the file's statistics, before any row is read.
-    assert [failure.kind for failure in done.failures] == [FailureKind.DATA]
-    members = {
-        model_spec(
-            Feature("x", "double", nullable=False),
-            model_id=f"delays-{route.lower()}",
-            tolerated_quarantine_fraction=0.1,
-        ): _times(factor)
-        for route, factor in FACTORS.items()
-    }
-    models, setup = fleet_in_process(_fleet("skip"), members)
-    (done,) = score_in_process(job, models, **setup)
-    assert done.failures == ()
-    assert [(commit.rows_scored, commit.rows_quarantined, commit.rows_skipped) for commit in job.commits()] == [
-        (1, 0, 1)
-    ]
-
-
 @pytest.mark.parametrize("extension", ["parquet", "csv"])
 @pytest.mark.parametrize("unmatched", ["quarantine", "skip", "model:delays-dl"])
 def test_groups_parts_batches_and_the_cache_change_no_byte(tmp_path: Path, extension: str, unmatched: str) -> None:
