@@ -437,6 +437,28 @@ def test_input_columns_with_the_names_of_added_ones_fail_the_object(job: JobFold
         assert "set columns to 'keys' in the records of the fleet's models" in failure.text
 
 
+def test_an_object_whose_routes_cannot_be_read_fails_with_what_to_do(job: JobFolder) -> None:
+    models, setup = fleet_in_process(_fleet(), _members())
+    job.add_object("number.parquet", pa.table({"carrier": [7], "x": [1.0]}))
+    job.add_object("none.parquet", pa.table({"Carrier": ["UA"], "x": [1.0]}))
+    found = {done.key: done.failures[0].text for done in score_in_process(job, models, **setup)}
+    assert found["number.parquet"] == (
+        "object 'number.parquet' does not suit fleet 'delays': route column 'carrier' is of type int64, the fleet's "
+        "record says string, which cannot hold its values: convert the column or correct the fleet's record"
+    )
+    assert "route column 'carrier' of type string is missing (it has 'Carrier': names are" in found["none.parquet"]
+    assert found["none.parquet"].endswith("add it to the object or correct the fleet's record")
+
+
+def test_a_route_in_the_key_named_like_an_added_column_fails_the_object(job: JobFolder) -> None:
+    routes = {route: f"delays-{route.lower()}" for route in FACTORS}
+    models, setup = fleet_in_process(FleetSpec("delays", "model_version", routes, in_key=True), _members())
+    job.add_object("model_version=UA/a.parquet", _table(5))
+    (done,) = score_in_process(job, models, **setup)
+    (failure,) = done.failures
+    assert "the prediction columns ['model_version'] have the names of folders in the output's key" in failure.text
+
+
 def test_labels_of_text_are_scored(job: JobFolder) -> None:
     members = {}
     for spec, words in zip(_members(), (("no", "yes"), ("never", "sometimes"), ("a", "b")), strict=True):
