@@ -156,6 +156,10 @@ def _check_columns(record: FleetRecord, fleet: FleetSpec, members: Sequence[Mode
     if not has_names and first.input.format in ("", "csv"):
         expected = f"all columns of the CSV objects in order, with {record.route_by!r}, because they have no header"
         problems.append(Problem(f"model {first.model_id!r}: input.csv_columns", [], expected, "Register new versions."))
+    if record.route_by.lower() in _ADDED:
+        expected = f"another name than {' and '.join(sorted(_ADDED))} in any case, which a fleet's output adds"
+        remedy = "Rename the column or the folders of the dataset."
+        problems.append(Problem(f"{_name(record)}: route_by", record.route_by, expected, remedy))
     named: dict[str, Sequence[str]] = {
         "features": [feature.name for feature in first.features],
         "key_columns": first.key_columns,

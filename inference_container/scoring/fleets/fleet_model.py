@@ -20,6 +20,7 @@ from scoring.fleets.members import Member, MemberCache
 from scoring.fleets.routes import UNMATCHED, Routes
 from scoring.fleets.setup import batches_for_members
 from scoring.models import LoadedModel, batch_size_factor, rows_are_independent, threads_help
+from scoring.models.categories import Categories
 from scoring.readers import Reading
 
 _MAX_FIRST_MEMBERS = 10
@@ -68,7 +69,8 @@ class FleetModel:
         self.batch_size_factor = max(batch_size_factor(loaded), batches_for_members(len(members)))
         # Processes get an object in parts, whose number changes a prediction that depends on other rows.
         self.holds_gil = (is_large and rows_are_independent(loaded)) or not threads_help(loaded)
-        self._has_categories = bool(getattr(loaded, "categories", None))
+        self._may_have_categories = np.array([*([True] * len(members)), False])
+        """By place of the member; false once it is loaded and has none. The last is of rows without a member."""
 
     def check_rows(
         self,
@@ -98,7 +100,7 @@ class FleetModel:
                     del reasons[index]
             else:
                 self._add_unmatched(batch, np.flatnonzero(unmatched)[: max_bad + 1].tolist(), reasons)
-        if self._has_categories:
+        if self._may_have_categories[places].any():
             self._check_categories(batch, places, reasons, counts)
         return skipped
 
@@ -145,13 +147,16 @@ class FleetModel:
         reasons: dict[int, Reason],
         counts: dict[Reading, int],
     ) -> None:
-        for place in np.unique(places[places != UNMATCHED]).tolist():
-            loaded = self._load(self._members[place])
+        for place in np.unique(places[self._may_have_categories[places]]).tolist():
+            categories: Categories | None = getattr(self._load(self._members[place]), "categories", None)
+            if not categories:
+                self._may_have_categories[place] = False
+                continue
             rows = np.flatnonzero(places == place)
             taken = numeric_column(rows)
             for name, array in zip(batch.names, batch.arrays, strict=True):
                 own_reasons: dict[int, Reason] = {}
-                loaded.categories.check(name, array.take(taken), own_reasons, counts)  # type: ignore[attr-defined]
+                categories.check(name, array.take(taken), own_reasons, counts)
                 for index, reason in own_reasons.items():
                     reasons.setdefault(int(rows[index]), reason)
 
