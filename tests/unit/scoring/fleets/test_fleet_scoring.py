@@ -16,7 +16,7 @@ from contract.catalog.model_spec import ModelSpec
 from contract.job.fleet import FleetSpec
 from contract.status import FailureKind
 from scoring.errors import ConfigurationError, ModelError
-from scoring.protocol import MergeParts, PredictPart, ScoreGroup
+from scoring.protocol import MergeParts, PredictPart, ScoreGroup, ScoreObject
 from tests.unit.scoring.support.fleets import fleet_in_process
 from tests.unit.scoring.support.in_process import (
     FunctionModel,
@@ -391,6 +391,30 @@ def test_members_that_need_all_rows_of_an_object_get_one_call_per_object(job: Jo
     engine = engine_in_process(job, models, **setup)
     engine.score_group(ScoreGroup(tuple(job.objects)))
     assert calls == [10] * 6
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_rows_to_skip_cost_no_second_prediction(job: JobFolder, together: bool) -> None:
+    calls: list[int] = []
+
+    def predict(matrix: Any) -> Any:
+        calls.append(len(matrix))
+        return matrix[:, 0]
+
+    members = {spec: RowModel(predict) for spec in _members()}
+    models, setup = fleet_in_process(_fleet("skip"), members)
+    for key in ("a.parquet", "b.parquet"):
+        job.add_object(key, _table(30, carriers=CARRIERS))
+    engine = engine_in_process(job, models, **setup)
+    if together:
+        written = engine.score_group(ScoreGroup(tuple(job.objects))).objects
+    else:
+        written = tuple(engine.score(ScoreObject(item, 1)) for item in job.objects)
+    assert calls == [32] * (3 if together else 6)
+    for each in written:
+        (output,) = each.outputs
+        assert (output.rows_scored, output.rows_skipped) == (20, 10)
+        assert output.writer == "parquet, encoded: rows of no model are skipped"
 
 
 def test_members_that_allow_one_call_at_a_time_get_one(job: JobFolder) -> None:
