@@ -41,9 +41,19 @@ class FleetModel:
     native: Any = None
 
     def __init__(
-        self, fleet: FleetSpec, spec: ModelSpec, members: Sequence[Member], *, features: int, cache_bytes: int
+        self,
+        fleet: FleetSpec,
+        spec: ModelSpec,
+        members: Sequence[Member],
+        *,
+        features: int,
+        cache_bytes: int,
+        has_several_formats: bool,
     ) -> None:
         """`spec` is that of the fleet as one model; its first `features` features are those of the members.
+
+        Members with several file formats may predict floats of different precision, such as float of
+        XGBoost and double of scikit-learn. All are written as double.
 
         Raises ScoringError if no member can be loaded, or if the routes do not fit their column.
         """
@@ -57,18 +67,21 @@ class FleetModel:
         self._ids = pa.array([member.model_id for member in members], pa.string())
         self._versions = pa.array([member.version for member in members], pa.string())
         self.cache = MemberCache(cache_bytes, self._check_outputs)
+        self._has_several_formats = has_several_formats
         self._first: Member | None = None
         self._outputs: tuple[pa.Field, ...] = ()
         self._first, loaded = self._load_first()
-        self._outputs = loaded.outputs
+        self._outputs = self._outputs_of(loaded)
         named = (pa.field(MODEL_ID_COLUMN, pa.string()), pa.field(MODEL_VERSION_COLUMN, pa.string()))
-        self.outputs: tuple[pa.Field, ...] = (*loaded.outputs, *named)
+        self.outputs: tuple[pa.Field, ...] = (*self._outputs, *named)
         self.notes = tuple(f"model {self._first.model_id!r}: {note}" for note in loaded.notes)
         is_large = len(members) >= _MEMBERS_FOR_PROCESSES
         self.batch_size_factor = max(batch_size_factor(loaded), batches_for_members(len(members)))
         # Processes get an object in parts, whose number changes a prediction that depends on other rows.
         self.holds_gil = (is_large and rows_are_independent(loaded)) or not threads_help(loaded)
-        self._has_categories = bool(getattr(loaded, "categories", None))
+        has_texts = any(feature.type == "string" for feature in spec.features[:features])
+        # Another member may store categories of texts, which the first one reads in a way of its own.
+        self._has_categories = bool(getattr(loaded, "categories", None)) or (has_several_formats and has_texts)
 
     def check_rows(
         self,
@@ -146,12 +159,14 @@ class FleetModel:
         counts: dict[Reading, int],
     ) -> None:
         for place in np.unique(places[places != UNMATCHED]).tolist():
-            loaded = self._load(self._members[place])
+            categories = getattr(self._load(self._members[place]), "categories", None)
+            if not categories:
+                continue
             rows = np.flatnonzero(places == place)
             taken = numeric_column(rows)
             for name, array in zip(batch.names, batch.arrays, strict=True):
                 own_reasons: dict[int, Reason] = {}
-                loaded.categories.check(name, array.take(taken), own_reasons, counts)  # type: ignore[attr-defined]
+                categories.check(name, array.take(taken), own_reasons, counts)
                 for index, reason in own_reasons.items():
                     reasons.setdefault(int(rows[index]), reason)
 
@@ -239,12 +254,20 @@ class FleetModel:
         raise failure
 
     def _check_outputs(self, member: Member, loaded: LoadedModel) -> None:
-        if self._first is None or loaded.outputs == self._outputs:
+        if self._first is None or self._outputs_of(loaded) == self._outputs:
             return
         raise ModelError(
             f"model {member.model_id!r}: its prediction columns are {_described(loaded.outputs)}, those of model "
-            f"{self._first.model_id!r} of its fleet are {_described(self._outputs)}: set the same output_columns in "
-            "the records of all models, or take the model out of the fleet"
+            f"{self._first.model_id!r} of its fleet are {_described(self._outputs)}: register a version that predicts "
+            "the same columns, or take the model out of the fleet"
+        )
+
+    def _outputs_of(self, loaded: LoadedModel) -> tuple[pa.Field, ...]:
+        """Return the prediction columns as the fleet writes them."""
+        if not self._has_several_formats:
+            return loaded.outputs
+        return tuple(
+            field.with_type(pa.float64()) if pa.types.is_floating(field.type) else field for field in loaded.outputs
         )
 
 

@@ -18,6 +18,7 @@ from contract.catalog.model_spec import ModelSpec
 from contract.job.fleet import FleetSpec
 from contract.status import FailureKind
 from scoring.errors import ConfigurationError, ModelError
+from scoring.models.categories import Categories
 from scoring.protocol import MergeParts, PredictPart, ScoreGroup
 from tests.unit.scoring.support.fleets import fleet_in_process
 from tests.unit.scoring.support.in_process import (
@@ -354,7 +355,64 @@ def test_a_member_with_other_columns_fails_the_objects_that_need_it(job: JobFold
     (failure,) = ended[0].failures
     name = f"its prediction columns are '{output.name}' ({output.type})"
     assert f"route 'DL': model 'delays-dl': {name}, those of model 'delays-ua' of its fleet are" in failure.text
-    assert "set the same output_columns" in failure.text
+    assert "register a version that predicts the same columns" in failure.text
+
+
+@pytest.mark.parametrize("first", ["double", "float"])
+def test_models_of_several_formats_that_predict_floats_are_written_as_doubles(job: JobFolder, first: str) -> None:
+    double = RowModel(lambda matrix: matrix[:, 0] * 0.1)
+    single = RowModel(lambda matrix: (matrix[:, 0] * 0.1).astype(np.float32), pa.float32())
+    formats = {"xgboost-ubj": single, "sklearn-joblib": double}
+    order = sorted(formats, reverse=first == "float")
+    members = {
+        model_spec(X, model_id=f"delays-{route.lower()}", format=name, framework=name.split("-")[0]): formats[name]
+        for route, name in zip(FACTORS, [*order, order[0]], strict=True)
+    }
+    models, setup = fleet_in_process(_fleet(), members)
+    job.add_object("both.parquet", _table(9))
+    job.add_object("one.parquet", _table(9, carriers=["DL"]))
+    assert not any(done.failures for done in score_in_process(job, models, **setup))
+    for name, routes in {"both": list(FACTORS), "one": ["DL"]}.items():
+        found = _read(job.paths.predictions / f"{name}.parquet")["prediction"]
+        assert found.type == pa.float64()
+        kinds = {route: members[spec].outputs[0].type for route, spec in zip(FACTORS, members, strict=True)}
+        expected = [
+            float(np.float32(row / 4 * 0.1)) if kinds[routes[row % len(routes)]] == pa.float32() else row / 4 * 0.1
+            for row in range(9)
+        ]
+        assert found.to_pylist() == expected
+
+
+def test_models_of_one_format_keep_the_precision_of_their_predictions(job: JobFolder) -> None:
+    members = {spec: RowModel(lambda matrix: matrix[:, 0].astype(np.float32), pa.float32()) for spec in _members()}
+    models, setup = fleet_in_process(_fleet(), members)
+    job.add_object("a.parquet", _table(9))
+    assert not any(done.failures for done in score_in_process(job, models, **setup))
+    assert _read(job.paths.predictions / "a.parquet")["prediction"].type == pa.float32()
+
+
+def test_categories_are_checked_for_the_members_that_store_them(job: JobFolder) -> None:
+    text = Feature("note", "string")
+    members = {}
+    for route, name in zip(FACTORS, ["sklearn-joblib", "xgboost-ubj", "sklearn-joblib"], strict=True):
+        spec = model_spec(
+            text,
+            model_id=f"delays-{route.lower()}",
+            format=name,
+            framework=name.split("-")[0],
+            tolerated_quarantine_fraction=0.5,
+        )
+        members[spec] = RowModel(lambda matrix: matrix[:, 0])
+        members[spec].predict = lambda batch: np.zeros(batch.rows)
+        if route == "DL":
+            members[spec].categories = Categories({"note": pa.array(["n1", "n4"])}, refuses_unknown=True)
+    models, setup = fleet_in_process(_fleet(), members)
+    job.add_object("a.parquet", _table(9))
+    assert not any(done.failures for done in score_in_process(job, models, **setup))
+    (commit,) = job.commits()
+    assert (commit.rows_scored, commit.rows_quarantined) == (8, 1)
+    (output,) = [output for output in commit.outputs if output.kind == "quarantine"]
+    assert _read(job.paths.quarantine / output.key)["row"].to_pylist() == [7]
 
 
 def test_the_columns_are_those_of_the_first_member_that_can_be_loaded(job: JobFolder) -> None:
