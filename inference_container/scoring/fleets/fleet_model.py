@@ -144,12 +144,14 @@ class FleetModel:
     def _add_unmatched(self, batch: FeatureBatch, indexes: Sequence[int], reasons: dict[int, Reason]) -> None:
         routes = batch.arrays[batch.names.index(self.fleet.route_by)]
         name = f"column {self.fleet.route_by!r}"
+        change = f"change `unmatched` with `fleetscore fleets set {self.fleet.fleet_id}`"
         for index in indexes:
             if routes[index].is_valid:
                 text = f"{name} has a route of no model of fleet {self.fleet.fleet_id!r}"
-                reasons[index] = Reason(text, repr(routes[index].as_py()))
+                reasons[index] = Reason(text, repr(routes[index].as_py()), f"register a model for the route, {change}")
             else:
-                reasons[index] = Reason(f"{name} is null, so the row has no model of fleet {self.fleet.fleet_id!r}")
+                text = f"{name} is null, so the row has no model of fleet {self.fleet.fleet_id!r}"
+                reasons[index] = Reason(text, remedy=f"correct the data, {change}")
 
     def _check_categories(
         self,

@@ -165,6 +165,13 @@ def test_an_unmatched_row_fails_the_object_if_none_is_tolerated(job: JobFolder) 
     (failure,) = done.failures
     assert failure.kind is FailureKind.DATA
     assert "row 4 cannot be scored: column 'carrier' is null" in failure.text
+    remedy = "change `unmatched` with `fleetscore fleets set delays`, or set tolerated_quarantine_fraction"
+    assert f"correct the data, {remedy}" in failure.text
+    job.objects.clear()
+    job.add_object("b.parquet", _table(3, carriers=["UA", "ZZ", "DL"]))
+    (done,) = score_in_process(job, models, **setup)
+    assert "row 1 cannot be scored: column 'carrier' has a route of no model" in done.failures[0].text
+    assert f"register a model for the route, {remedy}" in done.failures[0].text
     assert not job.commits()
 
 
