@@ -57,19 +57,22 @@ demo: $(STAMP)-run ## Score all flights of 2013 with 19 models, 16 of them as a 
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m examples.demo
 
 # One run of pytest per group: a worker that ran every group would keep the libraries of all in memory.
+# Two workers per run, and three for the end-to-end tests, which often wait for the embedded AWS.
 TEST_GROUPS := \
   "tests/unit $(addprefix --ignore tests/unit/,scoring training examples cli/sample_scoring)" \
   "tests/unit/scoring --ignore tests/unit/scoring/models" \
-  "tests/unit/scoring/models tests/unit/cli/sample_scoring" \
-  "tests/unit/training tests/unit/examples tests/e2e"
+  "tests/unit/scoring/models tests/unit/cli/sample_scoring tests/unit/training tests/unit/examples" \
+  "tests/e2e --numprocesses 3"
 # The calls that the end-to-end tests made. The last step compares them with the roles' policies.
 CALL_RECORDING := build/aws-calls
 COMPARE_CALLS := $(BIN)/python -m tests.recorded_calls.unused_permissions $(CALL_RECORDING)
 .PHONY: test
-test: $(STAMP)-test lint ## Check style and types, run every test, then compare permissions with calls
-	@rm -rf $(CALL_RECORDING)
-	@failed=0; for group in $(TEST_GROUPS); do PATH="$(CURDIR)/$(BIN):$$PATH" AWS_CALL_RECORDING="$(CURDIR)/$(CALL_RECORDING)" \
-	  $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $$group || failed=1; done; \
+test: $(STAMP)-test style ## Check style and types, run every test, then compare permissions with calls
+	@rm -rf $(CALL_RECORDING); mkdir -p build
+	@$(BIN)/mypy $(TYPED) > build/types.txt 2>&1 & types=$$!; trap 'kill $$(jobs -p) 2>/dev/null || true' EXIT; \
+	failed=0; for group in $(TEST_GROUPS); do PATH="$(CURDIR)/$(BIN):$$PATH" AWS_CALL_RECORDING="$(CURDIR)/$(CALL_RECORDING)" \
+	  $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $$group || failed=1; \
+	  wait $$types || { cat build/types.txt; exit 1; }; done; cat build/types.txt; \
 	if [ $$failed = 1 ]; then echo "The roles' permissions were not compared with the calls of the tests: tests failed, so the recording of calls is incomplete." >&2; exit 1; fi
 	@$(COMPARE_CALLS)
 
@@ -103,10 +106,13 @@ test-frameworks: $(FRAMEWORKS_VENV)/.installed $(STAMP)-test ## Run the tests of
 	  $(BIN)/python -m pytest tests/frameworks/e2e
 
 .PHONY: lint
-lint: $(STAMP)-test ## Check style (ruff) and types (mypy --strict)
+lint: style ## Check style (ruff) and types (mypy --strict)
+	@$(BIN)/mypy $(TYPED)
+
+.PHONY: style
+style: $(STAMP)-test
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
-	@$(BIN)/mypy $(TYPED)
 
 .PHONY: format
 format: $(STAMP)-test ## Format the code, and apply ruff's safe fixes

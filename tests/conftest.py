@@ -14,6 +14,9 @@ from embedded.requests.constraints import check_clients
 os.environ.setdefault("CDK_VALIDATION", "false")
 # Reuse the unpacked aws-cdk-lib in tests with another home: unpacking it takes most of a synthesis's time.
 os.environ.setdefault("JSII_RUNTIME_PACKAGE_CACHE_ROOT", str(Path.home() / ".cache" / "aws" / "jsii" / "package-cache"))
+# Idle threads of OpenMP and OpenBLAS take the cores from other processes otherwise. Libraries read this when loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 
 # A shell that starts the tests in the background makes them ignore these signals, and child
 # processes inherit that. Tests that interrupt a child process would then wait forever.

@@ -12,6 +12,9 @@ from benchmarks.workloads.workload import Workload
 
 def cases(size: Size) -> Sequence[Case]:
     contenders = with_spark(["fleetscore", "fleets.pandas_apply", "fleets.ray_map_groups"], "fleets.spark_apply")
+    if not size.full:
+        # A thousand jobs that read all rows take an hour.
+        contenders.append("fleets.filtering_jobs")
     rows = (size.of(10_000, 100_000),) * 20
     routes = size.of(100, 1_000)
     return [

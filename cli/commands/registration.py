@@ -280,6 +280,9 @@ def _registered_lines(done: Registered) -> list[str]:
         f"The artifact has {size_text(spec.artifact_bytes)} and the SHA-256 {spec.artifact_sha256}.",
     ]
     lines += [f"Note: {note}" for note in done.notes]
+    if done.version.fleet:
+        routes = ", ".join(done.version.route) or "none"
+        lines.append(f"It is of fleet {done.version.fleet}, with the routes: {routes}")
     if not done.model.enabled:
         lines.append(f"The model is disabled: `fleetscore models enable {spec.model_id}` includes it in executions.")
     return lines

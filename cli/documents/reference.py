@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.documents.model_document import ModelDocument
+from contract.catalog.fleets import FleetRecord
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import ModelVersion
 from contract.schema.field_table import field_table
@@ -44,12 +45,13 @@ def record_table() -> str:
 
 def generated(folder: Path) -> Mapping[Path, str]:
     """Return the current text of every document that is generated in whole or in part."""
-    record, schemas = folder / "models" / "model-record.md", folder / "schemas"
+    record, fleet, schemas = folder / "models/model-record.md", folder / "models/fleet-record.md", folder / "schemas"
     return {
         schemas / "request.schema.json": schema_text(request_schema()),
         schemas / "training-request.schema.json": schema_text(training_request_schema()),
         schemas / "model.schema.json": schema_text(model_schema()),
         record: between_markers(record.read_text(encoding="utf-8"), record_table()),
+        fleet: between_markers(fleet.read_text(encoding="utf-8"), field_table(FleetRecord)),
     }
 
 

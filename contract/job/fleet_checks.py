@@ -16,8 +16,8 @@ from contract.json_text import dump_json
 from contract.problems import InvalidInputError, Problem
 
 MAX_SPEC_BYTES = 100_000_000
-"""Largest sum of the specs of a fleet's models, in bytes of JSON. The job's spec has all of them, and what
-reads it takes at most 128 MiB."""
+"""Largest sum of the specs and routes of a fleet's models, in bytes of JSON. The job's spec has all of them,
+and what reads it takes at most 128 MiB."""
 _INT64 = range(-(2**63), 2**63)
 _ADDED = frozenset({MODEL_ID_COLUMN, MODEL_VERSION_COLUMN})
 _WHOLE_NUMBERS = frozenset({"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
@@ -31,10 +31,9 @@ def fleet_spec(record: FleetRecord, members: Sequence[ModelVersion]) -> tuple[Fl
     if not members:
         remedy = f"Register models with `--fleet {record.fleet_id} --route …`, or enable one."
         return None, [Problem(_name(record), "no enabled models", "at least one", remedy)]
-    # They agree in their features, which are most of a spec.
-    spec_bytes = len(dump_json(to_value(members[0].spec))) * len(members)
+    spec_bytes = _spec_bytes(members)
     if spec_bytes > MAX_SPEC_BYTES:
-        found = f"{len(members):,} models with specs of about {spec_bytes:,} bytes"
+        found = f"{len(members):,} models with specs and routes of about {spec_bytes:,} bytes"
         remedy = "Make two fleets, or use fewer features."
         return None, [Problem(_name(record), found, f"at most {MAX_SPEC_BYTES:,} bytes in a job's spec", remedy)]
     routes, problems = _routes(record, members)
@@ -44,6 +43,13 @@ def fleet_spec(record: FleetRecord, members: Sequence[ModelVersion]) -> tuple[Fl
     fleet = FleetSpec(record.fleet_id, record.route_by, routes, record.unmatched, record.route_type)
     problems = _check_columns(record, fleet, members)
     return (None if problems else fleet), problems
+
+
+def _spec_bytes(members: Sequence[ModelVersion]) -> int:
+    """Return about how much of a job's spec a fleet takes."""
+    # The models agree in their features, which are most of a spec.
+    specs = len(dump_json(to_value(members[0].spec))) * len(members)
+    return specs + sum(len(dump_json([member.spec.model_id, route])) for member in members for route in member.route)
 
 
 def _name(record: FleetRecord) -> str:
@@ -150,6 +156,10 @@ def _check_columns(record: FleetRecord, fleet: FleetSpec, members: Sequence[Mode
     if not has_names and first.input.format in ("", "csv"):
         expected = f"all columns of the CSV objects in order, with {record.route_by!r}, because they have no header"
         problems.append(Problem(f"model {first.model_id!r}: input.csv_columns", [], expected, "Register new versions."))
+    if record.route_by.lower() in _ADDED:
+        expected = f"another name than {' and '.join(sorted(_ADDED))} in any case, which a fleet's output adds"
+        remedy = "Rename the column or the folders of the dataset."
+        problems.append(Problem(f"{_name(record)}: route_by", record.route_by, expected, remedy))
     named: dict[str, Sequence[str]] = {
         "features": [feature.name for feature in first.features],
         "key_columns": first.key_columns,

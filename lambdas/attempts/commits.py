@@ -5,6 +5,7 @@ from itertools import islice
 from typing import get_args
 
 from contract import layout
+from contract.catalog.fleets import SKIP
 from contract.catalog.model_spec import tolerated_rows
 from contract.job.ledger import Commit, OutputFile
 from contract.job.notes import counted_note
@@ -94,12 +95,13 @@ def read_commits(spec: JobSpec, store: ObjectStore, rules: ChecksumRules) -> Com
     committed = bytearray(len(pairs))
     """Whether a pair is committed, and with which outputs: see `_bits`."""
     problems: dict[int, str] = {}
+    skips = spec.fleet is not None and spec.fleet.unmatched == SKIP
     for pair, commit in read_ledger(spec, pairs, store, unexpected):
         # An attempt that was killed may have committed the object too. The newest commit that fits
         # the outputs in S3 counts.
         if committed[pair]:
             continue
-        if problem := _problem(commit, pairs, pair, files):
+        if problem := _problem(commit, pairs, pair, files, skips=skips):
             if len(problems) < _MAX_PROBLEMS:
                 problems.setdefault(pair, problem)
             continue
@@ -167,11 +169,13 @@ def _limit(notes: list[str]) -> tuple[str, ...]:
     return (*notes[:shown], f"and {len(notes) - shown:,} more notes, see the commits in the ledger")
 
 
-def _problem(commit: Commit, pairs: Pairs, pair: int, files: OutputFiles) -> str:
-    """Return why a commit does not count; empty when it does."""
+def _problem(commit: Commit, pairs: Pairs, pair: int, files: OutputFiles, *, skips: bool) -> str:
+    """Return why a commit does not count; empty when it does. `skips` says whether the job may skip rows."""
     model, item = pairs.model(pair), pairs.object(pair)
     if commit.etag != item.etag:
         return f"the commit is of another object with this key (ETag {commit.etag})"
+    if commit.rows_skipped and not skips:
+        return f"the commit says {commit.rows_skipped:,} rows were skipped, but only a fleet with unmatched 'skip' may"
     tolerated = tolerated_rows(model.tolerated_quarantine_fraction, commit.rows_in)
     if commit.rows_quarantined > tolerated:
         return (

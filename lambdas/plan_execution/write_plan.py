@@ -43,8 +43,12 @@ def write_plan(
     def add_spec(item: PlannedJob) -> None:
         store.add_job_spec(item.spec(execution_id, refs[item.dataset, item.snapshot.part]))
 
-    for _ in in_parallel(add_spec, items):
+    for _ in in_parallel(add_spec, [item for item in items if item.fleet is None]):
         pass
+    for item in items:
+        # The spec of a fleet may have 100 MB, and several times as much as objects: one at a time.
+        if item.fleet is not None:
+            add_spec(item)
     store.add_jobs(execution_id, [item.pointer(execution_id) for item in items])
     created_at = deployment.now()
     deployment.table.add_jobs(item.record(execution_id, created_at, defaults.image_uris[item.image]) for item in items)

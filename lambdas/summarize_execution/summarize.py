@@ -114,6 +114,7 @@ def _publish(kind: ExecutionKind, jobs: list[JobRecord], attempts: int, deployme
         "JobsFailed": sum(job.status is JobStatus.FAILED for job in jobs),
         "RowsScored": sum(job.rows_scored for job in jobs),
         "RowsQuarantined": sum(job.rows_quarantined for job in jobs),
+        "RowsSkipped": sum(job.rows_skipped for job in jobs),
         "Attempts": attempts,
     }
     if kind is ExecutionKind.TRAINING:

@@ -1,5 +1,9 @@
 """Arrow types of features."""
 
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from contract.dataset.feature_types import feature_type
@@ -36,3 +40,14 @@ def plain_column(column: pa.Array) -> pa.Array:
     while plain_type(column.type) != column.type:
         column = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column.storage
     return column
+
+
+def filter_column(column: Any, good: npt.NDArray[np.bool_]) -> Any:
+    """Return the values of a column of any type at which a mask is true."""
+    try:
+        return column.filter(pa.array(good))
+    # Arrow filters no views of text or bytes, as DataFusion writes them, but joins slices of them.
+    except pa.ArrowNotImplementedError:
+        edges = np.flatnonzero(np.diff(good, prepend=False, append=False)).tolist()
+        slices = [column.slice(start, stop - start) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+        return pa.concat_arrays(slices or [column.slice(0, 0)])

@@ -56,12 +56,13 @@ def plan_columns(
     *,
     absent: frozenset[str] = frozenset(),
     layout: OutputLayout = "per_model",
+    route_by: str = "",
 ) -> ColumnPlan:
     """Return the columns that a model reads and writes for an object of this schema.
 
     `null_counts` has the number of nulls per column, where it is known. `absent` are declared
     columns of the schema that the object's beginning lacks; see `may_be_absent`. `layout` is that of
-    the output, in which the names of the outputs are.
+    the output, in which the names of the outputs are. `route_by` is the column with a fleet's routes.
 
     Raises DataError with all problems of the object, or ConfigurationError if an output column's
     name is already taken.
@@ -81,9 +82,10 @@ def plan_columns(
             continue
         # If bad rows are tolerated, a null is a problem of its row and not of the object.
         nulls = 0 if spec.tolerated_quarantine_fraction else null_counts.get(feature.name, 0)
-        problems += _feature_problems(feature, types, nulls)
+        problems += _feature_problems(feature, types, nulls, is_route=feature.name == route_by)
     if problems:
-        raise DataError(f"object {key!r} does not suit model {spec.model_id!r}: " + "; ".join(problems))
+        kind = "fleet" if route_by else "model"
+        raise DataError(f"object {key!r} does not suit {kind} {spec.model_id!r}: " + "; ".join(problems))
     # The output's key contains its values too, so only key columns repeat them.
     passed = tuple(
         field.name
@@ -145,10 +147,10 @@ def _check_folder_names(
 
     Training writes no output and adds no column.
     """
-    folders = {*OUTPUT_PARTITIONS, *(name.lower() for name in spec.partition_columns)}
-    # Columns of a fleet's output, whose key has no folders of these names.
+    # The key of a fleet's output has no folder with the id of a model.
     of_fleet = {MODEL_ID_COLUMN, MODEL_VERSION_COLUMN} if layout == "fleet" else set()
-    names = [field.name for field in added if field.name.lower() in folders and field.name not in of_fleet]
+    folders = {*OUTPUT_PARTITIONS} - of_fleet | {name.lower() for name in spec.partition_columns}
+    names = [field.name for field in added if field.name.lower() in folders]
     if names:
         raise ConfigurationError(
             f"object {key!r}, model {spec.model_id!r}: the prediction columns {names} have the names of folders in "
@@ -177,20 +179,24 @@ def _repeated_names(names: list[str], counts: Counter[str], spec: ModelSpec) -> 
     return problems
 
 
-def _feature_problems(feature: Feature, types: Mapping[str, pa.DataType], nulls: int) -> list[str]:
+def _feature_problems(
+    feature: Feature, types: Mapping[str, pa.DataType], nulls: int, *, is_route: bool = False
+) -> list[str]:
+    column = f"{'route' if is_route else 'feature'} column {feature.name!r}"
+    record = "the fleet's record" if is_route else "the record"
     if feature.name not in types:
         near = similar_name(feature.name, types)
         hint = f" (it has {near!r}: names are case-sensitive)" if near else ""
-        return [f"feature column {feature.name!r} of type {feature.type} is missing{hint}"]
+        return [f"{column} of type {feature.type} is missing{hint}: add it to the object or correct {record}"]
     found = types[feature.name]
     if not is_readable(found, feature.type):
         why = zone_problem(feature.type, str(found))
-        why = why or "which cannot hold its values: convert the column or correct the record"
-        return [f"feature column {feature.name!r} is of type {found}, the record says {feature.type}, {why}"]
+        why = why or f"which cannot hold its values: convert the column or correct {record}"
+        return [f"{column} is of type {found}, {record} says {feature.type}, {why}"]
     if not feature.nullable and (nulls or pa.types.is_null(found)):
         count = f"{nulls:,} nulls" if nulls else "nothing but nulls"
         mismatch = f"has {count}, the record says that it has none (nullable: false)"
-        return [f"feature column {feature.name!r} {mismatch}: fill the nulls or correct the record"]
+        return [f"{column} {mismatch}: fill the nulls or correct the record"]
     return []
 
 

@@ -69,8 +69,13 @@ def _digest(array: Any) -> npt.NDArray[np.uint64]:
         return _floats(array).view(np.uint64)
     # Python's hashes differ between processes, but are compared only within this one. Those of
     # numbers collide systematically (-1 and -2), so other values than texts are hashed as text.
-    values = (value if isinstance(value, (str, bytes)) else repr(value) for value in _python_values(array))
-    return np.fromiter((hash(value) for value in values), dtype=np.int64, count=len(array)).view(np.uint64)
+    texts = array.to_pylist() if _is_text(array.type) else map(repr, _python_values(array))
+    return np.fromiter(map(hash, texts), dtype=np.int64, count=len(array)).view(np.uint64)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return bool(is_text or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def _integers(array: Any) -> npt.NDArray[np.int64]:

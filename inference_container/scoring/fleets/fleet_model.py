@@ -20,6 +20,7 @@ from scoring.fleets.members import Member, MemberCache
 from scoring.fleets.routes import UNMATCHED, Routes
 from scoring.fleets.setup import batches_for_members
 from scoring.models import LoadedModel, batch_size_factor, rows_are_independent, threads_help
+from scoring.models.categories import Categories
 from scoring.readers import Reading
 
 _MAX_FIRST_MEMBERS = 10
@@ -79,9 +80,8 @@ class FleetModel:
         self.batch_size_factor = max(batch_size_factor(loaded), batches_for_members(len(members)))
         # Processes get an object in parts, whose number changes a prediction that depends on other rows.
         self.holds_gil = (is_large and rows_are_independent(loaded)) or not threads_help(loaded)
-        has_texts = any(feature.type == "string" for feature in spec.features[:features])
-        # Another member may store categories of texts, which the first one reads in a way of its own.
-        self._has_categories = bool(getattr(loaded, "categories", None)) or (has_several_formats and has_texts)
+        self._may_have_categories = np.array([*([True] * len(members)), False])
+        """By place of the member; false once it is loaded and has none. The last is of rows without a member."""
 
     def check_rows(
         self,
@@ -111,7 +111,7 @@ class FleetModel:
                     del reasons[index]
             else:
                 self._add_unmatched(batch, np.flatnonzero(unmatched)[: max_bad + 1].tolist(), reasons)
-        if self._has_categories:
+        if self._may_have_categories[places].any():
             self._check_categories(batch, places, reasons, counts)
         return skipped
 
@@ -160,9 +160,10 @@ class FleetModel:
         reasons: dict[int, Reason],
         counts: dict[Reading, int],
     ) -> None:
-        for place in np.unique(places[places != UNMATCHED]).tolist():
-            categories = getattr(self._load(self._members[place]), "categories", None)
+        for place in np.unique(places[self._may_have_categories[places]]).tolist():
+            categories: Categories | None = getattr(self._load(self._members[place]), "categories", None)
             if not categories:
+                self._may_have_categories[place] = False
                 continue
             rows = np.flatnonzero(places == place)
             taken = numeric_column(rows)

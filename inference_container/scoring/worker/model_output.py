@@ -6,12 +6,11 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from contract.catalog.model_spec import tolerated_rows
 from contract.job.ledger import KeyReport
 from contract.status import FailureKind
 from scoring.bad_rows import BadRow
+from scoring.columns.arrow_types import filter_column
 from scoring.columns.predictions import numeric_column
 from scoring.errors import DataError, ModelError, ScoringError, log_error, with_cause
 from scoring.files.digests import as_text, digest_of
@@ -206,9 +205,8 @@ class ModelOutput:
         columns = [item.batch.column(name) for name in self._choice.kept]
         numbers = [numeric_column(item.numbers())] if self._row_numbers else []
         if result.good is not None:
-            mask = pa.array(result.good)
-            columns = [column.filter(mask) for column in columns]
-            numbers = [column.filter(mask) for column in numbers]
+            columns = [filter_column(column, result.good) for column in columns]
+            numbers = [filter_column(column, result.good) for column in numbers]
         self._writer.write([*columns, *result.columns, *numbers])
 
 

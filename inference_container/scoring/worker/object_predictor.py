@@ -82,7 +82,10 @@ class ThreadSafeModel:
         last = self._last_plan
         if last is not None and last[1] == (nulls, absent) and last[0].equals(schema, check_metadata=True):
             return last[2]
-        plan = plan_columns(key, self.spec, self.outputs, schema, nulls, absent=absent, layout=self.layout)
+        route_by = "" if self.fleet is None else self.fleet.fleet.route_by
+        plan = plan_columns(
+            key, self.spec, self.outputs, schema, nulls, absent=absent, layout=self.layout, route_by=route_by
+        )
         self._last_plan = (schema, (nulls, absent), plan)
         return plan
 

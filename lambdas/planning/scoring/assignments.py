@@ -23,6 +23,14 @@ class Assignment:
         spec = self.version.spec
         return f"fleet {spec.model_id!r}" if self.added_columns else f"model {spec.model_id!r} version {spec.version!r}"
 
+    @property
+    def alternative(self) -> str:
+        """How its records are changed, for messages."""
+        if not self.added_columns:
+            return "register a version"
+        change = f"fleetscore fleets set {self.version.spec.model_id} --route-by …"
+        return f"correct the column or type of the routes with `{change}`, or register versions"
+
 
 @dataclass(frozen=True)
 class ChosenFleet:

@@ -114,7 +114,8 @@ def _check_columns(
                 from_key = [Column(name, None) for name in names]
                 # A file may have them too, and its type is known.
                 field = f"{assignment.name} on dataset {dataset!r}"
-                problems += check_columns(version, field, sample.key, [*from_key, *sample.columns])
+                columns = [*from_key, *sample.columns]
+                problems += check_columns(version, field, sample.key, columns, assignment.alternative)
                 problems += check_folder_names(assignment, sample.key, sample.columns)
                 problems += check_added_names(assignment, sample.key, sample.columns)
                 is_joined = output_layout == "joined" and not assignment.added_columns

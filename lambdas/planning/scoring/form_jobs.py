@@ -10,7 +10,7 @@ from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute
 from contract.dataset.formats import format_of
 from contract.dataset.input_options import InputOptions
-from contract.job.fleet import FleetSpec, fleet_job_id, fleet_model
+from contract.job.fleet import fleet_job_id
 from contract.job.job_input import input_of, types_agree
 from contract.job.joined import check_joined
 from contract.job.parts import JobPart, Sharding
@@ -49,7 +49,7 @@ class PlannedJob:
     """Set if this is a part of a job."""
     parts: tuple["PlannedJob", ...] = ()
     """The parts of a split job, which run in its place."""
-    fleet: FleetSpec | None = None
+    fleet: ChosenFleet | None = None
     """Set if the models are a fleet."""
 
     @property
@@ -77,7 +77,7 @@ class PlannedJob:
     @property
     def committing_models(self) -> tuple[ModelSpec, ...]:
         """The models with a commit per object: see `JobSpec.committing_models`."""
-        return self.models if self.fleet is None else (fleet_model(self.fleet, self.models),)
+        return self.models if self.fleet is None else (self.fleet.assignment.version.spec,)
 
     @property
     def commits_per_object(self) -> int:
@@ -93,7 +93,7 @@ class PlannedJob:
             snapshot=snapshot,
             output_layout=self.output_layout,
             joined_nulls=self.joined_nulls,
-            fleet=self.fleet,
+            fleet=None if self.fleet is None else self.fleet.spec,
         )
 
     def record(self, execution_id: str, created_at: str, image_uri: str = "") -> JobRecord:
@@ -114,7 +114,7 @@ class PlannedJob:
             sharding=self.sharding,
             part=self.part,
             output_layout=self.output_layout,
-            fleet="" if self.fleet is None else self.fleet.fleet_id,
+            fleet="" if self.fleet is None else self.fleet.spec.fleet_id,
             fleet_models=0 if self.fleet is None else len(self.models),
         )
 
@@ -195,7 +195,7 @@ def _fleet_job(fleet: ChosenFleet, requested: Compute, snapshot: Snapshot, stage
         compute=_limit_instances(compute, len(snapshot.objects)),
         max_attempts=fleet.record.max_attempts,
         output_layout="fleet",
-        fleet=fleet.spec,
+        fleet=fleet,
     )
 
 

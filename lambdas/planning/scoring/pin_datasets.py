@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from contract import layout
+from contract.job.fleet import MODEL_VERSION_COLUMN
 from contract.job.parts import JobPart
 from contract.job.snapshot import Snapshot
 from contract.problems import Problem
@@ -45,13 +46,14 @@ def pin_datasets(choice: Choice, uploads: Uploads | None, deployment: Deployment
     prefix_bytes = _max_output_prefix_bytes(choice.readers)
     snapshots: dict[str, Snapshot] = {}
     problems: list[Problem] = []
+    of_fleets = {fleet.dataset for fleet in choice.fleets}
     for dataset, listing in zip(choice.datasets, listings, strict=True):
         tables = tables_of(dataset, listing, uploads, refusing, deployment.store)
         files = [entry for entry in listing if not any(table.is_metadata(entry.key) for table in tables)]
         pinned, found = pin_objects(dataset, files, bucket, prefix_bytes)
         snapshots[dataset] = Snapshot(dataset, bucket, pinned)
         problems += [*check_tables(dataset, tables, refusing.get(dataset, ())), *found]
-        problems += _check_folder_names(dataset, [item.key for item in pinned])
+        problems += _check_folder_names(dataset, [item.key for item in pinned], is_of_fleet=dataset in of_fleets)
         data = [entry for entry in files if is_data(entry.key)]
         problems += check_archived(dataset, data, deployment.store, deployment.clock().timestamp())
         if not tables and dataset in refusing:
@@ -59,17 +61,19 @@ def pin_datasets(choice: Choice, uploads: Uploads | None, deployment: Deployment
     return Snapshots(snapshots, tuple(problems), unproven)
 
 
-def _check_folder_names(dataset: str, keys: Iterable[str]) -> list[Problem]:
-    """Refuse folders such as `model_id=7/`: the output's key would have the same partition twice."""
+def _check_folder_names(dataset: str, keys: Iterable[str], *, is_of_fleet: bool) -> list[Problem]:
+    """Refuse folders such as `model_id=7/`: the output would have the same partition twice, or, that
+    of a fleet, a column of this name."""
+    refused = (*layout.OUTPUT_PARTITIONS, *((MODEL_VERSION_COLUMN,) if is_of_fleet else ()))
     wrong = [
         key
         for key in keys
-        if any("=" in part and layout.is_output_partition(part.partition("=")[0]) for part in key.split("/")[:-1])
+        if any("=" in part and part.partition("=")[0].lower() in refused for part in key.split("/")[:-1])
     ]
     if not wrong:
         return []
-    expected = f"no folders named {', '.join(f'{name}=…' for name in layout.OUTPUT_PARTITIONS)}, in any case"
-    remedy = "Outputs have folders of these names already. Rename those of the dataset."
+    expected = f"no folders named {', '.join(f'{name}=…' for name in refused)}, in any case"
+    remedy = "Outputs have folders or columns of these names already. Rename those of the dataset."
     return [Problem(f"dataset {dataset!r}: object key", list_first(wrong), expected, remedy)]
 
 

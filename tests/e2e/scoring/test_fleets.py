@@ -76,8 +76,8 @@ def run(stage: Stage, name: str, *, unmatched: str, **request: Any) -> Snapshot:
     return stage.run({"fleets": [FLEET], **request}, name)
 
 
-def outputs(stage: Stage, name: str, dataset: str = DATASET) -> dict[str, pa.Table]:
-    prefix = layout.job_outputs_prefix("predictions", dataset, name, JOB, "fleet")
+def outputs(stage: Stage, name: str, dataset: str = DATASET, job_id: str = JOB) -> dict[str, pa.Table]:
+    prefix = layout.job_outputs_prefix("predictions", dataset, name, job_id, "fleet")
     s3, bucket = stage.client("s3"), stage.deployment.results_bucket
     return {
         key.removeprefix(prefix): pq.read_table(
@@ -206,6 +206,29 @@ def test_routes_may_be_in_the_keys(fleet: Stage) -> None:
         assert set(scored["model_id"].to_pylist()) == {MODEL_OF[route]}
         expected = MODELS[MODEL_OF[route]].predict_proba(features_of(table))[:, 1]
         np.testing.assert_array_equal(scored["prediction_True"].to_numpy(), expected)
+
+
+def test_a_fleet_over_a_skewed_dataset_is_split_and_reported_as_one_job(fleet: Stage) -> None:
+    rows = {"a": 3_000, "b": 60, "c": 2_000, "d": 70}
+    objects = {
+        f"{key}.parquet": members_of_segments(count, ord(key), first_row=ord(key) * 10_000)
+        for key, count in rows.items()
+    }
+    fleet.put_dataset("skewed-segments", objects)
+    name = "fleet-split"
+    snapshot = run(fleet, name, unmatched="skip", dataset="skewed-segments", instance_count=2)
+    assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, "")
+    job = the_job(snapshot)
+    routed = sum(segment in MODEL_OF for table in objects.values() for segment in table["segment"].to_pylist())
+    assert rows_of(job) == (sum(rows.values()), routed, 0, sum(rows.values()) - routed)
+    parts = snapshot.parts[JOB]
+    assert [part.job_id for part in parts] == [f"{JOB}.part-1-of-2", f"{JOB}.part-2-of-2"]
+    found = {
+        key: table for part in parts for key, table in outputs(fleet, name, "skewed-segments", part.job_id).items()
+    }
+    assert sorted(found) == sorted(objects)
+    for key, table in objects.items():
+        check_scores(table, found[key], MODEL_OF)
 
 
 def test_a_check_reports_a_fleet_as_one_job_of_its_models(fleet: Stage, capsys: Captured) -> None:

@@ -227,6 +227,7 @@ def test_blanks_and_words_for_numbers_are_read_as_in_a_job(tmp_path: Path) -> No
     assert [item.feature for item in found] == [Feature("number of visits", "double"), Feature("age", "double")]
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_types_are_inferred_from_text_samples(tmp_path: Path) -> None:
     frame = people()
     frame["visits"] = frame["visits"].astype("float").where(frame["visits"] > 0)

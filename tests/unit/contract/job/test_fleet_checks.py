@@ -27,7 +27,7 @@ def test_ten_thousand_models_are_a_fleet_and_their_routes_are_found() -> None:
 
 def test_more_models_than_a_jobs_spec_can_hold_are_refused() -> None:
     _, [problem] = fleet_spec(RECORD, [MEMBER] * 200_000)
-    assert "200,000 models with specs of about" in str(problem)
+    assert "200,000 models with specs and routes of about" in str(problem)
     assert "at most 100,000,000 bytes in a job's spec" in str(problem)
 
 

@@ -172,3 +172,12 @@ def test_versions_take_their_scoring_fields_from_the_recipe() -> None:
     assert spec.input == InputOptions(csv_delimiter=";")
     with pytest.raises(InvalidInputError, match="tolerated_quarantine_fraction"):
         read(tolerated_quarantine_fraction=2)
+
+
+def test_versions_join_the_recipes_fleet() -> None:
+    version = read(fleet="segments", route=["gold", "silver"]).candidate
+    assert (version.fleet, version.route) == ("segments", ("gold", "silver"))
+    with pytest.raises(
+        InvalidInputError, match="route: got \\['gold'\\], expected no routes, because fleet is not set"
+    ):
+        read(route=["gold"])

@@ -57,6 +57,20 @@ def test_scored_quarantined_and_skipped_rows_are_recorded(fleet: Stage, verify: 
     assert listed.quarantine_uris == (f"s3://results-test/quarantine/{folder}model_id=delays/",)
 
 
+@pytest.mark.parametrize("unmatched", ["quarantine", "model:ua"])
+def test_skipped_rows_of_a_fleet_that_does_not_skip_are_refused(
+    stage: Stage, plan: Step, record: Step, verify: Step, unmatched: str
+) -> None:
+    stage.set_fleet(unmatched=unmatched)
+    stage.register("ua", spec=any_model_spec("ua"), fleet="delays", route=["UA"])
+    stage.upload()
+    plan(plan_event({}))
+    record(pointer_event(JOB))
+    _commit(stage, rows_skipped=10)
+    with pytest.raises(OutputIncompleteError, match="10 rows were skipped, but only a fleet with unmatched 'skip' may"):
+        verify(pointer_event(JOB))
+
+
 def test_commits_of_single_models_are_refused(fleet: Stage, verify: Step) -> None:
     """They would count each row once per model, or only those of one model."""
     spec = _spec(fleet)

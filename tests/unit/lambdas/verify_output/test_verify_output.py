@@ -57,6 +57,14 @@ def test_more_quarantined_rows_than_tolerated_are_not_a_commit(opened: Stage, ve
     assert opened.job().status is JobStatus.RUNNING
 
 
+def test_skipped_rows_of_a_model_are_not_a_commit(opened: Stage, verify: Step) -> None:
+    opened.commit(objects=1)
+    spec = opened.spec()
+    opened.write_segment(spec, opened.write_outputs(spec, spec.models[0], opened.objects()[1], rows_skipped=10))
+    with pytest.raises(OutputIncompleteError, match=r"b\.parquet: the commit says 10 rows were skipped, but only a"):
+        verify(pointer_event())
+
+
 @pytest.mark.parametrize("how", ["replaced", "removed"])
 def test_a_dataset_that_changed_during_scoring_is_refused(opened: Stage, verify: Step, how: str) -> None:
     opened.commit()

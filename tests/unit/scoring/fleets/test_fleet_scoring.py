@@ -18,7 +18,6 @@ from contract.catalog.model_spec import ModelSpec
 from contract.job.fleet import FleetSpec
 from contract.status import FailureKind
 from scoring.errors import ConfigurationError, ModelError
-from scoring.models.categories import Categories
 from scoring.protocol import MergeParts, PredictPart, ScoreGroup
 from tests.unit.scoring.support.fleets import fleet_in_process
 from tests.unit.scoring.support.in_process import (
@@ -398,30 +397,6 @@ def test_models_of_one_format_keep_the_precision_of_their_predictions(job: JobFo
     assert _read(job.paths.predictions / "a.parquet")["prediction"].type == pa.float32()
 
 
-def test_categories_are_checked_for_the_members_that_store_them(job: JobFolder) -> None:
-    text = Feature("note", "string")
-    members = {}
-    for route, name in zip(FACTORS, ["sklearn-joblib", "xgboost-ubj", "sklearn-joblib"], strict=True):
-        spec = model_spec(
-            text,
-            model_id=f"delays-{route.lower()}",
-            format=name,
-            framework=name.split("-")[0],
-            tolerated_quarantine_fraction=0.5,
-        )
-        members[spec] = RowModel(lambda matrix: matrix[:, 0])
-        members[spec].predict = lambda batch: np.zeros(batch.rows)
-        if route == "DL":
-            members[spec].categories = Categories({"note": pa.array(["n1", "n4"])}, refuses_unknown=True)
-    models, setup = fleet_in_process(_fleet(), members)
-    job.add_object("a.parquet", _table(9))
-    assert not any(done.failures for done in score_in_process(job, models, **setup))
-    (commit,) = job.commits()
-    assert (commit.rows_scored, commit.rows_quarantined) == (8, 1)
-    (output,) = [output for output in commit.outputs if output.kind == "quarantine"]
-    assert _read(job.paths.quarantine / output.key)["row"].to_pylist() == [7]
-
-
 def test_the_columns_are_those_of_the_first_member_that_can_be_loaded(job: JobFolder) -> None:
     members = {spec: _breaks if spec.model_id == "delays-ua" else model for spec, model in _members().items()}
     models, setup = fleet_in_process(_fleet(), members)
@@ -519,6 +494,28 @@ def test_input_columns_with_the_names_of_added_ones_fail_the_object(job: JobFold
         assert failure.kind is FailureKind.CONFIGURATION
         assert repr(done.key.removesuffix(".parquet")) in failure.text
         assert "set columns to 'keys' in the records of the fleet's models" in failure.text
+
+
+def test_an_object_whose_routes_cannot_be_read_fails_with_what_to_do(job: JobFolder) -> None:
+    models, setup = fleet_in_process(_fleet(), _members())
+    job.add_object("number.parquet", pa.table({"carrier": [7], "x": [1.0]}))
+    job.add_object("none.parquet", pa.table({"Carrier": ["UA"], "x": [1.0]}))
+    found = {done.key: done.failures[0].text for done in score_in_process(job, models, **setup)}
+    assert found["number.parquet"] == (
+        "object 'number.parquet' does not suit fleet 'delays': route column 'carrier' is of type int64, the fleet's "
+        "record says string, which cannot hold its values: convert the column or correct the fleet's record"
+    )
+    assert "route column 'carrier' of type string is missing (it has 'Carrier': names are" in found["none.parquet"]
+    assert found["none.parquet"].endswith("add it to the object or correct the fleet's record")
+
+
+def test_a_route_in_the_key_named_like_an_added_column_fails_the_object(job: JobFolder) -> None:
+    routes = {route: f"delays-{route.lower()}" for route in FACTORS}
+    models, setup = fleet_in_process(FleetSpec("delays", "model_version", routes, in_key=True), _members())
+    job.add_object("model_version=UA/a.parquet", _table(5))
+    (done,) = score_in_process(job, models, **setup)
+    (failure,) = done.failures
+    assert "the prediction columns ['model_version'] have the names of folders in the output's key" in failure.text
 
 
 def test_labels_of_text_are_scored(job: JobFolder) -> None:

@@ -36,6 +36,7 @@ from tests.unit.scoring.support.in_process import (
     model_spec,
 )
 from tests.unit.scoring.support.job_folder import JobFolder
+from tests.unit.scoring.support.tree_models import TREES, load_trees
 
 WIDTH = 7
 NAMES = [f"x{index}" for index in range(WIDTH)]
@@ -84,16 +85,22 @@ _LOGISTIC = _scikit(make_pipeline(StandardScaler(), LogisticRegression()), _CLAS
 _LINEAR = _scikit(LinearRegression(), _TRAINING @ _random.normal(size=WIDTH), "predict")
 
 _DOUBLES = tuple(Feature(name, "double", nullable=False) for name in NAMES)
+_NULLABLE = tuple(Feature(name, "double") for name in NAMES)
 _OTHERS = (Feature("n", "int64"), Feature("flag", "bool"), Feature("x0", "double"))
 _KINDS: dict[str, tuple[tuple[Feature, ...], str, Callable[[ModelSpec], Any]]] = {
     "logistic": (_DOUBLES, "predict_proba", _LOGISTIC),
     "linear": (_DOUBLES, "predict", _LINEAR),
+    "xgboost": (_NULLABLE, "predict", lambda spec: load_trees("xgboost", spec)),
+    "lightgbm": (_NULLABLE, "predict", lambda spec: load_trees("lightgbm", spec)),
+    "catboost": (_NULLABLE, "predict_proba", lambda spec: load_trees("catboost", spec)),
     "frame": (_OTHERS, "predict", lambda _: FrameModel(lambda _: None)),
     "raises": ((Feature("x0", "double"),), "predict", lambda _: RowModel(_refuses_large)),
     "gives-nan": ((Feature("x0", "double"),), "predict", lambda _: RowModel(_has_none_for_negative)),
     "refuses-groups": ((Feature("x1", "double"),), "predict", lambda _: RowModel(_refuses_many)),
     "one-at-a-time": ((Feature("x0", "double"),), "predict", lambda _: FunctionModel(lambda m: m[:, 0] - m.mean())),
 }
+
+_SKLEARN = {"framework": "sklearn", "format": "sklearn-joblib", "model_file": "model.joblib"}
 
 
 def _models(chosen: list[tuple[str, str, str]], partitions: bool) -> dict[ModelSpec, Any]:
@@ -103,9 +110,7 @@ def _models(chosen: list[tuple[str, str, str]], partitions: bool) -> dict[ModelS
         spec = model_spec(
             *features,
             model_id=f"{kind}-{number}",
-            framework="sklearn",
-            format="sklearn-joblib",
-            model_file="model.joblib",
+            **TREES.get(kind, _SKLEARN),
             method=method,
             output_format=output_format,
             columns=columns,
@@ -210,6 +215,18 @@ def test_outputs_and_commits_do_not_depend_on_the_groups(
 
         assert _ends(found) == _ends(expected)
         assert together.files() == alone.files()
+
+
+@pytest.mark.parametrize("library", sorted(TREES))
+def test_trees_predict_the_rows_of_several_objects_in_one_call(library: str) -> None:
+    spec = model_spec(*_NULLABLE, **TREES[library])
+    model = ThreadSafeModel(spec, load_trees(library, spec))
+    assert model.predicts_together
+    values = np.where(_random.random((300, WIDTH)) < 0.1, np.nan, _random.normal(size=(300, WIDTH)) * 3)
+    whole = FeatureBatch(tuple(NAMES), tuple(pa.array(column) for column in values.T), frozenset())
+    together = model.predict(whole)
+    for start, size in ((0, 1), (7, 45), (100, 200)):
+        np.testing.assert_array_equal(model.predict(whole.slice(start, size)), together[start : start + size])
 
 
 def _engine_of_two(job: JobFolder, model: Any, rows: int = 20) -> tuple[Engine, ScoreGroup]:

@@ -157,6 +157,13 @@ def test_a_column_that_no_object_has_is_refused(fleet: Stage, plan: Step) -> Non
     )
 
 
+def test_a_column_of_another_type_than_the_routes_is_refused_with_what_to_do(fleet: Stage, plan: Step) -> None:
+    fleet.upload_table(FLIGHTS.set_column(2, "carrier", pa.array([7])))
+    reason = _refusal(plan, {})
+    assert "features: got 'a.parquet where carrier is int64, not string'" in reason
+    assert "correct the column or type of the routes with `fleetscore fleets set delays --route-by …`" in reason
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -260,6 +267,18 @@ def test_columns_that_the_output_adds_must_not_clash(
     _member(stage, "ua", **changes)
     stage.upload_table(FLIGHTS)
     assert words in _refusal(plan, {})
+
+
+@pytest.mark.parametrize("name", ["model_version", "Model_Version"])
+def test_routes_and_folders_named_like_an_added_column_are_refused(fleet: Stage, plan: Step, name: str) -> None:
+    """Readers of the output would take the folder for the version of the model."""
+    fleet.upload_table(FLIGHTS, "folders", f"{name}=UA/a.parquet")
+    assert "no folders named dataset=…, execution_id=…, job_id=…, model_id=…, model_version=…" in _refusal(
+        plan, {"dataset": "folders"}
+    )
+    fleet.set_fleet(route_by=name)
+    with pytest.raises(InvalidRequestError, match=f"fleet 'delays': route_by: got '{name}', expected another name"):
+        plan(plan_event({"dataset": "folders"}, execution_id="e-2"))
 
 
 def test_input_columns_named_like_those_that_the_output_adds_are_refused(fleet: Stage, plan: Step) -> None:
