@@ -4,7 +4,11 @@ The embedded AWS would need an hour for 100,000 objects, and the processor that 
 """
 
 import asyncio
+import json
+import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 
@@ -18,6 +22,18 @@ class Answers(Protocol):
 def serve(answers: Answers) -> None:
     """Answer over HTTP without encryption, until standard input is closed. Print the port first."""
     asyncio.run(_serve(answers))
+
+
+@contextmanager
+def running_server(module: str, work: Mapping[str, Any]) -> Iterator[str]:
+    """Run a module that serves in a process of its own, and yield its URL. `work` is its argument as JSON."""
+    command = [sys.executable, "-m", module, json.dumps(work)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+        port = process.stdout.readline().strip() if process.stdout else ""
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.communicate()
 
 
 class _Connection(asyncio.Protocol):

@@ -10,11 +10,10 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+from benchmarks.aws_server import running_server
 from benchmarks.planning.fleet import MODELS_BUCKET, Fleet
 from benchmarks.planning.plan import Usage
 from contract import codec, environment
@@ -47,24 +46,13 @@ _VARIABLES = {
 
 def measure(fleet: Fleet) -> Usage:
     """Plan an execution over a fleet in a process of its own."""
-    with _server(fleet) as url, tempfile.TemporaryDirectory() as folder:
+    with running_server("benchmarks.planning.server", asdict(fleet)) as url, tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "usage.json"
         # No configuration file of this machine applies.
         own = {"AWS_ENDPOINT_URL": url, "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
         command = [sys.executable, "-m", "benchmarks.planning.plan", str(file)]
         subprocess.run(command, env={**os.environ, **_VARIABLES, **own}, stdout=subprocess.DEVNULL, check=True)  # noqa: S603
         return Usage(**json.loads(file.read_text(encoding="utf-8")))
-
-
-@contextmanager
-def _server(fleet: Fleet) -> Iterator[str]:
-    command = [sys.executable, "-m", "benchmarks.planning.server", json.dumps(asdict(fleet))]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
-        port = process.stdout.readline().strip() if process.stdout else ""
-        try:
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.communicate()
 
 
 def _show(fleet: Fleet, usage: Usage) -> None:

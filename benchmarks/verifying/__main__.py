@@ -10,11 +10,10 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+from benchmarks.aws_server import running_server
 from benchmarks.verifying.job import DATASETS_BUCKET, RESULTS_BUCKET, Job
 from benchmarks.verifying.verify import Usage
 from contract import environment
@@ -42,24 +41,13 @@ _VARIABLES = {
 
 def measure(job: Job, compared: str) -> Usage:
     """Verify a job in a process of its own."""
-    with _server(job) as url, tempfile.TemporaryDirectory() as folder:
+    with running_server("benchmarks.verifying.server", asdict(job)) as url, tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "usage.json"
         # No configuration file of this machine applies.
         own = {"AWS_ENDPOINT_URL": url, "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
         variables = {**os.environ, **_VARIABLES, **own, environment.COMPARED_CHECKSUMS: compared}
         subprocess.run([sys.executable, "-m", "benchmarks.verifying.verify", str(file)], env=variables, check=True)  # noqa: S603
         return Usage(**json.loads(file.read_text(encoding="utf-8")))
-
-
-@contextmanager
-def _server(job: Job) -> Iterator[str]:
-    command = [sys.executable, "-m", "benchmarks.verifying.server", json.dumps(asdict(job))]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
-        port = process.stdout.readline().strip() if process.stdout else ""
-        try:
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.communicate()
 
 
 def main() -> None:

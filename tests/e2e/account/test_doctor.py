@@ -4,32 +4,24 @@ import dataclasses
 import json
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from cli.command_line.program import run
 from cli.doctor.checks import stage_checks
 from cli.doctor.clock import clock_findings
 from cli.doctor.findings import Finding, Level, run_checks
 from cli.doctor.images import image_checks
-from cli.doctor.job.assumptions import assumption_findings
-from cli.doctor.job.processing_inspection import job_request, run_inspection
-from cli.doctor.job.training_inspection import run_training_inspection, training_findings
 from cli.doctor.network import group_findings, s3_findings, subnet_findings
 from cli.doctor.quotas import function_findings
-from cli.doctor.roles.stage_roles import stage_roles
-from cli.doctor.stage import DeployedStage, Network, read_stage
+from cli.doctor.stage import DeployedStage, Network
 from cli.doctor.workflow import function_findings as functions_of_workflow
 from cli.doctor.workflow import layer_findings, machine_findings
 from cli.failures import ExitStatus
-from cli.sandbox.isolation import IsolationKind, probe
 from cli.stage.connection import Connection
 from contract import environment
-from embedded.sagemaker.instances.settings import InstanceSettings
-from tests.e2e.account.documented_policy import FIRST_READ, POLICY, connection_of, person
+from tests.e2e.account.documented_policy import POLICY, connection_of, person
 from tests.e2e.account.faults import (
     Fault,
     also,
@@ -44,17 +36,11 @@ from tests.e2e.account.faults import (
     no_versions,
     policy,
     quota,
-    role_name,
     trust,
     without,
 )
 from tests.e2e.stage import Stage
 from tests.e2e.stage import environment as variables
-
-
-@pytest.fixture(scope="module")
-def deployed(stage: Stage) -> DeployedStage:
-    return read_stage(stage.connection, "dev")
 
 
 def findings(deployed: DeployedStage, *names: str, subject: str = "") -> list[Finding]:
@@ -259,128 +245,7 @@ def test_faults_of_a_vpc_are_found(stage: Stage, deployed: DeployedStage) -> Non
     assert levels == {"network.subnets": Level.OK, "network.s3": Level.OK}
 
 
-# ---- permissions ------------------------------------------------------------------------------------------------
-
-
-def test_each_denied_check_names_its_action(stage: Stage, deployed: DeployedStage) -> None:
-    statements = json.loads(POLICY.read_text())["Statement"]
-    denied = read_stage(connection_of(person(stage, deployed, "nobody", statements[:FIRST_READ]), deployed), "dev")
-    found = list(run_checks(list(stage_checks(denied))))
-    refused = [finding for finding in found if "not checked: your credentials may not call" in finding.found]
-    assert {finding.level for finding in refused} == {Level.ERROR}
-    named = {finding.found.rpartition(" ")[2] for finding in refused}
-    assert all(finding.found.rpartition(" ")[2] in finding.remedy for finding in refused)
-    wanted = {action for item in statements[FIRST_READ:] for action in as_list(item["Action"])}
-    # A check stops at its first refused call, and this stage has no VPC and no image of another account.
-    later = {"kms:GetKeyRotationStatus", "events:ListTargetsByRule", "ecr:GetRepositoryPolicy"}
-    later |= {"servicequotas:ListServiceQuotas", "lambda:GetLayerVersion"}
-    assert named == {action for action in wanted if not action.startswith("ec2:")} - later
-    # Lambda answers in the same way for a version that does not exist.
-    assert any("you may not call lambda:GetLayerVersion" in finding.found for finding in found)
-
-
-NOT_SIMULATED = {
-    # Granted by the CDK for maps, tracing and sampling, and not called in every case.
-    "states:RedriveExecution", "xray:GetSamplingRules", "xray:GetSamplingTargets",
-    # Granted as AWS documents them for tables with a key; which of them a call needs is not documented.
-    "kms:Encrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo",
-}  # fmt: skip
-
-
-def test_every_permission_of_a_role_is_simulated(stage: Stage, deployed: DeployedStage) -> None:
-    """When this fails, add the call that needs the permission to cli/doctor/roles/."""
-    iam = stage.client("iam")
-    missing = []
-    for role in stage_roles(deployed):
-        name = role_name(role.arn)
-        for policy_name in iam.list_role_policies(RoleName=name)["PolicyNames"]:
-            document = iam.get_role_policy(RoleName=name, PolicyName=policy_name)["PolicyDocument"]
-            for statement in document["Statement"]:
-                for action in as_list(statement["Action"]):
-                    simulated = any(
-                        action in call.actions
-                        and any(fnmatchcase(call.resource, pattern) for pattern in as_list(statement["Resource"]))
-                        for call in role.calls
-                        if call.is_allowed
-                    )
-                    if not simulated and action not in NOT_SIMULATED:
-                        missing.append(f"{role.name}: {action} on {statement['Resource']}")
-    assert missing == []
-
-
-def as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-# ---- the job ----------------------------------------------------------------------------------------------------
-
-
-def test_the_inspection_job_confirms_the_assumptions_and_leaves_nothing_behind(
-    stage: Stage, deployed: DeployedStage
-) -> None:
-    inspected = run_inspection(deployed)
-    found = list(assumption_findings(inspected, 30))
-    assert [finding for finding in found if finding.level is Level.ERROR] == []
-    assert {finding.check for finding in found} >= {"job.manifest", "job.slash", "job.mounts", "job.separation"}
-    assert stage.result_keys("executions/doctor-") == []
-
-    # The request meets the conditions on which the workflow's role may create jobs.
-    made = inspected.description
-    assert made["RoleArn"] == deployed.job_role_arn
-    assert made["NetworkConfig"]["EnableNetworkIsolation"] is True
-    assert made["ProcessingOutputConfig"]["KmsKeyId"] == deployed.key_arn
-    assert made["ProcessingResources"]["ClusterConfig"]["VolumeKmsKeyId"] == deployed.key_arn
-
-
-@pytest.mark.skipif(not probe().has_namespaces, reason="this machine permits no mount namespaces")
-def test_the_inspection_job_shows_a_mount_per_path_and_a_small_disk(stage: Stage, deployed: DeployedStage) -> None:
-    limits = {"volume_bytes": 64 << 20, "root_disk_bytes": 8 << 20} if probe().kind is IsolationKind.ROOT else {}
-    stage.aws.instances.set(InstanceSettings(mounts="per-path", **limits))
-    try:
-        inspected = run_inspection(deployed)
-    finally:
-        stage.aws.instances.set(InstanceSettings())
-    found = {finding.check: finding for finding in assumption_findings(inspected, 30)}
-    assert [finding for finding in found.values() if finding.level is Level.ERROR] == []
-    assert found["job.mounts"].found.startswith("each of ledger, plain is a mount of its own")
-    assert found["job.unfinished"].found == "ledger: linked; plain: linked"
-    if limits:
-        assert found["job.space"].level is Level.WARNING
-        assert "less than the volume" in found["job.space"].found
-
-
-def test_the_inspection_as_a_training_job_confirms_the_assumptions(stage: Stage, deployed: DeployedStage) -> None:
-    inspected = run_training_inspection(deployed)
-    found = {finding.check: finding for finding in training_findings(inspected)}
-    assert [finding for finding in found.values() if finding.level is not Level.OK] == []
-    assert found.keys() == {"training.completed", "training.manifest", "training.mounts", "training.separation"}
-    assert inspected.description["RoleArn"] == deployed.training_role_arn
-    assert stage.result_keys("executions/doctor-") == []
-
-
-def test_a_job_that_its_role_cannot_run_is_an_error(stage: Stage, deployed: DeployedStage) -> None:
-    with policy(without("s3:GetObject"))(stage, deployed):
-        [finding] = assumption_findings(run_inspection(deployed), 30)
-    assert finding.level is Level.ERROR
-    assert finding.found.startswith("the job is Failed: ")
-    assert stage.result_keys("executions/doctor-") == []
-
-
-def test_who_has_the_documented_policy_for_the_job_runs_it_and_no_other(stage: Stage, deployed: DeployedStage) -> None:
-    statements = [
-        *json.loads(POLICY.read_text())["Statement"][:FIRST_READ],
-        *json.loads(POLICY.with_name("doctor-job.json").read_text())["Statement"],
-    ]
-    seen = read_stage(connection_of(person(stage, deployed, "inspector", statements), deployed), "dev")
-    assert run_inspection(seen).description["ProcessingJobStatus"] == "Completed"
-    assert run_training_inspection(seen).description["TrainingJobStatus"] == "Completed"
-    request = job_request(seen, "doctor-other", "ml.m5.xlarge")
-    for change in ({"NetworkConfig": {"EnableNetworkIsolation": False}}, {"ProcessingJobName": "dev-other"}):
-        with pytest.raises(ClientError, match="not authorized"):
-            seen.client("sagemaker").create_processing_job(**{**request, **change})
-
-
-# ---- the command ---------------------------------------------------------------------------------------------------
+# ---- the command ------------------------------------------------------------------------------------------------
 
 
 def test_a_fault_is_shown_with_what_to_do(

@@ -143,23 +143,28 @@ def test_a_discarded_result_is_rendered_as_null() -> None:
     assert state["End"] is True
 
 
-def test_the_state_machines_role_gets_only_what_sync_needs() -> None:
-    stack = any_stack()
-    (policy,) = [item for item in template_of(stack, any_job(stack)).values() if item["Type"] == "AWS::IAM::Policy"]
+def check_sync_permissions(template: dict[str, Any], kind: str) -> None:
+    """Check that the state machine's role may run and follow the jobs of the prefix, and nothing else."""
+    (policy,) = [item for item in template.values() if item["Type"] == "AWS::IAM::Policy"]
     jobs, passing, events = policy["Properties"]["PolicyDocument"]["Statement"]
     assert sorted(jobs["Action"]) == [
         "sagemaker:AddTags",
-        "sagemaker:CreateProcessingJob",
-        "sagemaker:DescribeProcessingJob",
+        f"sagemaker:Create{kind}Job",
+        f"sagemaker:Describe{kind}Job",
         "sagemaker:ListTags",
-        "sagemaker:StopProcessingJob",
+        f"sagemaker:Stop{kind}Job",
     ]
-    assert flat(jobs["Resource"]).endswith(":processing-job/nightly-*")
+    assert flat(jobs["Resource"]).endswith(f":{kind.lower()}-job/nightly-*")
     assert passing["Action"] == "iam:PassRole"
     assert passing["Resource"] == JOB_ROLE
     assert passing["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
     assert sorted(events["Action"]) == ["events:DescribeRule", "events:PutRule", "events:PutTargets"]
-    assert flat(events["Resource"]).endswith(":rule/StepFunctionsGetEventsForSageMakerProcessingJobsRule")
+    assert flat(events["Resource"]).endswith(f":rule/StepFunctionsGetEventsForSageMaker{kind}JobsRule")
+
+
+def test_the_state_machines_role_gets_only_what_sync_needs() -> None:
+    stack = any_stack()
+    check_sync_permissions(template_of(stack, any_job(stack)), "Processing")
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {

@@ -16,9 +16,14 @@ from infra.sagemaker_tasks import (
     TrainingChannel,
     TrainingInputMode,
 )
-from tests.unit.infra.assembly import flat
 from tests.unit.infra.sagemaker_tasks.service_model import limits, problems_of, service_model
-from tests.unit.infra.sagemaker_tasks.test_processing_job import JOB_ROLE, any_stack, definition_of, template_of
+from tests.unit.infra.sagemaker_tasks.test_processing_job import (
+    JOB_ROLE,
+    any_stack,
+    check_sync_permissions,
+    definition_of,
+    template_of,
+)
 
 
 def any_channel(**changes: Any) -> TrainingChannel:
@@ -111,19 +116,7 @@ def test_retry_timeout_and_result_options_are_rendered() -> None:
 
 def test_the_state_machines_role_gets_only_what_sync_needs() -> None:
     stack = any_stack()
-    (policy,) = [item for item in template_of(stack, any_job(stack)).values() if item["Type"] == "AWS::IAM::Policy"]
-    jobs, passing, events = policy["Properties"]["PolicyDocument"]["Statement"]
-    assert sorted(jobs["Action"]) == [
-        "sagemaker:AddTags",
-        "sagemaker:CreateTrainingJob",
-        "sagemaker:DescribeTrainingJob",
-        "sagemaker:ListTags",
-        "sagemaker:StopTrainingJob",
-    ]
-    assert flat(jobs["Resource"]).endswith(":training-job/nightly-*")
-    assert passing["Resource"] == JOB_ROLE
-    assert passing["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
-    assert flat(events["Resource"]).endswith(":rule/StepFunctionsGetEventsForSageMakerTrainingJobsRule")
+    check_sync_permissions(template_of(stack, any_job(stack)), "Training")
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {

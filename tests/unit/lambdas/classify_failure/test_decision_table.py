@@ -25,6 +25,16 @@ def timed_processing_cause(status: str, seconds: float, limit: int, **fields: An
     return processing_cause(status, StoppingCondition={"MaxRuntimeInSeconds": limit}, **times, **fields)
 
 
+def failure_reason(text: str) -> tuple[str, str]:
+    """Return the failure of a processing job that SageMaker explains."""
+    return FAILED, processing_cause(FailureReason=text)
+
+
+def exit_message(text: str) -> tuple[str, str]:
+    """Return the failure of a processing job whose container explains it."""
+    return FAILED, processing_cause(ExitMessage=text)
+
+
 def training_cause(status: str, **fields: Any) -> str:
     """Return the Cause of a failed training job."""
     return json.dumps({"TrainingJobName": "test-delays-ua-0-1", "TrainingJobStatus": status, **fields})
@@ -102,7 +112,7 @@ CASES: list[tuple[str, tuple[str, str], FailureKind, Retry]] = [
     ),
     (
         "runtime limit, by message",
-        (FAILED, processing_cause(FailureReason="The job exceeded its maximum runtime")),
+        failure_reason("The job exceeded its maximum runtime"),
         FailureKind.TRANSIENT,
         Retry.WITH_PROGRESS,
     ),
@@ -116,7 +126,7 @@ CASES: list[tuple[str, tuple[str, str], FailureKind, Retry]] = [
     ),
     (
         "container: configuration",
-        (FAILED, processing_cause(ExitMessage="CONFIGURATION: job.json lacks 'models'")),
+        exit_message("CONFIGURATION: job.json lacks 'models'"),
         FailureKind.CONFIGURATION,
         Retry.NO,
     ),
@@ -131,40 +141,25 @@ CASES: list[tuple[str, tuple[str, str], FailureKind, Retry]] = [
     ),
     (
         "container: model",
-        (FAILED, processing_cause(FailureReason="AlgorithmError: MODEL: delays-ua: digest differs")),
+        failure_reason("AlgorithmError: MODEL: delays-ua: digest differs"),
         FailureKind.MODEL,
         Retry.NO,
     ),
     (
         "container: data",
-        (FAILED, processing_cause(ExitMessage="TRANSIENT: stopped early\nDATA: a.parquet is not Parquet")),
+        exit_message("TRANSIENT: stopped early\nDATA: a.parquet is not Parquet"),
         FailureKind.DATA,
         Retry.NO,
     ),
-    (
-        "container: data",
-        (FAILED, processing_cause(ExitMessage="DATA: a.parquet: column 'Throttled' is missing")),
-        FailureKind.DATA,
-        Retry.NO,
-    ),
+    ("container: data", exit_message("DATA: a.parquet: column 'Throttled' is missing"), FailureKind.DATA, Retry.NO),
     (
         "container: model",
-        (FAILED, processing_cause(ExitMessage="UNKNOWN: it brokeMODEL: delays-ua: digest differs")),
+        exit_message("UNKNOWN: it brokeMODEL: delays-ua: digest differs"),
         FailureKind.MODEL,
         Retry.NO,
     ),
-    (
-        "unknown",
-        (FAILED, processing_cause(ExitMessage="UNKNOWN: METADATA: surprising")),
-        FailureKind.UNKNOWN,
-        Retry.ONCE,
-    ),
-    (
-        "container: transient",
-        (FAILED, processing_cause(ExitMessage="TRANSIENT: disk")),
-        FailureKind.TRANSIENT,
-        Retry.YES,
-    ),
+    ("unknown", exit_message("UNKNOWN: METADATA: surprising"), FailureKind.UNKNOWN, Retry.ONCE),
+    ("container: transient", exit_message("TRANSIENT: disk"), FailureKind.TRANSIENT, Retry.YES),
     *[
         ("instances above a limit of the account", (error, text), FailureKind.CONFIGURATION, Retry.NO)
         for error, text in (
@@ -187,16 +182,11 @@ CASES: list[tuple[str, tuple[str, str], FailureKind, Retry]] = [
     ("no capacity", api_error("ResourceLimitExceeded"), FailureKind.CAPACITY, Retry.YES),
     (
         "no capacity",
-        (FAILED, processing_cause(FailureReason="CapacityError: Unable to provision requested ML compute capacity.")),
+        failure_reason("CapacityError: Unable to provision requested ML compute capacity."),
         FailureKind.CAPACITY,
         Retry.YES,
     ),
-    (
-        "no capacity",
-        (FAILED, processing_cause(FailureReason="InsufficientInstanceCapacity")),
-        FailureKind.CAPACITY,
-        Retry.YES,
-    ),
+    ("no capacity", failure_reason("InsufficientInstanceCapacity"), FailureKind.CAPACITY, Retry.YES),
     ("access denied", ("States.Permissions", "no role"), FailureKind.CONFIGURATION, Retry.NO),
     ("access denied, by message", api_error("AccessDeniedException"), FailureKind.CONFIGURATION, Retry.NO),
     (
@@ -219,40 +209,31 @@ CASES: list[tuple[str, tuple[str, str], FailureKind, Retry]] = [
     ("invalid request", api_error("ValidationException"), FailureKind.CONFIGURATION, Retry.NO),
     (
         "image cannot be used",
-        (
-            FAILED,
-            processing_cause(FailureReason="ClientError: API error (404): manifest for x not found: manifest unknown"),
-        ),
+        failure_reason("ClientError: API error (404): manifest for x not found: manifest unknown"),
         FailureKind.CONFIGURATION,
         Retry.NO,
     ),
     # The texts of SageMaker in aws/sagemaker-python-sdk#57, #128 and #1968, and in awslabs/graphstorm#354.
     (
         "image cannot be used",
-        (
-            FAILED,
-            processing_cause(
-                FailureReason="ClientError: Cannot pull algorithm container. Either the image does not exist or its "
-                "permissions are incorrect."
-            ),
+        failure_reason(
+            "ClientError: Cannot pull algorithm container. Either the image does not exist or its "
+            "permissions are incorrect."
         ),
         FailureKind.CONFIGURATION,
         Retry.NO,
     ),
     (
         "no free addresses",
-        (
-            FAILED,
-            processing_cause(
-                FailureReason="ClientError: Unable to create a network interface, because the subnets do not have "
-                "enough free IP addresses."
-            ),
+        failure_reason(
+            "ClientError: Unable to create a network interface, because the subnets do not have "
+            "enough free IP addresses."
         ),
         FailureKind.CONFIGURATION,
         Retry.NO,
     ),
     *[
-        ("volume full", (FAILED, processing_cause(FailureReason=text)), FailureKind.TRANSIENT, Retry.WITH_PROGRESS)
+        ("volume full", failure_reason(text), FailureKind.TRANSIENT, Retry.WITH_PROGRESS)
         for text in (
             "ClientError: Data download failed:Insufficient disk space",
             "ClientError: Please use an instance type with more disk space or increase VolumeSizeInGB.",
@@ -261,51 +242,39 @@ CASES: list[tuple[str, tuple[str, str], FailureKind, Retry]] = [
     ],
     (
         "container: volume full",
-        (
-            FAILED,
-            processing_cause(ExitMessage="CONFIGURATION: object 'a': OSError: No space left on device: raise it"),
-        ),
+        exit_message("CONFIGURATION: object 'a': OSError: No space left on device: raise it"),
         FailureKind.CONFIGURATION,
         Retry.NO,
     ),
     (
         "container: data",
-        (FAILED, processing_cause(ExitMessage="DATA: a.csv: column 'No space left on device' is missing")),
+        exit_message("DATA: a.csv: column 'No space left on device' is missing"),
         FailureKind.DATA,
         Retry.NO,
     ),
     (
         "key not copied",
-        (
-            FAILED,
-            processing_cause(
-                FailureReason="ClientError: Data download failed:Failed to download data. S3 key: "
-                "s3://datasets/flights/a//b.parquet has an illegal char sub-sequence '//' in it"
-            ),
+        failure_reason(
+            "ClientError: Data download failed:Failed to download data. S3 key: "
+            "s3://datasets/flights/a//b.parquet has an illegal char sub-sequence '//' in it"
         ),
         FailureKind.DATA,
         Retry.NO,
     ),
     (
         "object archived",
-        (
-            FAILED,
-            processing_cause(
-                FailureReason="ClientError: Data download failed: InvalidObjectState: The operation is not valid for "
-                "the object's storage class"
-            ),
+        failure_reason(
+            "ClientError: Data download failed: InvalidObjectState: The operation is not valid for "
+            "the object's storage class"
         ),
         FailureKind.DATA,
         Retry.NO,
     ),
     (
         "killed",
-        (
-            FAILED,
-            processing_cause(
-                FailureReason="ClientError: Please use an instance type with more memory, or reduce the size of job "
-                "data processed on an instance."
-            ),
+        failure_reason(
+            "ClientError: Please use an instance type with more memory, or reduce the size of job "
+            "data processed on an instance."
         ),
         FailureKind.TRANSIENT,
         Retry.YES,
@@ -329,25 +298,19 @@ CASES: list[tuple[str, tuple[str, str], FailureKind, Retry]] = [
     ],
     (
         "object missing",
-        (
-            FAILED,
-            processing_cause(FailureReason="ClientError: Data download failed: 404 for s3://d/model.tar.gz/a.parquet"),
-        ),
+        failure_reason("ClientError: Data download failed: 404 for s3://d/model.tar.gz/a.parquet"),
         FailureKind.DATA,
         Retry.NO,
     ),
     (
         "object missing",
-        (
-            FAILED,
-            processing_cause(FailureReason='ClientError: Failed to download data. No S3 objects found under "s3://a"'),
-        ),
+        failure_reason('ClientError: Failed to download data. No S3 objects found under "s3://a"'),
         FailureKind.DATA,
         Retry.NO,
     ),
     (
         "key or bucket missing",
-        (FAILED, processing_cause(FailureReason="ClientError: Failed to upload data. NoSuchBucket")),
+        failure_reason("ClientError: Failed to upload data. NoSuchBucket"),
         FailureKind.CONFIGURATION,
         Retry.NO,
     ),
@@ -357,18 +320,10 @@ CASES: list[tuple[str, tuple[str, str], FailureKind, Retry]] = [
         FailureKind.TRANSIENT,
         Retry.YES,
     ),
-    (
-        "killed",
-        (FAILED, processing_cause(FailureReason="AlgorithmError: , exit code: 137")),
-        FailureKind.TRANSIENT,
-        Retry.YES,
-    ),
+    ("killed", failure_reason("AlgorithmError: , exit code: 137"), FailureKind.TRANSIENT, Retry.YES),
     (
         "internal error of a service",
-        (
-            FAILED,
-            processing_cause(FailureReason="InternalServerError: We encountered an internal error. Please try again."),
-        ),
+        failure_reason("InternalServerError: We encountered an internal error. Please try again."),
         FailureKind.TRANSIENT,
         Retry.YES,
     ),
@@ -379,12 +334,7 @@ CASES: list[tuple[str, tuple[str, str], FailureKind, Retry]] = [
         FailureKind.TRANSIENT,
         Retry.YES,
     ),
-    (
-        "unknown",
-        (FAILED, processing_cause(FailureReason="AlgorithmError: , exit code: 1")),
-        FailureKind.UNKNOWN,
-        Retry.ONCE,
-    ),
+    ("unknown", failure_reason("AlgorithmError: , exit code: 1"), FailureKind.UNKNOWN, Retry.ONCE),
     ("unknown", ("KeyError", "'surprise'"), FailureKind.UNKNOWN, Retry.ONCE),
     ("unknown", ("States.DataLimitExceeded", "[1, 2]"), FailureKind.UNKNOWN, Retry.ONCE),
 ]

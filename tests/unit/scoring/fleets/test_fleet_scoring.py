@@ -1,6 +1,5 @@
 """A fleet scores each row with the model that the row's route names, into one output per object."""
 
-import io
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.json
-import pyarrow.parquet as pq
 import pytest
 
 from contract.catalog.model_fields import Feature
@@ -30,6 +28,7 @@ from tests.unit.scoring.support.in_process import (
     score_in_process,
 )
 from tests.unit.scoring.support.job_folder import JobFolder
+from tests.unit.scoring.support.text_and_parquet import object_content, read_output
 
 X = Feature("x", "double")
 FACTORS = {"UA": 2.0, "DL": 3.0, "AA": 5.0}
@@ -65,24 +64,6 @@ def _table(rows: int, first: int = 0, carriers: list[str | None] | None = None) 
     )
 
 
-def _content(table: pa.Table, extension: str) -> bytes:
-    buffer = io.BytesIO()
-    if extension == "parquet":
-        pq.write_table(table, buffer, row_group_size=16)
-    elif extension == "csv":
-        table.to_pandas().to_csv(buffer, index=False)
-    else:
-        table.to_pandas().to_json(buffer, orient="records", lines=True)
-    return buffer.getvalue()
-
-
-def _read(path: Path) -> pa.Table:
-    if path.suffix == ".parquet":
-        with pq.ParquetFile(path) as file:
-            return file.read()
-    return pyarrow.csv.read_csv(path) if path.suffix == ".csv" else pyarrow.json.read_json(path)
-
-
 def _outputs(job: JobFolder) -> dict[str, bytes]:
     return {name: content for name, content in job.files().items() if "scratch" not in name}
 
@@ -101,12 +82,12 @@ def test_each_row_has_the_prediction_of_its_model(
 ) -> None:
     fields = {"output_format": output_format, "columns": columns, "row_number_column": row_number_column}
     models, setup = fleet_in_process(_fleet(), _members(key_columns=("id",), **fields))
-    job.add_object(f"a.{extension}", _content(_table(100), extension))
+    job.add_object(f"a.{extension}", object_content(_table(100), extension))
     (done,) = score_in_process(job, models, batch_rows=48, **setup)
 
     assert done.failures == ()
     name = f"a.{extension}" if extension == output_format else f"a.{extension}.{output_format}"
-    found = _read(job.paths.predictions / name)
+    found = read_output(job.paths.predictions / name)
     kept = ["id", "carrier", "x", "note"] if columns == "all" else ["id"]
     added = ["prediction", "model_id", "model_version", *filter(None, [row_number_column])]
     assert found.column_names == [*kept, *added]
@@ -127,11 +108,11 @@ def test_rows_without_a_model_follow_the_rule(job: JobFolder, extension: str, un
     members = _members(tolerated_quarantine_fraction=0.5, row_number_column="row")
     models, setup = fleet_in_process(_fleet(unmatched), members)
     table = _table(60, carriers=CARRIERS)
-    job.add_object(f"a.{extension}", _content(table, extension))
+    job.add_object(f"a.{extension}", object_content(table, extension))
     (done,) = score_in_process(job, models, batch_rows=32, **setup)
 
     assert done.failures == ()
-    found = _read(job.paths.predictions / (f"a.{extension}" + ("" if extension == "parquet" else ".parquet")))
+    found = read_output(job.paths.predictions / (f"a.{extension}" + ("" if extension == "parquet" else ".parquet")))
     rest = [index for index, carrier in enumerate(table["carrier"].to_pylist()) if carrier not in FACTORS]
     (commit,) = job.commits()
     if unmatched.startswith("model"):
@@ -148,7 +129,7 @@ def test_rows_without_a_model_follow_the_rule(job: JobFolder, extension: str, un
         assert [output.kind for output in commit.outputs] == ["predictions"]
         return
     assert (commit.rows_in, commit.rows_scored, commit.rows_quarantined, commit.rows_skipped) == (60, 40, 20, 0)
-    quarantine = _read(job.paths.quarantine / commit.outputs[1].key)
+    quarantine = read_output(job.paths.quarantine / commit.outputs[1].key)
     assert commit.outputs[1].key.startswith("model_id=delays/")
     assert quarantine["row"].to_pylist() == rest
     assert quarantine["reason"].to_pylist()[:2] == [
@@ -174,32 +155,6 @@ def test_an_unmatched_row_fails_the_object_if_none_is_tolerated(job: JobFolder) 
     assert not job.commits()
 
 
-def test_skipped_rows_may_be_bad_in_other_columns(job: JobFolder) -> None:
-    members = {
-        model_spec(Feature("x", "double", nullable=False), model_id=f"delays-{route.lower()}"): _times(factor)
-        for route, factor in FACTORS.items()
-    }
-    models, setup = fleet_in_process(_fleet("skip"), members)
-    job.add_object("a.parquet", pa.table({"carrier": ["UA", "ZZ"], "x": pa.array([1.0, None])}))
-    (done,) = score_in_process(job, models, **setup)
-    # The null is known from the file's statistics, before any row is read.
-    assert [failure.kind for failure in done.failures] == [FailureKind.DATA]
-    members = {
-        model_spec(
-            Feature("x", "double", nullable=False),
-            model_id=f"delays-{route.lower()}",
-            tolerated_quarantine_fraction=0.1,
-        ): _times(factor)
-        for route, factor in FACTORS.items()
-    }
-    models, setup = fleet_in_process(_fleet("skip"), members)
-    (done,) = score_in_process(job, models, **setup)
-    assert done.failures == ()
-    assert [(commit.rows_scored, commit.rows_quarantined, commit.rows_skipped) for commit in job.commits()] == [
-        (1, 0, 1)
-    ]
-
-
 @pytest.mark.parametrize("extension", ["parquet", "csv"])
 @pytest.mark.parametrize("unmatched", ["quarantine", "skip", "model:delays-dl"])
 def test_groups_parts_batches_and_the_cache_change_no_byte(tmp_path: Path, extension: str, unmatched: str) -> None:
@@ -207,7 +162,7 @@ def test_groups_parts_batches_and_the_cache_change_no_byte(tmp_path: Path, exten
     jobs = {name: JobFolder(tmp_path / name) for name in ("alone", "batches", "group", "threads", "parts")}
     for job in jobs.values():
         for number, (rows, carriers) in enumerate([(5, None), (40, CARRIERS), (1, None), (70, None), (3, ["ZZ"])]):
-            job.add_object(f"{number}.{extension}", _content(_table(rows, number * 3, carriers), extension))
+            job.add_object(f"{number}.{extension}", object_content(_table(rows, number * 3, carriers), extension))
     fleets = {name: fleet_in_process(_fleet(unmatched), members, cached=1 if name != "alone" else 9) for name in jobs}
     for name, options in {
         "alone": {},
@@ -248,7 +203,7 @@ def test_routes_are_whole_numbers(job: JobFolder, kind: str) -> None:
     job.add_object("a.parquet", pa.table({"store": pa.array(stores, kind), "x": [1.0, 2.0, 3.0, 4.0]}))
     (done,) = score_in_process(job, models, **setup)
     assert done.failures == ()
-    found = _read(job.paths.predictions / "a.parquet")
+    found = read_output(job.paths.predictions / "a.parquet")
     assert found["prediction"].to_pylist() == ([7.0, 14.0] if 8 in stores else [7.0, -2.0, 4_000.0])
 
 
@@ -262,7 +217,7 @@ def test_a_route_may_be_a_feature_of_the_models(job: JobFolder) -> None:
     models, setup = fleet_in_process(fleet, members)
     job.add_object("a.parquet", pa.table({"store": pa.array([7, 9], pa.int32()), "x": [1.0, 2.0]}))
     score_in_process(job, models, **setup)
-    assert _read(job.paths.predictions / "a.parquet")["prediction"].to_pylist() == [8.0, 11.0]
+    assert read_output(job.paths.predictions / "a.parquet")["prediction"].to_pylist() == [8.0, 11.0]
 
 
 def test_routes_in_a_column_of_another_type_are_refused() -> None:
@@ -278,7 +233,7 @@ def test_a_route_may_be_a_part_of_the_key(job: JobFolder, extension: str, unmatc
     models, setup = fleet_in_process(_fleet(unmatched, in_key=True), members)
     folders = ["UA", "DL", "ZZ", "__HIVE_DEFAULT_PARTITION__"]
     for folder in folders:
-        content = _content(_table(40).drop(["carrier"]), extension)
+        content = object_content(_table(40).drop(["carrier"]), extension)
         job.add_object(f"carrier={folder}/a.{extension}", content)
     ended = score_in_process(job, models, **setup)
     assert all(not done.failures for done in ended)
@@ -289,7 +244,7 @@ def test_a_route_may_be_a_part_of_the_key(job: JobFolder, extension: str, unmatc
         found = (commit.rows_scored, commit.rows_quarantined, commit.rows_skipped)
         assert found == ((40, 0, 0) if folder in FACTORS else expected)
     suffix = "" if extension == "parquet" else ".parquet"
-    table = _read(job.paths.predictions / f"carrier=DL/a.{extension}{suffix}")
+    table = read_output(job.paths.predictions / f"carrier=DL/a.{extension}{suffix}")
     assert table.column_names == ["id", "x", "note", "prediction", "model_id", "model_version"]
     assert table["prediction"].to_pylist() == [x * 3 for x in table["x"].to_pylist()]
 
@@ -309,7 +264,7 @@ def test_bad_rows_are_explained_with_their_model(job: JobFolder) -> None:
     (done,) = score_in_process(job, models, **setup)
     assert done.failures == ()
     (commit,) = job.commits()
-    quarantine = _read(job.paths.quarantine / commit.outputs[1].key)
+    quarantine = read_output(job.paths.quarantine / commit.outputs[1].key)
     bad = [row for row in range(60) if row % 2 and row / 4 > 8]
     assert quarantine["row"].to_pylist() == bad
     assert "model 'picky': its predict failed for this row (ValueError" in quarantine["reason"][0].as_py()
@@ -325,7 +280,7 @@ def test_predictions_of_nan_are_bad_rows(job: JobFolder) -> None:
     score_in_process(job, models, **setup)
     (commit,) = job.commits()
     bad = [row for row in range(60) if row % 3 == 0 and row / 4 > 5]
-    assert _read(job.paths.quarantine / commit.outputs[1].key)["row"].to_pylist() == bad
+    assert read_output(job.paths.quarantine / commit.outputs[1].key)["row"].to_pylist() == bad
 
 
 def _breaks() -> Any:
@@ -481,7 +436,7 @@ def test_an_object_without_data_is_committed_without_an_output(job: JobFolder) -
         ("a.csv", 0, 0),
         ("b.parquet", 0, 1),
     }
-    assert _read(job.paths.predictions / "b.parquet").column_names[-2:] == ["model_id", "model_version"]
+    assert read_output(job.paths.predictions / "b.parquet").column_names[-2:] == ["model_id", "model_version"]
 
 
 def test_input_columns_with_the_names_of_added_ones_fail_the_object(job: JobFolder) -> None:
@@ -526,5 +481,5 @@ def test_labels_of_text_are_scored(job: JobFolder) -> None:
     models, setup = fleet_in_process(_fleet(), members)
     job.add_object("a.parquet", _table(30))
     score_in_process(job, models, **setup)
-    found = _read(job.paths.predictions / "a.parquet")
+    found = read_output(job.paths.predictions / "a.parquet")
     assert pc.unique(found["prediction"]).to_pylist() == ["no", "never", "a", "yes", "sometimes", "b"]

@@ -1,6 +1,5 @@
 """A joined output has an object's columns once, then the columns of each model's own output."""
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,6 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.csv
 import pyarrow.json
-import pyarrow.parquet as pq
 import pytest
 
 from contract.catalog.model_fields import Feature
@@ -26,6 +24,7 @@ from tests.unit.scoring.support.in_process import (
     score_in_process,
 )
 from tests.unit.scoring.support.job_folder import JobFolder
+from tests.unit.scoring.support.text_and_parquet import object_content, read_output
 
 JOINED: dict[str, Any] = {"output_layout": "joined"}
 WITH_NULLS: dict[str, Any] = {**JOINED, "joined_nulls": True}
@@ -64,24 +63,6 @@ def _table(rows: int, first: int = 0) -> pa.Table:
     return pa.table({"id": numbers, "x": (numbers % 10).astype(float), "y": numbers / 4, "note": numbers.astype(str)})
 
 
-def _content(table: pa.Table, extension: str) -> bytes:
-    buffer = io.BytesIO()
-    if extension == "parquet":
-        pq.write_table(table, buffer, row_group_size=16)
-    elif extension == "csv":
-        pyarrow.csv.write_csv(table, buffer)
-    else:
-        table.to_pandas().to_json(buffer, orient="records", lines=True)
-    return buffer.getvalue()
-
-
-def _read(path: Path) -> pa.Table:
-    if path.suffix == ".parquet":
-        with pq.ParquetFile(path) as file:
-            return file.read()
-    return pyarrow.csv.read_csv(path) if path.suffix == ".csv" else pyarrow.json.read_json(path)
-
-
 def _outputs(job: JobFolder) -> dict[str, bytes]:
     return {name: content for name, content in job.files().items() if "scratch" not in name}
 
@@ -96,13 +77,13 @@ def test_columns_equal_those_of_one_output_per_model(
     models = _models(output_format=output_format, columns=columns, row_number_column=row_number_column)
     jobs = {name: JobFolder(tmp_path / name) for name in ("joined", "alone")}
     for job in jobs.values():
-        job.add_object(f"a.{extension}", _content(_table(40), extension))
+        job.add_object(f"a.{extension}", object_content(_table(40), extension))
     (done,) = score_in_process(jobs["joined"], models, batch_rows=16, **JOINED)
     score_in_process(jobs["alone"], models, batch_rows=16)
 
     assert done.failures == ()
     name = f"a.{extension}" if extension == output_format else f"a.{extension}.{output_format}"
-    joined = _read(jobs["joined"].paths.predictions / name)
+    joined = read_output(jobs["joined"].paths.predictions / name)
     kept = ["id", "x", "y", "note"] if columns == "all" else ["id"]
     added = ["classes_no", "classes_yes", "picky", "sum-up"]
     assert joined.column_names == [*kept, *added, *filter(None, [row_number_column])]
@@ -112,7 +93,7 @@ def test_columns_equal_those_of_one_output_per_model(
         "sum-up": {"sum-up": "prediction"},
     }
     for model_id, names in own_names.items():
-        own = _read(jobs["alone"].output_path(model_id, name))
+        own = read_output(jobs["alone"].output_path(model_id, name))
         scored = joined.filter(pa.compute.is_valid(joined[next(iter(names))]))
         expected = own.rename_columns([{old: new for new, old in names.items()}.get(n, n) for n in own.column_names])
         assert scored.select(expected.column_names).equals(expected)
@@ -148,7 +129,9 @@ def test_groups_parts_and_batches_change_no_byte(tmp_path: Path, extension: str,
     for job in jobs.values():
         for number, rows in enumerate([5, 12, 1, 30]):
             table = _table(rows, number * 3)
-            job.add_object(f"{number}.{extension}", _content(table.drop(["y"]) if number == 1 else table, extension))
+            job.add_object(
+                f"{number}.{extension}", object_content(table.drop(["y"]) if number == 1 else table, extension)
+            )
     score_in_process(jobs["alone"], models, **fields)
     score_in_process(jobs["batches"], models, retry_rows=3, **fields)
     engine, task = engine_in_process(jobs["group"], models, **fields), ScoreGroup(tuple(jobs["group"].objects))
@@ -189,7 +172,7 @@ def test_with_nulls_the_other_models_are_committed(job: JobFolder, missing: bool
     assert {failure.model_id for failure in done.failures} == failed
     good = {spec.model_id for spec in models} - failed
     assert job.committed() == {(model_id, "a.parquet") for model_id in good}
-    joined = _read(job.paths.predictions / "a.parquet")
+    joined = read_output(job.paths.predictions / "a.parquet")
     assert {name for name in joined.column_names if joined[name].null_count == 40} == failed
     assert job.commit(next(iter(good)), "a.parquet").writer == "parquet, input copied"
 

@@ -349,3 +349,15 @@ def test_a_check_does_not_miss_models_that_the_training_makes(stage: Stage) -> N
     check = _check({"fleets": ["delays"], "train": {}})
     assert [problem for problem in check.problems if "fleet" in problem] == []
     assert any("rest, ua" in note for note in check.notes)
+
+
+def test_only_the_models_that_keys_need_are_downloaded(fleet: Stage, plan: Step, record: Step) -> None:
+    for model_id in ("b6", "dl"):
+        _member(fleet, model_id)
+    for carrier in ("DL", "XX"):
+        fleet.upload_table(FLIGHTS.drop_columns("carrier"), "by-carrier", f"carrier={carrier}/a.parquet")
+    plan(plan_event({"dataset": "by-carrier"}))
+    record(pointer_event(JOB))
+    # The first model tells the columns of the predictions.
+    assert fleet.read_json(models_manifest_key("e-1", JOB))[1:] == ["aa/1/model.tar.gz", "dl/1/model.tar.gz"]
+    assert len(fleet.spec(job_id=JOB).models) == 4
