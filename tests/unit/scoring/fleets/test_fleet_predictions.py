@@ -90,8 +90,8 @@ LIBRARIES: dict[str, tuple[str, str, Save]] = {
     "catboost": ("catboost-cbm", "model.cbm", _catboost),
     "onnx": ("onnx", "model.onnx", _onnx),
 }
-SINGLE = {"xgboost", "onnx"}
-"""Libraries that predict floats, which a fleet does not mix with doubles."""
+MIXED = [["catboost", "forest", "lightgbm", "lightgbm-frame", "linear"], ["xgboost", "linear"], ["linear", "xgboost"]]
+"""Libraries of one fleet. XGBoost predicts floats, the others doubles."""
 DEPENDENT = {"onnx"}
 """Libraries whose last digits depend on the rows of a call, so that batches and parts change them as in other jobs."""
 
@@ -126,8 +126,40 @@ def _files(job: JobFolder) -> dict[str, bytes]:
     return {name: content for name, content in job.files().items() if not name.startswith("scratch/")}
 
 
+def test_categories_are_those_of_each_member(tmp_path: Path) -> None:
+    features = (Feature("kind", "string"), Feature("x", "double"))
+    members = {}
+    for route, known in {"a": ["red", "green"], "b": ["blue", "green", "grey"]}.items():
+        random = np.random.default_rng(len(known))
+        kinds = pd.Categorical(random.choice(known, 200), categories=known)
+        frame = pd.DataFrame({"kind": kinds, "x": random.normal(size=200)})
+        file = tmp_path / f"{route}.json"
+        model = xgboost.XGBRegressor(enable_categorical=True, n_estimators=5).fit(frame, kinds.codes + frame["x"])
+        model.save_model(file)
+        spec = spec_of(
+            "xgboost-sklearn-json", model_id=route, features=features, tolerated_quarantine_fraction=0.9, key_columns=()
+        )
+        members[spec] = load_model(spec, file)
+    table = pa.table(
+        {"route": ["a", "b", "a", "b", "a"], "kind": ["red", "red", "blue", "grey", "green"], "x": np.arange(5.0)}
+    )
+    job = JobFolder(tmp_path / "ml")
+    job.add_object("a.parquet", table)
+    models, setup = fleet_in_process(FleetSpec("fleet", "route", {"a": "a", "b": "b"}), members)
+    (done,) = score_in_process(job, models, **setup)
+    assert done.failures == ()
+    (commit,) = job.commits()
+    quarantine = pq.ParquetFile(job.paths.quarantine / commit.outputs[1].key).read()
+    assert quarantine["row"].to_pylist() == [1, 2], "red is of the other member, and so is blue"
+    assert "not among the categories of the model's training: 'red'" in quarantine["reason"][0].as_py()
+    own = JobFolder(tmp_path / "own")
+    own.add_object("a.parquet", table.take([0, 4]))
+    score_in_process(own, {spec: model for spec, model in members.items() if spec.model_id == "a"})
+    np.testing.assert_array_equal(_predictions(job, "a.parquet")[[0, 2]], _predictions(own, "a.parquet", "a"))
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("libraries", [[name] for name in LIBRARIES] + [sorted(set(LIBRARIES) - SINGLE)])
+@pytest.mark.parametrize("libraries", [[name] for name in LIBRARIES] + MIXED)
 @examples(quick=3, fuzz=100)
 @given(
     rows=st.lists(st.sampled_from([1, 7, 32, 33, 150, 400]), min_size=1, max_size=3),
