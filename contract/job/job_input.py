@@ -25,6 +25,8 @@ class JobInput:
     """For each model, the columns that it needs from an object."""
     keepers: tuple[frozenset[str], ...] = ()
     """The features of each model whose output keeps all columns."""
+    skipped_by: str = ""
+    """Column with the routes of a fleet that skips rows. A skipped row may have any value in the others."""
     finds_all_fields: bool = False
     """Whether fields of JSON Lines are searched in the whole object, not only in its head."""
     conflicts: tuple[str, ...] = ()
@@ -32,6 +34,8 @@ class JobInput:
 
     def is_read_by_all(self, name: str) -> bool:
         """Return whether every model needs the column, so that rows must have its value."""
+        if self.skipped_by and name != self.skipped_by:
+            return name in self.partition_columns
         return name in self.partition_columns or all(name in columns for columns in self.needed)
 
 

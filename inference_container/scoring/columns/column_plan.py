@@ -8,10 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from contract.catalog.fleets import SKIP
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
 from contract.dataset.columns import is_readable_as, may_be_absent, similar_name, zone_problem
-from contract.job.fleet import MODEL_ID_COLUMN, MODEL_VERSION_COLUMN
+from contract.job.fleet import MODEL_ID_COLUMN, MODEL_VERSION_COLUMN, FleetSpec
 from contract.layout import OUTPUT_PARTITIONS, OutputLayout, is_output_partition
 from scoring.columns.arrow_types import arrow_type, plain_type
 from scoring.columns.foreign_schemas import update_foreign_schemas
@@ -56,13 +57,13 @@ def plan_columns(
     *,
     absent: frozenset[str] = frozenset(),
     layout: OutputLayout = "per_model",
-    route_by: str = "",
+    fleet: FleetSpec | None = None,
 ) -> ColumnPlan:
     """Return the columns that a model reads and writes for an object of this schema.
 
     `null_counts` has the number of nulls per column, where it is known. `absent` are declared
     columns of the schema that the object's beginning lacks; see `may_be_absent`. `layout` is that of
-    the output, in which the names of the outputs are. `route_by` is the column with a fleet's routes.
+    the output, in which the names of the outputs are. `fleet` is that whose one model `spec` is.
 
     Raises DataError with all problems of the object, or ConfigurationError if an output column's
     name is already taken.
@@ -77,14 +78,16 @@ def plan_columns(
         if name not in counts
     ]
     types = {field.name: field.type for field in schema if field.name not in absent}
+    # What is wrong with single rows is a problem of these rows, if they may be bad or skipped.
+    skips = fleet is not None and fleet.unmatched == SKIP
     for feature in spec.features:
         if feature.name in absent and may_be_absent(feature.name, feature.nullable, present, features):
             continue
-        # If bad rows are tolerated, a null is a problem of its row and not of the object.
-        nulls = 0 if spec.tolerated_quarantine_fraction else null_counts.get(feature.name, 0)
-        problems += _feature_problems(feature, types, nulls, is_route=feature.name == route_by)
+        nulls = 0 if spec.tolerated_quarantine_fraction or skips else null_counts.get(feature.name, 0)
+        is_route = fleet is not None and feature.name == fleet.route_by
+        problems += _feature_problems(feature, types, nulls, is_route=is_route, skips=skips)
     if problems:
-        kind = "fleet" if route_by else "model"
+        kind = "model" if fleet is None else "fleet"
         raise DataError(f"object {key!r} does not suit {kind} {spec.model_id!r}: " + "; ".join(problems))
     # The output's key contains its values too, so only key columns repeat them.
     passed = tuple(
@@ -180,7 +183,7 @@ def _repeated_names(names: list[str], counts: Counter[str], spec: ModelSpec) -> 
 
 
 def _feature_problems(
-    feature: Feature, types: Mapping[str, pa.DataType], nulls: int, *, is_route: bool = False
+    feature: Feature, types: Mapping[str, pa.DataType], nulls: int, *, is_route: bool, skips: bool
 ) -> list[str]:
     column = f"{'route' if is_route else 'feature'} column {feature.name!r}"
     record = "the fleet's record" if is_route else "the record"
@@ -193,7 +196,7 @@ def _feature_problems(
         why = zone_problem(feature.type, str(found))
         why = why or f"which cannot hold its values: convert the column or correct {record}"
         return [f"{column} is of type {found}, {record} says {feature.type}, {why}"]
-    if not feature.nullable and (nulls or pa.types.is_null(found)):
+    if not feature.nullable and (nulls or (pa.types.is_null(found) and not skips)):
         count = f"{nulls:,} nulls" if nulls else "nothing but nulls"
         mismatch = f"has {count}, the record says that it has none (nullable: false)"
         return [f"{column} {mismatch}: fill the nulls or correct the record"]

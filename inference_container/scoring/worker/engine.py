@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from contract.catalog.fleets import SKIP
 from contract.job.job_input import JobInput, shared_input
 from contract.job.scoring_spec import PinnedObject
 from contract.status import FailureKind
@@ -52,7 +53,9 @@ class Engine:
         same = {model.features: model.features for model in self._models}
         for model in self._models:
             model.features = same[model.features]
-        self._input = shared_input(setup.models)
+        fleet = None if setup.fleet is None else setup.fleet.spec
+        skipped_by = fleet.route_by if fleet is not None and fleet.unmatched == SKIP else ""
+        self._input = replace(shared_input(setup.models), skipped_by=skipped_by)
         self._scratch = Path(setup.scratch)
         self._folder_numbers = itertools.count()
         self._log = log

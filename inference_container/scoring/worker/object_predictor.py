@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from contract.catalog.fleets import SKIP
 from contract.catalog.model_spec import ModelSpec, tolerated_rows
 from contract.layout import OutputLayout
 from contract.status import FailureKind
@@ -82,10 +83,8 @@ class ThreadSafeModel:
         last = self._last_plan
         if last is not None and last[1] == (nulls, absent) and last[0].equals(schema, check_metadata=True):
             return last[2]
-        route_by = "" if self.fleet is None else self.fleet.fleet.route_by
-        plan = plan_columns(
-            key, self.spec, self.outputs, schema, nulls, absent=absent, layout=self.layout, route_by=route_by
-        )
+        fleet = None if self.fleet is None else self.fleet.fleet
+        plan = plan_columns(key, self.spec, self.outputs, schema, nulls, absent=absent, layout=self.layout, fleet=fleet)
         self._last_plan = (schema, (nulls, absent), plan)
         return plan
 
@@ -176,16 +175,20 @@ class ObjectPredictor:
         reasons = {cell.index: Reason(cell.reason, cell.detail) for cell in item.unfit if cell.column in self.plan.read}
         counts: dict[Reading, int] = {}
         arrays: list[pa.Array] = []
-        fleet, unreadable = self.model.fleet, set(reasons)
+        fleet = self.model.fleet
+        route_by = "" if fleet is None else fleet.fleet.route_by
+        unreadable = {cell.index for cell in item.unfit if cell.column == route_by}
+        # The first bad rows may be skipped, so all are needed.
+        max_bad = batch.num_rows if fleet is not None and fleet.fleet.unmatched == SKIP else self.tolerated
         for feature in self.model.spec.features:
-            cast = cast_to_declared(feature, batch.column(feature.name), self.tolerated)
+            cast = cast_to_declared(feature, batch.column(feature.name), max_bad)
             arrays.append(cast.array)
             counts.update({Reading(feature.name, way): count for way, count in cast.ways.items()})
             for index, reason in cast.bad.items():
                 reasons.setdefault(index, reason)
             if self._categories:
                 self._categories.check(feature.name, cast.array, reasons, counts)
-            if fleet is not None and feature.name == fleet.fleet.route_by:
+            if feature.name == route_by:
                 unreadable.update(cast.bad)
         skipped = None
         if fleet is not None:
@@ -286,6 +289,7 @@ class ObjectPredictor:
                 raw.get(index, ""),
                 index in raised,
                 reasons[index].detail,
+                reasons[index].remedy,
             )
             for index in sorted(reasons)
         )
@@ -307,7 +311,9 @@ def too_many_bad_rows(
     name = f"object {predictor.key!r}, model {spec.model_id!r}"
     fraction = spec.tolerated_quarantine_fraction
     # A failure of the model says nothing about the data, so only a bad row is to be corrected.
-    correct = "correct the model or its record" if first.kind is FailureKind.MODEL else "correct the data"
+    correct = first.remedy or (
+        "correct the model or its record" if first.kind is FailureKind.MODEL else "correct the data"
+    )
     if not fraction:
         text = f"{name}: row {first.row:,} cannot be scored: {first.reason}"
         remedy = f"{correct}, or set tolerated_quarantine_fraction to quarantine such rows"
