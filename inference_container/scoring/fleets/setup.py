@@ -38,7 +38,8 @@ def fleet_setup(
         MemberSetup(spec.model_id, spec.version, "" if file is None else str(file), _changes(first, spec))
         for spec, file in zip(models, files, strict=True)
     )
-    return FleetSetup(fleet, first, members, cache_bytes)
+    has_several_formats = any(spec.format != first.format for spec in models)
+    return FleetSetup(fleet, first, members, cache_bytes, has_several_formats)
 
 
 def member_spec(first: ModelSpec, member: MemberSetup) -> ModelSpec:
