@@ -11,6 +11,7 @@ import pyarrow as pa
 from contract.catalog.fleets import SKIP
 from contract.catalog.model_spec import ModelSpec
 from contract.job.fleet import MODEL_ID_COLUMN, MODEL_VERSION_COLUMN, FleetSpec
+from scoring.columns.feature_casts import cast_to_declared
 from scoring.columns.features import FeatureBatch
 from scoring.columns.predictions import ReadyColumns, numeric_column, prediction_columns
 from scoring.columns.row_blocks import RowBlocks, rows_in_blocks
@@ -21,7 +22,7 @@ from scoring.fleets.routes import UNMATCHED, Routes
 from scoring.fleets.setup import batches_for_members
 from scoring.models import LoadedModel, batch_size_factor, rows_are_independent, threads_help
 from scoring.models.categories import Categories
-from scoring.readers import Reading
+from scoring.readers import InputObject, Reading
 
 _MAX_FIRST_MEMBERS = 10
 """Members that are tried until one can be loaded, which tells the prediction columns."""
@@ -114,6 +115,18 @@ class FleetModel:
         if self._may_have_categories[places].any():
             self._check_categories(batch, places, reasons, counts)
         return skipped
+
+    def has_rows_to_skip(self, source: InputObject, batch_rows: int) -> bool:
+        """Return whether rows of an object are to be skipped. Reads their routes only. Raises DataError."""
+        if self.fleet.unmatched != SKIP:
+            return False
+        name = self.fleet.route_by
+        feature = next(feature for feature in self._spec.features if feature.name == name)
+        for item in source.batches(batch_rows, frozenset({name}), use_threads=False):
+            cast = cast_to_declared(feature, item.batch.column(name), 0)
+            if cast.bad or (self._routes.find(cast.array) == UNMATCHED).any():
+                return True
+        return False
 
     def name_of_member(self, batch: FeatureBatch, row: int) -> str:
         """Return the id of the member that scores a row."""
