@@ -246,10 +246,17 @@ class FleetModel:
     def _check_outputs(self, member: Member, loaded: LoadedModel) -> None:
         if self._first is None or loaded.outputs == self._outputs:
             return
+        remedy = "register a version that predicts values of the same types"
+        if [field.name for field in loaded.outputs] != [field.name for field in self._outputs]:
+            # The records agree in output_columns, so without them the labels differ.
+            remedy = (
+                "train the models on the same classes; only if the columns mean the same, name them in output_columns "
+                "of all records"
+            )
         raise ModelError(
             f"model {member.model_id!r}: its prediction columns are {_described(loaded.outputs)}, those of model "
-            f"{self._first.model_id!r} of its fleet are {_described(self._outputs)}: set the same output_columns in "
-            "the records of all models, or take the model out of the fleet"
+            f"{self._first.model_id!r} of its fleet are {_described(self._outputs)}: {remedy}, or take the model out "
+            "of the fleet"
         )
 
 
