@@ -1,6 +1,7 @@
 """Text that fits into messages: shortened texts and lists."""
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 
 
 def shorten(text: str, max_characters: int) -> str:
@@ -24,3 +25,15 @@ def list_first(names: Sequence[str], max_names: int = 10, separator: str = ", ",
         return shown
     before_count = " " if separator == ", " else separator
     return f"{shown}{before_count}and {others:,} more"
+
+
+def suggest(name: str, known: Iterable[str], command: str) -> str:
+    """Return a remedy for an unknown name: similar known ones, or else the command that lists all.
+
+    >>> suggest("chrun", ["churn", "delays"], "models"), suggest("x", ["delays"], "fleets")
+    ("Did you mean 'churn'?", 'List all with `fleetscore fleets list`.')
+    """
+    similar = difflib.get_close_matches(name, list(known), n=3)
+    if similar:
+        return f"Did you mean {' or '.join(map(repr, similar))}?"
+    return f"List all with `fleetscore {command} list`."

@@ -9,7 +9,7 @@ from cli.command_line.invocation import Invocation
 from cli.failures import ExitStatus
 from cli.stage.catalog import caller
 from cli.stage.fleets import Fleets
-from cli.views.fleets import fleet_json, fleet_view, fleets_table
+from cli.views.fleets import fleet_json, fleet_notes, fleet_view, fleets_table
 from cli.views.tables import plain_json
 from contract.catalog.fleets import RouteType
 
@@ -68,7 +68,7 @@ def set_fleet(invocation: Invocation, /, *, fleet_id: str, route_by: str | None,
         f"Fleet {fleet_id} set: rows of {record.dataset} go to the models by {record.route_by}. Models join it with "
         f"`fleetscore models register … --fleet {fleet_id} --route …`."
     )
-    invocation.output.data(plain_json(record), shown)
+    invocation.output.data(plain_json(record), shown, *fleet_notes(found.show(fleet_id)))
     return ExitStatus.SUCCEEDED
 
 

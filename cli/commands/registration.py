@@ -19,7 +19,7 @@ from cli.command_line.record_options import (
     record_options,
 )
 from cli.documents.artifact import fetch_artifact
-from cli.documents.bulk_file import read_bulk
+from cli.documents.bulk_file import describe_lines, read_bulk
 from cli.documents.mlflow_folder import packed, read_mlflow_folder
 from cli.documents.model_document import Draft, ModelDocument, read_draft, read_tags
 from cli.documents.model_package import read_model_package
@@ -31,6 +31,8 @@ from cli.sample_scoring.schema_inference import InferredFeature, infer_features
 from cli.stage.bulk_registration import bulk_json, register_all
 from cli.stage.catalog import Catalog, Registered, caller
 from cli.stage.connection import Connection
+from cli.stage.fleets import Fleets
+from cli.views.fleets import fleet_notes
 from cli.views.models import inferred_view, model_json
 from cli.views.tables import counted, plain_json, size_text
 from contract.problems import InvalidInputError, Problem
@@ -38,8 +40,6 @@ from contract.problems import InvalidInputError, Problem
 _INPUT_PARAMETERS = {flag.parameter: flag.field for flag in record_flags() if flag.of_input}
 _SHOWN_NOTES = 20
 """Largest number of notes to show after a bulk registration."""
-_SHOWN_LINES = 5
-"""Largest number of line numbers to show per note."""
 _PLACEHOLDER_FEATURES = [{"name": "any", "type": "double"}]
 """Features of a document while its other fields are validated, before the features are inferred."""
 
@@ -196,7 +196,8 @@ def draft_of(model: str, fields: Mapping[str, Any]) -> Draft:
 def _register_bulk(invocation: Invocation, file: Path, *, load: bool) -> ExitStatus:
     output = invocation.output
     lines = read_bulk(file)
-    catalog = Catalog(invocation.connection, invocation.changed_deployment())
+    deployment = invocation.changed_deployment()
+    catalog = Catalog(invocation.connection, deployment)
 
     def check(documents: Sequence[ModelDocument]) -> Sequence[Sequence[Problem]]:
         opened = partial(_fetch, folder=file.parent, s3=catalog.s3)
@@ -211,22 +212,14 @@ def _register_bulk(invocation: Invocation, file: Path, *, load: bool) -> ExitSta
         notice=output.notice,
     )
     existing = f"; {done.versions_found:,} of the versions existed already" if done.versions_found else ""
-    shown = [f"Note: {_lines(lines)}: {note}" for note, lines in list(done.notes.items())[:_SHOWN_NOTES]]
+    shown = [f"Note: {describe_lines(lines)}: {note}" for note, lines in list(done.notes.items())[:_SHOWN_NOTES]]
     if len(done.notes) > _SHOWN_NOTES:
         shown.append(f"and {len(done.notes) - _SHOWN_NOTES:,} more notes, which --json has")
+    named = {line.document.fleet for line in lines if line.document.fleet}
+    fleets = Fleets(invocation.connection, deployment).all() if named else []
+    shown += [note for fleet in fleets if fleet.record.fleet_id in named for note in fleet_notes(fleet)]
     output.data(bulk_json(done), f"Registered {counted(len(done.models), 'model')}{existing}.", *shown)
     return ExitStatus.SUCCEEDED
-
-
-def _lines(numbers: Sequence[int]) -> str:
-    """Return the lines that a note is about.
-
-    >>> _lines([2]), _lines(range(2, 1000))
-    ('line 2', 'lines 2, 3, 4, 5, 6 and 993 more')
-    """
-    shown = ", ".join(map(str, numbers[:_SHOWN_LINES]))
-    more = f" and {len(numbers) - _SHOWN_LINES:,} more" if len(numbers) > _SHOWN_LINES else ""
-    return f"line{'s' if len(numbers) > 1 else ''} {shown}{more}"
 
 
 def _fetch(document: ModelDocument, *, folder: Path, s3: Any) -> AbstractContextManager[tuple[Path | None, Any]]:

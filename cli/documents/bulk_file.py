@@ -1,7 +1,7 @@
 """Files of many models: JSON Lines with one document per line, or CSV with one column per field."""
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -12,6 +12,8 @@ from contract.json_text import MAX_DIGITS, JsonError, parse_json
 from contract.problems import InvalidInputError, Problem
 
 _BOOLEANS = {"true": True, "false": False}
+_SHOWN_LINES = 5
+"""Most lines that a message names for one problem or note."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,16 @@ class BulkLine:
     number: int
     """Number of the line, from 1."""
     document: ModelDocument
+
+
+@dataclass(frozen=True)
+class LineProblem:
+    """A problem of one line."""
+
+    number: int
+    problem: Problem
+    model_id: str = ""
+    """The line's model; empty if it cannot be read."""
 
 
 def read_bulk(path: Path) -> list[BulkLine]:
@@ -38,19 +50,20 @@ def read_bulk(path: Path) -> list[BulkLine]:
     if path.suffix.lower() not in (".jsonl", ".csv"):
         raise InvalidInputError("bulk", [Problem("--bulk", str(path), "a file that ends in .jsonl or .csv")])
     drafts = _csv_drafts(text, path.parent) if path.suffix.lower() == ".csv" else _json_drafts(text, path.parent)
-    problems: list[Problem] = []
+    found: list[LineProblem] = []
     lines: list[BulkLine] = []
     numbers: dict[str, int] = {}
     for number, draft in drafts:
         read = draft.read()
-        problems += at_line(number, read.problems)
+        found += [LineProblem(number, problem) for problem in read.problems]
         if read.document is None:
             continue
         first = numbers.setdefault(read.document.model_id, number)
         if first != number:
             expected = f"each model once; it is also in line {first}"
-            problems.append(Problem(f"line {number}: model_id", read.document.model_id, expected))
+            found.append(LineProblem(number, Problem("model_id", read.document.model_id, expected)))
         lines.append(BulkLine(number, read.document))
+    problems = merge_lines(found)
     if not problems and not lines:
         problems.append(Problem("--bulk", str(path), "at least one model"))
     if problems:
@@ -58,10 +71,40 @@ def read_bulk(path: Path) -> list[BulkLine]:
     return lines
 
 
-def at_line(number: int, problems: Sequence[Problem], model_id: str = "") -> list[Problem]:
-    """Return the problems with the line number and, if known, the model before each field."""
-    place = f"line {number}, model {model_id}" if model_id else f"line {number}"
-    return [replace(problem, field=f"{place}: {problem.field}") for problem in problems]
+def merge_lines(found: Iterable[LineProblem]) -> list[Problem]:
+    """Return each problem once, with the lines that have it before its field.
+
+    >>> field = Problem("dataset", None, "a value")
+    >>> [str(problem) for problem in merge_lines([LineProblem(1, field), LineProblem(2, field)])]
+    ['lines 1 and 2: dataset: got None, expected a value']
+    """
+    groups: dict[str, list[LineProblem]] = {}
+    for item in found:
+        groups.setdefault(str(item.problem), []).append(item)
+    return [
+        replace(
+            group[0].problem,
+            field=f"{describe_lines([item.number for item in group])}{_model(group)}: {group[0].problem.field}",
+        )
+        for group in groups.values()
+    ]
+
+
+def describe_lines(numbers: Sequence[int]) -> str:
+    """Return the lines that a problem or note is about.
+
+    >>> describe_lines([2]), describe_lines([2, 4]), describe_lines(range(2, 1000))
+    ('line 2', 'lines 2 and 4', 'lines 2, 3, 4, 5, 6 and 993 more')
+    """
+    if len(numbers) == 1:
+        return f"line {numbers[0]}"
+    shown = [str(number) for number in numbers[:_SHOWN_LINES]]
+    last = f"{len(numbers) - _SHOWN_LINES:,} more" if len(numbers) > _SHOWN_LINES else shown.pop()
+    return f"lines {', '.join(shown)} and {last}"
+
+
+def _model(group: Sequence[LineProblem]) -> str:
+    return f", model {group[0].model_id}" if len(group) == 1 and group[0].model_id else ""
 
 
 def _json_drafts(text: str, folder: Path) -> Iterator[tuple[int, Draft]]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from cli.artifact_check.check import check_artifact
 from cli.documents.artifact import fetch_artifact, hash_artifact
-from cli.documents.bulk_file import BulkLine, at_line
+from cli.documents.bulk_file import BulkLine, LineProblem, merge_lines
 from cli.documents.model_document import ModelDocument
 from cli.failures import CommandError
 from cli.stage.catalog import Catalog, NewVersion
@@ -104,27 +104,31 @@ def _check(
     registered_by: str,
     check_models: Callable[[Sequence[ModelDocument]], Sequence[Sequence[Problem]]],
 ) -> list[_Checked]:
-    def check(line: BulkLine) -> _Checked | list[Problem]:
+    def check(line: BulkLine) -> _Checked | list[LineProblem]:
         try:
             return _check_line(catalog, line, file.parent, registered_by)
         except InvalidInputError as error:
-            return at_line(line.number, error.problems, line.document.model_id)
+            return _of_line(line, error.problems)
 
     checked: list[_Checked] = []
-    problems: list[Problem] = []
+    problems: list[LineProblem] = []
     for result in _in_threads(check, lines):
         if isinstance(result, _Checked):
             checked.append(result)
         else:
             problems += result
     for line, of_fleet in zip(lines, catalog.fleet_problems([line.document for line in lines]), strict=True):
-        problems += at_line(line.number, of_fleet, line.document.model_id)
+        problems += _of_line(line, of_fleet)
     new = [item.line for item in checked if item.existing is None]
     for line, found in zip(new, check_models([line.document for line in new]), strict=True):
-        problems += at_line(line.number, found, line.document.model_id)
+        problems += _of_line(line, found)
     if problems:
-        raise InvalidInputError(file.name, problems)
+        raise InvalidInputError(file.name, merge_lines(problems))
     return checked
+
+
+def _of_line(line: BulkLine, problems: Sequence[Problem]) -> list[LineProblem]:
+    return [LineProblem(line.number, problem, line.document.model_id) for problem in problems]
 
 
 def _check_line(catalog: Catalog, line: BulkLine, folder: Path, registered_by: str) -> _Checked:

@@ -13,6 +13,8 @@ from contract.problems import list_problems
 
 _SHOWN_ROUTES = 12
 """Most routes of a model that are shown."""
+_SHOWN_PROBLEMS = 5
+"""Most problems of a fleet that a command which changes it shows."""
 
 
 def fleets_table(fleets: Sequence[Fleet]) -> Table:
@@ -55,9 +57,26 @@ def fleet_view(fleet: Fleet) -> list[RenderableType]:
     return [fields_table(_fields(fleet.record)), heading, members, *problems]
 
 
+def fleet_notes(fleet: Fleet) -> list[str]:
+    """Return why a plan would refuse a fleet that a command has changed; empty if it would not.
+
+    A fleet without enabled models has no notes: the command is one of the steps that set it up.
+    """
+    if not fleet.enabled:
+        return []
+    problems = fleet.problems()
+    name = fleet.record.fleet_id
+    notes = [f"Note: a plan would refuse fleet {name} now: {problem}" for problem in problems[:_SHOWN_PROBLEMS]]
+    if len(problems) > _SHOWN_PROBLEMS:
+        more = counted(len(problems) - _SHOWN_PROBLEMS, "more problem")
+        notes.append(f"and {more}: `fleetscore fleets show {name}`")
+    return notes
+
+
 def _fields(record: FleetRecord) -> Mapping[str, Any]:
     fields = plain_json(record)
-    return {**fields, **fields.pop("compute")}
+    compute = {name: "the stage's" if value is None else value for name, value in fields.pop("compute").items()}
+    return {**fields, **compute}
 
 
 def _route_by(record: FleetRecord) -> str:

@@ -35,6 +35,8 @@ class BadRow:
     """Whether predict raised an exception for this row."""
     detail: str = ""
     """The value or the exception's text, which may only be quarantined and logged."""
+    remedy: str = ""
+    """What to do; empty if the data or the model is to be corrected."""
 
     def __post_init__(self) -> None:
         for name in ("reason", "detail"):

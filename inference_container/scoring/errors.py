@@ -43,6 +43,8 @@ class Reason(NamedTuple):
     """Without values of the data; see the rule above."""
     detail: str = ""
     """The value or the exception's text, for the quarantine file and the job's log only."""
+    remedy: str = ""
+    """What to do; empty if the data or the model is to be corrected."""
 
 
 class ScoringError(Exception):

@@ -43,6 +43,8 @@ class FleetSetup:
     members: tuple[MemberSetup, ...]
     cache_bytes: int
     """Limit on the memory of loaded members."""
+    has_several_formats: bool
+    """Whether members have different file formats, and so may predict floats of different precision."""
 
 
 @dataclass(frozen=True)

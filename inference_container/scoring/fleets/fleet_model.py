@@ -11,6 +11,7 @@ import pyarrow as pa
 from contract.catalog.fleets import SKIP
 from contract.catalog.model_spec import ModelSpec
 from contract.job.fleet import MODEL_ID_COLUMN, MODEL_VERSION_COLUMN, FleetSpec
+from scoring.columns.feature_casts import cast_to_declared
 from scoring.columns.features import FeatureBatch
 from scoring.columns.predictions import ReadyColumns, numeric_column, prediction_columns
 from scoring.columns.row_blocks import RowBlocks, rows_in_blocks
@@ -21,7 +22,7 @@ from scoring.fleets.routes import UNMATCHED, Routes
 from scoring.fleets.setup import batches_for_members
 from scoring.models import LoadedModel, batch_size_factor, rows_are_independent, threads_help
 from scoring.models.categories import Categories
-from scoring.readers import Reading
+from scoring.readers import InputObject, Reading
 
 _MAX_FIRST_MEMBERS = 10
 """Members that are tried until one can be loaded, which tells the prediction columns."""
@@ -42,9 +43,19 @@ class FleetModel:
     native: Any = None
 
     def __init__(
-        self, fleet: FleetSpec, spec: ModelSpec, members: Sequence[Member], *, features: int, cache_bytes: int
+        self,
+        fleet: FleetSpec,
+        spec: ModelSpec,
+        members: Sequence[Member],
+        *,
+        features: int,
+        cache_bytes: int,
+        has_several_formats: bool,
     ) -> None:
         """`spec` is that of the fleet as one model; its first `features` features are those of the members.
+
+        Members with several file formats may predict floats of different precision, such as float of
+        XGBoost and double of scikit-learn. All are written as double.
 
         Raises ScoringError if no member can be loaded, or if the routes do not fit their column.
         """
@@ -58,12 +69,13 @@ class FleetModel:
         self._ids = pa.array([member.model_id for member in members], pa.string())
         self._versions = pa.array([member.version for member in members], pa.string())
         self.cache = MemberCache(cache_bytes, self._check_outputs)
+        self._has_several_formats = has_several_formats
         self._first: Member | None = None
         self._outputs: tuple[pa.Field, ...] = ()
         self._first, loaded = self._load_first()
-        self._outputs = loaded.outputs
+        self._outputs = self._outputs_of(loaded)
         named = (pa.field(MODEL_ID_COLUMN, pa.string()), pa.field(MODEL_VERSION_COLUMN, pa.string()))
-        self.outputs: tuple[pa.Field, ...] = (*loaded.outputs, *named)
+        self.outputs: tuple[pa.Field, ...] = (*self._outputs, *named)
         self.notes = tuple(f"model {self._first.model_id!r}: {note}" for note in loaded.notes)
         is_large = len(members) >= _MEMBERS_FOR_PROCESSES
         self.batch_size_factor = max(batch_size_factor(loaded), batches_for_members(len(members)))
@@ -104,6 +116,18 @@ class FleetModel:
             self._check_categories(batch, places, reasons, counts)
         return skipped
 
+    def has_rows_to_skip(self, source: InputObject, batch_rows: int) -> bool:
+        """Return whether rows of an object are to be skipped. Reads their routes only. Raises DataError."""
+        if self.fleet.unmatched != SKIP:
+            return False
+        name = self.fleet.route_by
+        feature = next(feature for feature in self._spec.features if feature.name == name)
+        for item in source.batches(batch_rows, frozenset({name}), use_threads=False):
+            cast = cast_to_declared(feature, item.batch.column(name), 0)
+            if cast.bad or (self._routes.find(cast.array) == UNMATCHED).any():
+                return True
+        return False
+
     def name_of_member(self, batch: FeatureBatch, row: int) -> str:
         """Return the id of the member that scores a row."""
         return self._members[int(self._places(batch.slice(row, 1))[0])].model_id
@@ -133,12 +157,14 @@ class FleetModel:
     def _add_unmatched(self, batch: FeatureBatch, indexes: Sequence[int], reasons: dict[int, Reason]) -> None:
         routes = batch.arrays[batch.names.index(self.fleet.route_by)]
         name = f"column {self.fleet.route_by!r}"
+        change = f"change `unmatched` with `fleetscore fleets set {self.fleet.fleet_id}`"
         for index in indexes:
             if routes[index].is_valid:
                 text = f"{name} has a route of no model of fleet {self.fleet.fleet_id!r}"
-                reasons[index] = Reason(text, repr(routes[index].as_py()))
+                reasons[index] = Reason(text, repr(routes[index].as_py()), f"register a model for the route, {change}")
             else:
-                reasons[index] = Reason(f"{name} is null, so the row has no model of fleet {self.fleet.fleet_id!r}")
+                text = f"{name} is null, so the row has no model of fleet {self.fleet.fleet_id!r}"
+                reasons[index] = Reason(text, remedy=f"correct the data, {change}")
 
     def _check_categories(
         self,
@@ -244,19 +270,20 @@ class FleetModel:
         raise failure
 
     def _check_outputs(self, member: Member, loaded: LoadedModel) -> None:
-        if self._first is None or loaded.outputs == self._outputs:
+        if self._first is None or self._outputs_of(loaded) == self._outputs:
             return
-        remedy = "register a version that predicts values of the same types"
-        if [field.name for field in loaded.outputs] != [field.name for field in self._outputs]:
-            # The records agree in output_columns, so without them the labels differ.
-            remedy = (
-                "train the models on the same classes; only if the columns mean the same, name them in output_columns "
-                "of all records"
-            )
         raise ModelError(
             f"model {member.model_id!r}: its prediction columns are {_described(loaded.outputs)}, those of model "
-            f"{self._first.model_id!r} of its fleet are {_described(self._outputs)}: {remedy}, or take the model out "
-            "of the fleet"
+            f"{self._first.model_id!r} of its fleet are {_described(self._outputs)}: register a version that predicts "
+            "the same columns, or take the model out of the fleet"
+        )
+
+    def _outputs_of(self, loaded: LoadedModel) -> tuple[pa.Field, ...]:
+        """Return the prediction columns as the fleet writes them."""
+        if not self._has_several_formats:
+            return loaded.outputs
+        return tuple(
+            field.with_type(pa.float64()) if pa.types.is_floating(field.type) else field for field in loaded.outputs
         )
 
 

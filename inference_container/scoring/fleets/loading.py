@@ -28,8 +28,14 @@ def load_fleet(setup: FleetSetup, spec: ModelSpec) -> FleetModel:
         )
         for member in setup.members
     ]
-    features = len(setup.first.features)
-    return FleetModel(setup.spec, spec, members, features=features, cache_bytes=setup.cache_bytes)
+    return FleetModel(
+        setup.spec,
+        spec,
+        members,
+        features=len(setup.first.features),
+        cache_bytes=setup.cache_bytes,
+        has_several_formats=setup.has_several_formats,
+    )
 
 
 def _load_member(first: ModelSpec, member: MemberSetup) -> tuple[LoadedModel, int]:

@@ -12,6 +12,7 @@ from typing import Never
 from contract.catalog.model_formats import ModelFormat
 from contract.codec import loads
 from contract.free_memory import free_memory
+from contract.job.fleet_keys import needed_members
 from contract.job.scoring_spec import JobSpec, PinnedObject
 from contract.job.snapshot import read_snapshot
 from contract.json_text import dump_json
@@ -20,7 +21,7 @@ from contract.problems import InvalidInputError
 from contract.status import FailureKind
 from scoring.errors import ConfigurationError, ScoringError, describe_error, log_error, unforeseen, write_log
 from scoring.files.scratch import scratch_folder
-from scoring.fleets.setup import batches_for_members, fleet_setup, needed_members
+from scoring.fleets.setup import batches_for_members, fleet_setup
 from scoring.job import exit_message
 from scoring.job.artifacts import extract_model, verify_artifacts
 from scoring.job.resource_config import current_host

@@ -289,6 +289,7 @@ class ObjectPredictor:
                 raw.get(index, ""),
                 index in raised,
                 reasons[index].detail,
+                reasons[index].remedy,
             )
             for index in sorted(reasons)
         )
@@ -310,7 +311,9 @@ def too_many_bad_rows(
     name = f"object {predictor.key!r}, model {spec.model_id!r}"
     fraction = spec.tolerated_quarantine_fraction
     # A failure of the model says nothing about the data, so only a bad row is to be corrected.
-    correct = "correct the model or its record" if first.kind is FailureKind.MODEL else "correct the data"
+    correct = first.remedy or (
+        "correct the model or its record" if first.kind is FailureKind.MODEL else "correct the data"
+    )
     if not fraction:
         text = f"{name}: row {first.row:,} cannot be scored: {first.reason}"
         remedy = f"{correct}, or set tolerated_quarantine_fraction to quarantine such rows"

@@ -9,7 +9,7 @@ from contract.problems import Problem
 from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.planning.scoring.assignments import ChosenFleet
 from lambdas.planning.scoring.check_fleets import form_fleet
-from lambdas.shown_text import list_first
+from lambdas.shown_text import list_first, suggest
 from lambdas.stage.tables.job_table import JobTable
 
 
@@ -67,7 +67,7 @@ def choose_fleets(
         return [], problems
     records = catalog.table.fleets([*named, *by_fleet])
     members = catalog.fleet_members()
-    chosen, found = _find_named(named, records)
+    chosen, found = _find_named(named, records, members)
     problems += found
     for fleet_id, versions in sorted(by_fleet.items()):
         record = records.get(fleet_id)
@@ -99,10 +99,12 @@ def _refuse_members(model_ids: Sequence[str], selected: Sequence[ModelVersion]) 
     ]
 
 
-def _find_named(named: Sequence[str], records: Mapping[str, FleetRecord]) -> tuple[list[FleetRecord], list[Problem]]:
-    remedy = "List the fleets with `fleetscore fleets list`."
+def _find_named(
+    named: Sequence[str], records: Mapping[str, FleetRecord], known: Iterable[str]
+) -> tuple[list[FleetRecord], list[Problem]]:
+    """Return the named fleets, and the problem of each that does not exist. `known` are ids for suggestions."""
     problems = [
-        Problem(f"fleets[{index}]", fleet_id, "the id of a fleet", remedy)
+        Problem(f"fleets[{index}]", fleet_id, "the id of a fleet", suggest(fleet_id, known, "fleets"))
         for index, fleet_id in enumerate(named)
         if fleet_id not in records
     ]

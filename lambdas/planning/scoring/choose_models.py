@@ -1,6 +1,5 @@
 """Stage 1 of the draft: choose the models and fleets that are scored, and the dataset of each."""
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ from contract.workflow.scoring_request import ExecutionRequest, ModelFilter
 from lambdas.planning.scoring.assignments import Assignment, ChosenFleet
 from lambdas.planning.scoring.choose_fleets import Catalog, choose_fleets
 from lambdas.planning.scoring.upload_manifest import Uploads
-from lambdas.shown_text import list_first
+from lambdas.shown_text import list_first, suggest
 from lambdas.stage.deployment import Deployment
 
 _SUGGESTED_IDS = 50
@@ -86,20 +85,15 @@ def choose_by_id(
         model = known.get(model_id)
         if model is None:
             candidates = catalog_ids if len(problems) < _SUGGESTED_IDS else ()
-            problems.append(Problem(field, model_id, "the id of a registered model", _suggest(model_id, candidates)))
+            problems.append(
+                Problem(field, model_id, "the id of a registered model", suggest(model_id, candidates, "models"))
+            )
         elif not model.enabled:
             remedy = f"Enable it with `fleetscore models enable {model_id}`, or leave it out."
             problems.append(Problem(field, model_id, "a model that is enabled", remedy))
         else:
             chosen.append(model)
     return chosen, problems
-
-
-def _suggest(model_id: str, catalog_ids: Sequence[str]) -> str:
-    similar = difflib.get_close_matches(model_id, catalog_ids, n=3)
-    if similar:
-        return f"Did you mean {' or '.join(map(repr, similar))}?"
-    return "List the registered models with `fleetscore models list`."
 
 
 def choose_from_catalog(wanted: ModelFilter | None, catalog: Sequence[Model]) -> tuple[list[Model], list[Problem]]:

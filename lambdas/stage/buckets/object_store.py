@@ -11,6 +11,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from contract import codec, layout
+from contract.catalog.model_spec import ModelSpec
+from contract.job.fleet_keys import needed_members
 from contract.job.scoring_spec import JobSpec, PinnedObject, SnapshotRef
 from contract.job.snapshot import Snapshot, read_snapshot
 from contract.json_text import dump_json, parse_json
@@ -286,13 +288,18 @@ class ObjectStore(TrainingObjects):
         return kept[1]
 
     def write_models_manifest(self, job: JobRecord) -> None:
-        """Write the manifest of the artifacts of a job's models."""
-        # The record of a fleet's job is small, and does not name its models.
-        models = self.job_spec(job.execution_id, job.job_id).models if job.fleet else ()
-        named = [(model.model_id, model.version) for model in models]
-        keys = [layout.artifact_key(*name) for name in named or zip(job.model_ids, job.model_versions, strict=True)]
+        """Write the manifest of the artifacts that a job needs: those of its models, or of the models
+        of a fleet that its objects' keys may need."""
+        named = list(zip(job.model_ids, job.model_versions, strict=True))
+        if job.fleet:
+            # The record of a fleet's job is small, and does not name its models.
+            spec = self.job_spec(job.execution_id, job.job_id)
+            models: Sequence[ModelSpec] = spec.models
+            if spec.fleet is not None and spec.fleet.in_key:
+                models = needed_members(spec.fleet, spec.models, (item.key for item in self.objects_of(spec)))
+            named = [(model.model_id, model.version) for model in models]
         key = layout.models_manifest_key(job.execution_id, job.job_id)
-        self._put(key, _text(input_manifest(self.models_bucket, keys)))
+        self._put(key, _text(input_manifest(self.models_bucket, [layout.artifact_key(*name) for name in named])))
 
     def write_data_manifest(self, spec: JobSpec, attempt: int, object_keys: Iterable[str]) -> None:
         """Write the manifest of the objects that a later attempt scores."""

@@ -1,6 +1,7 @@
 """`fleetscore fleets`, and the fields of models that belong to one."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,46 @@ def test_show_lists_models_routes_and_problems(table: Any, command: Command, cap
     assert "3 enabled models, 1 disabled:" in text
     assert "all unmatched rows" in text
     assert "Problem: model 'ua': route" in text
+    assert "compute" not in text
+    assert re.search(r"^instance_type +the stage's", text, re.MULTILINE)
+
+
+def test_set_says_what_a_plan_would_refuse(table: Any, capsys: Captured) -> None:
+    words = ["fleets", "set", "flights", "--dataset", "flights", "--route-by", "carrier"]
+    assert entry.main(words) == 0
+    assert "Note" not in capsys.readouterr().out
+    for model_id in "abcdefg":
+        member(table, model_id, model_id.upper())
+    assert entry.main(words) == 0
+    assert "Note" not in capsys.readouterr().out
+    assert entry.main(["fleets", "set", "flights", "--unmatched", "model:rest"]) == 0
+    note = "Note: a plan would refuse fleet flights now: fleet 'flights': unmatched: got 'rest', expected an enabled"
+    assert note in capsys.readouterr().out
+    assert entry.main(["fleets", "set", "flights", "--route-by", "hour:int64"]) == 0
+    assert "and 3 more problems: `fleetscore fleets show flights`" in capsys.readouterr().out
+
+
+def test_bulk_registration_says_what_a_plan_would_refuse(table: Any, tmp_path: Path, capsys: Captured) -> None:
+    entry.main(["fleets", "set", "flights", "--dataset", "flights", "--route-by", "carrier"])
+    member(table, "broken", "AA", fleet="other")
+    make_archive(tmp_path / "m.tar.gz", {"m.json": b'{"learner": {}, "version": [3, 0, 0]}'})
+    document = {
+        "dataset": "flights",
+        "features": "a:double",
+        "format": "xgboost-json",
+        "method": "predict",
+        "artifact": "m.tar.gz",
+        "model_file": "m.json",
+        "fleet": "flights",
+    }
+    lines = [{**document, "model_id": model_id, "route": ["UA", model_id]} for model_id in ("ua", "ux")]
+    (tmp_path / "models.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    words = ["models", "register", "--bulk", str(tmp_path / "models.jsonl"), "--no-load-check"]
+    assert entry.main(words) == 0
+    assert (
+        "Note: a plan would refuse fleet flights now: model 'ux': route: got 'UA', expected a route of one model; "
+        "model 'ua'"
+    ) in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_fleet_with_enabled_models_is_not_deleted(table: Any, command: Command, capsys: Captured) -> None:

@@ -108,6 +108,18 @@ def test_bulk_reports_every_problem_and_writes_nothing(
     assert connection.client("s3").list_objects_v2(Bucket="some-models")["KeyCount"] == 0
 
 
+def test_bulk_reports_a_problem_of_many_lines_once(catalog: Catalog, tmp_path: Path, capsys: Captured) -> None:
+    lines = [{**line_of(f"m-{number}", format="pickle"), "dataset": None} for number in range(60)]
+    assert entry.main(["models", "register", "--bulk", str(write_lines(tmp_path, *lines))]) == 2
+    shown = capsys.readouterr().err
+    assert "models.jsonl has 2 problems:" in shown
+    assert "lines 1, 2, 3, 4, 5 and 55 more: format: got 'pickle', expected one of" in shown
+    assert "lines 1, 2, 3, 4, 5 and 55 more: dataset: got None" in shown
+    lines = [line_of(f"m-{number}", artifact="lost.tar.gz") for number in range(3)]
+    assert entry.main(["models", "register", "--bulk", str(write_lines(tmp_path, *lines))]) == 2
+    assert "lines 1, 2 and 3: artifact: got" in capsys.readouterr().err
+
+
 def test_bulk_refuses_an_existing_version_with_another_artifact(
     catalog: Catalog, tmp_path: Path, connection: Connection, capsys: Captured
 ) -> None:

@@ -16,7 +16,7 @@ from contract.catalog.model_spec import ModelSpec
 from contract.job.fleet import FleetSpec
 from contract.status import FailureKind
 from scoring.errors import ConfigurationError, ModelError
-from scoring.protocol import MergeParts, PredictPart, ScoreGroup
+from scoring.protocol import MergeParts, PredictPart, ScoreGroup, ScoreObject
 from tests.unit.scoring.support.fleets import fleet_in_process
 from tests.unit.scoring.support.in_process import (
     FunctionModel,
@@ -145,6 +145,13 @@ def test_an_unmatched_row_fails_the_object_if_none_is_tolerated(job: JobFolder) 
     (failure,) = done.failures
     assert failure.kind is FailureKind.DATA
     assert "row 4 cannot be scored: column 'carrier' is null" in failure.text
+    remedy = "change `unmatched` with `fleetscore fleets set delays`, or set tolerated_quarantine_fraction"
+    assert f"correct the data, {remedy}" in failure.text
+    job.objects.clear()
+    job.add_object("b.parquet", _table(3, carriers=["UA", "ZZ", "DL"]))
+    (done,) = score_in_process(job, models, **setup)
+    assert "row 1 cannot be scored: column 'carrier' has a route of no model" in done.failures[0].text
+    assert f"register a model for the route, {remedy}" in done.failures[0].text
     assert not job.commits()
 
 
@@ -296,16 +303,8 @@ def test_a_member_that_cannot_be_loaded_fails_the_objects_that_need_it(job: JobF
     assert {commit.object for commit in job.commits()} == {"UA.parquet", "AA.parquet"}
 
 
-@pytest.mark.parametrize(
-    ("output", "remedy"),
-    [
-        (pa.field("prediction_2", pa.float64()), "train the models on the same classes; only if the columns mean"),
-        (pa.field("prediction", pa.int64()), "register a version that predicts values of the same types, or take"),
-    ],
-)
-def test_a_member_with_other_columns_fails_the_objects_that_need_it(
-    job: JobFolder, output: pa.Field, remedy: str
-) -> None:
+@pytest.mark.parametrize("output", [pa.field("score", pa.float64()), pa.field("prediction", pa.int64())])
+def test_a_member_with_other_columns_fails_the_objects_that_need_it(job: JobFolder, output: pa.Field) -> None:
     members = _members()
     other = next(spec for spec in members if spec.model_id == "delays-dl")
     members[other].outputs = (output,)
@@ -317,7 +316,40 @@ def test_a_member_with_other_columns_fails_the_objects_that_need_it(
     (failure,) = ended[0].failures
     name = f"its prediction columns are '{output.name}' ({output.type})"
     assert f"route 'DL': model 'delays-dl': {name}, those of model 'delays-ua' of its fleet are" in failure.text
-    assert remedy in failure.text
+    assert "register a version that predicts the same columns" in failure.text
+
+
+@pytest.mark.parametrize("first", ["double", "float"])
+def test_models_of_several_formats_that_predict_floats_are_written_as_doubles(job: JobFolder, first: str) -> None:
+    double = RowModel(lambda matrix: matrix[:, 0] * 0.1)
+    single = RowModel(lambda matrix: (matrix[:, 0] * 0.1).astype(np.float32), pa.float32())
+    formats = {"xgboost-ubj": single, "sklearn-joblib": double}
+    order = sorted(formats, reverse=first == "float")
+    members = {
+        model_spec(X, model_id=f"delays-{route.lower()}", format=name, framework=name.split("-")[0]): formats[name]
+        for route, name in zip(FACTORS, [*order, order[0]], strict=True)
+    }
+    models, setup = fleet_in_process(_fleet(), members)
+    job.add_object("both.parquet", _table(9))
+    job.add_object("one.parquet", _table(9, carriers=["DL"]))
+    assert not any(done.failures for done in score_in_process(job, models, **setup))
+    for name, routes in {"both": list(FACTORS), "one": ["DL"]}.items():
+        found = _read(job.paths.predictions / f"{name}.parquet")["prediction"]
+        assert found.type == pa.float64()
+        kinds = {route: members[spec].outputs[0].type for route, spec in zip(FACTORS, members, strict=True)}
+        expected = [
+            float(np.float32(row / 4 * 0.1)) if kinds[routes[row % len(routes)]] == pa.float32() else row / 4 * 0.1
+            for row in range(9)
+        ]
+        assert found.to_pylist() == expected
+
+
+def test_models_of_one_format_keep_the_precision_of_their_predictions(job: JobFolder) -> None:
+    members = {spec: RowModel(lambda matrix: matrix[:, 0].astype(np.float32), pa.float32()) for spec in _members()}
+    models, setup = fleet_in_process(_fleet(), members)
+    job.add_object("a.parquet", _table(9))
+    assert not any(done.failures for done in score_in_process(job, models, **setup))
+    assert _read(job.paths.predictions / "a.parquet")["prediction"].type == pa.float32()
 
 
 def test_the_columns_are_those_of_the_first_member_that_can_be_loaded(job: JobFolder) -> None:
@@ -373,6 +405,30 @@ def test_members_that_need_all_rows_of_an_object_get_one_call_per_object(job: Jo
     engine = engine_in_process(job, models, **setup)
     engine.score_group(ScoreGroup(tuple(job.objects)))
     assert calls == [10] * 6
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_rows_to_skip_cost_no_second_prediction(job: JobFolder, together: bool) -> None:
+    calls: list[int] = []
+
+    def predict(matrix: Any) -> Any:
+        calls.append(len(matrix))
+        return matrix[:, 0]
+
+    members = {spec: RowModel(predict) for spec in _members()}
+    models, setup = fleet_in_process(_fleet("skip"), members)
+    for key in ("a.parquet", "b.parquet"):
+        job.add_object(key, _table(30, carriers=CARRIERS))
+    engine = engine_in_process(job, models, **setup)
+    if together:
+        written = engine.score_group(ScoreGroup(tuple(job.objects))).objects
+    else:
+        written = tuple(engine.score(ScoreObject(item, 1)) for item in job.objects)
+    assert calls == [32] * (3 if together else 6)
+    for each in written:
+        (output,) = each.outputs
+        assert (output.rows_scored, output.rows_skipped) == (20, 10)
+        assert output.writer == "parquet, encoded: rows of no model are skipped"
 
 
 def test_members_that_allow_one_call_at_a_time_get_one(job: JobFolder) -> None:

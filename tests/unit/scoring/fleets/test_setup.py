@@ -8,7 +8,7 @@ import pytest
 
 from contract.catalog.model_fields import Feature
 from contract.job.fleet import FleetSpec
-from scoring.fleets.setup import needed_members
+from contract.job.fleet_keys import needed_members
 from tests.unit.scoring.support.fleets import fleet_in_process
 from tests.unit.scoring.support.in_process import FunctionModel, model_spec, score_in_process
 from tests.unit.scoring.support.job_folder import JobFolder

@@ -23,8 +23,15 @@ def fleet_in_process(
     specs = list(members)
     spec = fleet_model(fleet, specs)
     loads = [Member(each.model_id, each.version, _loader(model)) for each, model in members.items()]
-    model = FleetModel(fleet, spec, loads, features=len(specs[0].features), cache_bytes=cached)
     setup = fleet_setup(fleet, specs, [None] * len(specs), 0)
+    model = FleetModel(
+        fleet,
+        spec,
+        loads,
+        features=len(specs[0].features),
+        cache_bytes=cached,
+        has_several_formats=setup.has_several_formats,
+    )
     return {spec: model}, {"output_layout": "fleet", "fleet": setup}
 
 

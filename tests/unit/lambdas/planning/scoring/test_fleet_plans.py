@@ -237,11 +237,16 @@ def test_the_model_for_unmatched_rows_is_an_enabled_one_of_the_fleet(
     assert "fleet 'delays': unmatched: got " in _refusal(plan, {})
 
 
+def test_a_fleet_with_a_similar_id_is_suggested(fleet: Stage, plan: Step) -> None:
+    message = "fleets[0]: got 'delay', expected the id of a fleet. Did you mean 'delays'?"
+    assert message in _refusal(plan, {"fleets": ["delay"]})
+
+
 def test_unknown_and_empty_fleets_are_refused(fleet: Stage, plan: Step) -> None:
     fleet.set_fleet("empty")
     reason = _refusal(plan, {"fleets": ["empty", "unknown"]})
     assert "fleet 'empty': got 'no enabled models', expected at least one" in reason
-    assert "fleets[1]: got 'unknown', expected the id of a fleet" in reason
+    assert "fleets[1]: got 'unknown', expected the id of a fleet. List all with `fleetscore fleets list`." in reason
     fleet.register("lost", fleet="gone", route=["XX"])
     with pytest.raises(InvalidRequestError, match="model 'lost': fleet: got 'gone', expected the id of a fleet"):
         plan(plan_event({}, execution_id="e-2"))
@@ -344,3 +349,15 @@ def test_a_check_does_not_miss_models_that_the_training_makes(stage: Stage) -> N
     check = _check({"fleets": ["delays"], "train": {}})
     assert [problem for problem in check.problems if "fleet" in problem] == []
     assert any("rest, ua" in note for note in check.notes)
+
+
+def test_only_the_models_that_keys_need_are_downloaded(fleet: Stage, plan: Step, record: Step) -> None:
+    for model_id in ("b6", "dl"):
+        _member(fleet, model_id)
+    for carrier in ("DL", "XX"):
+        fleet.upload_table(FLIGHTS.drop_columns("carrier"), "by-carrier", f"carrier={carrier}/a.parquet")
+    plan(plan_event({"dataset": "by-carrier"}))
+    record(pointer_event(JOB))
+    # The first model tells the columns of the predictions.
+    assert fleet.read_json(models_manifest_key("e-1", JOB))[1:] == ["aa/1/model.tar.gz", "dl/1/model.tar.gz"]
+    assert len(fleet.spec(job_id=JOB).models) == 4
