@@ -32,14 +32,18 @@ class Case:
     contenders: Sequence[str] = ("article", "fleetscore")
 
 
-def ask(question: str, doc: str | None, cases: Callable[[Size], Sequence[Case]]) -> list[Cell]:
+def ask(
+    question: str, doc: str | None, cases: Callable[[Size], Sequence[Case]], *, quick_repetitions: int = 3
+) -> list[Cell]:
     """Measure every case, print the table, and save the numbers below `results/`."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help="use the sizes of the README's table, not the quick ones")
-    parser.add_argument("--repetitions", type=int, help="runs of each contender (default: 3, full: 5)")
+    parser.add_argument(
+        "--repetitions", type=int, help=f"runs of each contender (default: {quick_repetitions}, full: 5)"
+    )
     parser.add_argument("--only", nargs="*", help="names of workloads")
     options = parser.parse_args()
-    size = Size(options.full, options.repetitions or (5 if options.full else 3))
+    size = Size(options.full, options.repetitions or (5 if options.full else quick_repetitions))
     cells = []
     print(f"# {question}: {(doc or '').strip().splitlines()[0]}\n")
     print(HEADER)

@@ -11,6 +11,12 @@ from pathlib import Path
 
 from contract.layout import ContainerPaths
 
+FLEET_OUTPUT = "fleet"
+"""Id of a fleet, and name of the folder with its predictions, which are one table.
+
+Contenders do not import the workloads, whose libraries would count as their time.
+"""
+
 
 def arguments() -> tuple[Path, Path]:
     """Return ROOT and OUTPUT of the command line."""

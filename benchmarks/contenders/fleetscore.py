@@ -4,8 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks.contenders import arguments
-from benchmarks.workloads.workload import FLEET_OUTPUT
+from benchmarks.contenders import FLEET_OUTPUT, arguments
 from contract.environment import ML_ROOT
 from contract.layout import ContainerPaths, output_key
 

@@ -20,7 +20,7 @@ def cases(size: Size) -> Sequence[Case]:
     found = []
     for name, seconds in _SECONDS_PER_MILLION_ROWS.items():
         most = size.of(1_000_000, 24_000_000 if name in _TREES else 8_000_000)
-        rows = min(int(size.of(10, 120) / seconds * 1e6), most)
+        rows = min(int(size.of(4, 120) / seconds * 1e6), most)
         objects = (rows // 8,) * 8
         found.append(Case(Workload(f"kind-{name}", objects, (name,)), ("in_memory", "article", "fleetscore")))
     return found

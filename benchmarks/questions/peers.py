@@ -24,4 +24,5 @@ def cases(size: Size) -> Sequence[Case]:
 
 
 if __name__ == "__main__":
-    ask("peers", __doc__, cases)
+    # Ray and Spark take about 10 seconds to start.
+    ask("peers", __doc__, cases, quick_repetitions=1)

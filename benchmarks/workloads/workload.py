@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
+from benchmarks.contenders import FLEET_OUTPUT
 from benchmarks.workloads.models import FLEET_TRAINING_ROWS, KINDS, TRAINING_ROWS, labels_of, train
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
@@ -29,8 +30,6 @@ from contract.layout import ContainerPaths, artifact_key
 
 _CHUNK_ROWS = 250_000
 _SEGMENTS = np.array([f"segment-{index:02d}" for index in range(40)])
-FLEET_OUTPUT = "fleet"
-"""Id of a fleet, and name of the folder with its predictions, which are one table."""
 Form = Literal["parquet", "csv", "jsonl"]
 
 

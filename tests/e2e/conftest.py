@@ -14,6 +14,7 @@ from embedded.server.embedded_aws import EmbeddedAws
 from tests.e2e.recording import SessionRecorder, record_policies, recording_folder
 from tests.e2e.stage import Stage, environment, find_stage
 from tests.e2e.violations import Violations
+from tests.made_once import made_once
 
 share_models()
 
@@ -34,8 +35,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Synthesize the stage `dev` once per process."""
-    return synthesize(ROOT / "app.py", tmp_path_factory.mktemp("assembly") / "cdk.out", {"fleetscore.uploads": UPLOADS})
+    """Synthesize the stage `dev` once per run."""
+    context = {"fleetscore.uploads": UPLOADS}
+    return made_once(tmp_path_factory, "cdk.out", lambda folder: synthesize(ROOT / "app.py", folder, context))
 
 
 @pytest.fixture(scope="session")

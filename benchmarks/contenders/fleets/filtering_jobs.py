@@ -11,9 +11,8 @@ from pathlib import Path
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from benchmarks.contenders import arguments, features_of, objects_of
+from benchmarks.contenders import FLEET_OUTPUT, arguments, features_of, objects_of
 from benchmarks.contenders.fleets import load_model
-from benchmarks.workloads.workload import FLEET_OUTPUT
 
 
 def main() -> None:

@@ -8,9 +8,8 @@ Library threads are not limited. Ready when the libraries are loaded.
 import pandas as pd
 
 from benchmarks.comparison.measure import mark_ready
-from benchmarks.contenders import arguments, features_of, objects_of
+from benchmarks.contenders import FLEET_OUTPUT, arguments, features_of, objects_of
 from benchmarks.contenders.fleets import load_model
-from benchmarks.workloads.workload import FLEET_OUTPUT
 
 
 def main() -> None:

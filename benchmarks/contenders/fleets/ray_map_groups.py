@@ -8,10 +8,9 @@ import pyarrow as pa
 import ray
 
 from benchmarks.comparison.measure import mark_ready
-from benchmarks.contenders import arguments, cores, features_of, objects_of
+from benchmarks.contenders import FLEET_OUTPUT, arguments, cores, features_of, objects_of
 from benchmarks.contenders.fleets import load_model
 from benchmarks.contenders.ray_data import start_cluster
-from benchmarks.workloads.workload import FLEET_OUTPUT
 
 
 def main() -> None:

@@ -8,10 +8,9 @@ import pandas as pd
 from pyspark.sql.types import LongType, StructType
 
 from benchmarks.comparison.measure import mark_ready
-from benchmarks.contenders import arguments, cores, features_of, objects_of
+from benchmarks.contenders import FLEET_OUTPUT, arguments, cores, features_of, objects_of
 from benchmarks.contenders.fleets import load_model
 from benchmarks.contenders.spark import start_session
-from benchmarks.workloads.workload import FLEET_OUTPUT
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from contract.catalog.fleets import SKIP
 from contract.catalog.model_spec import ModelSpec
 from contract.job.fleet import MODEL_ID_COLUMN, MODEL_VERSION_COLUMN, FleetSpec
+from scoring.columns.feature_casts import cast_to_declared
 from scoring.columns.features import FeatureBatch
 from scoring.columns.predictions import ReadyColumns, numeric_column, prediction_columns
 from scoring.columns.row_blocks import RowBlocks, rows_in_blocks
@@ -21,7 +22,8 @@ from scoring.fleets.routes import UNMATCHED, Routes
 from scoring.fleets.setup import batches_for_members
 from scoring.models import LoadedModel, batch_size_factor, rows_are_independent, threads_help
 from scoring.models.categories import Categories
-from scoring.readers import Reading
+from scoring.readers import InputObject, Reading
+from scoring.readers.text.cell_types import text_array
 
 _MAX_FIRST_MEMBERS = 10
 """Members that are tried until one can be loaded, which tells the prediction columns."""
@@ -65,8 +67,8 @@ class FleetModel:
         types = {feature.name: feature.type for feature in spec.features}
         places = {member.model_id: place for place, member in enumerate(members)}
         self._routes = Routes(fleet, types[fleet.route_by], places)
-        self._ids = pa.array([member.model_id for member in members], pa.string())
-        self._versions = pa.array([member.version for member in members], pa.string())
+        self._ids = text_array([member.model_id for member in members])
+        self._versions = text_array([member.version for member in members])
         self.cache = MemberCache(cache_bytes, self._check_outputs)
         self._has_several_formats = has_several_formats
         self._first: Member | None = None
@@ -114,6 +116,18 @@ class FleetModel:
         if self._may_have_categories[places].any():
             self._check_categories(batch, places, reasons, counts)
         return skipped
+
+    def has_rows_to_skip(self, source: InputObject, batch_rows: int) -> bool:
+        """Return whether rows of an object are to be skipped. Reads their routes only. Raises DataError."""
+        if self.fleet.unmatched != SKIP:
+            return False
+        name = self.fleet.route_by
+        feature = next(feature for feature in self._spec.features if feature.name == name)
+        for item in source.batches(batch_rows, frozenset({name}), use_threads=False):
+            cast = cast_to_declared(feature, item.batch.column(name), 0)
+            if cast.bad or (self._routes.find(cast.array) == UNMATCHED).any():
+                return True
+        return False
 
     def name_of_member(self, batch: FeatureBatch, row: int) -> str:
         """Return the id of the member that scores a row."""

@@ -52,7 +52,10 @@ class GroupPredictor:
         return predictor.predict(self._items[place])
 
     def _prepare(self, place: int, predictor: ObjectPredictor) -> PreparedBatch | None:
-        """Return the features of an object; None if it has bad rows, which are explained alone."""
+        """Return the features of an object's rows that are not skipped.
+
+        None if it has bad rows, which are explained alone, or no row to predict.
+        """
         item, model = self._items[place], predictor.model
         key = (place, id(model.features), predictor.tolerated)
         prepared = self._prepared.get(key)
@@ -61,9 +64,12 @@ class GroupPredictor:
                 prepared = predictor.prepare(item)
             except (ScoringError, MemoryError):
                 return None
+            if prepared.skipped is not None:
+                mask = pa.array(~prepared.skipped)
+                prepared = replace(prepared, arrays=tuple(array.filter(mask) for array in prepared.arrays))
             if not model.has_categories and not item.unfit:
                 self._prepared[key] = prepared
-        return None if prepared.reasons or prepared.skipped is not None or item.unfit else prepared
+        return None if prepared.reasons or not prepared.rows or item.unfit else prepared
 
     def _predict_together(
         self, model: ThreadSafeModel, predictors: Mapping[int, ObjectPredictor], prepared: Mapping[int, PreparedBatch]
@@ -99,6 +105,9 @@ class GroupPredictor:
             else:
                 found: list[pa.Array] = [column.slice(start, batch.rows) for column in columns]
                 results[place] = BatchResult(found, counts=batch.counts)
+                if batch.skipped is not None:
+                    count = int(batch.skipped.sum())
+                    results[place] = BatchResult(found, ~batch.skipped, counts=batch.counts, skipped=count)
             start = stop
         return results
 

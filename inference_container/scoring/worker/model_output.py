@@ -21,6 +21,9 @@ from scoring.readers import InputBatch, Reading, describe_readings
 from scoring.splice import SharedPartFiles, SplicedWriter, SpliceError
 from scoring.worker.object_predictor import MAX_RAISING_ROWS, BatchResult, ObjectPredictor, too_many_bad_rows
 
+ROWS_ARE_SKIPPED = "rows of no model are skipped"
+"""Reason to re-encode an object."""
+
 
 class ModelOutput:
     """Writes the results of an ObjectPredictor, in the order of the object's rows."""
@@ -92,7 +95,7 @@ class ModelOutput:
             self._quarantine.write(bad)
         if result.skipped:
             if self._choice.copies_input:
-                self.reencode_reason = "rows of no model are skipped"
+                self.reencode_reason = ROWS_ARE_SKIPPED
                 return
             self._rows_skipped += result.skipped
         try:

@@ -18,7 +18,7 @@ from scoring.readers import EmptyObject, InputBatch, InputObject
 from scoring.splice import SharedPartFiles, SpliceSource
 from scoring.worker.batch_pipeline import PredictionThreads, predict_in_order, split_into_units
 from scoring.worker.batch_size import rows_per_batch
-from scoring.worker.model_output import ModelOutput
+from scoring.worker.model_output import ROWS_ARE_SKIPPED, ModelOutput
 from scoring.worker.object_predictor import BatchResult, ObjectPredictor, ThreadSafeModel, too_many_bad_rows
 from scoring.worker.object_predictors import ObjectPredictors
 from scoring.worker.partial_predictions import PartReader, PartWriter, batches_of_part
@@ -377,8 +377,14 @@ class ObjectScoring:
         def group_rows() -> int:
             return self._rows_per_batch(self._setup.batch_rows, plan.read.union(plan.kept), [predictor])
 
-        source, file = self._source, self._file
-        return choose_writer(spec, plan, source, file=file, group_rows=group_rows, reencode_reason=reencode_reason)
+        def choose(reason: str) -> WriterChoice:
+            source, file = self._source, self._file
+            return choose_writer(spec, plan, source, file=file, group_rows=group_rows, reencode_reason=reason)
+
+        choice, fleet = choose(reencode_reason), predictor.model.fleet
+        if choice.copies_input and fleet and fleet.has_rows_to_skip(self._source, self._setup.batch_rows):
+            return choose(ROWS_ARE_SKIPPED)
+        return choice
 
     def _open_outputs(
         self, chosen: Sequence[Chosen], stack: ExitStack, shared: SharedPartFiles | None = None

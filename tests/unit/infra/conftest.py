@@ -1,5 +1,6 @@
-"""The synthesized app, once per process and set of settings, because a synthesis takes seconds."""
+"""The synthesized app, once per run and set of settings, because a synthesis takes seconds."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from app import build_app
+from tests.made_once import made_once
 from tests.unit.infra.assembly import Assembly
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -31,16 +33,14 @@ Synthesize = Callable[..., Assembly]
 @pytest.fixture(scope="session")
 def synthesize(tmp_path_factory: pytest.TempPathFactory) -> Synthesize:
     """Synthesize with overrides, as `-c fleetscore.<name>=<value>` does; cdk-nag findings raise."""
-    known: dict[str, Assembly] = {}
 
     def synthesized(**overrides: Any) -> Assembly:
         context = {f"fleetscore.{name}": value for name, value in overrides.items()}
-        key = json.dumps(context, sort_keys=True)
-        if key not in known:
-            directory = tmp_path_factory.mktemp("assembly")
-            build_app(context=context, outdir=directory).synth()
-            known[key] = Assembly(str(overrides.get("stage", "dev")), directory)
-        return known[key]
+        key = hashlib.sha256(json.dumps(context, sort_keys=True).encode()).hexdigest()[:16]
+        directory = made_once(
+            tmp_path_factory, f"assembly-{key}", lambda folder: build_app(context=context, outdir=folder).synth()
+        )
+        return Assembly(str(overrides.get("stage", "dev")), directory)
 
     return synthesized
 

@@ -16,7 +16,7 @@ from contract.catalog.model_spec import ModelSpec
 from contract.job.fleet import FleetSpec
 from contract.status import FailureKind
 from scoring.errors import ConfigurationError, ModelError
-from scoring.protocol import MergeParts, PredictPart, ScoreGroup
+from scoring.protocol import MergeParts, PredictPart, ScoreGroup, ScoreObject
 from tests.unit.scoring.support.fleets import fleet_in_process
 from tests.unit.scoring.support.in_process import (
     FunctionModel,
@@ -334,7 +334,7 @@ def test_models_of_several_formats_that_predict_floats_are_written_as_doubles(jo
     job.add_object("one.parquet", _table(9, carriers=["DL"]))
     assert not any(done.failures for done in score_in_process(job, models, **setup))
     for name, routes in {"both": list(FACTORS), "one": ["DL"]}.items():
-        found = _read(job.paths.predictions / f"{name}.parquet")["prediction"]
+        found = read_output(job.paths.predictions / f"{name}.parquet")["prediction"]
         assert found.type == pa.float64()
         kinds = {route: members[spec].outputs[0].type for route, spec in zip(FACTORS, members, strict=True)}
         expected = [
@@ -349,7 +349,7 @@ def test_models_of_one_format_keep_the_precision_of_their_predictions(job: JobFo
     models, setup = fleet_in_process(_fleet(), members)
     job.add_object("a.parquet", _table(9))
     assert not any(done.failures for done in score_in_process(job, models, **setup))
-    assert _read(job.paths.predictions / "a.parquet")["prediction"].type == pa.float32()
+    assert read_output(job.paths.predictions / "a.parquet")["prediction"].type == pa.float32()
 
 
 def test_the_columns_are_those_of_the_first_member_that_can_be_loaded(job: JobFolder) -> None:
@@ -405,6 +405,30 @@ def test_members_that_need_all_rows_of_an_object_get_one_call_per_object(job: Jo
     engine = engine_in_process(job, models, **setup)
     engine.score_group(ScoreGroup(tuple(job.objects)))
     assert calls == [10] * 6
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_rows_to_skip_cost_no_second_prediction(job: JobFolder, together: bool) -> None:
+    calls: list[int] = []
+
+    def predict(matrix: Any) -> Any:
+        calls.append(len(matrix))
+        return matrix[:, 0]
+
+    members = {spec: RowModel(predict) for spec in _members()}
+    models, setup = fleet_in_process(_fleet("skip"), members)
+    for key in ("a.parquet", "b.parquet"):
+        job.add_object(key, _table(30, carriers=CARRIERS))
+    engine = engine_in_process(job, models, **setup)
+    if together:
+        written = engine.score_group(ScoreGroup(tuple(job.objects))).objects
+    else:
+        written = tuple(engine.score(ScoreObject(item, 1)) for item in job.objects)
+    assert calls == [32] * (3 if together else 6)
+    for each in written:
+        (output,) = each.outputs
+        assert (output.rows_scored, output.rows_skipped) == (20, 10)
+        assert output.writer == "parquet, encoded: rows of no model are skipped"
 
 
 def test_members_that_allow_one_call_at_a_time_get_one(job: JobFolder) -> None:
