@@ -70,7 +70,7 @@ def test_a_changed_byte_is_found_by_name_and_the_object_is_scored_again(
     assert str(refused.value) == (
         "job 'delays-ua': 1 of 2 commits are missing or differ from the outputs in S3: "
         f"delays-ua/a.parquet: {kind}/{key} has the CRC64NVME {changed} in S3, the commit says {committed}: its "
-        "content has changed since it was committed. Another attempt scores these objects again."
+        "content has changed since it was committed"
     )
     assert opened.job().status is JobStatus.RUNNING
     classify({**pointer_event(), "failure": {"Error": "OutputIncompleteError", "Cause": str(refused.value)}})
