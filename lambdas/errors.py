@@ -133,8 +133,7 @@ class OutputIncompleteError(FleetscoreError):
         """`missing` are the first of the `count` missing commits."""
         shown = list_first(missing, _LISTED_NAMES, separator="; ", count=count)
         super().__init__(
-            f"job {job_id!r}: {count:,} of {expected:,} commits are missing or differ from the outputs in S3: {shown}. "
-            "Another attempt scores these objects again."
+            f"job {job_id!r}: {count:,} of {expected:,} commits are missing or differ from the outputs in S3: {shown}"
         )
 
 

@@ -11,7 +11,7 @@ from benchmarks.workloads.workload import Workload
 
 
 def cases(size: Size) -> Sequence[Case]:
-    contenders = with_spark(["fleetscore", "fleets.pandas_apply", "fleets.ray_map_groups"], "fleets.spark_apply")
+    contenders = with_spark(["fleets.pandas_apply", "fleetscore", "fleets.ray_map_groups"], "fleets.spark_apply")
     if not size.full:
         # A thousand jobs that read all rows take an hour.
         contenders.append("fleets.filtering_jobs")

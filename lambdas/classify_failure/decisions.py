@@ -117,11 +117,13 @@ def decide(
     try_again = can_help and attempt < max_attempts
     what = message if message.startswith(f"{kind.value}:") else f"{kind.value}: {message or rule.name}"
     tried = f"Attempt {attempt} of at most {max_attempts}" + (", the last one" if can_help and not try_again else "")
+    # Nothing is to be done by hand before the last attempt has failed.
+    remedy = "Another attempt follows" if try_again else _remedy(rule, job_kind)
     return Decision(
         try_again=try_again,
         wait_seconds=wait_seconds(rule.base_seconds, attempt, job_key) if try_again else 0,
         kind=kind,
-        reason=_reason(what, _remedy(rule, job_kind), tried, sagemaker_job_name, LOG_GROUPS[job_kind]),
+        reason=_reason(what, remedy, tried, sagemaker_job_name, LOG_GROUPS[job_kind]),
     )
 
 

@@ -16,6 +16,7 @@ from cli.artifact_check.check import check_artifact
 from cli.command_line.program import fleetscore
 from cli.command_line.record_options import given_fields
 from cli.commands.registration import draft_of, register
+from cli.documents.bulk_file import read_bulk
 from cli.documents.recipe_document import read_recipe
 from cli.failures import ExitStatus
 from contract.catalog.model_formats import METHODS_OF_FORMAT
@@ -203,6 +204,7 @@ def test_architecture_document_lists_every_folder() -> None:
         "docs/reference/command.md",
         "docs/reference/embedded-aws.md",
         "docs/learn/first-model.md",
+        "docs/learn/first-fleet.md",
         "docs/operate/deploy.md",
         "docs/operate/failures.md",
         "docs/operate/triggers.md",
@@ -242,3 +244,18 @@ def test_the_first_model_can_be_typed_as_shown(tmp_path: Path) -> None:
         name: str(type_) for name, type_ in zip(schema.names, schema.types, strict=True)
     }.items()
     assert set(read.document.key_columns) <= set(schema.names)
+
+
+def test_the_first_fleet_can_be_typed_as_shown(tmp_path: Path) -> None:
+    script = textwrap.dedent(text_of("docs/learn/first-fleet.md").split("```python\n")[1].split("```")[0])
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    documents = [line.document for line in read_bulk(tmp_path / "models.jsonl")]
+    for document in documents:
+        assert check_artifact(tmp_path / document.artifact, document).problems == ()
+    tables = [parquet.read_table(path) for path in sorted((tmp_path / documents[0].dataset).iterdir())]
+    assert len(tables) == 6
+    sold = {store for table in tables for store in table["store"].to_pylist()}
+    assert sold - {route for document in documents for route in document.route} == {"s30"}
+    assert {"price": "double", "sale_id": "int64"}.items() <= {
+        field.name: str(field.type) for field in tables[0].schema
+    }.items()

@@ -23,6 +23,7 @@ from scoring.fleets.setup import batches_for_members
 from scoring.models import LoadedModel, batch_size_factor, rows_are_independent, threads_help
 from scoring.models.categories import Categories
 from scoring.readers import InputObject, Reading
+from scoring.readers.text.cell_types import text_array
 
 _MAX_FIRST_MEMBERS = 10
 """Members that are tried until one can be loaded, which tells the prediction columns."""
@@ -66,8 +67,8 @@ class FleetModel:
         types = {feature.name: feature.type for feature in spec.features}
         places = {member.model_id: place for place, member in enumerate(members)}
         self._routes = Routes(fleet, types[fleet.route_by], places)
-        self._ids = pa.array([member.model_id for member in members], pa.string())
-        self._versions = pa.array([member.version for member in members], pa.string())
+        self._ids = text_array([member.model_id for member in members])
+        self._versions = text_array([member.version for member in members])
         self.cache = MemberCache(cache_bytes, self._check_outputs)
         self._has_several_formats = has_several_formats
         self._first: Member | None = None

@@ -1,6 +1,7 @@
 """Finds the member of each row by its route."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ from contract.job.fleet import FleetSpec
 from scoring.columns.arrow_types import arrow_type
 from scoring.columns.predictions import numeric_column
 from scoring.errors import ConfigurationError
+from scoring.readers.text.cell_types import text_array
 
 UNMATCHED = -1
 """Place of a row that no member scores."""
@@ -31,7 +33,7 @@ class Routes:
                 "expected string or a type of whole numbers: correct the feature in the records of its models"
             )
         known = {value: places[model_id] for text, model_id in fleet.routes.items() if (value := _value(text, kind))}
-        self._values = pa.array([value[0] for value in known], kind)
+        self._values = _column([value[0] for value in known], kind)
         fallback = places[fleet.fallback] if fleet.fallback else UNMATCHED
         # The last element is that of rows with another route, whose index is -1.
         self._places = np.array([*known.values(), fallback], dtype=np.int32)
@@ -50,7 +52,14 @@ def _value(text: str, kind: pa.DataType) -> tuple[object] | None:
         return (text,)
     try:
         number = int(text)
-        pa.array([number], kind)
-    except (ValueError, OverflowError, pa.ArrowInvalid):
+    except ValueError:
         return None
-    return (number,)
+    limits = np.iinfo(kind.to_pandas_dtype())
+    return (number,) if limits.min <= number <= limits.max else None
+
+
+def _column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    # pa.array would import pandas.
+    if pa.types.is_string(kind):
+        return text_array(values)
+    return numeric_column(np.array(values, kind.to_pandas_dtype()))

@@ -91,9 +91,9 @@ def test_an_output_of_a_fleet(stage: Stage) -> None:
     segments = pa.array(["gold", "silver"] * 20)
     objects = {f"{n}.parquet": people(40, n).append_column("segment", segments) for n in range(2)}
     stage.put_dataset(dataset, objects)
+    assert main(("fleets", "set", fleet, "--dataset", dataset, "--route-by", "segment", "--unmatched", "skip")) == 0
     for segment in ("gold", "silver"):
         stage.register(f"changed-{segment}", train_xgboost(3), dataset=dataset, fleet=fleet, route=(segment,))
-    assert main(("fleets", "set", fleet, "--dataset", dataset, "--route-by", "segment", "--unmatched", "skip")) == 0
     request = {"fleets": [fleet]}
     assert stage.run(request, "fleet-not").status == ExecutionStatus.SUCCEEDED
     reference = outputs(stage, "fleet-not", dataset)

@@ -29,6 +29,14 @@ def test_a_transient_failure_is_retried_until_the_last_attempt() -> None:
     assert [decision("killed", attempt=attempt).try_again for attempt in (1, 2, 3)] == [True, True, False]
 
 
+def test_a_failure_that_is_retried_asks_for_nothing() -> None:
+    first, last = decision("output incomplete"), decision("output incomplete", attempt=3)
+    assert "Another attempt follows. Attempt 1 of at most 3." in first.reason
+    assert "Start a new execution" not in first.reason
+    assert "Start a new execution; if it happens again, read its logs. Attempt 3 of at most 3, the" in last.reason
+    assert "Another attempt" not in last.reason
+
+
 def test_max_attempts_1_means_no_retry() -> None:
     last = decision("killed", max_attempts=1)
     assert (last.try_again, last.wait_seconds) == (False, 0)

@@ -291,7 +291,7 @@ def test_a_dataset_without_a_model_is_refused_by_the_plan(uploads: UploadDriver,
     uploads.stage.register(dataset="orders")
     uploads.put("flights/day=1/a.parquet")
     request = uploads.mark()
-    with pytest.raises(InvalidRequestError, match="at least one chosen model whose own dataset is 'flights'"):
+    with pytest.raises(InvalidRequestError, match="at least one chosen model or fleet whose own dataset is 'flights'"):
         plan(plan_event(request))
     # A model that the request names scores the uploads, whatever its own dataset is.
     assert plan(plan_event({**request, "models": ["delays-ua"]}, execution_id="e-2"))["job_count"] == 1

@@ -334,7 +334,7 @@ def test_models_of_several_formats_that_predict_floats_are_written_as_doubles(jo
     job.add_object("one.parquet", _table(9, carriers=["DL"]))
     assert not any(done.failures for done in score_in_process(job, models, **setup))
     for name, routes in {"both": list(FACTORS), "one": ["DL"]}.items():
-        found = _read(job.paths.predictions / f"{name}.parquet")["prediction"]
+        found = read_output(job.paths.predictions / f"{name}.parquet")["prediction"]
         assert found.type == pa.float64()
         kinds = {route: members[spec].outputs[0].type for route, spec in zip(FACTORS, members, strict=True)}
         expected = [
@@ -349,7 +349,7 @@ def test_models_of_one_format_keep_the_precision_of_their_predictions(job: JobFo
     models, setup = fleet_in_process(_fleet(), members)
     job.add_object("a.parquet", _table(9))
     assert not any(done.failures for done in score_in_process(job, models, **setup))
-    assert _read(job.paths.predictions / "a.parquet")["prediction"].type == pa.float32()
+    assert read_output(job.paths.predictions / "a.parquet")["prediction"].type == pa.float32()
 
 
 def test_the_columns_are_those_of_the_first_member_that_can_be_loaded(job: JobFolder) -> None:

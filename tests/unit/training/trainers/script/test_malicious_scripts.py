@@ -112,8 +112,8 @@ def test_script_can_write_only_its_own_folders(separated: TrainingFolder) -> Non
 
 
 def test_a_script_that_cannot_be_separated_is_reported_in_the_log(together: TrainingFolder) -> None:
-    ended = run_script(together, "")
-    assert ended.returncode == 0, ended.stderr
+    # The script writes no model, because honest ones take seconds to import scikit-learn.
+    ended = run_script(together, "", start=FOLDERS)
     assert '"event": "workers_not_separated", "reason": "' in ended.stdout
     assert "the training script can change all files of this job" in ended.stdout
 
