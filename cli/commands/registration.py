@@ -283,6 +283,7 @@ def _registered_lines(done: Registered) -> list[str]:
     if done.version.fleet:
         routes = ", ".join(done.version.route) or "none"
         lines.append(f"It is of fleet {done.version.fleet}, with the routes: {routes}")
+        lines.append(f"Whether a plan accepts the fleet: `fleetscore fleets show {done.version.fleet}`")
     if not done.model.enabled:
         lines.append(f"The model is disabled: `fleetscore models enable {spec.model_id}` includes it in executions.")
     return lines
