@@ -152,10 +152,13 @@ def _check_columns(record: FleetRecord, fleet: FleetSpec, members: Sequence[Mode
             expected = "a route_by that is no feature of the models, or one with texts or whole numbers"
         remedy = f"Correct it with `fleetscore fleets set {record.fleet_id}`."
         problems.append(Problem(f"{_name(record)}: route_type", record.route_type, expected, remedy))
-    has_names = first.input.csv_header or first.input.csv_columns or record.route_by in first.input_columns
-    if not has_names and first.input.format in ("", "csv"):
+    names = {*(first.input.csv_columns or first.input_columns), *first.partition_columns}
+    if not first.input.csv_header and first.input.format in ("", "csv") and record.route_by not in names:
         expected = f"all columns of the CSV objects in order, with {record.route_by!r}, because they have no header"
-        problems.append(Problem(f"model {first.model_id!r}: input.csv_columns", [], expected, "Register new versions."))
+        remedy = "Register new versions. If the keys have the route, name it in partition_columns instead."
+        field = f"model {first.model_id!r}: input.csv_columns"
+        # Without the column, the fleet has no spec whose other columns could be checked.
+        return [*problems, Problem(field, list(first.input.csv_columns), expected, remedy)]
     if record.route_by.lower() in _ADDED:
         expected = f"another name than {' and '.join(sorted(_ADDED))} in any case, which a fleet's output adds"
         remedy = "Rename the column or the folders of the dataset."

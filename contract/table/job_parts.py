@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from contract.job.notes import sum_notes
-from contract.status import FINAL_JOB_STATUSES, JobStatus
+from contract.status import FINAL_JOB_STATUSES, FailureKind, JobStatus
 from contract.table.records import JobRecord
 
 _OPEN_FIRST = (JobStatus.RUNNING, JobStatus.WAITING)
@@ -24,7 +24,8 @@ def group_parts(records: Iterable[JobRecord]) -> dict[str, tuple[JobRecord, ...]
 def whole_job(parts: Sequence[JobRecord]) -> JobRecord:
     """Return one record for all parts of a job; an unsplit job's record unchanged.
 
-    The job has ended when all parts have, and has failed if one of them has. Its reason says which.
+    The job has ended when all parts have, and has failed if one of them has, or has no record. Its
+    reason says which.
     """
     first = parts[0]
     if first.part is None:
@@ -35,11 +36,18 @@ def whole_job(parts: Sequence[JobRecord]) -> JobRecord:
     failures = sorted(
         (part for part in parts if part.failure_kind), key=lambda part: part.status is not JobStatus.FAILED
     )
+    status = _status([part.status for part in parts])
+    reasons = [f"{part.part.text}: {part.reason}" for part in parts if part.part and part.reason]
+    kind = failures[0].failure_kind if failures else None
+    if (lost := first.part.count - len(parts)) and status in FINAL_JOB_STATUSES:
+        # Nobody knows whether their objects were scored.
+        status, kind = JobStatus.FAILED, kind or FailureKind.UNKNOWN
+        reasons.append(f"{lost:,} of {first.part.count:,} parts have no record: start a new execution")
     return replace(
         first,
         job_id=first.part.job_id,
         part=None,
-        status=_status([part.status for part in parts]),
+        status=status,
         object_count=sum(part.object_count for part in parts),
         input_bytes=sum(part.input_bytes for part in parts),
         compute=replace(first.compute, instance_count=first.part.count),
@@ -52,8 +60,8 @@ def whole_job(parts: Sequence[JobRecord]) -> JobRecord:
         rows_scored=sum(part.rows_scored for part in parts),
         rows_quarantined=sum(part.rows_quarantined for part in parts),
         rows_skipped=sum(part.rows_skipped for part in parts),
-        failure_kind=failures[0].failure_kind if failures else None,
-        reason="; ".join(f"{part.part.text}: {part.reason}" for part in parts if part.part and part.reason),
+        failure_kind=kind,
+        reason="; ".join(reasons),
         duplicate_keys=sum(part.duplicate_keys for part in parts),
         null_keys=sum(part.null_keys for part in parts),
         notes=(*_split_notes(parts), *sum_notes(note for part in parts for note in part.notes)),

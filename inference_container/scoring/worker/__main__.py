@@ -34,12 +34,16 @@ def main(formats: list[str]) -> None:
     inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(commands, inbox), daemon=True).start()
 
+    # Imports make many objects that stay, and hardly any garbage.
+    gc.disable()
     # Imported here, so that libraries load while the supervisor verifies the artifacts.
     from scoring.models import LoadedModel, load_model, preload, threads_help  # noqa: PLC0415
     from scoring.worker.engine import Engine  # noqa: PLC0415
 
     try:
         preload(formats)  # type: ignore[arg-type]
+        gc.freeze()
+        gc.enable()
         setup = inbox.get()
         assert isinstance(setup, WorkerSetup)  # noqa: S101 - the supervisor sends it first
         models: list[LoadedModel] = []

@@ -323,9 +323,17 @@ class ObjectStore(TrainingObjects):
         try:
             head = self._s3.head_object(Bucket=self.results_bucket, Key=key, ChecksumMode="ENABLED")
         except ClientError as error:
-            if error.response["Error"]["Code"] in {"404", "NoSuchKey"}:
+            code = error.response["Error"]["Code"]
+            if code in {"404", "NoSuchKey"}:
                 return None
-            raise
+            if code not in {"403", "AccessDenied"}:
+                raise
+            # The answer to HeadObject has no body, and so no reason.
+            message = (
+                f"Forbidden for {layout.s3_uri(self.results_bucket, key)}: the function's role needs s3:GetObject on "
+                "it, and kms:Decrypt on the key that encrypts it"
+            )
+            raise ClientError({"Error": {"Code": code, "Message": message}}, error.operation_name) from error
         checksum: str = head.get("ChecksumCRC64NVME", "")
         return "" if head.get("ChecksumType") == "COMPOSITE" else checksum
 

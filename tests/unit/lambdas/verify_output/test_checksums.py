@@ -1,9 +1,13 @@
 """Outputs are compared with the CRC64NVME that S3 computed of them, within limits of number and time."""
 
-from collections.abc import Callable
+import io
+import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ClientError
 
 import lambdas.attempts.checksums
 from contract import environment, layout
@@ -13,12 +17,17 @@ from lambdas.errors import OutputIncompleteError
 from lambdas.stage.resources import resources
 from lambdas.verify_output.handler import handler
 from tests.unit.checksums import crc64nvme
-from tests.unit.lambdas.builders import Context, Stage, plan_event, pointer_event
+from tests.unit.lambdas.builders import Context, Stage, failure_event, plan_event, pointer_event
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 JOINED = "a.and-1-more"
 OUTPUTS = {"predictions": (b"p" * 50, b"p" * 49 + b"x"), "quarantine": (b"q" * 20, b"q" * 19 + b"x")}
 """Content of each kind of output as it was committed, and with another last byte."""
+
+
+class _NoBody(io.BytesIO):
+    def stream(self, **_: Any) -> Iterator[bytes]:
+        yield self.read()
 
 
 class NearTimeout(Context):
@@ -72,6 +81,21 @@ def test_a_changed_byte_is_found_by_name_and_the_object_is_scored_again(
     restore(opened, kind, key)
     verify(pointer_event(attempt=2))
     assert (opened.job().status, opened.job().notes) == (JobStatus.SUCCEEDED, ())
+
+
+def test_an_output_that_cannot_be_asked_for_is_named_with_the_permissions(
+    opened: Stage, verify: Step, classify: Step
+) -> None:
+    opened.commit()
+    events = opened.deployment.store._s3.meta.events
+    events.register("before-send.s3.HeadObject", lambda request, **_: AWSResponse(request.url, 403, {}, _NoBody()))
+    with pytest.raises(ClientError) as refused:
+        verify(pointer_event())
+    cause = json.dumps({"errorType": "ClientError", "errorMessage": str(refused.value)})
+    assert classify(failure_event("ClientError", cause))["try_again"] is False
+    reason = opened.job().reason
+    assert "Forbidden for s3://results-test/predictions/dataset=flights/" in reason
+    assert "role needs s3:GetObject on it, and kms:Decrypt on the key" in reason
 
 
 def test_a_joined_output_is_asked_for_once_and_opens_the_object_for_all_models(

@@ -298,6 +298,22 @@ def test_csv_without_a_header_needs_the_names_of_all_columns(stage: Stage, plan:
         plan(plan_event({}, execution_id="e-2"))
 
 
+@pytest.mark.parametrize("columns", [(), ("distance", "hour")])
+def test_csv_without_a_header_may_have_its_routes_in_the_keys(
+    stage: Stage, plan: Step, columns: tuple[str, ...]
+) -> None:
+    stage.set_fleet()
+    stage.s3.put_object(Bucket=stage.datasets, Key="flights/carrier=UA/a.csv", Body=b"1.5,7\n")
+    options = InputOptions(format="csv", csv_header=False, csv_columns=columns)
+    _member(stage, "ua", input=options)
+    assert "If the keys have the route, name it in partition_columns instead." in _refusal(plan, {})
+    _member(stage, "ua", input=options, partition_columns=("carrier",))
+    plan(plan_event({}, execution_id="e-2"))
+    fleet = stage.spec("e-2", JOB).fleet
+    assert fleet is not None
+    assert fleet.in_key
+
+
 def test_missing_artifacts_of_single_models_are_found(fleet: Stage, plan: Step) -> None:
     fleet.s3.delete_object(Bucket=fleet.models, Key="ua/1/model.tar.gz")
     assert "model 'ua' version '1': artifact: got 'no object'" in _refusal(plan, {})
