@@ -176,10 +176,11 @@ def _problem(commit: Commit, pairs: Pairs, pair: int, files: OutputFiles, *, ski
         return f"the commit is of another object with this key (ETag {commit.etag})"
     if commit.rows_skipped and not skips:
         return f"the commit says {commit.rows_skipped:,} rows were skipped, but only a fleet with unmatched 'skip' may"
-    tolerated = tolerated_rows(model.tolerated_quarantine_fraction, commit.rows_in)
+    rows = commit.rows_in - commit.rows_skipped
+    tolerated = tolerated_rows(model.tolerated_quarantine_fraction, rows)
     if commit.rows_quarantined > tolerated:
         return (
-            f"{commit.rows_quarantined:,} of {commit.rows_in:,} rows are in quarantine, "
+            f"{commit.rows_quarantined:,} of {rows:,} rows are in quarantine, "
             f"tolerated_quarantine_fraction {model.tolerated_quarantine_fraction:g} allows {tolerated:,}"
         )
     return _output_problem(commit, pairs, pair, files)
