@@ -65,8 +65,8 @@ def set_fleet(invocation: Invocation, /, *, fleet_id: str, route_by: str | None,
     found = Fleets(invocation.connection, invocation.changed_deployment())
     record = found.set(fleet_id, {**fields, "compute": compute}, updated_by=caller(invocation.connection))
     shown = (
-        f"Fleet {fleet_id} set: rows of {record.dataset} go to the models by {record.route_by}. Models join it with "
-        f"`fleetscore models register … --fleet {fleet_id} --route …`."
+        f"Fleet {fleet_id} set: rows of {record.dataset} go to the models by {record.route_by}, unmatched rows: "
+        f"{record.unmatched}. Models join it with `fleetscore models register … --fleet {fleet_id} --route …`."
     )
     invocation.output.data(plain_json(record), shown, *fleet_notes(found.show(fleet_id)))
     return ExitStatus.SUCCEEDED

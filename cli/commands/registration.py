@@ -1,6 +1,6 @@
 """`fleetscore models register` and `import`: new versions of models."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -195,7 +195,7 @@ def draft_of(model: str, fields: Mapping[str, Any]) -> Draft:
 
 def _register_bulk(invocation: Invocation, file: Path, *, load: bool) -> ExitStatus:
     output = invocation.output
-    lines = read_bulk(file)
+    lines = read_bulk(file, _completion(invocation))
     deployment = invocation.changed_deployment()
     catalog = Catalog(invocation.connection, deployment)
 
@@ -228,6 +228,7 @@ def _fetch(document: ModelDocument, *, folder: Path, s3: Any) -> AbstractContext
 
 def _register_draft(invocation: Invocation, draft: Draft, infer_schema: Path | None, *, load: bool) -> ExitStatus:
     inferred: Sequence[InferredFeature] = ()
+    draft = _completion(invocation)(draft)
     with missing_flags_named():
         if infer_schema is not None:
             if notice := isolation_notice():
@@ -246,6 +247,23 @@ def _register_draft(invocation: Invocation, draft: Draft, infer_schema: Path | N
     value = {**model_json(done.model, done.version), "artifact_uri": done.artifact_uri, "notes": list(done.notes)}
     output.data(value, *_registered_lines(done))
     return ExitStatus.SUCCEEDED
+
+
+def _completion(invocation: Invocation) -> Callable[[Draft], Draft]:
+    """Return a function that adds the dataset of its fleet to a draft without one.
+
+    AWS is called only for such drafts.
+    """
+    found: list[Fleets] = []
+
+    def complete(draft: Draft) -> Draft:
+        if not draft.fields.get("fleet") or "dataset" in draft.fields:
+            return draft
+        if not found:
+            found.append(Fleets(invocation.connection, invocation.deployment()))
+        return found[0].with_dataset(draft)
+
+    return complete
 
 
 def _with_inferred_features(
@@ -283,6 +301,7 @@ def _registered_lines(done: Registered) -> list[str]:
     if done.version.fleet:
         routes = ", ".join(done.version.route) or "none"
         lines.append(f"It is of fleet {done.version.fleet}, with the routes: {routes}")
+        lines.append(f"Whether a plan accepts the fleet: `fleetscore fleets show {done.version.fleet}`")
     if not done.model.enabled:
         lines.append(f"The model is disabled: `fleetscore models enable {spec.model_id}` includes it in executions.")
     return lines

@@ -1,7 +1,7 @@
 """Files of many models: JSON Lines with one document per line, or CSV with one column per field."""
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -35,10 +35,11 @@ class LineProblem:
     """The line's model; empty if it cannot be read."""
 
 
-def read_bulk(path: Path) -> list[BulkLine]:
+def read_bulk(path: Path, complete: Callable[[Draft], Draft] = lambda draft: draft) -> list[BulkLine]:
     """Return the documents of a .jsonl or .csv file.
 
-    Artifact paths are relative to the file's folder.
+    Artifact paths are relative to the file's folder. `complete` adds to each line what the catalog
+    knows.
 
     Raises:
         InvalidInputError: with every problem of every line.
@@ -54,7 +55,7 @@ def read_bulk(path: Path) -> list[BulkLine]:
     lines: list[BulkLine] = []
     numbers: dict[str, int] = {}
     for number, draft in drafts:
-        read = draft.read()
+        read = complete(draft).read()
         found += [LineProblem(number, problem) for problem in read.problems]
         if read.document is None:
             continue

@@ -155,12 +155,7 @@ class Catalog:
         """Return the problem of each document whose fleet does not exist: a plan would refuse its model."""
         wanted = {document.fleet for document in documents if document.fleet}
         unknown = wanted - self._table.fleet_ids(wanted) if wanted else set()
-        return [
-            [Problem("fleet", document.fleet, "the id of a fleet", _create_fleet(document.fleet))]
-            if document.fleet in unknown
-            else []
-            for document in documents
-        ]
+        return [[unknown_fleet_problem(document.fleet)] if document.fleet in unknown else [] for document in documents]
 
     def _register_once(self, document: ModelDocument, artifact: Artifact, registered_by: str) -> Registered:
         before, versions = self._table.read(document.model_id)
@@ -361,8 +356,9 @@ def unknown_version_message(model_id: str, version: str, versions: Iterable[str]
     return f"Model {model_id} has no version {version}. It has: {', '.join(sorted(versions)) or 'none'}."
 
 
-def _create_fleet(fleet_id: str) -> str:
-    return f"Create it first: `fleetscore fleets set {fleet_id} --dataset … --route-by …`."
+def unknown_fleet_problem(fleet_id: str) -> Problem:
+    remedy = f"Create it first: `fleetscore fleets set {fleet_id} --dataset … --route-by …`."
+    return Problem("fleet", fleet_id, "the id of a fleet", remedy)
 
 
 def _next_number(versions: Mapping[str, ModelVersion]) -> int:

@@ -6,8 +6,9 @@ from typing import Any
 
 from boto3.dynamodb.conditions import Key
 
+from cli.documents.model_document import Draft
 from cli.failures import CommandError
-from cli.stage.catalog import Catalog
+from cli.stage.catalog import Catalog, unknown_fleet_problem
 from cli.stage.catalog_table import now
 from cli.stage.connection import Connection, query_items
 from cli.stage.deployment import Deployment
@@ -57,6 +58,7 @@ class Fleets:
     def __init__(self, connection: Connection, deployment: Deployment) -> None:
         self._table = connection.resource("dynamodb").Table(deployment.table_name)
         self._catalog = Catalog(connection, deployment)
+        self._datasets: dict[str, str | None] = {}
 
     def set(self, fleet_id: str, fields: Mapping[str, Any], *, updated_by: str = "") -> FleetRecord:
         """Create a fleet, or change these fields of it.
@@ -92,6 +94,22 @@ class Fleets:
         if record is None:
             raise CommandError(_unknown_fleet_message(fleet_id))
         return Fleet(record, tuple(self._members().get(fleet_id, ())))
+
+    def with_dataset(self, draft: Draft) -> Draft:
+        """Return a draft of a model, with the dataset of its fleet if it names none.
+
+        The draft of an unknown fleet has this as its problem, and not the missing dataset.
+        """
+        fleet_id = draft.fields.get("fleet")
+        if "dataset" in draft.fields or not isinstance(fleet_id, str) or not fleet_id:
+            return draft
+        if fleet_id not in self._datasets:
+            record = self._find(fleet_id)
+            self._datasets[fleet_id] = None if record is None else record.dataset
+        dataset = self._datasets[fleet_id]
+        if dataset is None:
+            return draft.with_changes(unknown_fleet_problem(fleet_id), dataset="unknown")
+        return draft.with_changes(dataset=dataset)
 
     def delete(self, fleet_id: str) -> FleetRecord:
         """Delete a fleet and return it.

@@ -199,7 +199,8 @@ def running_root(state_dir: Path) -> Path:
     """
     if detached_endpoint(state_dir) is None:
         raise EmbeddedAwsError(
-            f"--state-dir {state_dir}: no embedded AWS runs with this folder. Start one with `fleetscore up`."
+            f"--state-dir {state_dir}: no embedded AWS runs with this folder. Start one with `fleetscore up`, or work "
+            "in the folder where you started it."
         )
     return detached_root(state_dir)
 

@@ -249,7 +249,8 @@ def test_the_first_model_can_be_typed_as_shown(tmp_path: Path) -> None:
 def test_the_first_fleet_can_be_typed_as_shown(tmp_path: Path) -> None:
     script = textwrap.dedent(text_of("docs/learn/first-fleet.md").split("```python\n")[1].split("```")[0])
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
-    documents = [line.document for line in read_bulk(tmp_path / "models.jsonl")]
+    lines = read_bulk(tmp_path / "models.jsonl", lambda draft: draft.with_changes(dataset="sales"))
+    documents = [line.document for line in lines]
     for document in documents:
         assert check_artifact(tmp_path / document.artifact, document).problems == ()
     tables = [parquet.read_table(path) for path in sorted((tmp_path / documents[0].dataset).iterdir())]

@@ -3,6 +3,7 @@
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -175,11 +176,23 @@ def _open_snapshot(paths: ContainerPaths, spec: JobSpec) -> Iterator[Iterator[Pi
 
 
 def _summarize(failed: Sequence[ObjectDone], objects: int) -> tuple[FailureKind, str]:
-    """Return the kind and the text that summarize all failed objects."""
-    failures = [failure for done in sorted(failed, key=lambda done: done.key) for failure in done.failures]
-    kind = next((k for k in _KIND_PRIORITY if any(f.kind == k for f in failures)), FailureKind.UNKNOWN)
-    shown = [failure.text for failure in failures if failure.kind == kind][:_MAX_SHOWN_FAILURES]
-    return kind, f"{len(failed)} of {objects} objects failed: " + "; ".join(shown)
+    """Return the kind and the text that summarize all failed objects.
+
+    A failure that several objects have in common is shown once, with the first of them.
+    """
+    failures = [(done.key, failure) for done in sorted(failed, key=lambda done: done.key) for failure in done.failures]
+    kind = next((k for k in _KIND_PRIORITY if any(f.kind == k for _, f in failures)), FailureKind.UNKNOWN)
+    first: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for name, failure in [(f"object {key!r}", failure) for key, failure in failures if failure.kind == kind]:
+        rest = failure.text.removeprefix(name)
+        first.setdefault(rest, name if rest != failure.text else "")
+        counts[rest] += 1
+    shown = [
+        f"{name}{f' and {counts[rest] - 1:,} more' if name and counts[rest] > 1 else ''}{rest}"
+        for rest, name in first.items()
+    ]
+    return kind, f"{len(failed)} of {objects} objects failed: " + "; ".join(shown[:_MAX_SHOWN_FAILURES])
 
 
 def _report(done: ObjectDone) -> None:

@@ -11,7 +11,7 @@ from contract.catalog.models import ModelVersion
 from contract.dataset.formats import format_of
 from contract.dataset.input_options import InputOptions
 from contract.job.job_input import JobInput, input_of
-from contract.job.joined import check_input_names
+from contract.job.joined import check_input_names, known_names
 from contract.job.scoring_spec import PinnedObject
 from contract.problems import Problem
 from lambdas.dataset.archived import RESTORE
@@ -46,6 +46,7 @@ def check_models(
         *check_images([*versions, *members], deployed_images),
         *_check_artifacts([*versions, *members], deployment),
         *_check_columns(readers, snapshots, deployment, output_layout),
+        *(_check_joined_names(assignments, snapshots) if output_layout == "joined" else ()),
     ]
 
 
@@ -129,6 +130,27 @@ def _check_columns(
                         for found_table in check_tables(dataset, [table], snapshots.unproven[dataset])
                         if found_table not in problems
                     ]
+    return problems
+
+
+def _check_joined_names(assignments: Sequence[Assignment], snapshots: Snapshots) -> list[Problem]:
+    """Refuse columns of a joined output that are named like folders `name=value/` of the dataset.
+
+    The output's key has them too, and readers of the output take them for columns.
+    """
+    folders: dict[str, set[str]] = {}
+    problems = []
+    for assignment in assignments:
+        dataset, spec = assignment.dataset, assignment.version.spec
+        if dataset not in folders:
+            parents = {item.key.rpartition("/")[0] for item in snapshots.by_dataset[dataset].objects}
+            parts = {part for parent in parents for part in parent.split("/") if "=" in part}
+            folders[dataset] = {part.partition("=")[0].lower() for part in parts}
+        if clashes := [name for name in known_names(spec) if name.lower() in folders[dataset]]:
+            field = f"{assignment.name} on dataset {dataset!r}: prediction columns"
+            expected = "other names than the folders of the dataset, because output_layout is 'joined'"
+            remedy = "Rename the folders, or score with output_layout 'per_model'."
+            problems.append(Problem(field, clashes, expected, remedy))
     return problems
 
 

@@ -183,6 +183,20 @@ def test_wrong_digest_is_refused_before_the_artifact_is_opened(job: JobFolder, t
     assert job.files() == {}
 
 
+def test_a_failure_of_several_objects_is_reported_once(job: JobFolder) -> None:
+    def fail(_: Any) -> Any:
+        raise RuntimeError("no such leaf")
+
+    add_code(job, fail)
+    for key in ("b.parquet", "a.parquet", "c.parquet"):
+        job.add_object(key, make_flights(10, 1))
+    job.write_spec()
+    assert job.run().returncode == 1
+    start = "MODEL: 3 of 3 objects failed: object 'a.parquet' and 2 more, model 'code': row 0 cannot be scored: its"
+    assert job.message.startswith(start)
+    assert job.message.count("cannot be scored") == 1
+
+
 def test_failing_model_does_not_affect_other_models(job: JobFolder, booster: xgboost.Booster) -> None:
     def fail(_: Any) -> Any:
         raise RuntimeError("no such leaf")

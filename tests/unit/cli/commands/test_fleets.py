@@ -127,6 +127,31 @@ def test_set_says_what_a_plan_would_refuse(table: Any, capsys: Captured) -> None
     assert "and 3 more problems: `fleetscore fleets show flights`" in capsys.readouterr().out
 
 
+def test_a_model_without_a_dataset_has_that_of_its_fleet(table: Any, tmp_path: Path, capsys: Captured) -> None:
+    make_archive(tmp_path / "m.tar.gz", {"m.json": b'{"learner": {}, "version": [3, 0, 0]}'})
+    document = {"features": "a:double", "format": "xgboost-json", "method": "predict", "model_file": "m.json"}
+    document |= {"artifact": "m.tar.gz", "fleet": "flights"}
+    lines = [{**document, "model_id": model_id, "route": [model_id]} for model_id in ("ua", "aa", "dl")]
+    lines[2]["dataset"] = "own"
+    path = tmp_path / "models.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)))
+    assert entry.main(["models", "register", "--bulk", str(path), "--no-load-check"]) == 2
+    shown = capsys.readouterr().err
+    assert "lines 1 and 2: fleet: got 'flights', expected the id of a fleet. Create it first" in shown
+    assert "dataset" not in shown.replace("--dataset", "")
+    entry.main(["fleets", "set", "flights", "--dataset", "flights-2026", "--route-by", "carrier"])
+    assert entry.main(["models", "register", "--bulk", str(path), "--no-load-check"]) == 0
+    (tmp_path / "one.json").write_text(json.dumps({**lines[0], "model_id": "one", "route": ["B6"]}))
+    assert entry.main(["models", "register", f"@{tmp_path}/one.json", "--no-load-check"]) == 0
+    found = {
+        model_id: records.read_item(
+            ModelVersion, table.get_item(Key=records.version_key(model_id, "1"))["Item"]
+        ).dataset
+        for model_id in ("ua", "aa", "dl", "one")
+    }
+    assert found == {"ua": "flights-2026", "aa": "flights-2026", "dl": "own", "one": "flights-2026"}
+
+
 def test_bulk_registration_says_what_a_plan_would_refuse(table: Any, tmp_path: Path, capsys: Captured) -> None:
     entry.main(["fleets", "set", "flights", "--dataset", "flights", "--route-by", "carrier"])
     member(table, "broken", "AA", fleet="other")

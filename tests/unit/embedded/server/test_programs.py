@@ -19,7 +19,8 @@ def test_without_an_embedded_aws_they_name_fleetscore_up(tmp_path: Path, capsys:
     for main, arguments in ((faults.main, ["pending"]), (instances.main, ["--manifest-layout", "full-key"])):
         assert main(["--state-dir", str(tmp_path), *arguments]) == 1
         assert capsys.readouterr().err == (
-            f"--state-dir {tmp_path}: no embedded AWS runs with this folder. Start one with `fleetscore up`.\n"
+            f"--state-dir {tmp_path}: no embedded AWS runs with this folder. Start one with `fleetscore up`, or work "
+            "in the folder where you started it.\n"
         )
 
 

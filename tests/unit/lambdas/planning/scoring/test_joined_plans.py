@@ -75,3 +75,18 @@ def test_prediction_columns_named_like_other_columns_are_refused(stage: Stage, p
     stage.upload_table(pa.table(table))
     with pytest.raises(InvalidRequestError, match=rf"got \['{model_id}'\].*output_layout is 'joined'"):
         plan(plan_event(JOINED))
+
+
+@pytest.mark.parametrize("folder", ["carrier", "Carrier"])
+def test_prediction_columns_named_like_folders_of_the_dataset_are_refused(
+    stage: Stage, plan: Step, folder: str
+) -> None:
+    for model_id in ("carrier", "other"):
+        _register(stage, model_id)
+    stage.upload(keys=["a.parquet", f"{folder}=UA/b.parquet"])
+    expected = (
+        r"model 'carrier' version '1' on dataset 'flights': prediction columns: got \['carrier'\], expected other"
+    )
+    with pytest.raises(InvalidRequestError, match=expected):
+        plan(plan_event(JOINED))
+    plan(plan_event({}, execution_id="e-2"))
