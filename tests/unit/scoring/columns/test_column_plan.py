@@ -13,7 +13,7 @@ from contract.dataset.input_options import InputOptions
 from scoring.columns.column_plan import extended_metadata, field_from_key, is_readable, plan_columns
 from scoring.columns.feature_casts import cast_to_declared
 from scoring.columns.predictions import output_fields
-from scoring.errors import ConfigurationError, DataError
+from scoring.errors import ConfigurationError, DataError, Reason
 from tests.unit.scoring.support.model_specs import any_spec
 
 PREDICTION = (pa.field("prediction", pa.float64()),)
@@ -174,7 +174,7 @@ def test_value_is_cast_to_the_declared_type_or_reported() -> None:
     bad = cast.bad
     assert cast.array == pa.array([None, 5, None, 7, None, 9], pa.float32())
     assert list(bad) == [0, 4]
-    assert bad[4] == (
+    assert bad[4] == Reason(
         "feature column 'x' of type int64 has a value that float cannot hold: convert the column",
         "-1099511627776",
     )
