@@ -303,13 +303,21 @@ def executions_with_outputs_prefix(kind: OutputKind, dataset: str, output_layout
     >>> executions_with_outputs_prefix("quarantine", "flights")
     'quarantine/dataset=flights/execution_id='
     """
-    prefix = _PREFIX_OF_LAYOUT[output_layout] if is_shared_output(kind, output_layout) else _PREFIX_OF_KIND[kind]
-    return f"{prefix}dataset={dataset}/execution_id="
+    return f"{output_area(kind, output_layout)}dataset={dataset}/execution_id="
 
 
 def is_shared_output(kind: OutputKind, output_layout: OutputLayout) -> bool:
     """Return whether the models of a job share one output of this kind per object."""
     return kind == "predictions" and output_layout in _PREFIX_OF_LAYOUT
+
+
+def output_area(kind: OutputKind, output_layout: OutputLayout) -> str:
+    """Return the folder of the results bucket that has a job's outputs of this kind.
+
+    >>> output_area("predictions", "fleet"), output_area("quarantine", "fleet")
+    ('fleets/', 'quarantine/')
+    """
+    return _PREFIX_OF_LAYOUT[output_layout] if is_shared_output(kind, output_layout) else _PREFIX_OF_KIND[kind]
 
 
 def output_prefixes(

@@ -160,7 +160,7 @@ def assumptions(spec: ModelSpec) -> tuple[str, ...]:
 
 
 def tolerated_rows(fraction: float, rows: int) -> int:
-    """Return how many of an object's rows may be quarantined.
+    """Return how many of an object's rows may be quarantined. `rows` are those that are not skipped.
 
     The container and VerifyOutput share this rule.
 

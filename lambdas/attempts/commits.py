@@ -148,7 +148,7 @@ def _find_superfluous(pairs: Pairs, files: OutputFiles, committed: bytearray, un
             for kind in get_args(layout.OutputKind):
                 counts = is_first or not layout.is_shared_output(kind, pairs.output_layout)
                 if counts and not bits & _BITS[kind] and files.size(kind, pair) is not None:
-                    unexpected.add(kind, pairs.output_key(kind, pair))
+                    unexpected.add(layout.output_area(kind, pairs.output_layout), pairs.output_key(kind, pair))
 
 
 def _open_objects(pairs: Pairs, committed: bytearray) -> tuple[str, ...]:
@@ -176,10 +176,11 @@ def _problem(commit: Commit, pairs: Pairs, pair: int, files: OutputFiles, *, ski
         return f"the commit is of another object with this key (ETag {commit.etag})"
     if commit.rows_skipped and not skips:
         return f"the commit says {commit.rows_skipped:,} rows were skipped, but only a fleet with unmatched 'skip' may"
-    tolerated = tolerated_rows(model.tolerated_quarantine_fraction, commit.rows_in)
+    rows = commit.rows_in - commit.rows_skipped
+    tolerated = tolerated_rows(model.tolerated_quarantine_fraction, rows)
     if commit.rows_quarantined > tolerated:
         return (
-            f"{commit.rows_quarantined:,} of {commit.rows_in:,} rows are in quarantine, "
+            f"{commit.rows_quarantined:,} of {rows:,} rows are in quarantine, "
             f"tolerated_quarantine_fraction {model.tolerated_quarantine_fraction:g} allows {tolerated:,}"
         )
     return _output_problem(commit, pairs, pair, files)
@@ -190,7 +191,7 @@ def _output_problem(commit: Commit, pairs: Pairs, pair: int, files: OutputFiles)
     if len(kinds) != len(set(kinds)):
         return "the commit names an output twice"
     for output in commit.outputs:
-        if problem := _file_problem(output, pairs.output_key(output.kind, pair), pair, files):
+        if problem := _file_problem(output, pairs, pair, files):
             return problem
     if commit.rows_scored and "predictions" not in kinds:
         return f"the commit says {commit.rows_scored:,} rows were scored but names no predictions"
@@ -200,11 +201,12 @@ def _output_problem(commit: Commit, pairs: Pairs, pair: int, files: OutputFiles)
     return ""
 
 
-def _file_problem(output: OutputFile, key: str, pair: int, files: OutputFiles) -> str:
+def _file_problem(output: OutputFile, pairs: Pairs, pair: int, files: OutputFiles) -> str:
     """Return how an output differs from its commit; empty when it does not."""
+    key, area = pairs.output_key(output.kind, pair), layout.output_area(output.kind, pairs.output_layout)
     if output.key != key:
-        return f"the commit names {output.kind}/{output.key}, not {output.kind}/{key}"
-    name = shorten(f"{output.kind}/{key}", _MAX_NAME_CHARACTERS)
+        return f"the commit names {area}{output.key}, not {area}{key}"
+    name = shorten(f"{area}{key}", _MAX_NAME_CHARACTERS)
     found = files.size(output.kind, pair)
     if found is None:
         return f"{name} is not in S3"

@@ -4,7 +4,7 @@ import base64
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import get_args
 
 from contract import layout
 from contract.catalog.model_spec import ModelSpec
@@ -14,8 +14,6 @@ from lambdas.errors import LISTED_FILES, MAX_COUNTED_FILES, UnexpectedFile
 from lambdas.stage.buckets.object_store import ObjectStore, StoredObject
 from lambdas.stage.parallel import in_parallel
 
-Area = Literal["predictions", "quarantine", "ledger"]
-"""One of the three prefixes of a job's output."""
 _MISSING = -1
 _CHECKSUM_BYTES = 8
 
@@ -28,11 +26,11 @@ class UnexpectedFiles:
     count: int = 0
     """Number of such files. The listings end soon after `MAX_COUNTED_FILES`."""
 
-    def add(self, area: Area, key: str, why: str = "") -> None:
-        """Add a file with its key below the job's prefix, and the reason if the key does not show it."""
+    def add(self, area: str, key: str, why: str = "") -> None:
+        """Add a file with its folder, its key below the job's prefix, and the reason if the key does not show it."""
         self.count += 1
         if len(self.first) < LISTED_FILES:
-            self.first.append(UnexpectedFile(f"{area}/{key}", why))
+            self.first.append(UnexpectedFile(f"{area}{key}", why))
 
     @property
     def too_many(self) -> bool:
@@ -163,7 +161,7 @@ class OutputFiles:
             for pair in owners:
                 sizes[pair] = found.size
             if not owners and not _is_harmless(kind, found, self._pairs):
-                unexpected.add(kind, found.key)
+                unexpected.add(layout.output_area(kind, spec.output_layout), found.key)
                 if unexpected.too_many:
                     break
         return sizes

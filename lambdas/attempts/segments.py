@@ -11,6 +11,7 @@ from lambdas.attempts.output_files import Pairs, UnexpectedFiles, is_placeholder
 from lambdas.stage.buckets.object_store import ObjectStore, StoredObject
 from lambdas.stage.parallel import in_parallel
 
+_FOLDER = "ledger/"
 _READ_AT_ONCE = 16
 """Segments in memory. With the largest ones they take 128 MB."""
 _MAX_REPEATS = 20
@@ -32,7 +33,7 @@ def read_ledger(
                 # All before the first is used, so that a segment counts as a whole or not at all.
                 commits = list(_commits(entry.key, content, spec, pairs))
             except InvalidInputError as error:
-                unexpected.add("ledger", entry.key, "; ".join(list_problems(error.problems)))
+                unexpected.add(_FOLDER, entry.key, "; ".join(list_problems(error.problems)))
             else:
                 yield from commits
 
@@ -47,11 +48,11 @@ def _list_segments(
         if commits is None:
             finished = layout.finished_key(found.key) or ""
             if not is_placeholder(found) and layout.commits_in_segment(finished) is None:
-                unexpected.add("ledger", found.key)
+                unexpected.add(_FOLDER, found.key)
         elif found.size > MAX_SEGMENT_BYTES:
-            unexpected.add("ledger", found.key, f"it has {found.size:,} bytes, expected at most {MAX_SEGMENT_BYTES:,}")
+            unexpected.add(_FOLDER, found.key, f"it has {found.size:,} bytes, expected at most {MAX_SEGMENT_BYTES:,}")
         elif commits > left:
-            unexpected.add("ledger", found.key, "there are more commits than all attempts can have")
+            unexpected.add(_FOLDER, found.key, "there are more commits than all attempts can have")
         else:
             left -= commits
             segments.append(found)

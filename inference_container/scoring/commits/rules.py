@@ -75,7 +75,8 @@ def _problem(spec: ModelSpec, output: WrittenOutput, *, skips: bool) -> str:  # 
         return "the rows that it read are not those that it scored, plus those in quarantine, plus those skipped"
     if output.rows_skipped and not skips:
         return "it has skipped rows, which only a fleet may do, and only if its record says so"
-    if output.rows_quarantined > tolerated_rows(spec.tolerated_quarantine_fraction, output.rows_in):
+    rows = output.rows_in - output.rows_skipped
+    if output.rows_quarantined > tolerated_rows(spec.tolerated_quarantine_fraction, rows):
         return "it has more rows in quarantine than tolerated"
     if (output.quarantine is None) != (output.rows_quarantined == 0):
         return "it must have a quarantine file if there are rows in quarantine, and only then"

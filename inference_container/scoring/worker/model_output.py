@@ -110,8 +110,9 @@ class ModelOutput:
         if self.ended:
             return
         fraction = self.predictor.model.spec.tolerated_quarantine_fraction
-        if self._quarantine.rows > tolerated_rows(fraction, rows_read):
-            self._fail(self._quarantine.rows, rows_read)
+        rows = rows_read - self._rows_skipped
+        if self._quarantine.rows > tolerated_rows(fraction, rows):
+            self._fail(self._quarantine.rows, rows)
         elif self._rows is not None and rows_read != self._rows:
             self.error = DataError(
                 f"object {self.predictor.key!r}: {rows_read:,} rows were read, its footer says {self._rows:,}: write "

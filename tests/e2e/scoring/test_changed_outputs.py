@@ -82,7 +82,7 @@ def test_a_joined_output_and_a_quarantine_file(stage: Stage) -> None:
     execution = stage.run(request, "joined-twice")
 
     assert stage.aws.faults.pending() == []
-    assert_scored_again(stage, execution, JOINED_JOB, 2, "predictions/b.parquet")
+    assert_scored_again(stage, execution, JOINED_JOB, 2, "joined/b.parquet")
     assert outputs(stage, "joined-twice") == reference
 
 
@@ -103,7 +103,7 @@ def test_an_output_of_a_fleet(stage: Stage) -> None:
     execution = stage.run(request, "fleet-twice")
 
     assert stage.aws.faults.pending() == []
-    assert_scored_again(stage, execution, f"{fleet}.fleet", 1, "predictions/1.parquet")
+    assert_scored_again(stage, execution, f"{fleet}.fleet", 1, "fleets/1.parquet")
     assert outputs(stage, "fleet-twice", dataset) == reference
     for segment in ("gold", "silver"):
         stage.catalog.set_enabled(f"changed-{segment}", enabled=False)

@@ -22,7 +22,12 @@ def fleet(stage: Stage, plan: Step, record: Step) -> Stage:
     """Return a stage with an open job of a fleet of two models over two objects."""
     stage.set_fleet(unmatched="skip")
     for model_id in ("ua", "aa"):
-        stage.register(model_id, spec=any_model_spec(model_id), fleet="delays", route=[model_id.upper()])
+        stage.register(
+            model_id,
+            spec=any_model_spec(model_id, tolerated_quarantine_fraction=0.15),
+            fleet="delays",
+            route=[model_id.upper()],
+        )
     stage.upload()
     plan(plan_event({}))
     record(pointer_event(JOB))
@@ -97,7 +102,11 @@ def test_objects_without_a_commit_of_the_fleet_are_missing(fleet: Stage, verify:
         verify(pointer_event(JOB))
 
 
-def test_more_quarantined_rows_than_the_models_tolerate_are_found(fleet: Stage, verify: Step) -> None:
-    _commit(fleet, rows_quarantined=2)
-    with pytest.raises(OutputIncompleteError, match="2 of 10 rows are in quarantine"):
+@pytest.mark.parametrize(("quarantined", "skipped"), [(2, 0), (1, 4)])
+def test_more_quarantined_rows_than_the_models_tolerate_are_found(
+    fleet: Stage, verify: Step, quarantined: int, skipped: int
+) -> None:
+    """Skipped rows do not count: else a fleet that skips most rows would tolerate that all others are bad."""
+    _commit(fleet, rows_quarantined=quarantined, rows_skipped=skipped)
+    with pytest.raises(OutputIncompleteError, match=f"{quarantined} of {10 - skipped} rows are in quarantine"):
         verify(pointer_event(JOB))

@@ -70,7 +70,7 @@ def test_a_file_that_differs_from_its_commits_opens_the_object_for_all_models(
     record(pointer_event(JOB))
     joined.commit(job_id=JOB)
     _put(joined, "a.parquet", b"short")
-    with pytest.raises(OutputIncompleteError, match=r"2 of 4 commits .*predictions/a\.parquet has 5 bytes"):
+    with pytest.raises(OutputIncompleteError, match=r"2 of 4 commits .*joined/a\.parquet has 5 bytes"):
         verify(pointer_event(JOB))
 
 
