@@ -27,4 +27,4 @@ def cases(size: Size) -> Sequence[Case]:
 
 
 if __name__ == "__main__":
-    ask("model_kinds", __doc__, cases)
+    ask("model_kinds", __doc__, cases, quick_repetitions=1)
