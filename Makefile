@@ -82,7 +82,7 @@ verify-aws: $(STAMP)-test ## Check templates, policies and workflows with AWS's 
 	@$(COMPARE_CALLS)
 
 .PHONY: fuzz
-fuzz: $(STAMP)-test ## Run the property tests of readers and Parquet footers on many more examples: a minute or two
+fuzz: $(STAMP)-test ## Run the property tests of readers and Parquet footers on many more examples: some minutes
 	@$(BIN)/python -m pytest --numprocesses 2 -m fuzz --hypothesis-profile fuzz tests/unit/scoring tests/unit/lambdas/dataset
 
 .PHONY: kills

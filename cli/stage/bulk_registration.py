@@ -68,10 +68,10 @@ def register_all(
         InvalidInputError: with every problem of every line, before anything is written.
         CommandError: when concurrent changes of the same models do not stop.
     """
-    notice(f"Checking {len(lines):,} models ...")
+    notice(f"Models to check: {len(lines):,} ...")
     checked = _check(catalog, lines, file, registered_by, check)
     new = [item for item in checked if item.existing is None]
-    notice(f"Storing {len(new):,} artifacts; {len(checked) - len(new):,} versions exist already ...")
+    notice(f"Artifacts to store: {len(new):,}. Versions that exist already: {len(checked) - len(new):,} ...")
 
     def store(item: _Checked) -> NewVersion:
         document = item.line.document

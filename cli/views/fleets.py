@@ -7,7 +7,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from cli.stage.fleets import Fleet
-from cli.views.tables import add_row, counted, fields_table, plain_json, plain_table
+from cli.views.tables import add_row, counted, fields_table, plain_json, plain_table, shown_time
 from contract.catalog.fleets import FleetRecord
 from contract.problems import list_problems
 
@@ -22,7 +22,15 @@ def fleets_table(fleets: Sequence[Fleet]) -> Table:
     for fleet in fleets:
         record = fleet.record
         models = f"{len(fleet.enabled):,}"
-        add_row(table, record.fleet_id, record.dataset, _route_by(record), record.unmatched, models, record.updated_at)
+        add_row(
+            table,
+            record.fleet_id,
+            record.dataset,
+            _route_by(record),
+            record.unmatched,
+            models,
+            shown_time(record.updated_at),
+        )
     return table
 
 

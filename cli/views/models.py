@@ -9,7 +9,17 @@ from rich.table import Table
 from cli.documents.comparison import Comparison, FeatureChanges
 from cli.sample_scoring.sample import Preview
 from cli.sample_scoring.schema_inference import InferredFeature
-from cli.views.tables import add_row, cell_text, counted, fields_table, one_line, plain_json, plain_table, size_text
+from cli.views.tables import (
+    add_row,
+    cell_text,
+    counted,
+    fields_table,
+    one_line,
+    plain_json,
+    plain_table,
+    shown_time,
+    size_text,
+)
 from contract.catalog.model_fields import Feature
 from contract.catalog.models import Model, ModelVersion
 
@@ -52,7 +62,7 @@ def versions_table(model: Model | None, versions: Sequence[ModelVersion]) -> Tab
         add_row(
             table,
             version.spec.version + current,
-            version.registered_at,
+            shown_time(version.registered_at),
             version.registered_by,
             version.dataset,
             version.spec.format,
@@ -88,7 +98,7 @@ def history_table(model: Model) -> Table:
     """Return a table of the changes of the current version, latest first."""
     table = plain_table("current since", "version", "by", "reason")
     for change in reversed(model.history):
-        add_row(table, change.changed_at, change.version, change.changed_by, change.reason)
+        add_row(table, shown_time(change.changed_at), change.version, change.changed_by, change.reason)
     return table
 
 
@@ -98,7 +108,9 @@ def decision_line(version: ModelVersion) -> str:
     if decision is None:
         return ""
     by = f", by {decision.decided_by}" if decision.decided_by else ""
-    return one_line(f"{version.spec.version}: {decision.state.value}, {decision.reason} ({decision.decided_at}{by})")
+    return one_line(
+        f"{version.spec.version}: {decision.state.value}, {decision.reason} ({shown_time(decision.decided_at)}{by})"
+    )
 
 
 def comparison_view(found: Comparison) -> list[RenderableType]:

@@ -6,7 +6,7 @@ from typing import Any
 from rich.table import Table
 
 from cli.views.models import feature_text
-from cli.views.tables import add_row, plain_json, plain_table
+from cli.views.tables import add_row, plain_json, plain_table, shown_time
 from contract.training.recipes import ModelRecipe
 
 
@@ -25,7 +25,7 @@ def recipes_table(recipes: Sequence[ModelRecipe]) -> Table:
             recipe.dataset,
             recipe.effective_metric,
             promotion.mode + floor,
-            recipe.updated_at,
+            shown_time(recipe.updated_at),
         )
     return table
 

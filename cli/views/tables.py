@@ -1,6 +1,7 @@
 """Plain tables, and text and JSON for single values."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.table import Table
@@ -81,6 +82,18 @@ def plain_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
             plain_text(column), justify="right" if column in right else "left", overflow="fold", no_wrap=not long
         )
     return table
+
+
+def shown_time(moment: str) -> str:
+    """Return a record's time in UTC to the second; other texts unchanged.
+
+    >>> shown_time("2026-07-01T12:30:00.123456+00:00")
+    '2026-07-01 12:30:00 UTC'
+    """
+    try:
+        return f"{datetime.fromisoformat(moment).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except ValueError:
+        return moment
 
 
 def counted(number: int, word: str) -> str:

@@ -102,7 +102,7 @@ def _compare_with_current(
     promotion: Promotion, report: TrainingReport, current_version: str | None, current: ModelVersion | None
 ) -> _RuleResult:
     if current_version is None:
-        return _RuleResult(None, "no current version")
+        return _RuleResult(None, "no version before")
     value = current.metrics.get(report.metric) if current is not None else None
     if value is None:
         return _RuleResult(None, f"current version {current_version} has no {report.metric}")

@@ -133,7 +133,7 @@ def test_a_version_records_its_training_metrics_and_reason_for_promotion(trainab
     assert 0 < held_out < 1_200
     assert version.decision is not None
     assert version.decision.state is VersionState.PROMOTED
-    assert version.decision.reason == f"auc {version.metrics['auc']:.6g} >= floor 0.7 and no current version"
+    assert version.decision.reason == f"auc {version.metrics['auc']:.6g} >= floor 0.7 and no version before"
     assert model.history[-1].reason == version.decision.reason
     assert job_of(trained, "tree").outcome.endswith(version.decision.reason)
     head = trainable.client("s3").head_object(

@@ -22,12 +22,12 @@ def current(**metrics: float) -> ModelVersion:
 PROMOTED, REJECTED, PENDING = VersionState.PROMOTED, VersionState.REJECTED, VersionState.PENDING_APPROVAL
 CASES: dict[str, tuple[Promotion, Any, ModelVersion | None, VersionState, str]] = {
     "first, over the floor": (
-        Promotion(floor=0.7), 0.81, None, PROMOTED, "auc 0.81 >= floor 0.7 and no current version",
+        Promotion(floor=0.7), 0.81, None, PROMOTED, "auc 0.81 >= floor 0.7 and no version before",
     ),
     "first, under the floor": (
-        Promotion(floor=0.9), 0.81, None, REJECTED, "auc 0.81 < floor 0.9 and no current version",
+        Promotion(floor=0.9), 0.81, None, REJECTED, "auc 0.81 < floor 0.9 and no version before",
     ),
-    "first, no floor": (Promotion(), 0.81, None, PROMOTED, "auc 0.81, no floor and no current version"),
+    "first, no floor": (Promotion(), 0.81, None, PROMOTED, "auc 0.81, no floor and no version before"),
     "as good as the current one": (
         Promotion(floor=0.7), 0.8, current(auc=0.8), PROMOTED,
         "auc 0.8 >= floor 0.7 and 0.8 >= current 0.8 + 0 (version 1)",

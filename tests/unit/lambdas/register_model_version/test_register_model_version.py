@@ -68,7 +68,7 @@ def test_registration_writes_version_promotion_and_job_end(running: Stage, regis
     assert running.s3.get_object(Bucket=running.models, Key=key)["Body"].read() == artifact
     promoted = model(running)
     assert promoted is not None
-    reason = "auc 0.81 >= floor 0.7 and no current version"
+    reason = "auc 0.81 >= floor 0.7 and no version before"
     assert (promoted.current_version, promoted.history[-1].reason) == (VERSION, reason)
     assert (promoted.history[-1].changed_by, promoted.tags) == (training_arn(), {"team": "risk"})
     assert (found.decision.state, found.decision.reason) == (VersionState.PROMOTED, reason)
