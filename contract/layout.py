@@ -1,20 +1,18 @@
-"""Every S3 key and every path under /opt/ml. No other module builds one from text."""
+"""Every S3 key. No other module builds one from text."""
 
 import hashlib
-import os
 import re
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from contract.environment import ML_ROOT
-
 ARTIFACT_NAME = "model.tar.gz"
+TRAINING_SPEC_NAME = "training.json"
+SOURCE_NAME = "sourcedir.tar.gz"
+"""File name of the training script's archive in the channel `code`, as SageMaker's own tools name
+it."""
 _SEGMENT = re.compile(r"([1-9][0-9]{0,8})-[0-9a-f]{32}\.jsonl")
 _UNFINISHED = (".", ".unfinished")
 _SLUG_CHARACTERS = 24
-
-# ---- keys in the buckets -------------------------------------------------------------------------
 
 
 def dataset_prefix(dataset: str) -> str:
@@ -435,88 +433,3 @@ def training_execution_name(execution_arn: str, started_at: str) -> str:
     digest = hashlib.sha256("\n".join((execution_arn, started_at)).encode()).hexdigest()[:12]
     name = "".join(c if c.isalnum() and c.isascii() else "-" for c in execution_arn.rpartition(":")[2])
     return f"{name[:56].rstrip('-')}-training-{digest}"
-
-
-# ---- paths in the container ----------------------------------------------------------------------
-
-
-class ContainerPaths:
-    """The folders of SageMaker Processing below /opt/ml.
-
-    The environment variable `ML_ROOT` names another root for processes without their own /opt/ml:
-    in tests, and in the embedded AWS on a machine without mount namespaces.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        processing = root / "processing"
-        self.resource_config = root / "config" / "resourceconfig.json"
-        self.exit_message = root / "output" / "message"
-        self.spec = processing / "input" / "spec" / "job.json"
-        self.snapshot = processing / "input" / "snapshot" / SNAPSHOT_NAME
-        self.data = processing / "input" / "data"
-        self.models = processing / "input" / "models"
-        self.predictions = processing / "output" / "predictions"
-        self.quarantine = processing / "output" / "quarantine"
-        self.ledger = processing / "output" / "ledger"
-
-    @classmethod
-    def from_environment(cls) -> "ContainerPaths":
-        return cls(_ml_root())
-
-
-SPEC_CHANNEL = "spec"
-TRAIN_CHANNEL = "train"
-VALIDATION_CHANNEL = "validation"
-CODE_CHANNEL = "code"
-TRAINING_SPEC_NAME = "training.json"
-TRAINING_REPORT_NAME = "fleetscore.json"
-"""File name of the `TrainingReport`, next to the model and so inside model.tar.gz."""
-SCRIPT_METRICS_NAME = "metrics.json"
-"""File name of the metrics that a training script may write next to its model."""
-SOURCE_NAME = "sourcedir.tar.gz"
-"""File name of the training script's archive in the channel `code`, as SageMaker's own tools name
-it."""
-
-
-class TrainingPaths:
-    """The folders of SageMaker training below /opt/ml, or below `ML_ROOT`: see `ContainerPaths`."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        config = root / "input" / "config"
-        self.hyperparameters = config / "hyperparameters.json"
-        self.resource_config = config / "resourceconfig.json"
-        self.input_data_config = config / "inputdataconfig.json"
-        self.data = root / "input" / "data"
-        self.spec = self.data / SPEC_CHANNEL / TRAINING_SPEC_NAME
-        self.train = self.data / TRAIN_CHANNEL
-        self.validation = self.data / VALIDATION_CHANNEL
-        self.source = self.data / CODE_CHANNEL / SOURCE_NAME
-        self.model = root / "model"
-        self.report = self.model / TRAINING_REPORT_NAME
-        self.script_metrics = self.model / SCRIPT_METRICS_NAME
-        self.output = root / "output"
-        self.failure = self.output / "failure"
-        self.output_data = self.output / "data"
-        self.checkpoints = root / "checkpoints"
-
-    @classmethod
-    def from_environment(cls) -> "TrainingPaths":
-        return cls(_ml_root())
-
-
-def _ml_root() -> Path:
-    return Path(os.environ.get(ML_ROOT, "/opt/ml"))
-
-
-PROCESSING_ROOT = PurePosixPath("/opt/ml/processing")
-
-
-def container_path(*parts: str) -> str:
-    """Return an absolute path below /opt/ml/processing, as a processing job's request needs it.
-
-    >>> container_path("input", "spec")
-    '/opt/ml/processing/input/spec'
-    """
-    return str(PROCESSING_ROOT.joinpath(*parts))

@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from contract.layout import ContainerPaths
+from contract.container_paths import ContainerPaths
 
 FLEET_OUTPUT = "fleet"
 """Id of a fleet, and name of the folder with its predictions, which are one table.

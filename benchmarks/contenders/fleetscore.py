@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 
 from benchmarks.contenders import FLEET_OUTPUT, arguments
+from contract.container_paths import ContainerPaths
 from contract.environment import ML_ROOT
-from contract.layout import ContainerPaths, output_key
+from contract.layout import output_key
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from benchmarks.contenders import arguments
 from benchmarks.contenders.fleetscore import container_environment
 from contract.codec import dumps, loads
+from contract.container_paths import ContainerPaths
 from contract.job.joined import joined_names
 from contract.job.scoring_spec import JobSpec
-from contract.layout import ContainerPaths
 
 
 def main() -> None:

@@ -8,8 +8,8 @@ import sys
 from benchmarks.contenders import arguments
 from benchmarks.contenders.fleetscore import container_environment
 from contract.codec import dumps, loads
+from contract.container_paths import ContainerPaths
 from contract.job.scoring_spec import JobSpec
-from contract.layout import ContainerPaths
 
 
 def main() -> None:

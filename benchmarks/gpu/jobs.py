@@ -19,10 +19,11 @@ from contract.catalog.model_fields import Feature
 from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT
 from contract.catalog.model_spec import ModelSpec
 from contract.codec import dumps
+from contract.container_paths import ContainerPaths
 from contract.environment import ML_ROOT
 from contract.job.scoring_spec import JobSpec, PinnedObject, ScoringOptions
 from contract.job.snapshot import Snapshot
-from contract.layout import ContainerPaths, artifact_key, output_key
+from contract.layout import artifact_key, output_key
 
 MODEL = "network"
 

@@ -23,10 +23,11 @@ from benchmarks.workloads.models import FLEET_TRAINING_ROWS, KINDS, TRAINING_ROW
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
 from contract.codec import dumps
+from contract.container_paths import ContainerPaths
 from contract.job.fleet import FleetSpec
 from contract.job.scoring_spec import JobSpec, PinnedObject
 from contract.job.snapshot import Snapshot
-from contract.layout import ContainerPaths, artifact_key
+from contract.layout import artifact_key
 
 _CHUNK_ROWS = 250_000
 _SEGMENTS = np.array([f"segment-{index:02d}" for index in range(40)])

@@ -11,12 +11,13 @@ from cli.sample_scoring.sample import Preview
 from contract import codec
 from contract.catalog.model_spec import ModelSpec, assumptions
 from contract.catalog.models import ModelVersion
+from contract.container_paths import ContainerPaths
 from contract.dataset.formats import extension_of, other_format
 from contract.job.ledger import read_segment
 from contract.job.notes import counted_note
 from contract.job.scoring_spec import JobSpec, PinnedObject
 from contract.job.snapshot import Snapshot
-from contract.layout import ContainerPaths, artifact_key
+from contract.layout import artifact_key
 from contract.problems import InvalidInputError, Problem
 from contract.status import FailureKind
 

@@ -11,8 +11,8 @@ from typing import Literal
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT, METHODS_OF_FORMAT, Method, ModelFormat
 from contract.checks import check_range, check_unique
+from contract.container_paths import SCRIPT_METRICS_NAME, TRAINING_REPORT_NAME
 from contract.job.scoring_spec import PinnedObject
-from contract.layout import SCRIPT_METRICS_NAME, TRAINING_REPORT_NAME
 from contract.names import (
     check_dataset_name,
     check_execution_name,

@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from contract.layout import ContainerPaths
+from contract.container_paths import ContainerPaths
 from scoring.errors import write_log
 from scoring.job.job import run
 from scoring.supervision.cores import core_budget

@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from contract.layout import TrainingPaths
+from contract.container_paths import TrainingPaths
 from scoring.errors import write_log
 from scoring.supervision.cores import core_budget
 from training.job import run

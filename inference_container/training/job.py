@@ -9,7 +9,7 @@ from pathlib import Path
 
 from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT
 from contract.codec import dumps
-from contract.layout import TrainingPaths
+from contract.container_paths import TrainingPaths
 from contract.problems import InvalidInputError
 from contract.status import FailureKind
 from contract.training.training_spec import TrainingReport

@@ -4,8 +4,8 @@ import dataclasses
 from typing import Any
 
 from contract.codec import loads
+from contract.container_paths import TrainingPaths
 from contract.json_text import parse_json
-from contract.layout import TrainingPaths
 from contract.problems import InvalidInputError
 from contract.training.training_spec import TrainingSpec
 from scoring.errors import ConfigurationError, one_line

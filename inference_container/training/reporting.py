@@ -2,9 +2,9 @@
 
 import sys
 
+from contract.container_paths import TrainingPaths
 from contract.control_characters import replace_control_characters
 from contract.json_text import dump_json
-from contract.layout import TrainingPaths
 from contract.status import FailureKind
 from scoring.errors import log_error, write_log
 from scoring.files.new_file import new_file

@@ -10,7 +10,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
-from contract import layout
+from contract import container_paths
 from contract.workflow.messages import (
     REQUEST_FIELD,
     TRAINING_FIELD,
@@ -192,7 +192,7 @@ class ScoringDefinition(Construct):
             return ProcessingInput(
                 name=name,
                 s3_uri=planned(uri),
-                local_path=layout.container_path("input", name),
+                local_path=container_paths.container_path("input", name),
                 data_type=data_type,
                 distribution=distribution,
             )
@@ -202,7 +202,7 @@ class ScoringDefinition(Construct):
             return ProcessingOutput(
                 name=name,
                 s3_uri=planned(uri),
-                local_path=layout.container_path("output", name),
+                local_path=container_paths.container_path("output", name),
                 upload_mode=UploadMode.CONTINUOUS,
             )
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from contract import layout
+from contract import container_paths, layout
 from contract.table.records import AttemptRecord, JobRecord
 from contract.training.recipes import ModelRecipe
 from contract.training.training_spec import TrainingSpec
@@ -50,13 +50,13 @@ def _channels(spec: TrainingSpec, recipe: ModelRecipe, bucket: str) -> list[dict
         return {**_channel(name, "ManifestFile", uri), "ContentType": _PARQUET}
 
     channels = [
-        folder(layout.SPEC_CHANNEL, layout.training_job_spec_key(execution_id, job_id)),
-        manifest(layout.TRAIN_CHANNEL),
+        folder(container_paths.SPEC_CHANNEL, layout.training_job_spec_key(execution_id, job_id)),
+        manifest(container_paths.TRAIN_CHANNEL),
     ]
     if spec.validation_objects:
-        channels.append(manifest(layout.VALIDATION_CHANNEL))
+        channels.append(manifest(container_paths.VALIDATION_CHANNEL))
     if recipe.code is not None:
-        channels.append(folder(layout.CODE_CHANNEL, layout.job_code_key(execution_id, job_id)))
+        channels.append(folder(container_paths.CODE_CHANNEL, layout.job_code_key(execution_id, job_id)))
     return channels
 
 
@@ -69,5 +69,5 @@ def _script_hyperparameters(recipe: ModelRecipe) -> dict[str, str]:
     """Return the hyperparameters by which SageMaker names the script and its archive."""
     if recipe.code is None:
         return {}
-    archive = f"/opt/ml/input/data/{layout.CODE_CHANNEL}/{layout.SOURCE_NAME}"
+    archive = f"/opt/ml/input/data/{container_paths.CODE_CHANNEL}/{layout.SOURCE_NAME}"
     return {"sagemaker_program": recipe.code.program, "sagemaker_submit_directory": archive}

@@ -20,7 +20,7 @@ from cli.doctor.job.inspection import (
     vpc_fields,
 )
 from cli.doctor.stage import DeployedStage
-from contract import layout
+from contract import container_paths, layout
 from contract.catalog.image_variants import CORE
 from contract.json_text import parse_json
 
@@ -88,7 +88,7 @@ def _input(name: str, uri: str, data_type: str, distribution: str = "FullyReplic
         "InputName": name,
         "S3Input": {
             "S3Uri": uri,
-            "LocalPath": layout.container_path("input", name),
+            "LocalPath": container_paths.container_path("input", name),
             "S3DataType": data_type,
             "S3InputMode": "File",
             "S3DataDistributionType": distribution,
@@ -102,7 +102,7 @@ def _output(name: str, uri: str) -> dict[str, Any]:
         "OutputName": name,
         "S3Output": {
             "S3Uri": uri,
-            "LocalPath": layout.container_path("output", name),
+            "LocalPath": container_paths.container_path("output", name),
             "S3UploadMode": "Continuous",
         },
     }

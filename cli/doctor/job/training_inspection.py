@@ -19,11 +19,11 @@ from cli.doctor.job.inspection import (
     vpc_fields,
 )
 from cli.doctor.stage import DeployedStage
-from contract import layout
+from contract import container_paths, layout
 from contract.catalog.image_variants import CORE
 from contract.json_text import parse_json
 
-_CHANNEL = layout.TRAIN_CHANNEL
+_CHANNEL = container_paths.TRAIN_CHANNEL
 _MAX_REPORT_BYTES = 4 << 20
 
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contract.catalog.model_spec import ModelSpec
+from contract.container_paths import ContainerPaths
 from contract.control_characters import replace_control_characters
 from contract.job.ledger import Commit, OutputFile
 from contract.job.scoring_spec import PinnedObject
-from contract.layout import QUARANTINE_FORMAT, ContainerPaths, OutputKind, is_shared_output, output_key, output_name
+from contract.layout import QUARANTINE_FORMAT, OutputKind, is_shared_output, output_key, output_name
 from scoring.commits.rules import BrokenRuleError, checked_outputs
 from scoring.commits.segments import CommitTooLongError, SegmentWriter, encode_commit
 from scoring.commits.takeover import TakeoverError, take_file, take_folder

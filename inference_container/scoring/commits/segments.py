@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from contract.container_paths import ContainerPaths
 from contract.job.ledger import MAX_COMMIT_BYTES, Commit, SegmentHeader, commit_line, segment_content
-from contract.layout import ContainerPaths
 from scoring.errors import log_error
 from scoring.files.moves import FileMove, ledger_error, move_into_place
 from scoring.protocol import WorkerSetup

@@ -5,8 +5,8 @@ valid UTF-8 fails the job with another error. So each instance writes at most it
 and cuts between characters.
 """
 
+from contract.container_paths import ContainerPaths
 from contract.control_characters import replace_control_characters
-from contract.layout import ContainerPaths
 from contract.status import FailureKind
 from scoring.errors import log_error
 from scoring.files.new_file import new_file

@@ -12,12 +12,12 @@ from typing import Never
 
 from contract.catalog.model_formats import ModelFormat
 from contract.codec import loads
+from contract.container_paths import ContainerPaths
 from contract.free_memory import free_memory
 from contract.job.fleet_keys import needed_members
 from contract.job.scoring_spec import JobSpec, PinnedObject
 from contract.job.snapshot import read_snapshot
 from contract.json_text import dump_json
-from contract.layout import ContainerPaths
 from contract.problems import InvalidInputError
 from contract.status import FailureKind
 from scoring.errors import ConfigurationError, ScoringError, describe_error, log_error, unforeseen, write_log

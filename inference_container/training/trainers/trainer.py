@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from contract.catalog.model_spec import ModelSpec
-from contract.layout import TrainingPaths
+from contract.container_paths import TrainingPaths
 from contract.training.training_spec import TrainingSpec
 from scoring.columns.features import FeatureBatch
 from training.data.channel_files import Channel

@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from contract import codec, layout
+from contract import codec, container_paths, layout
 from contract.archives import MAX_MEMBERS, read_files
 from contract.json_text import dump_json
 from contract.problems import InvalidInputError
@@ -59,8 +59,8 @@ class TrainingObjects(ABC):
         self._put_once(layout.training_job_spec_key(execution_id, job_id), _text(codec.to_json(spec)))
         self._put_once(layout.recipe_copy_key(execution_id, job_id), _text(codec.to_json(recipe)))
         channels = {
-            layout.TRAIN_CHANNEL: (recipe.training_dataset, spec.objects),
-            layout.VALIDATION_CHANNEL: (recipe.validation_dataset or "", spec.validation_objects),
+            container_paths.TRAIN_CHANNEL: (recipe.training_dataset, spec.objects),
+            container_paths.VALIDATION_CHANNEL: (recipe.validation_dataset or "", spec.validation_objects),
         }
         for channel, (dataset, objects) in channels.items():
             if objects:
@@ -129,10 +129,10 @@ class TrainingObjects(ABC):
             raise TrainedArtifactError(job_id, [f"{uri} cannot be read as a gzipped tar archive ({error})"]) from error
         stream.drain()
         if text is None:
-            why = f"{uri} does not contain {layout.TRAINING_REPORT_NAME} of at most {MAX_REPORT_BYTES:,} bytes"
+            why = f"{uri} does not contain {container_paths.TRAINING_REPORT_NAME} of at most {MAX_REPORT_BYTES:,} bytes"
             raise TrainedArtifactError(job_id, [why])
         try:
-            report = codec.loads(TrainingReport, text, subject=f"{uri}: {layout.TRAINING_REPORT_NAME}")
+            report = codec.loads(TrainingReport, text, subject=f"{uri}: {container_paths.TRAINING_REPORT_NAME}")
         except InvalidInputError as error:
             raise TrainedArtifactError(job_id, [str(error)]) from error
         return TrainedArtifact(key, answer["ETag"], stream.digest.hexdigest(), stream.size, files, report)
@@ -191,7 +191,7 @@ def _read_archive(stream: _Hashed) -> tuple[dict[str, int], bytes | None]:
     text: bytes | None = None
     for member in read_files(stream, max_members=MAX_MEMBERS):
         files[member.name] = member.size
-        if member.name == layout.TRAINING_REPORT_NAME and member.size <= MAX_REPORT_BYTES:
+        if member.name == container_paths.TRAINING_REPORT_NAME and member.size <= MAX_REPORT_BYTES:
             text = member.content.read(member.size)
     return files, text
 

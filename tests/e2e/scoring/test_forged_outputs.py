@@ -39,7 +39,7 @@ FORGED = {
 
 PROGRAM = """
 import json, subprocess, sys
-from contract.layout import ContainerPaths
+from contract.container_paths import ContainerPaths
 
 paths = ContainerPaths.from_environment()
 ended = subprocess.run([sys.executable, "-m", "scoring"], check=False)

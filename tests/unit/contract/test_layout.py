@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from contract import layout
+from contract import container_paths, layout
 from contract.environment import ML_ROOT
 from contract.names import EXECUTION_NAME, check_execution_name, check_job_id, check_object_key
 from tests.unit.contract.strategies import names, object_keys, parts, texts
@@ -185,16 +185,18 @@ def test_artifact_has_the_same_path_in_bucket_and_container(model_id: str, versi
 @given(parts, parts)
 def test_container_paths_are_below_opt_ml_processing(first: str, second: str) -> None:
     assume(not first.startswith("/"))
-    assert layout.container_path(first, second).startswith("/opt/ml/processing/")
+    assert container_paths.container_path(first, second).startswith("/opt/ml/processing/")
 
 
 def test_ml_root_variable_moves_every_container_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(ML_ROOT, str(tmp_path))
-    moved = layout.ContainerPaths.from_environment()
+    moved = container_paths.ContainerPaths.from_environment()
     for path in vars(moved).values():
         assert path.is_relative_to(tmp_path)
     monkeypatch.delenv(ML_ROOT)
-    assert layout.ContainerPaths.from_environment().spec == Path(layout.container_path("input", "spec", "job.json"))
+    assert container_paths.ContainerPaths.from_environment().spec == Path(
+        container_paths.container_path("input", "spec", "job.json")
+    )
 
 
 @given(object_keys)

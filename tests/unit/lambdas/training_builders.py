@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from contract import codec, layout
+from contract import codec, container_paths, layout
 from contract.catalog.model_fields import Feature
 from contract.catalog.models import Model, ModelVersion
 from contract.status import JobStatus
@@ -126,7 +126,7 @@ def train(
     """Write the artifact of the running attempt, like its training job, and return its bytes."""
     spec = stage.deployment.store.training_spec(execution_id, job_id)
     report = codec.dumps(change(any_report(spec, auc))).encode()
-    body = archive or pack({spec.model_file: MODEL_FILE, layout.TRAINING_REPORT_NAME: report})
+    body = archive or pack({spec.model_file: MODEL_FILE, container_paths.TRAINING_REPORT_NAME: report})
     job = stage.job(job_id, execution_id)
     assert job.status is JobStatus.RUNNING
     key = layout.trained_artifact_key(execution_id, job_id, job.sagemaker_job_name)

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from contract.layout import ContainerPaths
+from contract.container_paths import ContainerPaths
 from embedded.images.image_store import ImageStore
 from tests.unit.training.training_folder import TrainingFolder
 from tests.unit.warm_process import REPOSITORY

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.layout import TrainingPaths
+from contract.container_paths import TrainingPaths
 from contract.status import FailureKind
 from tests.unit.hostile_text import HOSTILE, is_printable
 from training.job import installed_version

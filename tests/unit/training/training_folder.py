@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 
 from contract.catalog.model_fields import Feature
 from contract.codec import dumps, loads
+from contract.container_paths import TrainingPaths
 from contract.environment import ML_ROOT
 from contract.job.scoring_spec import PinnedObject
-from contract.layout import TrainingPaths
 from contract.training.training_spec import TrainingReport, TrainingSpec
 from tests.unit.warm_process import DEADLINE_SECONDS, REPOSITORY, run_warm
 

@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from contract.container_paths import TrainingPaths
 from contract.json_text import parse_json
-from contract.layout import TrainingPaths
 from scoring.files.scratch import SCRATCH_NAME
 
 PROGRAM = "sagemaker_program"

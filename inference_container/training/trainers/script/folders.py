@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from contract.archives import MAX_MEMBERS
-from contract.layout import TrainingPaths
+from contract.container_paths import TrainingPaths
 from scoring.errors import ModelError, describe_error
 from scoring.separation.file_modes import change_owner, delete_tree
 from scoring.separation.worker_user import WorkerUser, find_worker_user

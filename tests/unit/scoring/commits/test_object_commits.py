@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from contract.catalog.model_fields import Feature
+from contract.container_paths import ContainerPaths
 from contract.job.ledger import read_segment
 from contract.job.scoring_spec import PinnedObject
-from contract.layout import ContainerPaths
 from scoring.commits.object_commits import ObjectCommits
 from scoring.protocol import (
     ObjectDone,

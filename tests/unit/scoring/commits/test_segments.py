@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from contract.catalog.model_fields import Feature
+from contract.container_paths import ContainerPaths
 from contract.job.ledger import MAX_COMMIT_BYTES, MAX_SEGMENT_BYTES, Commit, Segment, read_segment
-from contract.layout import ContainerPaths
 from scoring.commits import segments
 from scoring.commits.segments import CommitTooLongError, SegmentWriter, encode_commit
 from scoring.errors import ConfigurationError

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.layout import ContainerPaths
+from contract.container_paths import ContainerPaths
 from contract.status import FailureKind
 from scoring.errors import log_error, one_line, text_of, unforeseen
 from scoring.job import job

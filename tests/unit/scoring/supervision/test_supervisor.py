@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from contract.catalog.model_fields import Feature
+from contract.container_paths import ContainerPaths
 from contract.job.scoring_spec import PinnedObject
-from contract.layout import ContainerPaths
 from contract.status import FailureKind
 from scoring.commits.object_commits import ObjectCommits
 from scoring.errors import ModelError

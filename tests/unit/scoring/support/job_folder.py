@@ -21,12 +21,13 @@ from contract.catalog.model_fields import Feature
 from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT
 from contract.catalog.model_spec import ModelSpec
 from contract.codec import dumps
+from contract.container_paths import ContainerPaths
 from contract.environment import ML_ROOT
 from contract.job.fleet import FleetSpec
 from contract.job.ledger import Commit, commit_line, read_segment
 from contract.job.scoring_spec import JobSpec, PinnedObject, ScoringOptions
 from contract.job.snapshot import Snapshot
-from contract.layout import ContainerPaths, RequestedLayout, artifact_key, output_key
+from contract.layout import RequestedLayout, artifact_key, output_key
 from scoring.models import loader_format
 from tests.unit.warm_process import DEADLINE_SECONDS, REPOSITORY, run_warm
 

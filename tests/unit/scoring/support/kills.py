@@ -16,8 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from contract import codec
+from contract.container_paths import ContainerPaths
 from contract.job.scoring_spec import JobSpec
-from contract.layout import ContainerPaths, finished_key
+from contract.layout import finished_key
 from tests.unit.checksums import crc64nvme
 from tests.unit.scoring.support.job_folder import DATASET, DEADLINE_SECONDS, JobFolder
 from tests.unit.scoring.support.mounted import mount_each

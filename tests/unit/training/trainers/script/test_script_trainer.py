@@ -8,7 +8,7 @@ import joblib
 import numpy as np
 import pytest
 
-from contract.layout import TrainingPaths
+from contract.container_paths import TrainingPaths
 from tests.unit.training.training_folder import SCRIPT, TrainingFolder, numbers_frame
 from tests.unit.warm_process import DEADLINE_SECONDS
 from training.trainers.script.environment import variables
