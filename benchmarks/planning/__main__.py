@@ -19,7 +19,7 @@ from benchmarks.planning.plan import Usage
 from contract import codec, environment
 from contract.catalog.models import Compute
 
-RESULTS = Path(__file__).parents[1] / "results" / "planning.json"
+RESULTS = Path(__file__).parents[1] / "results" / "functions" / "planning.json"
 _FLEETS = (Fleet(1_000, 10_000), Fleet(10_000, 10, own_datasets=True), Fleet(10_000, 1_000, routed=True))
 _QUICK = (Fleet(100, 1_000), Fleet(1_000, 10, own_datasets=True), Fleet(1_000, 100, routed=True))
 _REGION = "eu-central-1"

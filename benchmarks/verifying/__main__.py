@@ -18,7 +18,7 @@ from benchmarks.verifying.job import DATASETS_BUCKET, RESULTS_BUCKET, Job
 from benchmarks.verifying.verify import Usage
 from contract import environment
 
-RESULTS = Path(__file__).parents[1] / "results" / "verifying.json"
+RESULTS = Path(__file__).parents[1] / "results" / "functions" / "verifying.json"
 _JOBS = (Job(1, 20_000), Job(100, 10_000), Job(100, 10_000, "joined"), Job(1, 1_000_000), Job(10_000, 10_000, "fleet"))
 _QUICK = (Job(10, 1_000), Job(10, 1_000, "joined"), Job(1_000, 1_000, "fleet"))
 _REGION = "eu-central-1"
