@@ -7,9 +7,10 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
+from xml.sax.saxutils import escape
 
 
 class Answers(Protocol):
@@ -22,6 +23,20 @@ class Answers(Protocol):
 def serve(answers: Answers) -> None:
     """Answer over HTTP without encryption, until standard input is closed. Print the port first."""
     asyncio.run(_serve(answers))
+
+
+def listing(prefix: str, contents: Iterable[str], continue_after: str) -> bytes:
+    """Return the body of a ListObjectsV2. `contents` has the element of each object.
+
+    `continue_after` is the last key if there are more objects, or empty.
+    """
+    found = list(contents)
+    token = f"<NextContinuationToken>{escape(continue_after)}</NextContinuationToken>" if continue_after else ""
+    return (
+        f"<ListBucketResult><Prefix>{escape(prefix)}</Prefix><KeyCount>{len(found)}</KeyCount>"
+        f"<EncodingType>url</EncodingType><IsTruncated>{str(bool(continue_after)).lower()}</IsTruncated>{token}"
+        f"{''.join(found)}</ListBucketResult>"
+    ).encode()
 
 
 @contextmanager

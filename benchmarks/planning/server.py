@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from boto3.dynamodb.types import TypeSerializer
 
-from benchmarks.aws_server import serve
+from benchmarks.aws_server import listing, serve
 from benchmarks.planning.fleet import ARTIFACT, FEATURES, MODELS_BUCKET, Fleet
 from contract.catalog.models import Model
 from contract.layout import artifact_key
@@ -80,12 +80,7 @@ class Answers:
             f"</ETag><Size>{size}</Size><StorageClass>STANDARD</StorageClass></Contents>"
             for number, key in enumerate(page, first)
         )
-        token = f"<NextContinuationToken>{page[-1]}</NextContinuationToken>" if more else ""
-        return (
-            f"<ListBucketResult><Prefix>{escape(prefix)}</Prefix><KeyCount>{len(page)}</KeyCount>"
-            f"<EncodingType>url</EncodingType><IsTruncated>{str(more).lower()}</IsTruncated>{token}"
-            f"{''.join(contents)}</ListBucketResult>"
-        ).encode()
+        return listing(prefix, contents, page[-1] if more else "")
 
     def _table(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         if operation == "Query":

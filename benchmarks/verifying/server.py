@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 
 from boto3.dynamodb.types import TypeSerializer
 
-from benchmarks.aws_server import serve
+from benchmarks.aws_server import listing, serve
 from benchmarks.verifying.job import (
     DATASET,
     DATASETS_BUCKET,
@@ -80,12 +80,7 @@ class Answers:
             f"<StorageClass>STANDARD</StorageClass></Contents>"
             for key in page
         )
-        token = f"<NextContinuationToken>{escape(page[-1])}</NextContinuationToken>" if more else ""
-        return (
-            f"<ListBucketResult><Prefix>{escape(prefix)}</Prefix><KeyCount>{len(page)}</KeyCount>"
-            f"<EncodingType>url</EncodingType><IsTruncated>{str(more).lower()}</IsTruncated>{token}"
-            f"{''.join(contents)}</ListBucketResult>"
-        ).encode()
+        return listing(prefix, contents, page[-1] if more else "")
 
     def _table(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """Return the job's record; no attempt is recorded yet, and nothing is kept."""
