@@ -1,5 +1,6 @@
 """`fleetscore fleets`: models that together score one dataset, each row by the model of its route."""
 
+import dataclasses
 from typing import Any, get_args
 
 import rich_click as click
@@ -12,8 +13,9 @@ from cli.stage.fleets import Fleets
 from cli.views.fleets import fleet_json, fleet_notes, fleet_view, fleets_table
 from cli.views.tables import plain_json
 from contract.catalog.fleets import RouteType
+from contract.catalog.model_fields import ComputeFields
 
-_COMPUTE = ("instance_type", "instance_count", "volume_size_gb", "max_runtime_seconds")
+_COMPUTE = tuple(field.name for field in dataclasses.fields(ComputeFields))
 
 fleet_argument = argument("fleet_id", metavar="FLEET_ID", help="The fleet's id.")
 

@@ -22,6 +22,15 @@ UNMATCHED = Matches(
 )
 
 
+def fallback_of(unmatched: str) -> str:
+    """Return the id of the model for rows of no other model; empty if there is none.
+
+    >>> fallback_of("model:delays-all"), fallback_of("skip")
+    ('delays-all', '')
+    """
+    return unmatched.removeprefix(MODEL_START) if unmatched.startswith(MODEL_START) else ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class FleetRecord:
     """A fleet. Its models name it in their own records, with their routes."""

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from contract.catalog.fleets import MODEL_START, QUARANTINE, SKIP, RouteType
+from contract.catalog.fleets import QUARANTINE, UNMATCHED, RouteType, fallback_of
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
 from contract.checks import raise_if_any
@@ -51,19 +51,13 @@ class FleetSpec:
         problems = check_model_id("fleet_id", self.fleet_id)
         if not self.routes:
             problems.append(Problem("routes", {}, "at least one route"))
-        if self.unmatched not in (QUARANTINE, SKIP) and not self.fallback:
-            expected = f"{QUARANTINE!r}, {SKIP!r} or '{MODEL_START}<id>'"
-            problems.append(Problem("unmatched", self.unmatched, expected))
+        problems += UNMATCHED.problems("unmatched", self.unmatched)
         raise_if_any(problems, "FleetSpec")
 
     @property
     def fallback(self) -> str:
-        """Id of the model for rows of no other model; empty if there is none.
-
-        >>> FleetSpec("delays", "carrier", {"UA": "delays-ua"}, "model:delays-all").fallback
-        'delays-all'
-        """
-        return self.unmatched.removeprefix(MODEL_START) if self.unmatched.startswith(MODEL_START) else ""
+        """Id of the model for rows of no other model; empty if there is none."""
+        return fallback_of(self.unmatched)
 
 
 def fleet_job_id(fleet_id: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from operator import attrgetter
 
-from contract.catalog.fleets import FleetRecord
+from contract.catalog.fleets import FleetRecord, fallback_of
 from contract.catalog.image_variants import image_of
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
@@ -60,7 +60,7 @@ def _routes(record: FleetRecord, members: Sequence[ModelVersion]) -> tuple[dict[
     """Return the id of the model for each route."""
     routes: dict[str, str] = {}
     problems: list[Problem] = []
-    fallback = record.unmatched.partition(":")[2]
+    fallback = fallback_of(record.unmatched)
     if fallback and fallback not in {member.spec.model_id for member in members}:
         remedy = f"Register or enable it with `--fleet {record.fleet_id}`, or set another `--unmatched`."
         problems.append(Problem(f"{_name(record)}: unmatched", fallback, "an enabled model of the fleet", remedy))
