@@ -125,9 +125,11 @@ def logs(stage: Stage, *, sagemaker: bool) -> list[str]:
     for group in client.describe_log_groups()["logGroups"]:
         name = group["logGroupName"]
         if name.startswith(SAGEMAKER_LOGS) == sagemaker:
-            for stream in client.describe_log_streams(logGroupName=name)["logStreams"]:
-                events = client.get_log_events(logGroupName=name, logStreamName=stream["logStreamName"])["events"]
-                found += [event["message"] for event in events]
+            # A page has at most 50 streams, and other tests of the stage have written some.
+            for page in client.get_paginator("describe_log_streams").paginate(logGroupName=name):
+                for stream in page["logStreams"]:
+                    events = client.get_log_events(logGroupName=name, logStreamName=stream["logStreamName"])["events"]
+                    found += [event["message"] for event in events]
     return found
 
 
