@@ -109,6 +109,8 @@ class ExecutionRecord:
 
     Such an execution never succeeds.
     """
+    resumes: str = ""
+    """Id of the execution that this one continues."""
 
     def __post_init__(self) -> None:
         _make_printable(self, "reason", "training_failure")
@@ -170,6 +172,10 @@ class JobRecord:
     """Number of the fleet's models."""
     rows_skipped: int = 0
     """Rows of a fleet's job that no model has a route for, and that are in no output."""
+    commits: int = 0
+    """Valid commits in the ledger when it was last counted, of `object_count` times models."""
+    commits_kept: int = 0
+    """Those of them that the job took over from the execution that its own resumes."""
 
     def __post_init__(self) -> None:
         _make_printable(self, "reason", "outcome")
