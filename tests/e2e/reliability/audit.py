@@ -5,7 +5,7 @@ Nothing here uses the code that it checks: commits are validated and rows are co
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from contract.job.ledger import Commit
@@ -50,17 +50,19 @@ def audit(evidence: Evidence, fleet: SmallFleet, disturbed: Disturbed = UNDISTUR
     ]
 
 
-def audit_resumed(
-    before: Evidence, after: Evidence, fleet: SmallFleet, disturbed: Disturbed = UNDISTURBED
-) -> list[str]:
-    """Return what a resumed execution scored again although the execution that it resumes had committed it."""
+def audit_resumed(lineage: Sequence[Evidence], after: Evidence) -> list[str]:
+    """Return what a resumed execution scored again although those that it resumes had committed it.
+
+    No fault excuses it: what is committed is copied before a job starts.
+    """
+    old_jobs = [job for before in lineage for job in before.jobs]
     kept = {
         (model_id, key, etag, version)
-        for job in before.jobs
+        for job in old_jobs
         for model_id, version, key, etag in _committed(job)
         if job.record.fleet or not _quarantined(job, model_id, key)
     }
-    layouts = {_identity(job) for job in before.jobs}
+    layouts = {_identity(job) for job in old_jobs}
     found = []
     for job in after.jobs:
         if _identity(job) not in layouts:
@@ -69,10 +71,8 @@ def audit_resumed(
         for attempt, keys in job.scored.items():
             for key in keys:
                 pairs = [(model, key, job.pinned.get(key, ""), versions[model]) for model in job.committing_models]
-                if all(pair in kept for pair in pairs) and key not in disturbed.outputs:
-                    found.append(
-                        f"{job.record.job_id}: attempt {attempt} scored {key}, which {before.execution_id} had"
-                    )
+                if all(pair in kept for pair in pairs):
+                    found.append(f"{job.record.job_id}: attempt {attempt} scored {key}, which was committed")
     return found
 
 
@@ -190,7 +190,7 @@ def _rows(job: JobEvidence, fleet: SmallFleet, model_id: str, key: str, commit: 
         return
     outputs = {output.kind: job.files[_file(output.kind, output.key)] for output in commit.outputs}
     rows = outputs["predictions"].rows if "predictions" in outputs else ()
-    column = f"{model_id}_1" if job.is_joined else "prediction_1"
+    column = model_id if job.is_joined else "prediction"
     got = {row["row"]: row[column] for row in rows if row[column] is not None}
     numbers = [row["row"] for row in rows]
     if len(set(numbers)) != len(numbers):
@@ -198,7 +198,7 @@ def _rows(job: JobEvidence, fleet: SmallFleet, model_id: str, key: str, commit: 
     if job.record.fleet:
         wanted = _fleet_scores(job, fleet, key, commit.etag)
         refused = sum(
-            visits == 999_999 and _member(job, fleet, segment) is not None
+            visits is None and _member(job, fleet, segment) is not None
             for visits, segment in zip(table["visits"].to_pylist(), table["segment"].to_pylist(), strict=True)
         )
         skipped = sum(_member(job, fleet, segment) is None for segment in table["segment"].to_pylist())

@@ -1,13 +1,17 @@
 """A small fleet whose predictions are known: three models over a few objects, in one of the output layouts."""
 
+import io
 import json
+import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+from onnx import TensorProto, helper
 
+from cli.documents.model_document import ModelDocument
 from cli.main import main
 from contract.catalog.model_fields import Feature
 from tests.e2e.stage import Stage, parquet
@@ -18,41 +22,48 @@ MODELS = ("a", "b", "c")
 ROUTES = {"a": ("gold", "platinum"), "b": ("silver",), "c": ("bronze",)}
 SEGMENTS = ("gold", "platinum", "silver", "bronze", "unknown")
 """Values of the routing column. No model of the fleet has the route of the last one."""
-REFUSED_VISITS = 999_999
-"""A value that no model can score."""
 
 
-class Formula:
-    """A model whose scores anybody can compute: `visits` times a weight, modulo 1,000."""
+def formula(weight: int) -> bytes:
+    """Return an ONNX graph whose scores anybody can compute: `visits` times the weight, modulo 1,000, by 1,000.
 
-    classes_ = (0, 1)
-
-    def __init__(self, weight: int) -> None:
-        self.weight = weight
-
-    def predict_proba(self, features: Any) -> Any:
-        visits = np.asarray(features["visits"] if hasattr(features, "columns") else features[:, 0])
-        if not self.weight or (visits == 999_999).any():
-            raise ValueError("this row has no score")
-        score = (visits * self.weight % 1_000) / 1_000
-        return np.column_stack([1 - score, score])
+    The weight 0 gives one that wants two features, and so cannot be used. A graph is loaded ten times as fast
+    as a model of scikit-learn.
+    """
+    info, constant = helper.make_tensor_value_info, helper.make_tensor
+    nodes = [
+        helper.make_node("Mul", ["x", "weight"], ["product"]),
+        helper.make_node("Mod", ["product", "thousand"], ["rest"], fmod=1),
+        helper.make_node("Div", ["rest", "thousand"], ["score"]),
+    ]
+    constants = [
+        constant("weight", TensorProto.DOUBLE, [], [float(weight)]),
+        constant("thousand", TensorProto.DOUBLE, [], [1_000.0]),
+    ]
+    columns = 1 if weight else 2
+    inputs = [info("x", TensorProto.DOUBLE, [None, columns])]
+    outputs = [info("score", TensorProto.DOUBLE, [None, columns])]
+    graph = helper.make_graph(nodes, "formula", inputs, outputs, constants)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=9)
+    body: bytes = made.SerializeToString()
+    return body
 
 
 def scores(weight: int, table: pa.Table) -> dict[int, float]:
     """Return the score of each row that can be scored, by the row's number."""
     rows, visits = table["row"].to_pylist(), table["visits"].to_pylist()
-    return {row: value * weight % 1_000 / 1_000 for row, value in zip(rows, visits, strict=True) if value != 999_999}
+    pairs = zip(rows, visits, strict=True)
+    return {row: float(value) * weight % 1_000 / 1_000 for row, value in pairs if value is not None}
 
 
 def content(rows: int, seed: int, first_row: int, *, refused: int = 0) -> pa.Table:
-    """Return rows with unique numbers, of which the first `refused` have no score."""
+    """Return rows with unique numbers, of which the first `refused` have no score: a null where none may be."""
     random = np.random.default_rng(seed)
     visits = random.integers(0, 900_000, rows)
-    visits[:refused] = REFUSED_VISITS
     return pa.table(
         {
             "row": pa.array(np.arange(first_row, first_row + rows)),
-            "visits": pa.array(visits),
+            "visits": pa.array(visits, mask=np.arange(rows) < refused),
             "segment": pa.array([SEGMENTS[index] for index in random.integers(0, len(SEGMENTS), rows)]),
         }
     )
@@ -81,6 +92,8 @@ class SmallFleet:
     versions: dict[str, str] = field(default_factory=dict)
     """Current version by model."""
     disabled: set[str] = field(default_factory=set)
+    unreadable: set[str] = field(default_factory=set)
+    """Keys of the objects that cannot be read."""
     rows_given: int = 0
 
     @classmethod
@@ -137,12 +150,16 @@ class SmallFleet:
         )
         etag = head["ETag"].strip('"')
         self.objects[key] = etag
-        if table is not None:
+        if table is None:
+            self.unreadable.add(key)
+        else:
+            self.unreadable.discard(key)
             self.contents[(key, etag)] = table
 
     def delete(self, key: str) -> None:
         self.stage.client("s3").delete_object(Bucket=self.stage.deployment.datasets_bucket, Key=f"{self.name}/{key}")
         self.objects.pop(key, None)
+        self.unreadable.discard(key)
 
     def register(self, letter: str, *, weight: int) -> None:
         """Register another version of a model. The weight 0 makes one that scores nothing."""
@@ -151,14 +168,25 @@ class SmallFleet:
         placed: Mapping[str, Any] = {"fleet": self.name, "route": ROUTES[letter]} if self.layout == "fleet" else {}
         if self.layout == "split":
             placed = {"instance_count": 2}
-        self.stage.register(
-            model_id,
-            Formula(weight),
+        path = self.stage.folder / f"{model_id}.tar.gz"
+        with tarfile.open(path, "w:gz") as archive:
+            body = formula(weight)
+            member = tarfile.TarInfo("model.onnx")
+            member.size = len(body)
+            archive.addfile(member, io.BytesIO(body))
+        document = ModelDocument(
+            model_id=model_id,
+            artifact=str(path),
             dataset=self.name,
             version=version,
-            features=(Feature("visits", "int64", nullable=False),),
+            format="onnx",
+            model_file="model.onnx",
+            method="predict",
+            features=(Feature("visits", "double", nullable=False),),
+            key_columns=("row",),
             **placed,
         )
+        self.stage.catalog.register(document)
         self.versions[model_id] = version
         self.weights[(model_id, version)] = weight
 

@@ -156,11 +156,11 @@ def test_rows_that_two_jobs_scored_are_found(scored: Scored) -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_objects_that_a_resumed_execution_scored_again_are_found(scored: Scored, layout: Layout) -> None:
-    fleet, evidence = scored[layout]
+    _, evidence = scored[layout]
     nothing = replace(evidence, jobs=tuple(replace(job, scored={}) for job in evidence.jobs))
-    assert audit_resumed(evidence, nothing, fleet) == []
-    found = audit_resumed(evidence, evidence, fleet)
+    assert audit_resumed([evidence], nothing) == []
+    found = audit_resumed([evidence], evidence)
     assert any("scored 0.parquet" in text for text in found), found
     # Nothing of a job without commits could have been kept.
     empty = replace(evidence, jobs=tuple(replace(job, segments=()) for job in evidence.jobs))
-    assert audit_resumed(empty, evidence, fleet) == []
+    assert audit_resumed([empty], evidence) == []
