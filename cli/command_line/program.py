@@ -27,6 +27,7 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
     context_settings=CONTEXT_SETTINGS,
     sections={
         "Models": ["models", "fleets"],
+        "Data": ["upload"],
         "Executions": ["run", "status", "watch", "stop", "resources"],
         "Training": ["train"],
         "Automation": ["schedules", "backfill"],
@@ -36,6 +37,7 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
     modules={
         "models": "cli.commands.models:models",
         "fleets": "cli.commands.fleets:fleets",
+        "upload": "cli.commands.upload:upload",
         "run": "cli.commands.executions:run",
         "status": "cli.commands.executions:status",
         "watch": "cli.commands.executions:watch_execution",
