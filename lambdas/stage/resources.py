@@ -23,6 +23,7 @@ from contract.job.checksum_comparison import ComparedChecksums
 from lambdas.stage.buckets.listings import read_listings_quickly
 from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.deployment import Deployment
+from lambdas.stage.latest_pointers import LatestPointers
 from lambdas.stage.messaging.event_bus import EventBus
 from lambdas.stage.messaging.execution_reader import ExecutionReader
 from lambdas.stage.messaging.execution_starter import ExecutionStarter
@@ -38,6 +39,7 @@ from lambdas.stage.settings import (
     read_compared_checksums,
     read_event_bus_settings,
     read_plan_defaults,
+    read_predictions_expiry_days,
     read_settings,
     read_state_machine_arn,
     read_upload_settings,
@@ -61,10 +63,9 @@ class Resources:
 
     @cached_property
     def deployment(self) -> Deployment:
-        settings = self._settings
-        dynamodb = _dynamodb_client()
+        settings, dynamodb = self._settings, self._dynamodb
         store = ObjectStore(
-            _s3_client(),
+            self._s3,
             datasets_bucket=settings.datasets_bucket,
             models_bucket=settings.models_bucket,
             results_bucket=settings.results_bucket,
@@ -72,6 +73,14 @@ class Resources:
         table = JobTable(dynamodb, settings.table_name, record_days=settings.record_days)
         uploads = UploadTable(dynamodb, settings.table_name, record_days=settings.record_days)
         return Deployment(settings, table, uploads, store, clock=lambda: datetime.now(UTC))
+
+    @cached_property
+    def latest_pointers(self) -> LatestPointers:
+        return LatestPointers(self._dynamodb, self._settings.table_name, self._s3, self._settings.results_bucket)
+
+    @cached_property
+    def predictions_expiry_days(self) -> int | None:
+        return read_predictions_expiry_days(os.environ)
 
     @cached_property
     def plan_defaults(self) -> PlanDefaults:
@@ -118,6 +127,14 @@ class Resources:
     def upload_queue(self) -> UploadQueue:
         client = boto3.client("sqs", config=Config(max_pool_connections=THREADS, retries={"mode": "standard"}))
         return UploadQueue(client, self.upload_settings.queue_url)
+
+    @cached_property
+    def _dynamodb(self) -> Any:
+        return _dynamodb_client()
+
+    @cached_property
+    def _s3(self) -> Any:
+        return _s3_client()
 
     @cached_property
     def _settings(self) -> StageSettings:

@@ -129,6 +129,21 @@ def read_compared_checksums(variables: Mapping[str, str]) -> ComparedChecksums:
     raise InvalidInputError("environment", [Problem(environment.COMPARED_CHECKSUMS, value, expected, _REMEDY)])
 
 
+def read_predictions_expiry_days(variables: Mapping[str, str]) -> int | None:
+    """Return the days after which S3 deletes outputs; None if it never does.
+
+    Raises:
+        InvalidInputError: when the variable is invalid.
+    """
+    if not variables.get(environment.PREDICTIONS_EXPIRY_DAYS):
+        return None
+    problems: list[Problem] = []
+    days = _number(int, variables, environment.PREDICTIONS_EXPIRY_DAYS, problems, (1, 36_500, "days"))
+    if problems:
+        raise InvalidInputError("environment", problems)
+    return days
+
+
 def read_upload_settings(variables: Mapping[str, str]) -> UploadSettings:
     """Return the settings of StartOnUpload.
 

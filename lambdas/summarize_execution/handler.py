@@ -23,6 +23,12 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     if summary_input is None:
         logger.info("the execution was redriven after this event: its records stay open")
         return {}
-    outcome = summarize_execution(summary_input, resources().deployment, resources().task_tokens)
+    outcome = summarize_execution(
+        summary_input,
+        resources().deployment,
+        resources().latest_pointers,
+        resources().task_tokens,
+        expiry_days=resources().predictions_expiry_days,
+    )
     logger.info("the execution has ended", status=outcome.status, cause=outcome.cause)
     return to_json(outcome)

@@ -12,8 +12,9 @@ from contract.workflow.messages import REQUEST_FIELD, ExecutionOutcome, SummaryI
 from lambdas.errors import ExecutionNameUsedError
 from lambdas.shown_text import shorten
 from lambdas.stage.deployment import Deployment
+from lambdas.stage.latest_pointers import LatestPointers
 from lambdas.stage.messaging.task_tokens import TaskTokens
-from lambdas.stage.observability import publish_counts
+from lambdas.stage.observability import logger, publish_counts
 from lambdas.stage.parallel import in_parallel
 from lambdas.summarize_execution.decisions import (
     caught_failure,
@@ -24,6 +25,7 @@ from lambdas.summarize_execution.decisions import (
     started_together,
     summarize,
 )
+from lambdas.summarize_execution.latest import latest_predictions, original_execution
 
 _MAX_CAUSE_CHARACTERS = 8_000
 """Maximum length of the returned cause, in characters. A Fail state's Cause has at most 32 KB.
@@ -32,10 +34,19 @@ The record has the whole reason.
 """
 
 
-def summarize_execution(event: SummaryInput, deployment: Deployment, tokens: TaskTokens) -> ExecutionOutcome:
+def summarize_execution(
+    event: SummaryInput,
+    deployment: Deployment,
+    pointers: LatestPointers,
+    tokens: TaskTokens,
+    *,
+    expiry_days: int | None,
+) -> ExecutionOutcome:
     """Close the execution, planned, refused or aborted, and return its outcome. Idempotent.
 
-    The outcome is reported to a waiting task last, when everything is written.
+    Pointers to the latest predictions move to those of the jobs that succeeded. S3 deletes outputs
+    after `expiry_days` (None: never). The outcome is reported to a waiting task last, when everything
+    is written.
     """
     if problems := RelativePath().problems("execution name", event.execution_id):
         # The plan has refused the name too. A summary would be outside of the executions' folder.
@@ -58,6 +69,7 @@ def summarize_execution(event: SummaryInput, deployment: Deployment, tokens: Tas
     uri = deployment.store.write_summary(summarize(record, closed, deployment.settings.results_bucket))
     if record.summary_uri != uri:
         table.record_summary(event.execution_id, uri)
+    _move_pointers(record, closed, deployment, pointers, expiry_days)
     if is_first:
         _publish(record.kind, jobs, sum(item.attempt for item in closed), deployment)
     outcome = ExecutionOutcome(record.status, uri, shorten(record.reason, _MAX_CAUSE_CHARACTERS))
@@ -106,6 +118,21 @@ def _closed(
         jobs_succeeded=sum(job.status is JobStatus.SUCCEEDED for job in jobs),
         jobs_failed=sum(job.status is JobStatus.FAILED for job in jobs),
     )
+
+
+def _move_pointers(
+    record: ExecutionRecord,
+    jobs: list[JobRecord],
+    deployment: Deployment,
+    pointers: LatestPointers,
+    expiry_days: int | None,
+) -> None:
+    """Point to the predictions of the jobs that succeeded, where they are the latest complete ones."""
+    original = original_execution(record, deployment.table.find_execution)
+    found = latest_predictions(original, jobs, deployment.settings.results_bucket, expiry_days)
+    moved = sum(in_parallel(pointers.move, found))
+    if found:
+        logger.info("latest predictions are recorded", models=len(found), moved=moved)
 
 
 def _publish(kind: ExecutionKind, jobs: list[JobRecord], attempts: int, deployment: Deployment) -> None:
