@@ -10,7 +10,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from contract import environment, layout
-from contract.table import records
+from contract.table import upload_records
 from contract.triggers.uploads import MARKER_NAME, UploadRule, rules_to_text
 from infra.dead_letters import DeadLetters, encrypt_queue
 from infra.functions.function_factory import ONE_VCPU_MB, FunctionFactory, FunctionSpec
@@ -116,8 +116,8 @@ class UploadTrigger(Construct):
                 allow_items(
                     storage,
                     ["GetItem", "BatchGetItem", "Query", "PutItem", "ConditionCheckItem"],
-                    records.UPLOAD_PARTITIONS,
-                    records.UPLOADS_PARTITIONS,
+                    upload_records.UPLOAD_PARTITIONS,
+                    upload_records.UPLOADS_PARTITIONS,
                 ),
                 allow_key(storage, "dynamodb", "s3", "sqs", "states"),
                 allow(

@@ -45,7 +45,7 @@ def classify_failure(failure: AttemptFailure, deployment: Deployment, jobs: Jobs
         failure_kind=decision.kind,
         reason=decision.reason,
     )
-    recorded = deployment.table.end_attempt(job, moved, ended_at=ended_at)
+    recorded = deployment.table.end_attempt(job, moved, ended_at=ended_at, explanation=decision.explanation)
     if recorded.status in FINAL_JOB_STATUSES and decision.try_again:
         return _as_recorded(failure, recorded)
     return FailureDecision(

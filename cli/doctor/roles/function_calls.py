@@ -5,7 +5,7 @@ from typing import Any
 
 from cli.doctor.roles.calls import EXECUTION, JOB, USE_KEY, Call, CallMaker, leading_keys
 from contract import layout
-from contract.table import records
+from contract.table import records, upload_records
 from contract.table.latest_predictions import LATEST_PARTITIONS
 
 
@@ -143,7 +143,7 @@ def _start_on_upload(make: CallMaker) -> Iterator[Call]:
     yield make.listing(make.results, layout.UPLOADS_PREFIX)
     yield Call(("s3:GetObjectVersion",), f"{make.datasets}/doctor/_READY")
     yield Call(("s3:GetObject", "s3:PutObject"), f"{make.results}/{layout.upload_manifest_key('doctor', '1')}")
-    for partition in (records.UPLOAD_PARTITIONS, records.UPLOADS_PARTITIONS):
+    for partition in (upload_records.UPLOAD_PARTITIONS, upload_records.UPLOADS_PARTITIONS):
         yield make.items(partition, "GetItem", "BatchGetItem", "Query", "PutItem", "ConditionCheckItem")
     for queue in make.queues("UploadsQueue"):
         yield Call(
