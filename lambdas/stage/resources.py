@@ -23,7 +23,6 @@ from contract.job.checksum_comparison import ComparedChecksums
 from lambdas.stage.buckets.listings import read_listings_quickly
 from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.deployment import Deployment
-from lambdas.stage.latest_pointers import LatestPointers
 from lambdas.stage.messaging.event_bus import EventBus
 from lambdas.stage.messaging.execution_reader import ExecutionReader
 from lambdas.stage.messaging.execution_starter import ExecutionStarter
@@ -45,6 +44,7 @@ from lambdas.stage.settings import (
     read_upload_settings,
 )
 from lambdas.stage.tables.job_table import JobTable
+from lambdas.stage.tables.latest_pointers import LatestPointers
 from lambdas.stage.tables.upload_table import UploadTable
 
 _ATTEMPTS = 8
@@ -65,7 +65,7 @@ class Resources:
     def deployment(self) -> Deployment:
         settings, dynamodb = self._settings, self._dynamodb
         store = ObjectStore(
-            self._s3,
+            _s3_client(),
             datasets_bucket=settings.datasets_bucket,
             models_bucket=settings.models_bucket,
             results_bucket=settings.results_bucket,
@@ -76,7 +76,7 @@ class Resources:
 
     @cached_property
     def latest_pointers(self) -> LatestPointers:
-        return LatestPointers(self._dynamodb, self._settings.table_name, self._s3, self._settings.results_bucket)
+        return LatestPointers(self._dynamodb, self._settings.table_name, self.deployment.store)
 
     @cached_property
     def predictions_expiry_days(self) -> int | None:
@@ -131,10 +131,6 @@ class Resources:
     @cached_property
     def _dynamodb(self) -> Any:
         return _dynamodb_client()
-
-    @cached_property
-    def _s3(self) -> Any:
-        return _s3_client()
 
     @cached_property
     def _settings(self) -> StageSettings:

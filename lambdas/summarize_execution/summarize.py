@@ -12,10 +12,10 @@ from contract.workflow.messages import REQUEST_FIELD, ExecutionOutcome, SummaryI
 from lambdas.errors import ExecutionNameUsedError
 from lambdas.shown_text import shorten
 from lambdas.stage.deployment import Deployment
-from lambdas.stage.latest_pointers import LatestPointers
 from lambdas.stage.messaging.task_tokens import TaskTokens
 from lambdas.stage.observability import logger, publish_counts
 from lambdas.stage.parallel import in_parallel
+from lambdas.stage.tables.latest_pointers import LatestPointers
 from lambdas.summarize_execution.decisions import (
     caught_failure,
     describe_failure,

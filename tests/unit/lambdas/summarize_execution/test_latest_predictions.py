@@ -11,8 +11,9 @@ from contract.job.parts import JobPart
 from contract.status import ExecutionStatus, JobStatus
 from contract.table.latest_predictions import LatestPredictions, latest_key, read_latest
 from contract.table.records import JobRecord, execution_item
-from lambdas.stage.latest_pointers import LatestPointers
+from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.resources import resources
+from lambdas.stage.tables.latest_pointers import LatestPointers
 from tests.unit.lambdas.builders import (
     STARTED_AT,
     Stage,
@@ -129,7 +130,10 @@ def test_an_execution_that_was_overtaken_does_not_replace_the_newer_manifest(sta
 
     older = manifest_of(stage, summarize, "e-1")
     table_name = deployment.settings.table_name
-    pointers = LatestPointers(boto3.resource("dynamodb").meta.client, table_name, Overtaken(), stage.results)
+    store = ObjectStore(
+        Overtaken(), datasets_bucket=stage.datasets, models_bucket=stage.models, results_bucket=stage.results
+    )
+    pointers = LatestPointers(boto3.resource("dynamodb").meta.client, table_name, store)
     assert not pointers.move(older)
     assert latest_execution(stage) == "e-2"
 
