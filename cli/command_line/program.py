@@ -27,7 +27,7 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
     context_settings=CONTEXT_SETTINGS,
     sections={
         "Models": ["models", "fleets"],
-        "Executions": ["run", "status", "watch", "resources"],
+        "Executions": ["run", "status", "watch", "stop", "resources"],
         "Training": ["train"],
         "Automation": ["schedules", "backfill"],
         "Account": ["doctor"],
@@ -39,6 +39,7 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
         "run": "cli.commands.executions:run",
         "status": "cli.commands.executions:status",
         "watch": "cli.commands.executions:watch_execution",
+        "stop": "cli.commands.stop:stop",
         "resources": "cli.commands.resources:resources",
         "train": "cli.commands.training:train",
         "schedules": "cli.commands.schedules:schedules",

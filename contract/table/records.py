@@ -199,9 +199,16 @@ class AttemptRecord:
     ended_at: str = ""
     failure_kind: FailureKind | None = None
     reason: str = ""
+    """Cause, remedy and where the logs are, as one text for people."""
+    rule: str = ""
+    """Name of the decision table's rule that classified the failure."""
+    cause: str = ""
+    """Text of the service, function or container that reported the failure."""
+    remedy: str = ""
+    """What the rule tells people to do; empty if another attempt follows."""
 
     def __post_init__(self) -> None:
-        _make_printable(self, "reason")
+        _make_printable(self, "reason", "cause")
 
 
 def _make_printable(record: Any, *names: str) -> None:

@@ -48,7 +48,7 @@ def classify_failure(failure: AttemptFailure, deployment: Deployment, jobs: Jobs
     )
     if not decision.try_again:
         moved = replace(moved, commits=count_commits(moved, deployment.store))
-    recorded = deployment.table.end_attempt(job, moved, ended_at=ended_at)
+    recorded = deployment.table.end_attempt(job, moved, ended_at=ended_at, explanation=decision.explanation)
     if recorded.status in FINAL_JOB_STATUSES and decision.try_again:
         return _as_recorded(failure, recorded)
     return FailureDecision(

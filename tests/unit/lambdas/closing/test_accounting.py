@@ -16,7 +16,8 @@ from lambdas.summarize_execution.handler import handler
 from tests.unit.lambdas.builders import Context, Stage, any_job, failure_event, pointer_event, summary_event
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
-SCORED: dict[str, Any] = {"status": JobStatus.SUCCEEDED, "commits": 2, "rows_in": 20, "rows_scored": 19, "rows_quarantined": 1}
+_ROWS = {"rows_in": 20, "rows_scored": 19, "rows_quarantined": 1}
+SCORED: dict[str, Any] = {"status": JobStatus.SUCCEEDED, "commits": 2, **_ROWS}
 
 
 def test_a_complete_job_has_no_violation() -> None:
