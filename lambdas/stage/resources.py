@@ -38,7 +38,6 @@ from lambdas.stage.settings import (
     read_compared_checksums,
     read_event_bus_settings,
     read_plan_defaults,
-    read_predictions_expiry_days,
     read_settings,
     read_state_machine_arn,
     read_upload_settings,
@@ -63,7 +62,7 @@ class Resources:
 
     @cached_property
     def deployment(self) -> Deployment:
-        settings, dynamodb = self._settings, self._dynamodb
+        settings, dynamodb = self._settings, _dynamodb_client()
         store = ObjectStore(
             _s3_client(),
             datasets_bucket=settings.datasets_bucket,
@@ -72,15 +71,8 @@ class Resources:
         )
         table = JobTable(dynamodb, settings.table_name, record_days=settings.record_days)
         uploads = UploadTable(dynamodb, settings.table_name, record_days=settings.record_days)
-        return Deployment(settings, table, uploads, store, clock=lambda: datetime.now(UTC))
-
-    @cached_property
-    def latest_pointers(self) -> LatestPointers:
-        return LatestPointers(self._dynamodb, self._settings.table_name, self.deployment.store)
-
-    @cached_property
-    def predictions_expiry_days(self) -> int | None:
-        return read_predictions_expiry_days(os.environ)
+        latest = LatestPointers(dynamodb, settings.table_name, store)
+        return Deployment(settings, table, uploads, store, latest, clock=lambda: datetime.now(UTC))
 
     @cached_property
     def plan_defaults(self) -> PlanDefaults:
@@ -127,10 +119,6 @@ class Resources:
     def upload_queue(self) -> UploadQueue:
         client = boto3.client("sqs", config=Config(max_pool_connections=THREADS, retries={"mode": "standard"}))
         return UploadQueue(client, self.upload_settings.queue_url)
-
-    @cached_property
-    def _dynamodb(self) -> Any:
-        return _dynamodb_client()
 
     @cached_property
     def _settings(self) -> StageSettings:

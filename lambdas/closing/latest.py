@@ -8,6 +8,7 @@ from contract.status import ExecutionKind, JobStatus
 from contract.table.job_parts import group_parts, whole_job
 from contract.table.latest_predictions import LatestPredictions, point_to_job
 from contract.table.records import ExecutionRecord, JobRecord
+from lambdas.closing.accounting import job_violations
 
 _MAX_RESUMPTIONS = 100
 """Longest chain of resumed executions that is followed."""
@@ -54,7 +55,8 @@ def latest_predictions(
     results_bucket: str,
     expiry_days: int | None,
 ) -> list[LatestPredictions]:
-    """Return a pointer per model of the jobs that succeeded; none for parts of datasets.
+    """Return a pointer per model of the jobs that succeeded and whose accounting holds; none for parts
+    of datasets.
 
     `records` are of the execution's jobs and parts of jobs, `original` is the one whose snapshots
     they have.
@@ -65,6 +67,8 @@ def latest_predictions(
     for parts in group_parts(records).values():
         job = whole_job(parts)
         if job.status is not JobStatus.SUCCEEDED or job.kind is not ExecutionKind.SCORING:
+            continue
+        if any(True for part in parts for _ in job_violations(part)):
             continue
         # A resumed execution has the objects of the original, which is older than its own plan.
         planned_at = job.created_at if original.execution_id == job.execution_id else original.started_at

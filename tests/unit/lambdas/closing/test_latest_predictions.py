@@ -53,7 +53,8 @@ def run(stage: Stage, execution_id: str, planned_at: str, *jobs: JobRecord, **ch
     stage.table.put_item(Item=execution_item(any_execution(execution_id, started_at=planned_at, **changes)))
     done = {"status": JobStatus.SUCCEEDED, "started_at": planned_at, "ended_at": planned_at}
     jobs = jobs or (any_job(**done),)
-    stage.deployment.table.add_jobs(replace(job, execution_id=execution_id, created_at=planned_at) for job in jobs)
+    fields = {"execution_id": execution_id, "created_at": planned_at}
+    stage.deployment.table.add_jobs(replace(job, commits=job.objects_pinned, **fields) for job in jobs)
 
 
 def test_a_job_that_succeeded_moves_the_pointer(opened: Stage, verify: Step, summarize: Step) -> None:
@@ -87,6 +88,12 @@ def test_only_jobs_that_succeeded_count(stage: Stage, plan: Step, record: Step, 
     assert good is not None
     assert good.execution_id == "e-1"
     assert pointer(stage, "bad") is None
+
+
+def test_a_job_whose_accounting_does_not_hold_moves_no_pointer(stage: Stage, summarize: Step) -> None:
+    run(stage, "e-1", STARTED_AT, any_job(status=JobStatus.SUCCEEDED, started_at=STARTED_AT, rows_in=3))
+    summarize(summary_event({}))
+    assert latest_execution(stage) == ""
 
 
 def test_a_rerun_moves_the_pointer_and_a_failed_rerun_does_not(stage: Stage, summarize: Step) -> None:
@@ -204,7 +211,7 @@ def test_all_parts_of_a_split_job_must_have_succeeded(stage: Stage, summarize: S
     run(stage, "e-1", STARTED_AT, jobs[0], replace(jobs[1], status=JobStatus.FAILED))
     summarize(summary_event({}))
     assert latest_execution(stage) == ""
-    run(stage, "e-2", LATER, jobs[0], replace(jobs[1], rows_quarantined=3))
+    run(stage, "e-2", LATER, jobs[0], replace(jobs[1], rows_in=3, rows_quarantined=3))
     summarize(summary_event({}, "e-2", LATER))
     assert latest_execution(stage) == "e-2"
     found = manifest(stage)
