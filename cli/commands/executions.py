@@ -1,6 +1,7 @@
 """`fleetscore run`, `status` and `watch`: start, show and follow executions."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions, check_request
 from cli.views.executions import execution_view, snapshot_json
 from cli.views.progress import progress_for, watch
+from cli.views.tables import shown_time
 from contract.json_text import JsonError, parse_json
 from contract.status import ExecutionKind
 
@@ -64,10 +66,11 @@ def run(
     executions = Executions(invocation.connection, deployment)
     if choice is not None:
         request_json = with_snapshot(request_json, choice, invocation.connection, deployment, output)
+    since = executions.running_since(ExecutionKind.SCORING, name) if name else None
     execution_id = executions.start(request_json, name)
+    tell_if_running(output, execution_id, since)
     if not wait:
-        arn = executions.execution_arn(execution_id)
-        output.data({"execution_id": execution_id, "execution_arn": arn}, execution_id)
+        output.data(started_json(execution_id, executions.execution_arn(execution_id), since), execution_id)
         return ExitStatus.SUCCEEDED
     output.line(f"Execution {execution_id}")
     return follow(executions, execution_id, output)
@@ -100,6 +103,22 @@ def watch_execution(invocation: Invocation, *, execution: str) -> ExitStatus:
     """
     executions = Executions(invocation.connection, invocation.deployment())
     return follow(executions, execution, invocation.output)
+
+
+def tell_if_running(output: Output, execution_id: str, since: datetime | None) -> None:
+    """Say that an execution with this name and request ran already; say nothing if `since` is None."""
+    if since is not None:
+        started = shown_time(since.isoformat())
+        output.notice(f"Execution {execution_id} is already running since {started}. Nothing was started.")
+
+
+def started_json(execution_id: str, arn: str, since: datetime | None) -> dict[str, Any]:
+    """Return the JSON value of a start; `already_running_since` is null for a new execution."""
+    return {
+        "execution_id": execution_id,
+        "execution_arn": arn,
+        "already_running_since": since.isoformat() if since is not None else None,
+    }
 
 
 def read_request(text: str) -> str:
@@ -146,7 +165,7 @@ def follow(executions: Executions, execution: str, output: Output) -> ExitStatus
     except KeyboardInterrupt:
         output.notice(
             f"\nThe execution continues. Follow it again with `fleetscore watch {execution}`; "
-            f"stop it with `aws stepfunctions stop-execution --execution-arn {executions.find_arn(execution)}`."
+            f"stop it with `fleetscore stop {execution}`."
         )
         return ExitStatus.INTERRUPTED
     _print(executions, snapshot, output)

@@ -72,6 +72,20 @@ class Executions:
             raise
         return execution_id
 
+    def running_since(self, kind: ExecutionKind, execution_id: str) -> datetime | None:
+        """Return when the execution of a workflow with this name started; None unless it runs.
+
+        Step Functions answers a start with the name and input of a running execution as if it had
+        started one, so a caller that names an execution asks before.
+        """
+        of_kind = self.training_arn if kind is ExecutionKind.TRAINING else self.execution_arn
+        workflow = self._describe_arn(of_kind(execution_id))
+        return None if workflow is None or workflow.ended else workflow.started_at
+
+    def stop(self, arn: str, cause: str) -> None:
+        """Stop an execution with its jobs. The execution and its records end shortly afterwards."""
+        self._workflow.stop_execution(executionArn=arn, cause=cause)
+
     def execution_arn(self, execution_id: str) -> str:
         return _execution_arn(self._deployment.state_machine_arn, execution_id)
 
