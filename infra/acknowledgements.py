@@ -90,7 +90,7 @@ def acknowledge(
     for name, function in workflow.functions.items():
         role = workflow.function_roles[name]
         _accept_wildcards(role, {"*": _XRAY})
-        if name not in ("classify_failure", "prepare_training", "check_request"):
+        if name not in ("prepare_training", "check_request"):
             _accept_wildcards(role, {executions: _KEYS_UNKNOWN})
         _accept(
             function,

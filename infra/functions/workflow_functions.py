@@ -118,15 +118,16 @@ def _classify_failure(settings: AppSettings, storage: Storage, variables: Mappin
     processing_jobs, training_jobs = jobs_arns(settings.stage)
     return FunctionSpec(
         name="classify_failure",
-        memory_mb=512,
-        timeout=Duration.minutes(1),
+        # Reads the ledger of a job that has failed for good, to count what is committed.
+        memory_mb=ONE_VCPU_MB,
+        timeout=_LONGEST,
         variables=variables,
         permissions=[
             # Stops a job that the workflow no longer waits for.
             allow(["sagemaker:DescribeProcessingJob", "sagemaker:StopProcessingJob"], processing_jobs),
             allow(["sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"], training_jobs),
-            # The ledger's keys show whether the attempt committed anything.
-            allow_listing_below(storage.results_bucket, layout.EXECUTIONS_PREFIX),
+            allow_listing_below(storage.results_bucket, *_EXECUTION_RESULTS),
+            allow(["s3:GetObject"], _executions(storage)),
             allow_items(storage, ["GetItem", "Query", "PutItem"], records.EXECUTION_PARTITIONS),
             allow_key(storage, "dynamodb", "s3"),
         ],
@@ -141,7 +142,9 @@ def _summarize_execution(settings: AppSettings, storage: Storage, variables: Map
         timeout=_LONGEST,
         variables=variables,
         permissions=[
-            allow(["s3:PutObject"], _executions(storage)),
+            # Counts commits of unfinished jobs, and looks for outputs of unknown jobs.
+            allow_listing_below(storage.results_bucket, *_EXECUTION_RESULTS),
+            allow(["s3:GetObject", "s3:PutObject"], _executions(storage)),
             allow_items(storage, ["GetItem", "Query", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS),
             # The waiting task may belong to any state machine of the account; only its token
             # identifies it.

@@ -59,9 +59,10 @@ def _verify_output(make: CallMaker) -> Iterator[Call]:
 
 
 def _classify_failure(make: CallMaker) -> Iterator[Call]:
-    yield make.listing(make.results, layout.EXECUTIONS_PREFIX)
+    yield from _listing_results(make)
+    yield make.execution_objects("s3:GetObject")
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem")
-    yield from make.keys_for("dynamodb")
+    yield from make.keys_for("dynamodb", "s3")
     for word in ("Processing", "Training"):
         job = make.stage.arn("sagemaker", f"{word.lower()}-job/{make.stage.name}-doctor")
         yield Call((f"sagemaker:Describe{word}Job", f"sagemaker:Stop{word}Job"), job)
@@ -70,7 +71,8 @@ def _classify_failure(make: CallMaker) -> Iterator[Call]:
 
 
 def _summarize_execution(make: CallMaker) -> Iterator[Call]:
-    yield make.execution_objects("s3:PutObject")
+    yield from _listing_results(make)
+    yield make.execution_objects("s3:GetObject", "s3:PutObject")
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem", "UpdateItem")
     for machine in make.stage.machines.values():
         arn = make.stage.arn("states", f"execution:{machine['name']}:one")

@@ -311,6 +311,18 @@ class ObjectStore(TrainingObjects):
         """Yield the objects below a prefix of the results bucket, page by page."""
         return self._list(self.results_bucket, prefix)
 
+    def result_entries(self, prefix: str) -> Iterator[str]:
+        """Yield the folders (with a slash at the end) and files directly below a prefix of the results
+        bucket, relative to it. A placeholder of the prefix itself is left out.
+        """
+        pages = self._s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self.results_bucket, Prefix=prefix, Delimiter="/"
+        )
+        for page in pages:
+            for folder in page.get("CommonPrefixes", ()):
+                yield folder["Prefix"].removeprefix(prefix)
+            yield from (name for entry in page.get("Contents", ()) if (name := entry["Key"].removeprefix(prefix)))
+
     def segment(self, execution_id: str, job_id: str, name: str) -> bytes:
         """Return the content of a segment of the job's ledger."""
         return self._get(layout.ledger_prefix(execution_id, job_id) + name)
