@@ -66,8 +66,6 @@ def whole_job(parts: Sequence[JobRecord]) -> JobRecord:
         reason="; ".join(reasons),
         duplicate_keys=sum(part.duplicate_keys for part in parts),
         null_keys=sum(part.null_keys for part in parts),
-        commits=sum(part.commits for part in parts),
-        commits_kept=sum(part.commits_kept for part in parts),
         notes=(*_split_notes(parts), *sum_notes(note for part in parts for note in part.notes)),
     )
 
