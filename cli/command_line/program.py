@@ -27,7 +27,7 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
     context_settings=CONTEXT_SETTINGS,
     sections={
         "Models": ["models", "fleets"],
-        "Executions": ["run", "status", "watch", "stop", "resources"],
+        "Executions": ["run", "list", "status", "watch", "stop", "resources"],
         "Training": ["train"],
         "Automation": ["schedules", "backfill"],
         "Account": ["doctor"],
@@ -37,6 +37,7 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
         "models": "cli.commands.models:models",
         "fleets": "cli.commands.fleets:fleets",
         "run": "cli.commands.executions:run",
+        "list": "cli.commands.diagnosis.execution_list:list_executions",
         "status": "cli.commands.executions:status",
         "watch": "cli.commands.executions:watch_execution",
         "stop": "cli.commands.stop:stop",
