@@ -102,9 +102,12 @@ class ExecutionRecord:
     """
     resumes: str = ""
     """Id of the execution that this one continues."""
+    violations: tuple[str, ...] = ()
+    """The first violations of the accounting, with which no execution succeeds."""
 
     def __post_init__(self) -> None:
         _make_printable(self, "reason", "training_failure")
+        object.__setattr__(self, "violations", tuple(map(replace_control_characters, self.violations)))
 
 
 @dataclass(frozen=True)
@@ -167,6 +170,12 @@ class JobRecord:
     """Valid commits in the ledger when it was last counted, of `object_count` times models."""
     commits_kept: int = 0
     """Those of them that the job took over from the execution that its own resumes."""
+
+    @property
+    def objects_pinned(self) -> int:
+        """Number of objects that the job has to commit. An object counts once per model; those of a
+        fleet count as one."""
+        return self.object_count * len(self.model_ids)
 
     def __post_init__(self) -> None:
         _make_printable(self, "reason", "outcome")
