@@ -383,6 +383,7 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
                 "Lambda.ClientExecutionTimeoutException",
                 "Lambda.Unknown",
                 "Sandbox.Timedout",
+                "Runtime.ExitError",
                 "ConnectionError",
                 "ReadTimeoutError",
                 "ConnectTimeoutError",

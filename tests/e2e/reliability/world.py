@@ -50,6 +50,8 @@ class World:
     """Number of happenings that were counted."""
     seen_at_start: int = 0
     """Number of happenings before this world."""
+    evidence: Evidence | None = None
+    """What the newest execution left behind, once it has ended and nothing has been done to it since."""
     started: int = 0
     log: list[str] = field(default_factory=list)
 
@@ -71,7 +73,7 @@ class World:
 
     def begin(self) -> None:
         """Forget the faults that have happened, and what was done."""
-        self.settle()
+        self.calm()
         self.log.clear()
         self.seen_at_start = self.seen
 
@@ -97,6 +99,7 @@ class World:
     def _start(self, request: dict[str, Any]) -> None:
         self.started += 1
         self.stopped = self.reconciled = False
+        self.evidence = None
         self.execution_id = f"{self.fleet.name}-{self.started}"
         self._note(f"start {request}")
         self._workflow(
@@ -135,12 +138,15 @@ class World:
                 raise
             return
         self._note("redrive")
+        self.evidence = None
         self.counts["redrive"] += 1
 
     def settle(self) -> Evidence | None:
         """Wait for the end of the execution and for its records to close, and audit it."""
         if not self.execution_id:
             return None
+        if self.evidence is not None:
+            return self.evidence
         self._wait(lambda: self._status() not in _OPEN, _SECONDS_TO_END)
         if not self._wait(self._closed, _SECONDS_TO_CLOSE):
             self._note("reconcile")
@@ -157,6 +163,7 @@ class World:
         self._note(f"{self.execution_id} ended: {status}, {evidence.workflow}")
         if found:
             self.fail(found)
+        self.evidence = evidence
         return evidence
 
     def happened(self) -> list[Happening]:
@@ -215,6 +222,7 @@ class World:
     # ---- small things ----------------------------------------------------------------------------
 
     def fail(self, found: list[str]) -> None:
+        self.execution_id, self.lineage = "", []
         lines = ["promises were broken:", *(f"  {text}" for text in found), "what was done:"]
         lines += [f"  {text}" for text in self.log]
         lines += ["faults that happened:", *(f"  {each}" for each in self.happened()[-60:])]
