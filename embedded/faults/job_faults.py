@@ -147,7 +147,7 @@ class SlowUpload(UploadFault):
 
 @dataclass(frozen=True, kw_only=True)
 class FailUpload(UploadFault):
-    """An upload fails. While a job runs, SageMaker tries again; at its end the job fails."""
+    """An object cannot be uploaded by one job, also when SageMaker tries again: the job fails."""
 
     KIND: ClassVar[str] = "fail-upload"
 

@@ -21,6 +21,7 @@ class FaultWatch:
 
     Args:
         uploads: Uploads of the job while it runs.
+        is_running: Returns whether the instance of a host runs.
         kill: Kills the instance that a fault names.
         interval_seconds: Time between two looks at the faults.
     """
@@ -31,6 +32,7 @@ class FaultWatch:
         job: Job,
         *,
         uploads: OutputUpload,
+        is_running: Callable[[str], bool],
         kill: Callable[[KillInstance], None],
         interval_seconds: float,
     ) -> None:
@@ -39,7 +41,8 @@ class FaultWatch:
         self._uploads = uploads
         self._kill = kill
         self._interval_seconds = interval_seconds
-        self._began = time.monotonic()
+        self._is_running = is_running
+        self._began: float | None = None
         self._lock = threading.Lock()
         self._scored: Counter[str] = Counter()
         self._log_matches: set[str] = set()
@@ -48,6 +51,10 @@ class FaultWatch:
         self._decided: set[str] = set()
         self._is_interrupted = False
         self._refresh()
+
+    def begin(self) -> None:
+        """Let faults happen from now on: all instances have started."""
+        self._began = time.monotonic()
 
     def line(self, host: str, text: str) -> None:
         """Record a line that an instance has printed."""
@@ -98,9 +105,11 @@ class FaultWatch:
                     self._job.events.put(SpotInterrupted())
 
     def _is_due(self, fault_id: str, fault: TimedJobFault) -> bool:
+        if self._began is None:
+            return False
         if isinstance(fault, KillInstance):
             host = self._job.hosts[fault.instance - 1]
-            if self._scored[host] < fault.objects:
+            if self._scored[host] < fault.objects or not self._is_running(host):
                 return False
         return (
             time.monotonic() - self._began >= fault.running_seconds

@@ -206,6 +206,7 @@ class JobRun(abc.ABC, Generic[AnyJob]):
             self._context.faults,
             self._job,
             uploads=uploads,
+            is_running=lambda host: instances[host].is_running,
             kill=lambda fault: self._kill(instances, fault, uploads),
             interval_seconds=self._context.watch_seconds,
         )
@@ -224,6 +225,7 @@ class JobRun(abc.ABC, Generic[AnyJob]):
             for watcher in watchers:
                 watcher.start()
             self._start(image, access, instances, logs, on_line_of)
+            watched.begin()
             outcome = Supervision(
                 self._job,
                 instances,

@@ -58,6 +58,7 @@ class Uploader:
         self._may_use_key = may_use_key
         self._faults = faults
         self._wait = wait
+        self._failing: set[str] = set()
 
     def put(self, file: BinaryIO, uri: str) -> None:
         """Upload one file.
@@ -71,7 +72,8 @@ class Uploader:
         size = os.fstat(file.fileno()).st_size
         if slow := self._fault(SlowUpload, key):
             self._wait(slow.seconds)
-        if self._fault(FailUpload, key):
+        if key in self._failing or self._fault(FailUpload, key):
+            self._failing.add(key)
             raise self._failure(uri, "InternalError: We encountered an internal error. Please try again")
         try:
             if size and self._fault(CorruptUpload, key):
