@@ -117,7 +117,7 @@ def _command(name: str, kind: type["Fault"]) -> click.Command:
     options: list[click.Parameter] = [_option(each) for each in (*own, *shared)]
 
     @click.pass_obj
-    def callback(invocation: Invocation, *, state_dir: Path, **values: Any) -> ExitStatus:
+    def callback(invocation: Invocation, /, *, state_dir: Path, **values: Any) -> ExitStatus:
         with _running(state_dir) as known:
             fault_id = known.add(kind(**values))
         invocation.output.data({"id": fault_id}, f"{fault_id} is added.")
