@@ -58,10 +58,6 @@ class FleetMachine(RuleBasedStateMachine):
     def redrive(self) -> None:
         self.world.redrive()
 
-    @rule()
-    def clear_faults(self) -> None:
-        self.world.calm()
-
     @rule(key=_keys, refused=st.integers(0, 2))
     def replace_object(self, key: str, refused: int) -> None:
         self.world.change(f"put {key}, refused={refused}", lambda fleet: fleet.put(key, refused=refused))

@@ -33,7 +33,7 @@ ROLES = "*/*"
 """Pattern of all callers with a role: functions, workflows and jobs, but not the test itself."""
 SERVICES = ("s3", "dynamodb", "sagemaker", "lambda", "states", "logs")
 STEPS = ("PlanExecution", "RecordAttempt", "VerifyOutput", "ClassifyFailure", "SummarizeExecution")
-_SHARES = (0.05, 0.2, 0.4)
+_SHARES = (0.4, 0.25, 0.1)
 
 _services = st.sampled_from(SERVICES)
 _shares = st.sampled_from(_SHARES)
@@ -91,7 +91,7 @@ STROKES: Sequence[st.SearchStrategy[Fault]] = (
 
 FAULTS = st.one_of(*SHOWERS, *STROKES)
 WEATHER = st.tuples(
-    st.lists(st.one_of(*REQUEST_SHOWERS), min_size=2, max_size=5), st.lists(FAULTS, min_size=1, max_size=4)
+    st.lists(st.one_of(*REQUEST_SHOWERS), min_size=3, max_size=6), st.lists(FAULTS, min_size=1, max_size=4)
 ).map(lambda drawn: [*drawn[0], *drawn[1]])
 """The faults of an execution: requests are refused all the time, and some other things happen."""
 

@@ -26,7 +26,7 @@ from tests.e2e.reliability.fleet_machine import FleetMachine, machine_settings
 from tests.e2e.stage import environment, find_stage
 
 ROOT = Path(__file__).parents[3]
-STEPS = 8
+STEPS = 6
 """Largest number of rules per example."""
 
 
@@ -102,7 +102,7 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=10_000, help="end when so many faults have happened")
     parser.add_argument("--minutes", type=float, default=120, help="end after this time")
     parser.add_argument("--processes", type=int, default=3 * (os.cpu_count() or 2), help="embedded AWSs in parallel")
-    parser.add_argument("--examples", type=int, default=3, help="examples per seed")
+    parser.add_argument("--examples", type=int, default=8, help="examples per seed")
     parser.add_argument("--seeds-per-server", type=int, default=10)
     parser.add_argument("--shrink", action="store_true", help="look for the shortest example of a failure")
     parser.add_argument("--log", type=Path, default=Path("build/soak.jsonl"))
