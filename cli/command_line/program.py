@@ -27,7 +27,7 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
     context_settings=CONTEXT_SETTINGS,
     sections={
         "Models": ["models", "fleets"],
-        "Executions": ["run", "status", "watch", "resources"],
+        "Executions": ["run", "resume", "retry", "status", "watch", "resources"],
         "Training": ["train"],
         "Automation": ["schedules", "backfill"],
         "Account": ["doctor"],
@@ -37,6 +37,8 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
         "models": "cli.commands.models:models",
         "fleets": "cli.commands.fleets:fleets",
         "run": "cli.commands.executions:run",
+        "resume": "cli.commands.resume:resume",
+        "retry": "cli.commands.resume:retry",
         "status": "cli.commands.executions:status",
         "watch": "cli.commands.executions:watch_execution",
         "resources": "cli.commands.resources:resources",

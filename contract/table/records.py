@@ -111,9 +111,12 @@ class ExecutionRecord:
     """
     resumes: str = ""
     """Id of the execution that this one continues."""
+    notes: tuple[str, ...] = ()
+    """What a resumed execution keeps and scores again, and why, as its plan has counted."""
 
     def __post_init__(self) -> None:
         _make_printable(self, "reason", "training_failure")
+        object.__setattr__(self, "notes", tuple(map(replace_control_characters, self.notes)))
 
 
 @dataclass(frozen=True)
