@@ -103,9 +103,8 @@ def models_of(execution_id: str, known: Sequence[JobRecord], wanted: Sequence[st
     by_id = {job.job_id: job for job in known}
     names = {name: name.partition(".part-")[0] for name in wanted}
     if unknown := [name for name, job_id in names.items() if job_id not in by_id]:
-        raise CommandError(
-            f"Execution {execution_id!r} has no job {unknown[0]!r}. See its jobs with `fleetscore status {execution_id}`."
-        )
+        remedy = f"See its jobs with `fleetscore status {execution_id}`."
+        raise CommandError(f"Execution {execution_id!r} has no job {unknown[0]!r}. {remedy}")
     found = [by_id[job_id] for job_id in dict.fromkeys(names.values())]
     models = [model_id for job in found if not job.fleet for model_id in job.model_ids]
     return list(dict.fromkeys(models)), [job.fleet for job in found if job.fleet]

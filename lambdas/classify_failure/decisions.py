@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 
 from contract.status import ExecutionKind, FailureKind
+from contract.table.explanation import Explanation
 from lambdas.attempts.failure_cause import Cause
 from lambdas.classify_failure.decision_table import DECISION_TABLE
 from lambdas.classify_failure.failure_rule import FailureRule, Retry
@@ -38,6 +39,7 @@ class Decision:
     wait_seconds: int
     kind: FailureKind
     reason: str
+    explanation: Explanation
 
 
 def find_rule(error: str, cause: Cause) -> FailureRule:
@@ -118,12 +120,14 @@ def decide(
     what = message if message.startswith(f"{kind.value}:") else f"{kind.value}: {message or rule.name}"
     tried = f"Attempt {attempt} of at most {max_attempts}" + (", the last one" if can_help and not try_again else "")
     # Nothing is to be done by hand before the last attempt has failed.
-    remedy = "Another attempt follows" if try_again else _remedy(rule, job_kind)
+    remedy = _remedy(rule, job_kind)
+    advice = "Another attempt follows" if try_again else remedy
     return Decision(
         try_again=try_again,
         wait_seconds=wait_seconds(rule.base_seconds, attempt, job_key) if try_again else 0,
         kind=kind,
-        reason=_reason(what, remedy, tried, sagemaker_job_name, LOG_GROUPS[job_kind]),
+        reason=_reason(what, advice, tried, sagemaker_job_name, LOG_GROUPS[job_kind]),
+        explanation=Explanation(rule.name, _one_line(message), "" if try_again else remedy),
     )
 
 
@@ -142,7 +146,11 @@ def _remedy(rule: FailureRule, job_kind: ExecutionKind) -> str:
     return rule.training_remedy or rule.remedy if job_kind is ExecutionKind.TRAINING else rule.remedy
 
 
+def _one_line(message: str) -> str:
+    return shorten(" ".join(message.split()), _MAX_MESSAGE_CHARACTERS)
+
+
 def _reason(what: str, remedy: str, tried: str, job_name: str, log_group: str) -> str:
-    what = shorten(" ".join(what.split()), _MAX_MESSAGE_CHARACTERS).rstrip(".")
+    what = _one_line(what).rstrip(".")
     where = f" Logs: log group {log_group}, streams {job_name}/*." if job_name else ""
     return shorten(f"{what}. {remedy}. {tried}.{where}", MAX_REASON_CHARACTERS)

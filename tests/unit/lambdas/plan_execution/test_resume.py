@@ -5,19 +5,15 @@ from typing import Any
 
 import pytest
 
-from contract import codec, layout
+from contract import codec
 from contract.job.scoring_spec import JobSource, JobSpec
 from contract.status import ExecutionKind
 from contract.workflow.request_check import CheckInput, RequestCheck, ResumeCounts
 from lambdas.check_request.handler import handler as check_handler
-from lambdas.errors import InvalidRequestError
 from tests.unit.lambdas.builders import (
     Context,
     Stage,
-    any_execution,
-    any_model_spec,
     plan_event,
-    pointer_event,
     summary_event,
 )
 

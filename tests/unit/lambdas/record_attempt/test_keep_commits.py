@@ -1,7 +1,6 @@
 """The first attempt of a resumed job keeps what earlier executions have scored."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,10 +8,7 @@ import pytest
 from contract import layout
 from contract.job.ledger import read_segment
 from contract.status import JobStatus
-from lambdas.errors import KeptOutputsLeftError
-from lambdas.record_attempt import keep_commits as module
-from lambdas.stage.buckets import object_store
-from tests.unit.lambdas.builders import Stage, any_model_spec, outputs_prefix, plan_event, pointer_event, summary_event
+from tests.unit.lambdas.builders import Stage, outputs_prefix, plan_event, pointer_event, summary_event
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 
