@@ -1,20 +1,14 @@
 """`fleetscore resume` continues an execution: the objects that are scored already are not scored again."""
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.dataset as ds
-import pyarrow.fs as fs
-import pytest
 
 from cli.stage.execution_snapshot import Snapshot
 from contract import layout
-from contract.status import FINAL_EXECUTION_STATUSES, ExecutionStatus, FailureKind, JobStatus
-from tests.e2e.failing_models import RefusesOneRow, WaitsToBeKilled
-from tests.e2e.stage import Stage, people, train_xgboost, wait_for
+from contract.status import FINAL_EXECUTION_STATUSES, ExecutionStatus
+from tests.e2e.failing_models import WaitsToBeKilled
+from tests.e2e.stage import Stage, people, wait_for
 
 OBJECTS = {f"{key}.parquet": people(40, number, first_row=100 * number) for number, key in enumerate("abcdef")}
 
