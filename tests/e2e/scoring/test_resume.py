@@ -28,13 +28,12 @@ def table_of(stage: Stage, execution_id: str) -> pa.Table:
         for key in stage.result_keys(prefix)
         if f"/execution_id={execution_id}/" in key
     ]
-    folders = pa.schema([(name, pa.string()) for name in layout.OUTPUT_PARTITIONS])
     s3 = stage.client("s3")
     tables = []
     for key in keys:
         body = s3.get_object(Bucket=stage.deployment.results_bucket, Key=key)["Body"].read()
         parts = dict(part.split("=", 1) for part in key.split("/") if "=" in part)
-        table = pa.parquet.read_table(pa.BufferReader(body))
+        table = pq.read_table(pa.BufferReader(body))
         tables.append(table.append_column("model", pa.array([parts.get("model_id", "")] * len(table))))
     whole = pa.concat_tables(tables)
     return whole.sort_by([("model", "ascending"), ("row", "ascending")])
