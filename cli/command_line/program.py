@@ -28,17 +28,19 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
     sections={
         "Models": ["models", "fleets"],
         "Data": ["upload"],
-        "Executions": ["run", "list", "status", "watch", "stop", "resources"],
+        "Executions": ["run", "resume", "retry", "list", "status", "watch", "stop", "resources"],
         "Training": ["train"],
         "Automation": ["schedules", "backfill"],
         "Account": ["doctor"],
-        "This machine": ["up", "down"],
+        "This machine": ["up", "down", "faults"],
     },
     modules={
         "models": "cli.commands.models:models",
         "fleets": "cli.commands.fleets:fleets",
         "upload": "cli.commands.upload:upload",
         "run": "cli.commands.executions:run",
+        "resume": "cli.commands.resume:resume",
+        "retry": "cli.commands.resume:retry",
         "list": "cli.commands.diagnosis.execution_list:list_executions",
         "status": "cli.commands.executions:status",
         "watch": "cli.commands.executions:watch_execution",
@@ -50,6 +52,7 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
         "doctor": "cli.commands.doctor:doctor",
         "up": "cli.commands.local:up",
         "down": "cli.commands.local:down",
+        "faults": "cli.commands.faults:faults",
     },
     examples="""
     eval "$(fleetscore up)"
