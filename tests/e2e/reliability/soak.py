@@ -1,7 +1,7 @@
 """Run the random test for long: `python -m tests.e2e.reliability.soak --help`, or `make soak`.
 
 Every process has an embedded AWS and runs one seed after the other. A line per seed goes to the log, so that a
-failure can be repeated: `make soak SEED=<seed> EXAMPLES=1`.
+failure can be repeated: `make soak-seed SEED=<seed>`.
 """
 
 import argparse
@@ -37,14 +37,20 @@ def run(number: int, arguments: argparse.Namespace, assembly: Path, log: Path) -
     sys.stdout = (folder / "output").open("w")
     deadline = time.monotonic() + 60 * arguments.minutes
     current = arguments.seed + number
-    while time.monotonic() < deadline and total(log) < arguments.faults:
+    seeds = arguments.seeds or sys.maxsize
+
+    def is_over() -> bool:
+        done = (current - arguments.seed) // arguments.processes
+        return done >= seeds or time.monotonic() > deadline or total(log) >= arguments.faults
+
+    while not is_over():
         with EmbeddedAws(time_scale=0.01) as aws:
             deploy(assembly, aws.endpoint, aws.images)
             with environment(aws.endpoint.environment()):
                 FleetMachine.stage = find_stage(aws, folder)
                 # A fresh server from time to time: the embedded AWS keeps everything in memory.
                 for _ in range(arguments.seeds_per_server):
-                    if time.monotonic() > deadline or total(log) >= arguments.faults:
+                    if is_over():
                         break
                     run_seed(current, arguments, log)
                     current += arguments.processes
@@ -103,6 +109,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=120, help="end after this time")
     parser.add_argument("--processes", type=int, default=3 * (os.cpu_count() or 2), help="embedded AWSs in parallel")
     parser.add_argument("--examples", type=int, default=8, help="examples per seed")
+    parser.add_argument("--seeds", type=int, default=0, help="seeds per process; 0 means no limit")
     parser.add_argument("--seeds-per-server", type=int, default=10)
     parser.add_argument("--shrink", action="store_true", help="look for the shortest example of a failure")
     parser.add_argument("--log", type=Path, default=Path("build/soak.jsonl"))
