@@ -27,7 +27,7 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
     context_settings=CONTEXT_SETTINGS,
     sections={
         "Models": ["models", "fleets"],
-        "Executions": ["run", "list", "status", "watch", "stop", "resources"],
+        "Executions": ["run", "list", "status", "watch", "stop", "predictions", "resources"],
         "Training": ["train"],
         "Automation": ["schedules", "backfill"],
         "Account": ["doctor"],
@@ -41,6 +41,7 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
         "status": "cli.commands.executions:status",
         "watch": "cli.commands.executions:watch_execution",
         "stop": "cli.commands.stop:stop",
+        "predictions": "cli.commands.predictions:predictions",
         "resources": "cli.commands.resources:resources",
         "train": "cli.commands.training:train",
         "schedules": "cli.commands.schedules:schedules",
