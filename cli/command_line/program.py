@@ -27,7 +27,7 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
     context_settings=CONTEXT_SETTINGS,
     sections={
         "Models": ["models", "fleets"],
-        "Executions": ["run", "list", "status", "watch", "logs", "stop", "resources"],
+        "Executions": ["run", "list", "status", "watch", "why", "logs", "stop", "resources"],
         "Training": ["train"],
         "Automation": ["schedules", "backfill"],
         "Account": ["doctor"],
@@ -40,6 +40,7 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
         "list": "cli.commands.diagnosis.execution_list:list_executions",
         "status": "cli.commands.executions:status",
         "watch": "cli.commands.executions:watch_execution",
+        "why": "cli.commands.diagnosis.why:why",
         "logs": "cli.commands.diagnosis.logs:logs",
         "stop": "cli.commands.stop:stop",
         "resources": "cli.commands.resources:resources",
