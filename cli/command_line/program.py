@@ -27,15 +27,17 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
     context_settings=CONTEXT_SETTINGS,
     sections={
         "Models": ["models", "fleets"],
+        "Data": ["upload"],
         "Executions": ["run", "list", "status", "watch", "why", "logs", "stop", "resources"],
         "Training": ["train"],
         "Automation": ["schedules", "backfill"],
         "Account": ["doctor"],
-        "This machine": ["up", "down"],
+        "This machine": ["up", "down", "faults"],
     },
     modules={
         "models": "cli.commands.models:models",
         "fleets": "cli.commands.fleets:fleets",
+        "upload": "cli.commands.upload:upload",
         "run": "cli.commands.executions:run",
         "list": "cli.commands.diagnosis.execution_list:list_executions",
         "status": "cli.commands.executions:status",
@@ -50,6 +52,7 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
         "doctor": "cli.commands.doctor:doctor",
         "up": "cli.commands.local:up",
         "down": "cli.commands.local:down",
+        "faults": "cli.commands.faults:faults",
     },
     examples="""
     eval "$(fleetscore up)"
