@@ -179,7 +179,7 @@ def test_a_failed_training_job_is_trained_again() -> None:
     assert "committed" not in texts(chain)[0]
 
 
-@pytest.mark.parametrize("command", ["status", "watch", "logs", "why", "run", "train"])
+@pytest.mark.parametrize("command", ["resume", "status", "watch", "logs", "why", "run", "train"])
 def test_next_commands_exist(command: str) -> None:
     assert fleetscore.get_command(click.Context(fleetscore), command) is not None
 
