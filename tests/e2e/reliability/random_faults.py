@@ -47,6 +47,10 @@ REQUEST_SHOWERS: Sequence[st.SearchStrategy[Fault]] = (
     st.builds(Throttle, service=_services, caller=st.just(ROLES), probability=_shares, seed=_seeds),
     st.builds(ServerError, service=_services, caller=st.just(ROLES), probability=_shares, seed=_seeds, when=_when),
 )
+STORMS: Sequence[st.SearchStrategy[Fault]] = (
+    st.builds(Throttle, caller=st.just(ROLES), probability=_shares, seed=_seeds),
+    st.builds(ServerError, caller=st.just(ROLES), probability=_shares, seed=_seeds, when=_when),
+)
 SHOWERS: Sequence[st.SearchStrategy[Fault]] = (
     *REQUEST_SHOWERS,
     st.builds(
@@ -91,8 +95,10 @@ STROKES: Sequence[st.SearchStrategy[Fault]] = (
 
 FAULTS = st.one_of(*SHOWERS, *STROKES)
 WEATHER = st.tuples(
-    st.lists(st.one_of(*REQUEST_SHOWERS), min_size=3, max_size=6), st.lists(FAULTS, min_size=1, max_size=4)
-).map(lambda drawn: [*drawn[0], *drawn[1]])
+    st.one_of(*STORMS).map(lambda fault: [fault]),
+    st.lists(st.one_of(*REQUEST_SHOWERS), min_size=1, max_size=4),
+    st.lists(FAULTS, min_size=1, max_size=4),
+).map(lambda drawn: [fault for faults in drawn for fault in faults])
 """The faults of an execution: requests are refused all the time, and some other things happen."""
 
 

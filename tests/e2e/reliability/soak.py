@@ -108,9 +108,10 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=10_000, help="end when so many faults have happened")
     parser.add_argument("--minutes", type=float, default=120, help="end after this time")
     parser.add_argument("--processes", type=int, default=3 * (os.cpu_count() or 2), help="embedded AWSs in parallel")
-    parser.add_argument("--examples", type=int, default=8, help="examples per seed")
+    parser.add_argument("--examples", type=int, default=4, help="examples per seed")
     parser.add_argument("--seeds", type=int, default=0, help="seeds per process; 0 means no limit")
     parser.add_argument("--seeds-per-server", type=int, default=10)
+    parser.add_argument("--assembly", type=Path, help="folder with synthesized templates; default: synthesize")
     parser.add_argument("--shrink", action="store_true", help="look for the shortest example of a failure")
     parser.add_argument("--log", type=Path, default=Path("build/soak.jsonl"))
     arguments = parser.parse_args()
@@ -120,7 +121,7 @@ def main() -> int:
     print(f"first seed {arguments.seed}, a line per seed in {log}", flush=True)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        assembly = synthesize(ROOT / "app.py", Path(folder) / "cdk.out", {})
+        assembly = arguments.assembly or synthesize(ROOT / "app.py", Path(folder) / "cdk.out", {})
         context = get_context("spawn")
         processes = [
             context.Process(target=run, args=(number, arguments, assembly, log))
