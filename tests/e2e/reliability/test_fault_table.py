@@ -3,12 +3,13 @@
 import os
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from contract.status import AttemptStatus, ExecutionStatus, JobStatus
 from tests.e2e.reliability.evidence import Evidence
-from tests.e2e.reliability.fault_table import TABLE, Case
+from tests.e2e.reliability.fault_table import OUTCOMES, TABLE, Case, as_markdown
 from tests.e2e.reliability.world import World
 from tests.e2e.stage import Stage, wait_for
 
@@ -72,6 +73,15 @@ def _check(case: Case, evidence: Evidence, *, reconciled: bool) -> None:
     assert record.status is not ExecutionStatus.SUCCEEDED, told
     kinds = {job.failure_kind for job in jobs if job.status is JobStatus.FAILED}
     assert kinds == {case.kind}, told
+
+
+def test_the_documentation_has_the_table() -> None:
+    page = (Path(__file__).parents[3] / "docs/why/reliability.md").read_text()
+    assert as_markdown() in page, as_markdown()
+    assert all(
+        f"| {outcome} | {meaning}" in page.replace("[reconciler](../operate/closing.md)", "reconciler")
+        for outcome, meaning in OUTCOMES.items()
+    )
 
 
 def test_no_two_rows_are_the_same() -> None:
