@@ -17,7 +17,7 @@ from infra.compute.job_roles import OUTPUT_PATTERNS, SCORING_LOG_GROUP, TRAINING
 from infra.dead_letters import DeadLetters
 from infra.definitions.scoring_definition import MAP_LABEL
 from infra.definitions.training_definition import MAP_LABEL as TRAINING_MAP_LABEL
-from infra.functions.workflow_functions import outputs_arns
+from infra.functions.workflow_functions import latest_arn, outputs_arns
 from infra.settings import AppSettings
 from infra.stack_outputs import Storage, any_state_machine_arn, executions_arns, jobs_arns
 from infra.stacks.compute import ComputeStack
@@ -140,7 +140,10 @@ def acknowledge(
     for name in ("summarize_execution", "reconcile"):
         _accept_wildcards(
             workflow.function_roles[name],
-            {any_state_machine_arn(): "A task token, not an ARN, identifies a waiting task."},
+            {
+                latest_arn(names): "Models are registered after the deployment, so their manifests have no known keys.",
+                any_state_machine_arn(): "A task token, not an ARN, identifies a waiting task.",
+            },
         )
     for name in ("classify_failure", "reconcile"):
         _accept_wildcards(workflow.function_roles[name], dict.fromkeys(jobs_arns(settings.stage), _ATTEMPT_NAMES))

@@ -27,7 +27,8 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
     context_settings=CONTEXT_SETTINGS,
     sections={
         "Models": ["models", "fleets"],
-        "Executions": ["run", "status", "watch", "stop", "resources"],
+        "Data": ["upload"],
+        "Executions": ["run", "list", "status", "watch", "stop", "resources"],
         "Training": ["train"],
         "Automation": ["schedules", "backfill"],
         "Account": ["doctor"],
@@ -36,7 +37,9 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
     modules={
         "models": "cli.commands.models:models",
         "fleets": "cli.commands.fleets:fleets",
+        "upload": "cli.commands.upload:upload",
         "run": "cli.commands.executions:run",
+        "list": "cli.commands.diagnosis.execution_list:list_executions",
         "status": "cli.commands.executions:status",
         "watch": "cli.commands.executions:watch_execution",
         "stop": "cli.commands.stop:stop",

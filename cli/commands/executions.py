@@ -14,9 +14,11 @@ from cli.command_line.output import Output
 from cli.commands import request_check
 from cli.commands.table_options import TableOptions, table_options, with_snapshot
 from cli.failures import CommandError, ExitStatus
+from cli.stage.deployment import Deployment
+from cli.stage.diagnosis.execution_list import ExecutionList, ListChoice
 from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions, check_request
-from cli.views.executions import execution_view, snapshot_json
+from cli.views.executions import SOME_JOBS, JobChoice, execution_view, snapshot_json
 from cli.views.progress import progress_for, watch
 from cli.views.tables import shown_time
 from contract.json_text import JsonError, parse_json
@@ -80,17 +82,43 @@ def run(
     "status",
     cls=Command,
     examples="""
+    fleetscore status
     fleetscore status nightly-2026-03-01
+    fleetscore status nightly-2026-03-01 --failed
     fleetscore status nightly-2026-03-01 --json
     """,
 )
-@execution_argument
+@argument(
+    "execution", metavar="[EXECUTION]", required=False, help="The execution's id or ARN. Default: the latest scoring."
+)
+@click.option("--failed", is_flag=True, help="Show failed jobs only.")
+@click.option("--all", "every", is_flag=True, help="Show every job, even of very large executions.")
 @click.pass_obj
-def status(invocation: Invocation, *, execution: str) -> ExitStatus:
-    """Show an execution and its jobs."""
-    executions = Executions(invocation.connection, invocation.deployment())
-    _print(executions, executions.snapshot(execution), invocation.output)
+def status(invocation: Invocation, *, execution: str | None, failed: bool, every: bool) -> ExitStatus:
+    """Show an execution, its jobs, and why they failed."""
+    deployment = invocation.deployment()
+    executions = Executions(invocation.connection, deployment)
+    chosen = execution or latest(invocation, deployment)
+    _print(executions, executions.snapshot(chosen), invocation.output, JobChoice(failed, every))
     return ExitStatus.SUCCEEDED
+
+
+def latest(invocation: Invocation, deployment: Deployment) -> str:
+    """Return the id of the latest scoring execution, and say which it is on standard error.
+
+    Raises:
+        CommandError: when there is none.
+    """
+    found = ExecutionList(invocation.connection, deployment).read(ListChoice(ExecutionKind.SCORING), 1)
+    if not found:
+        raise CommandError(
+            f"There is no scoring execution in stage {deployment.stage!r}. Start one with `fleetscore run`, or name "
+            "a training execution of `fleetscore list --training`."
+        )
+    [newest] = found
+    started = shown_time(newest.started_at.isoformat())
+    invocation.output.notice(f"The latest scoring execution is {newest.execution_id}, started {started}.")
+    return newest.execution_id
 
 
 @click.command("watch", cls=Command, examples="fleetscore watch nightly-2026-03-01")
@@ -172,6 +200,6 @@ def follow(executions: Executions, execution: str, output: Output) -> ExitStatus
     return snapshot.exit_status
 
 
-def _print(executions: Executions, snapshot: Snapshot, output: Output) -> None:
+def _print(executions: Executions, snapshot: Snapshot, output: Output, choice: JobChoice = SOME_JOBS) -> None:
     attempts = executions.attempts(snapshot.execution_id) if snapshot.jobs else {}
-    output.data(snapshot_json(snapshot, attempts), *execution_view(snapshot, attempts))
+    output.data(snapshot_json(snapshot, attempts, choice), *execution_view(snapshot, attempts, choice))

@@ -15,6 +15,7 @@ from rich.text import Text
 from cli.command_line.output import Output
 from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions
+from cli.views.diagnosis.failure_lines import job_name
 from cli.views.execution_figures import (
     distinct_objects,
     objects_done,
@@ -22,7 +23,7 @@ from cli.views.execution_figures import (
     rows_counted,
     rows_per_second,
 )
-from cli.views.executions import job_cells, job_name, job_reason, objects_text, totals_line
+from cli.views.executions import job_cells, job_reason, objects_text, totals_line
 from cli.views.tables import add_row, counted, one_line, plain_text
 from contract.status import ExecutionKind, JobStatus
 from contract.table.records import JobRecord

@@ -12,6 +12,7 @@ from contract.table.request_text import request_text
 from contract.workflow.messages import REQUEST_FIELD, ExecutionOutcome, SummaryInput
 from lambdas.attempts.commits import count_commits
 from lambdas.closing.accounting import find_violations
+from lambdas.closing.latest import latest_predictions, original_execution
 from lambdas.closing.outcome import (
     caught_failure,
     describe_failure,
@@ -25,7 +26,7 @@ from lambdas.errors import ClosingUnfinishedError, ExecutionNameUsedError
 from lambdas.shown_text import shorten
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.messaging.task_tokens import TaskTokens
-from lambdas.stage.observability import publish_counts
+from lambdas.stage.observability import logger, publish_counts
 from lambdas.stage.parallel import in_parallel
 
 _MAX_CAUSE_CHARACTERS = 8_000
@@ -46,8 +47,9 @@ def close_execution(
 ) -> ExecutionOutcome:
     """Close the execution, planned, refused or aborted, and return its outcome. Idempotent.
 
-    The outcome is reported to a waiting task last, when everything is written. `seconds_left` returns
-    the time until the function is stopped.
+    Pointers to the latest predictions move to those of the jobs that succeeded. The outcome is
+    reported to a waiting task last, when everything is written. `seconds_left` returns the time until
+    the function is stopped.
 
     Raises:
         ClosingUnfinishedError: when there was no time to close all jobs. The execution's record is still
@@ -74,6 +76,7 @@ def close_execution(
     uri = deployment.store.write_summary(summarize(record, closed, deployment.settings.results_bucket))
     if record.summary_uri != uri:
         table.record_summary(event.execution_id, uri)
+    _move_pointers(record, closed, deployment)
     if is_first:
         _publish(record, jobs, sum(item.attempt for item in closed), deployment)
     outcome = ExecutionOutcome(record.status, uri, shorten(record.reason, _MAX_CAUSE_CHARACTERS))
@@ -131,6 +134,17 @@ def _closed(
         jobs_succeeded=sum(job.status is JobStatus.SUCCEEDED for job in jobs),
         jobs_failed=sum(job.status is JobStatus.FAILED for job in jobs),
     )
+
+
+def _move_pointers(record: ExecutionRecord, jobs: list[JobRecord], deployment: Deployment) -> None:
+    """Point to the predictions of the jobs that succeeded, where they are the latest complete ones."""
+    original = original_execution(record, deployment.table.find_execution)
+    found = latest_predictions(
+        original, jobs, deployment.settings.results_bucket, deployment.settings.predictions_expiry_days
+    )
+    moved = sum(in_parallel(deployment.latest.move, found))
+    if found:
+        logger.info("latest predictions are recorded", models=len(found), moved=moved)
 
 
 def _publish(record: ExecutionRecord, jobs: list[JobRecord], attempts: int, deployment: Deployment) -> None:

@@ -43,6 +43,7 @@ from lambdas.stage.settings import (
     read_upload_settings,
 )
 from lambdas.stage.tables.job_table import JobTable
+from lambdas.stage.tables.latest_pointers import LatestPointers
 from lambdas.stage.tables.open_executions import OpenExecutions
 from lambdas.stage.tables.upload_table import UploadTable
 
@@ -62,8 +63,7 @@ class Resources:
 
     @cached_property
     def deployment(self) -> Deployment:
-        settings = self._settings
-        dynamodb = _dynamodb_client()
+        settings, dynamodb = self._settings, _dynamodb_client()
         store = ObjectStore(
             _s3_client(),
             datasets_bucket=settings.datasets_bucket,
@@ -72,7 +72,8 @@ class Resources:
         )
         table = JobTable(dynamodb, settings.table_name, record_days=settings.record_days)
         uploads = UploadTable(dynamodb, settings.table_name, record_days=settings.record_days)
-        return Deployment(settings, table, uploads, store, clock=lambda: datetime.now(UTC))
+        latest = LatestPointers(dynamodb, settings.table_name, store)
+        return Deployment(settings, table, uploads, store, latest, clock=lambda: datetime.now(UTC))
 
     @cached_property
     def plan_defaults(self) -> PlanDefaults:

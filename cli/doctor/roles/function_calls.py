@@ -6,6 +6,7 @@ from typing import Any
 from cli.doctor.roles.calls import EXECUTION, JOB, USE_KEY, Call, CallMaker, leading_keys
 from contract import layout
 from contract.table import records, upload_records
+from contract.table.latest_predictions import LATEST_PARTITIONS
 
 
 def function_calls(make: CallMaker, name: str, configuration: Mapping[str, Any]) -> Iterator[Call]:
@@ -98,6 +99,9 @@ def _closing(make: CallMaker) -> Iterator[Call]:
     yield from _listing_results(make)
     yield make.execution_objects("s3:GetObject", "s3:PutObject")
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem", "UpdateItem")
+    yield make.items(LATEST_PARTITIONS, "PutItem")
+    yield make.listing(make.results, layout.LATEST_PREFIX)
+    yield Call(("s3:GetObject", "s3:PutObject"), f"{make.results}/{layout.latest_key('doctor', 'doctor')}")
     # A task that waits for an execution belongs to a state machine of the account.
     waiting = make.stage.arn("states", "stateMachine:doctor")
     yield Call(("states:SendTaskSuccess", "states:SendTaskFailure"), waiting)

@@ -9,8 +9,10 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from cli.documents.dataset_files import find_files
 from cli.failures import CommandError
 from cli.stage.connection import Connection
+from cli.stage.dataset_upload import DatasetUpload, UploadInterruptedError, find_start
 from cli.stage.deployment import find_deployment
 from cli.stage.fleets import Fleets
 from cli.stage.request_check import check_on_stage
@@ -18,6 +20,7 @@ from cli.tables.manifest import write_snapshot
 from cli.tables.snapshot import TableChoice
 from contract.status import ExecutionKind, ExecutionStatus
 from contract.table import records
+from contract.triggers.uploads import UploadRule
 from embedded.cdk.deploy import stack_outputs
 from tests.e2e.stage import Stage, environment, people, train_xgboost
 
@@ -117,6 +120,23 @@ def test_the_read_policy_changes_nothing(stage: Stage, person: Person) -> None:
     refused(table.put_item, Item=records.model_key("read"))
     refused(reader.connection.client("s3").put_object, Bucket=stage.deployment.models_bucket, Key="read/1/x", Body=b"")
     refused(reader.executions.start, "{}", "by-reader")
+
+
+def test_the_upload_policy_writes_and_compares_datasets_only(stage: Stage, person: Person, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("row\n1\n")
+    files = find_files(tmp_path, "policies", "uploaded").files
+    uploader, reader = person("uploader", "read", "upload"), person("not-an-uploader", "read")
+    with pytest.raises(UploadInterruptedError, match="s3:PutObject"):
+        DatasetUpload(reader.connection, stage.deployment, "policies").send(files, overwrite=False)
+    of_uploader = DatasetUpload(uploader.connection, stage.deployment, "policies")
+    of_uploader.send(files, overwrite=False)
+    assert of_uploader.compare(files).equal == files
+    # Who may not read the object cannot know whether it is equal.
+    assert DatasetUpload(reader.connection, stage.deployment, "policies").compare(files).different == files
+    assert find_start(uploader.connection, "dev", "by-marker").rule == UploadRule("by-marker", "marker")
+    s3 = uploader.connection.client("s3")
+    refused(s3.put_object, Bucket=stage.deployment.models_bucket, Key="policies/1/model.tar.gz", Body=b"")
+    stage.client("s3").delete_object(Bucket=stage.deployment.datasets_bucket, Key="policies/uploaded/a.csv")
 
 
 def test_the_tables_policy_writes_only_manifests(stage: Stage, person: Person) -> None:

@@ -8,8 +8,9 @@ from rich.console import Console
 from cli.failures import CommandError
 from cli.stage.execution_snapshot import Snapshot, WorkflowState
 from cli.stage.executions import Executions
+from cli.views.diagnosis.failure_lines import reason_lines
 from cli.views.execution_figures import overall_rows_per_second
-from cli.views.executions import jobs_table, reason_lines, snapshot_json, totals_line
+from cli.views.executions import jobs_table, snapshot_json, totals_line
 from cli.views.progress import LiveProgress, PlainProgress, live_view, progress_for, watch, work
 from contract.job.parts import JobPart, Sharding
 from contract.status import FINAL_JOB_STATUSES, ExecutionKind, ExecutionStatus, FailureKind, JobStatus
