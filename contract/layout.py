@@ -397,9 +397,14 @@ def training_manifest_key(execution_id: str, job_id: str, channel: str) -> str:
     return f"{job_prefix(execution_id, job_id)}{channel}{MANIFEST_SUFFIX}"
 
 
+def code_prefix(model_id: str) -> str:
+    """Return the prefix of the archives of a model's training scripts in the models bucket."""
+    return f"{CODE_PREFIX}{model_id}/"
+
+
 def code_key(model_id: str, sha256: str) -> str:
     """Return the key of a training script's archive in the models bucket."""
-    return f"{CODE_PREFIX}{model_id}/{sha256}/{SOURCE_NAME}"
+    return f"{code_prefix(model_id)}{sha256}/{SOURCE_NAME}"
 
 
 def job_code_key(execution_id: str, job_id: str) -> str:

@@ -32,7 +32,7 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
         "Training": ["train"],
         "Automation": ["schedules", "backfill"],
         "Account": ["doctor"],
-        "This machine": ["up", "down"],
+        "This machine": ["up", "down", "faults"],
     },
     modules={
         "models": "cli.commands.models:models",
@@ -50,6 +50,7 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
         "doctor": "cli.commands.doctor:doctor",
         "up": "cli.commands.local:up",
         "down": "cli.commands.local:down",
+        "faults": "cli.commands.faults:faults",
     },
     examples="""
     eval "$(fleetscore up)"

@@ -15,6 +15,7 @@ from cli.stage.connection import Connection
 from cli.stage.dataset_upload import DatasetUpload, UploadInterruptedError, find_start
 from cli.stage.deployment import find_deployment
 from cli.stage.fleets import Fleets
+from cli.stage.model_deletion import ModelDeletion
 from cli.stage.request_check import check_on_stage
 from cli.tables.manifest import write_snapshot
 from cli.tables.snapshot import TableChoice
@@ -86,6 +87,24 @@ def test_the_register_and_run_policies_allow_registering_and_scoring(stage: Stag
     unregistered = {"dataset": "policies", "version": "2"}
     assert "s3:PutObject" in refused(runner.register, "policies", train_xgboost(2), **unregistered)
     stage.catalog.set_enabled("policies", False)
+
+
+def test_deleting_models_needs_a_policy_besides_register(stage: Stage, person: Person) -> None:
+    registrar, deleter = (
+        person("no-deleter", "read", "register"),
+        person("deleter", "read", "register", "delete-models"),
+    )
+    for version in ("1", "2", "3"):
+        registrar.register("policy-deleted", train_xgboost(1), dataset="policies", version=version)
+    with pytest.raises((CommandError, ClientError), match="AccessDenied"):
+        ModelDeletion(registrar.connection, stage.deployment).delete_version("policy-deleted", "1")
+    deletion = ModelDeletion(deleter.connection, stage.deployment)
+    assert deletion.delete_version("policy-deleted", "1").objects == 1, "what the refused call left"
+    assert deletion.delete_version("policy-deleted", "2").versions == ("2",)
+    assert deletion.delete_model("policy-deleted").versions == ("3",)
+    s3, bucket = stage.client("s3"), stage.deployment.models_bucket
+    assert s3.list_objects_v2(Bucket=bucket, Prefix="policy-deleted/")["KeyCount"] == 0
+    assert stage.catalog.read("policy-deleted") == (None, {})
 
 
 def test_the_register_policy_writes_only_models(stage: Stage, person: Person) -> None:

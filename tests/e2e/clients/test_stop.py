@@ -1,4 +1,4 @@
-"""`fleetscore stop` ends an execution, keeps what is committed, and closes the records."""
+"""`fleetscore stop` ends an execution and keeps what is committed. Then its model can be deleted."""
 
 import json
 from pathlib import Path
@@ -26,6 +26,8 @@ def test_stop_closes_the_records_and_keeps_committed_outputs(
         # `{}` in other tests scores every enabled model, so disable these.
         stage.catalog.set_enabled(model_id, False)
     capsys.readouterr()
+    assert main(["models", "delete", "stops", "--yes"]) == 2
+    assert "Model stops is used by the running execution stopped-by-hand" in capsys.readouterr().err
     assert main(["stop", execution_id, "--cause", "wrong dataset"]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert shown == [
@@ -40,3 +42,5 @@ def test_stop_closes_the_records_and_keeps_committed_outputs(
     assert list(stage.predictions("to-stop", "ends", execution_id)) == ["a.parquet"]
     assert main(["stop", execution_id]) == 0
     assert "has already ended: ABORTED" in capsys.readouterr().out
+    assert main(["models", "delete", "stops", "--yes"]) == 0
+    assert "Deleted model stops with 1 version." in capsys.readouterr().out
