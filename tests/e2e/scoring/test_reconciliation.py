@@ -49,9 +49,7 @@ def copy_of_job(stage: Stage, name: str, copied: str) -> None:
     sagemaker.create_processing_job(ProcessingJobName=name, Tags=tags, **request)
 
 
-def test_a_stopped_execution_whose_events_are_lost_is_closed_by_the_schedule(
-    stage: Stage, shared_folder: Path
-) -> None:
+def test_a_stopped_execution_whose_events_are_lost_is_closed_by_the_schedule(stage: Stage, shared_folder: Path) -> None:
     stage.put_dataset("lost", {"a.parquet": people(40, 1)})
     stage.register("lost", Gate(shared_folder), dataset="lost")
     with lost_events(stage, rules(stage, "Rule", "ProcessingJobs")):
