@@ -45,7 +45,7 @@ class OpenExecutions(Table):
         """
         latest = record_time(now - _MARGIN)
         since = min(oldest, latest) if oldest else latest
-        self._dynamodb.put_item(TableName=self._table_name, Item={**records.RECONCILIATION_KEY, "since": since})
+        self._put({**records.RECONCILIATION_KEY, "since": since})
 
     def running_jobs(self, execution_id: str) -> Iterator[str]:
         """Yield the names of the SageMaker jobs of an execution's running jobs. The index may be out of

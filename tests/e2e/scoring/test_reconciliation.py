@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from contract.status import ExecutionStatus, FailureKind, JobStatus
-from tests.e2e.failing_models import Gate, NeverEnds
+from tests.e2e.failing_models import Gate
 from tests.e2e.stage import Stage, people, wait_for
 
 
@@ -71,11 +71,12 @@ def test_a_stopped_execution_whose_events_are_lost_is_closed_by_the_schedule(sta
     assert stage.summary(execution_id).status is ExecutionStatus.FAILED
 
 
-def test_a_job_that_starts_after_its_execution_has_ended_is_stopped(stage: Stage) -> None:
+def test_a_job_that_starts_after_its_execution_has_ended_is_stopped(stage: Stage, shared_folder: Path) -> None:
     stage.put_dataset("late", {"a.parquet": people(40, 1)})
-    stage.register("late", NeverEnds(), dataset="late")
+    stage.register("late", Gate(shared_folder), dataset="late")
     execution_id = stage.executions.start('{"models": ["late"]}', "late-job")
-    (described,) = wait_for(lambda: stage.processing_jobs(execution_id), "its job starts")
+    wait_for((shared_folder / "waiting").exists, "the model waits")
+    (described,) = stage.processing_jobs(execution_id)
     stage.client("stepfunctions").stop_execution(executionArn=stage.executions.execution_arn(execution_id))
     wait_for(lambda: is_closed(stage, execution_id), "the event closes the records")
     name = described["ProcessingJobName"]
