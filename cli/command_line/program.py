@@ -28,7 +28,7 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
     sections={
         "Models": ["models", "fleets"],
         "Data": ["upload"],
-        "Executions": ["run", "list", "status", "watch", "stop", "resources"],
+        "Executions": ["run", "resume", "retry", "list", "status", "watch", "stop", "resources"],
         "Training": ["train"],
         "Automation": ["schedules", "backfill"],
         "Account": ["doctor"],
@@ -39,6 +39,8 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
         "fleets": "cli.commands.fleets:fleets",
         "upload": "cli.commands.upload:upload",
         "run": "cli.commands.executions:run",
+        "resume": "cli.commands.resume:resume",
+        "retry": "cli.commands.resume:retry",
         "list": "cli.commands.diagnosis.execution_list:list_executions",
         "status": "cli.commands.executions:status",
         "watch": "cli.commands.executions:watch_execution",

@@ -1,4 +1,4 @@
-"""Find and stop the SageMaker jobs of attempts. The only module of the functions that calls SageMaker."""
+"""Look up and stop the SageMaker jobs of attempts. The only module of the functions that calls SageMaker."""
 
 import re
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from lambdas.stage.observability import logger
 
 _NO_SUCH_JOB = re.compile(r"not found|could not find|does not exist", re.IGNORECASE)
 _JOBS_PER_PAGE = 100
+_ENDED = ("", "Completed", "Failed", "Stopped")
 _THROTTLED = frozenset({"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"})
 
 
@@ -47,7 +48,7 @@ class SageMakerJobs:
             if error.response["Error"]["Code"] not in _THROTTLED:
                 raise
             status = f"unknown ({error})"
-        if status not in ("", "Completed", "Failed", "Stopped"):
+        if status not in _ENDED:
             raise JobStillRunningError(name, status)
 
     def running(self, prefix: str) -> Iterator[RunningJob]:
@@ -68,6 +69,11 @@ class SageMakerJobs:
         """Return the tags of a job."""
         pages = self._sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn)
         return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
+
+    def running_status(self, kind: ExecutionKind, name: str) -> str:
+        """Return the status of a job that has not ended; empty if it has, or was never created."""
+        status = self._status(kind, name)
+        return "" if status in _ENDED else status
 
     def _status(self, kind: ExecutionKind, name: str) -> str:
         """Return the job's status; empty if there is no job with this name."""
