@@ -45,7 +45,7 @@ def classify_failure(failure: AttemptFailure, deployment: Deployment, jobs: Jobs
         failure_kind=decision.kind,
         reason=decision.reason,
     )
-    recorded = deployment.table.end_attempt(job, moved, ended_at=ended_at)
+    recorded = deployment.table.end_attempt(job, moved, ended_at=ended_at, shortage=decision.shortage)
     if recorded.status in FINAL_JOB_STATUSES and decision.try_again:
         return _as_recorded(failure, recorded)
     return FailureDecision(
@@ -93,13 +93,11 @@ def _decide(failure: AttemptFailure, job: JobRecord, deployment: Deployment) -> 
     return decide(
         rule,
         message=_message(failure, cause, rule),
+        job=job,
         attempt=failure.attempt,
-        max_attempts=job.max_attempts,
-        earlier_kinds=tuple(attempt.failure_kind for attempt in attempts if attempt.attempt < failure.attempt),
+        earlier=[attempt for attempt in attempts if attempt.attempt < failure.attempt],
         made_progress=rule.retry is Retry.WITH_PROGRESS and _made_progress(job, current, deployment),
-        job_key=f"{failure.execution_id}\n{failure.job_id}",
         sagemaker_job_name=current.sagemaker_job_name if current else "",
-        job_kind=job.kind,
     )
 
 

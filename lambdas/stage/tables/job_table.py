@@ -19,6 +19,7 @@ from contract.status import (
     ExecutionStatus,
     FailureKind,
     JobStatus,
+    Shortage,
 )
 from contract.table import records
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
@@ -164,6 +165,7 @@ class JobTable(Table):
             started_at=job.started_at or attempt.started_at,
             failure_kind=None,
             reason="",
+            changes=attempt.changes,
         )
         if self._write_all([self._new_attempt(attempt), self._job_move(job, running)]):
             return attempt
@@ -179,12 +181,14 @@ class JobTable(Table):
         """Return the job's attempts in order."""
         return list(self._query_execution(AttemptRecord, execution_id, f"{records.ATTEMPT_SORT_PREFIX}{job_id}#"))
 
-    def end_attempt(self, job: JobRecord, moved: JobRecord, *, ended_at: str) -> JobRecord:
+    def end_attempt(
+        self, job: JobRecord, moved: JobRecord, *, ended_at: str, shortage: Shortage | None = None
+    ) -> JobRecord:
         """End the attempt `moved.attempt` and change its job's status, in one transaction.
 
-        The job becomes SUCCEEDED, FAILED or WAITING. An attempt that could not be opened has no
-        record yet and gets one. Return the job's record afterwards: `moved`, or the current record
-        when an earlier event ended this attempt.
+        The job becomes SUCCEEDED, FAILED or WAITING. `shortage` is what the attempt ran out of. An
+        attempt that could not be opened has no record yet and gets one. Return the job's record
+        afterwards: `moved`, or the current record when an earlier event ended this attempt.
 
         Raises:
             JobClosedError: when the job has ended without this attempt.
@@ -194,7 +198,7 @@ class JobTable(Table):
         if opened is not None and opened.status is not AttemptStatus.RUNNING:
             return self.job(job.execution_id, job.job_id)
         if opened is not None:
-            attempt_write = self._attempt_end(_ended(opened, moved, ended_at))
+            attempt_write = self._attempt_end(replace(_ended(opened, moved, ended_at), shortage=shortage))
         else:
             attempt_write = self._new_attempt(_ended(_never_opened(moved, ended_at), moved, ended_at))
         follows = moved.attempt in (job.attempt, job.attempt + 1)
