@@ -3,11 +3,11 @@
 from typing import Any
 
 from contract.catalog.instance_types import has_local_storage
-from contract.table.records import AttemptRecord
+from contract.table.records import AttemptRecord, JobRecord
 from lambdas.stage.deployment import Deployment
 
 
-def instance_fields(attempt: AttemptRecord, deployment: Deployment) -> dict[str, Any]:
+def instance_fields(job: JobRecord, attempt: AttemptRecord, deployment: Deployment) -> dict[str, Any]:
     """Return the fields with the stage's key for the volumes.
 
     SageMaker refuses a key for instance types with local storage, which encrypt it themselves.
@@ -15,7 +15,8 @@ def instance_fields(attempt: AttemptRecord, deployment: Deployment) -> dict[str,
     fields = {
         "InstanceType": attempt.instance_type,
         "InstanceCount": attempt.instance_count,
-        "VolumeSizeInGB": attempt.volume_size_gb,
+        # Attempts of earlier releases have no size of their own.
+        "VolumeSizeInGB": attempt.volume_size_gb or job.compute.volume_size_gb or 0,
     }
     if has_local_storage(attempt.instance_type):
         return fields

@@ -140,7 +140,7 @@ def _attempt_plan(pointer: JobPointer, job: JobRecord, attempt: AttemptRecord, d
         predictions_uri=layout.output_uri(bucket, outputs_prefix("predictions")),
         quarantine_uri=layout.output_uri(bucket, outputs_prefix("quarantine")),
         ledger_uri=layout.output_uri(bucket, layout.ledger_prefix(execution_id, job_id)),
-        cluster=instance_fields(attempt, deployment),
+        cluster=instance_fields(job, attempt, deployment),
         max_runtime_seconds=job.compute.max_runtime_seconds or 0,
         environment=container_variables(attempt),
         image_uri=job.image_uri,

@@ -32,7 +32,7 @@ def training_attempt_plan(job: JobRecord, attempt: AttemptRecord, deployment: De
         hyperparameters=_script_hyperparameters(recipe),
         output_uri=layout.output_uri(bucket, layout.training_output_prefix(execution_id, job_id)),
         checkpoints_uri=layout.output_uri(bucket, layout.checkpoints_prefix(execution_id, job_id)),
-        resources=instance_fields(attempt, deployment),
+        resources=instance_fields(job, attempt, deployment),
         spot=recipe.compute.spot,
         stopping_condition=stopping,
         longest_seconds=max(stopping.values()),
