@@ -253,6 +253,20 @@ def is_output_partition(name: str) -> bool:
     return name.lower() in OUTPUT_PARTITIONS
 
 
+LATEST_PREFIX = "latest/"
+"""Manifests of the latest complete predictions: see `contract.table.latest_predictions`."""
+
+
+def latest_key(dataset: str, model_id: str, fleet: str = "") -> str:
+    """Return the key of the manifest of a model's or fleet's latest complete predictions.
+
+    >>> latest_key("flights", "delays-ua"), latest_key("sales", "stores", fleet="stores")
+    ('latest/dataset=flights/model_id=delays-ua.json', 'latest/dataset=sales/fleet=stores.json')
+    """
+    name = f"fleet={fleet}" if fleet else f"model_id={model_id}"
+    return f"{LATEST_PREFIX}dataset={dataset}/{name}.json"
+
+
 CODE_PREFIX = "code/"
 PREDICTIONS_PREFIX = "predictions/"
 JOINED_PREFIX = "joined/"
@@ -383,9 +397,14 @@ def training_manifest_key(execution_id: str, job_id: str, channel: str) -> str:
     return f"{job_prefix(execution_id, job_id)}{channel}{MANIFEST_SUFFIX}"
 
 
+def code_prefix(model_id: str) -> str:
+    """Return the prefix of the archives of a model's training scripts in the models bucket."""
+    return f"{CODE_PREFIX}{model_id}/"
+
+
 def code_key(model_id: str, sha256: str) -> str:
     """Return the key of a training script's archive in the models bucket."""
-    return f"{CODE_PREFIX}{model_id}/{sha256}/{SOURCE_NAME}"
+    return f"{code_prefix(model_id)}{sha256}/{SOURCE_NAME}"
 
 
 def job_code_key(execution_id: str, job_id: str) -> str:

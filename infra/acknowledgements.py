@@ -17,7 +17,7 @@ from infra.compute.job_roles import OUTPUT_PATTERNS, SCORING_LOG_GROUP, TRAINING
 from infra.dead_letters import DeadLetters
 from infra.definitions.scoring_definition import MAP_LABEL
 from infra.definitions.training_definition import MAP_LABEL as TRAINING_MAP_LABEL
-from infra.functions.workflow_functions import outputs_arns
+from infra.functions.workflow_functions import latest_arn, outputs_arns
 from infra.settings import AppSettings
 from infra.stack_outputs import Storage, any_state_machine_arn, executions_arns, jobs_arns
 from infra.stacks.compute import ComputeStack
@@ -90,7 +90,7 @@ def acknowledge(
     for name, function in workflow.functions.items():
         role = workflow.function_roles[name]
         _accept_wildcards(role, {"*": _XRAY})
-        if name not in ("classify_failure", "prepare_training", "check_request"):
+        if name not in ("prepare_training", "check_request"):
             _accept_wildcards(role, {executions: _KEYS_UNKNOWN})
         _accept(
             function,
@@ -140,6 +140,7 @@ def acknowledge(
         workflow.function_roles["summarize_execution"],
         {
             **dict.fromkeys(executions_arns(settings.stage), "Callers of the state machines name the executions."),
+            latest_arn(names): "Models are registered after the deployment, so their manifests have no known keys.",
             any_state_machine_arn(): "A task token, not an ARN, identifies a waiting task.",
         },
     )

@@ -31,6 +31,8 @@ SCHEDULE_TARGET_ARN = "ScheduleTargetArn"
 SCHEDULE_ROLE_ARN = "ScheduleRoleArn"
 SCHEDULE_DEAD_LETTERS_ARN = "ScheduleDeadLettersArn"
 
+UPLOAD_RULES = "UploadRules"
+
 
 def export_name(stage: str, output: str) -> str:
     """Return the account-wide export name of a stack output."""

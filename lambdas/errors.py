@@ -71,6 +71,16 @@ class ExecutionClosedError(FleetscoreError):
         super().__init__(f"execution {execution_id!r} is already {status}. Start a new execution.")
 
 
+class ClosingUnfinishedError(FleetscoreError):
+    """There was no time to close all jobs of an execution that has ended. A retry continues."""
+
+    def __init__(self, execution_id: str, still_open: int, jobs: int) -> None:
+        super().__init__(
+            f"execution {execution_id!r}: {still_open:,} of its {jobs:,} jobs are still open, because the function's "
+            "time was running out. Another call continues, at the latest with the next reconciliation."
+        )
+
+
 class PlanChangedError(FleetscoreError):
     """A file of the plan exists and differs from the new plan. Two plans must not be mixed.
 

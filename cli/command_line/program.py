@@ -27,18 +27,22 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
     context_settings=CONTEXT_SETTINGS,
     sections={
         "Models": ["models", "fleets"],
-        "Executions": ["run", "status", "watch", "resources"],
+        "Data": ["upload"],
+        "Executions": ["run", "list", "status", "watch", "stop", "resources"],
         "Training": ["train"],
         "Automation": ["schedules", "backfill"],
         "Account": ["doctor"],
-        "This machine": ["up", "down"],
+        "This machine": ["up", "down", "faults"],
     },
     modules={
         "models": "cli.commands.models:models",
         "fleets": "cli.commands.fleets:fleets",
+        "upload": "cli.commands.upload:upload",
         "run": "cli.commands.executions:run",
+        "list": "cli.commands.diagnosis.execution_list:list_executions",
         "status": "cli.commands.executions:status",
         "watch": "cli.commands.executions:watch_execution",
+        "stop": "cli.commands.stop:stop",
         "resources": "cli.commands.resources:resources",
         "train": "cli.commands.training:train",
         "schedules": "cli.commands.schedules:schedules",
@@ -46,6 +50,7 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
         "doctor": "cli.commands.doctor:doctor",
         "up": "cli.commands.local:up",
         "down": "cli.commands.local:down",
+        "faults": "cli.commands.faults:faults",
     },
     examples="""
     eval "$(fleetscore up)"

@@ -1,6 +1,7 @@
 """`fleetscore run`, `status` and `watch`: start, show and follow executions."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ from cli.command_line.output import Output
 from cli.commands import request_check
 from cli.commands.table_options import TableOptions, table_options, with_snapshot
 from cli.failures import CommandError, ExitStatus
+from cli.stage.deployment import Deployment
+from cli.stage.diagnosis.execution_list import ExecutionList, ListChoice
 from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions, check_request
-from cli.views.executions import execution_view, snapshot_json
+from cli.views.executions import SOME_JOBS, JobChoice, execution_view, snapshot_json
 from cli.views.progress import progress_for, watch
+from cli.views.tables import shown_time
 from contract.json_text import JsonError, parse_json
 from contract.status import ExecutionKind
 
@@ -64,10 +68,11 @@ def run(
     executions = Executions(invocation.connection, deployment)
     if choice is not None:
         request_json = with_snapshot(request_json, choice, invocation.connection, deployment, output)
+    since = executions.running_since(ExecutionKind.SCORING, name) if name else None
     execution_id = executions.start(request_json, name)
+    tell_if_running(output, execution_id, since)
     if not wait:
-        arn = executions.execution_arn(execution_id)
-        output.data({"execution_id": execution_id, "execution_arn": arn}, execution_id)
+        output.data(started_json(execution_id, executions.execution_arn(execution_id), since), execution_id)
         return ExitStatus.SUCCEEDED
     output.line(f"Execution {execution_id}")
     return follow(executions, execution_id, output)
@@ -77,17 +82,43 @@ def run(
     "status",
     cls=Command,
     examples="""
+    fleetscore status
     fleetscore status nightly-2026-03-01
+    fleetscore status nightly-2026-03-01 --failed
     fleetscore status nightly-2026-03-01 --json
     """,
 )
-@execution_argument
+@argument(
+    "execution", metavar="[EXECUTION]", required=False, help="The execution's id or ARN. Default: the latest scoring."
+)
+@click.option("--failed", is_flag=True, help="Show failed jobs only.")
+@click.option("--all", "every", is_flag=True, help="Show every job, even of very large executions.")
 @click.pass_obj
-def status(invocation: Invocation, *, execution: str) -> ExitStatus:
-    """Show an execution and its jobs."""
-    executions = Executions(invocation.connection, invocation.deployment())
-    _print(executions, executions.snapshot(execution), invocation.output)
+def status(invocation: Invocation, *, execution: str | None, failed: bool, every: bool) -> ExitStatus:
+    """Show an execution, its jobs, and why they failed."""
+    deployment = invocation.deployment()
+    executions = Executions(invocation.connection, deployment)
+    chosen = execution or latest(invocation, deployment)
+    _print(executions, executions.snapshot(chosen), invocation.output, JobChoice(failed, every))
     return ExitStatus.SUCCEEDED
+
+
+def latest(invocation: Invocation, deployment: Deployment) -> str:
+    """Return the id of the latest scoring execution, and say which it is on standard error.
+
+    Raises:
+        CommandError: when there is none.
+    """
+    found = ExecutionList(invocation.connection, deployment).read(ListChoice(ExecutionKind.SCORING), 1)
+    if not found:
+        raise CommandError(
+            f"There is no scoring execution in stage {deployment.stage!r}. Start one with `fleetscore run`, or name "
+            "a training execution of `fleetscore list --training`."
+        )
+    [newest] = found
+    started = shown_time(newest.started_at.isoformat())
+    invocation.output.notice(f"The latest scoring execution is {newest.execution_id}, started {started}.")
+    return newest.execution_id
 
 
 @click.command("watch", cls=Command, examples="fleetscore watch nightly-2026-03-01")
@@ -100,6 +131,22 @@ def watch_execution(invocation: Invocation, *, execution: str) -> ExitStatus:
     """
     executions = Executions(invocation.connection, invocation.deployment())
     return follow(executions, execution, invocation.output)
+
+
+def tell_if_running(output: Output, execution_id: str, since: datetime | None) -> None:
+    """Say that an execution with this name and request ran already; say nothing if `since` is None."""
+    if since is not None:
+        started = shown_time(since.isoformat())
+        output.notice(f"Execution {execution_id} is already running since {started}. Nothing was started.")
+
+
+def started_json(execution_id: str, arn: str, since: datetime | None) -> dict[str, Any]:
+    """Return the JSON value of a start; `already_running_since` is null for a new execution."""
+    return {
+        "execution_id": execution_id,
+        "execution_arn": arn,
+        "already_running_since": since.isoformat() if since is not None else None,
+    }
 
 
 def read_request(text: str) -> str:
@@ -146,13 +193,13 @@ def follow(executions: Executions, execution: str, output: Output) -> ExitStatus
     except KeyboardInterrupt:
         output.notice(
             f"\nThe execution continues. Follow it again with `fleetscore watch {execution}`; "
-            f"stop it with `aws stepfunctions stop-execution --execution-arn {executions.find_arn(execution)}`."
+            f"stop it with `fleetscore stop {execution}`."
         )
         return ExitStatus.INTERRUPTED
     _print(executions, snapshot, output)
     return snapshot.exit_status
 
 
-def _print(executions: Executions, snapshot: Snapshot, output: Output) -> None:
+def _print(executions: Executions, snapshot: Snapshot, output: Output, choice: JobChoice = SOME_JOBS) -> None:
     attempts = executions.attempts(snapshot.execution_id) if snapshot.jobs else {}
-    output.data(snapshot_json(snapshot, attempts), *execution_view(snapshot, attempts))
+    output.data(snapshot_json(snapshot, attempts, choice), *execution_view(snapshot, attempts, choice))

@@ -1,4 +1,4 @@
-"""`fleetscore up` and `down`: the only commands that use the embedded AWS."""
+"""`fleetscore up` and `down`: start and stop the embedded AWS."""
 
 import os
 import shlex
@@ -70,7 +70,7 @@ def up(invocation: Invocation, *, foreground: bool, persist: bool, state_dir: Pa
     """
     if foreground and persist:
         raise click.UsageError("--persist keeps data of an embedded AWS in the background. Leave out --foreground.")
-    _require_checkout()
+    require_checkout()
     from embedded.images.image_store import ImageStore  # noqa: PLC0415
     from embedded.server.detached import (  # noqa: PLC0415 - commands on an AWS account must not import the embedded AWS
         check_project,
@@ -139,7 +139,7 @@ def up(invocation: Invocation, *, foreground: bool, persist: bool, state_dir: Pa
 @click.pass_obj
 def down(invocation: Invocation, *, delete_data: bool, state_dir: Path) -> ExitStatus:
     """Stop the embedded AWS and remove its files, except the data of `up --persist`."""
-    _require_checkout()
+    require_checkout()
     from embedded.server.detached import (  # noqa: PLC0415
         detached_endpoint,
         has_persisted_data,
@@ -194,7 +194,7 @@ def _own_variables(endpoint: "Endpoint") -> list[str]:
     return [name for name in endpoint.environment() if name not in PROXY_EXCEPTIONS]
 
 
-def _require_checkout() -> None:
+def require_checkout() -> None:
     """Check that the CDK app and the packages of the embedded AWS are installed.
 
     They are in a clone of the repository, not in an installation of the command alone.
@@ -203,8 +203,8 @@ def _require_checkout() -> None:
         CommandError: naming what is missing.
     """
     remedy = (
-        "`fleetscore up` and `down` need a clone of the Fleetscore repository: run `make setup` there, then its "
-        ".venv/bin/fleetscore from any folder."
+        "`fleetscore up`, `down` and `faults` need a clone of the Fleetscore repository: run `make setup` there, then "
+        "its .venv/bin/fleetscore from any folder."
     )
     try:
         import embedded.cdk.deploy  # noqa: PLC0415

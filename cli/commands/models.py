@@ -32,12 +32,14 @@ from contract.catalog.models import Model
         "Choose the current version": ["promote", "rollback", "approve", "reject"],
         "Include in executions": ["enable", "disable"],
         "Train": ["recipe"],
+        "Delete": ["delete"],
     },
     modules={
         "register": "cli.commands.registration:register",
         "import": "cli.commands.registration:import_model",
         "test": "cli.commands.model_test:test",
         "recipe": "cli.commands.recipes:recipe",
+        "delete": "cli.commands.model_deletion:delete",
     },
     examples="""
     fleetscore models list

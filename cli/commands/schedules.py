@@ -1,4 +1,4 @@
-"""`fleetscore schedules add`, `list`, `pause`, `resume` and `remove`."""
+"""`fleetscore schedules add`, `update`, `list`, `pause`, `resume` and `remove`."""
 
 import json
 from dataclasses import asdict
@@ -79,6 +79,76 @@ def add(
         invocation.output.notice(
             f"A rate fires as soon as it is added, so {name} starts its first execution now, and {_scope(schedule)}. "
             "To choose the first time, remove the schedule and add it with --start TIME or a cron expression."
+        )
+    return ExitStatus.SUCCEEDED
+
+
+@schedules.command(
+    "update",
+    examples="""
+    fleetscore schedules update nightly --expression "cron(0 4 * * ? *)"
+    fleetscore schedules update nightly --input '{"models": ["churn"]}' --no-flexible-window
+    """,
+)
+@name_argument
+@click.option("--expression", metavar="EXPRESSION", help='"cron(30 2 * * ? *)", "rate(6 hours)" or "at(…)".')
+@click.option("--time-zone", metavar="ZONE", help="Time zone, such as Europe/Berlin.")
+@click.option(
+    "--flexible-window-minutes", type=int, metavar="N", help="Start within N minutes after the scheduled time."
+)
+@click.option("--no-flexible-window", is_flag=True, help="Start at the scheduled time.")
+@click.option("--start", metavar="TIME", help="First time at which it may fire, such as 2026-12-31T06:00:00Z.")
+@click.option("--no-start", is_flag=True, help="Remove the start. A rate then fires at once.")
+@click.option("--input", "request", metavar="JSON|@file", help="The request; it replaces the whole request.")
+@click.option("--paused/--not-paused", "paused", default=None, help="Pause or resume the schedule.")
+@click.pass_obj
+def update(
+    invocation: Invocation,
+    *,
+    name: str,
+    expression: str | None,
+    time_zone: str | None,
+    flexible_window_minutes: int | None,
+    no_flexible_window: bool,
+    start: str | None,
+    no_start: bool,
+    request: str | None,
+    paused: bool | None,
+) -> ExitStatus:
+    """Change a schedule. What no option names stays as it is.
+
+    A time that has fired stays with its execution: no time starts two.
+    """
+    for one, other, word in (
+        (flexible_window_minutes is not None, no_flexible_window, "flexible-window"),
+        (start is not None, no_start, "start"),
+    ):
+        if one and other:
+            raise click.UsageError(f"--no-{word} removes the {word.replace('-', ' ')}. Leave out one of both.")
+    given = {
+        "expression": expression,
+        "time_zone": time_zone,
+        "flexible_window_minutes": flexible_window_minutes,
+        "start": start,
+        "request": None if request is None else _request(request),
+        "enabled": None if paused is None else not paused,
+    }
+    changes = {field: value for field, value in given.items() if value is not None}
+    changes |= {"flexible_window_minutes": None} if no_flexible_window else {}
+    changes |= {"start": None} if no_start else {}
+    if not changes:
+        raise click.UsageError("Name what to change, for example --expression.")
+    schedule, declared = _to_change(invocation).update(name, changes)
+    invocation.output.data({"name": name, "changed": sorted(changes)}, f"Schedule {name} is updated.")
+    if declared:
+        invocation.output.notice(
+            "The schedule is declared in the setting `schedules` of cdk.json: change it there as well, or the next "
+            "deployment that changes the schedule undoes this."
+        )
+    if schedule.fires_at_once:
+        invocation.output.notice(
+            f"A rate without a start fires as soon as it is changed, so {name} starts an execution now, and "
+            f"{_scope(schedule)}."
         )
     return ExitStatus.SUCCEEDED
 

@@ -6,7 +6,7 @@ from cli.command_line.click_classes import Command
 from cli.command_line.invocation import Invocation
 from cli.command_line.options import start_options, words
 from cli.commands import request_check
-from cli.commands.executions import follow, read_request, with_names
+from cli.commands.executions import follow, read_request, started_json, tell_if_running, with_names
 from cli.failures import ExitStatus
 from cli.stage.executions import Executions, check_training_request
 from contract.status import ExecutionKind
@@ -37,10 +37,11 @@ def train(
     if check is not None:
         return request_check.check(invocation, ExecutionKind.TRAINING, request_json, check)
     executions = Executions(invocation.connection, invocation.changed_deployment())
+    since = executions.running_since(ExecutionKind.TRAINING, name) if name else None
     execution_id = executions.start_training(request_json, name)
+    tell_if_running(output, execution_id, since)
     if not wait:
-        arn = executions.training_arn(execution_id)
-        output.data({"execution_id": execution_id, "execution_arn": arn}, execution_id)
+        output.data(started_json(execution_id, executions.training_arn(execution_id), since), execution_id)
         return ExitStatus.SUCCEEDED
     output.line(f"Training execution {execution_id}")
     return follow(executions, execution_id, output)

@@ -40,7 +40,7 @@ class Snapshot:
     jobs: tuple[JobRecord, ...] = ()
     """The jobs; one record for all parts of a split job."""
     committed: Mapping[str, int] = field(default_factory=dict)
-    """Committed objects by job or part, of the first running ones, or at the end of failed ones."""
+    """Committed objects by job or part, of the first running and failed ones."""
     training: "Snapshot | None" = None
     """The training execution that this one is waiting for."""
     parts: Mapping[str, tuple[JobRecord, ...]] = field(default_factory=dict)

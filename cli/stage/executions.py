@@ -72,6 +72,20 @@ class Executions:
             raise
         return execution_id
 
+    def running_since(self, kind: ExecutionKind, execution_id: str) -> datetime | None:
+        """Return when the execution of a workflow with this name started; None unless it runs.
+
+        Step Functions answers a start with the name and input of a running execution as if it had
+        started one, so a caller that names an execution asks before.
+        """
+        of_kind = self.training_arn if kind is ExecutionKind.TRAINING else self.execution_arn
+        workflow = self._describe_arn(of_kind(execution_id))
+        return None if workflow is None or workflow.ended else workflow.started_at
+
+    def stop(self, arn: str, cause: str) -> None:
+        """Stop an execution with its jobs. The execution and its records end shortly afterwards."""
+        self._workflow.stop_execution(executionArn=arn, cause=cause)
+
     def execution_arn(self, execution_id: str) -> str:
         return _execution_arn(self._deployment.state_machine_arn, execution_id)
 
@@ -119,8 +133,7 @@ class Executions:
         jobs = tuple(whole_job(parts) for parts in by_job.values())
         split = {job_id: parts for job_id, parts in by_job.items() if parts[0].part}
         ended = workflow is not None and workflow.ended
-        counted = JobStatus.FAILED if ended else JobStatus.RUNNING
-        committed = self._committed(execution_id, items, counted) if count_committed else {}
+        committed = self._committed(execution_id, items) if count_committed else {}
         training = None
         if record is not None and record.training_execution_id and record.plan is None and not ended:
             with suppress(CommandError):  # The training may not have started.
@@ -167,10 +180,12 @@ class Executions:
             arn=arn,
         )
 
-    def _committed(self, execution_id: str, jobs: tuple[JobRecord, ...], status: JobStatus) -> dict[str, int]:
-        # A training job commits nothing before it ends.
-        scoring = [job for job in jobs if job.kind is ExecutionKind.SCORING]
-        counted = [job for job in scoring if job.status is status][:_COUNTED_JOBS]
+    def _committed(self, execution_id: str, jobs: tuple[JobRecord, ...]) -> dict[str, int]:
+        # A training job commits nothing before it ends. A failed job's record may have its count.
+        scoring = [job for job in jobs if job.kind is ExecutionKind.SCORING and job.attempt]
+        running = [job for job in scoring if job.status in (JobStatus.RUNNING, JobStatus.WAITING)]
+        failed = [job for job in scoring if job.status is JobStatus.FAILED and not job.commits]
+        counted = [*running, *failed][:_COUNTED_JOBS]
         if not counted:
             return {}
         with ThreadPoolExecutor(max_workers=8) as pool:

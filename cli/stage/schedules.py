@@ -1,6 +1,6 @@
 """The stage's schedules: those of cdk.json, and those added with the command."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +10,9 @@ from botocore.exceptions import ClientError
 from cli.failures import CommandError
 from cli.stage.connection import Connection
 from cli.stage.deployment import stack_outputs
+from contract.codec import decode_fields
 from contract.problems import InvalidInputError, Problem
+from contract.triggers.schedule_expression import Rate
 from contract.triggers.schedules import Schedule, check_will_fire, read_target_input, target_input
 from contract.workflow.scoring_request import hide_task_token
 
@@ -60,25 +62,16 @@ class Schedules:
         """
         now = now or datetime.now(UTC)
         problems = check_will_fire(schedule, now)
-        if schedule.starts_at is not None and schedule.starts_at <= now:
-            # EventBridge Scheduler refuses it too.
-            problems.append(Problem("start", schedule.start, f"a time after now ({now:%Y-%m-%dT%H:%MZ})"))
+        problems += _start_problems(schedule, now)
         if problems:
             raise InvalidInputError("schedule", problems)
-        window = schedule.flexible_window_minutes
         try:
             self._scheduler.create_schedule(
                 GroupName=self._group,
                 Name=schedule.name,
                 Description=_DESCRIPTION,
-                ScheduleExpression=schedule.expression,
-                ScheduleExpressionTimezone=schedule.time_zone,
-                State=_state(schedule.enabled),
                 KmsKeyArn=self._key_arn,
-                **({"StartDate": schedule.starts_at} if schedule.starts_at else {}),
-                FlexibleTimeWindow=(
-                    {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": window} if window else {"Mode": "OFF"}
-                ),
+                **_timing(schedule),
                 Target={
                     "Arn": self.target_arn,
                     "RoleArn": self._role_arn,
@@ -92,6 +85,50 @@ class Schedules:
                 remedy = "Choose another name, or remove that one first."
                 raise CommandError(f"There is a schedule {schedule.name!r} already. {remedy}") from error
             raise
+
+    def update(self, name: str, changes: Mapping[str, Any], now: datetime | None = None) -> tuple[Schedule, bool]:
+        """Change these fields of a schedule; return it, and whether it is declared in cdk.json.
+
+        Times that have fired keep their executions, because an execution's name has its time. `start` may be None,
+        and is then removed.
+
+        Raises:
+            InvalidInputError: when the schedule would be invalid, or would never start an execution.
+            CommandError: when it does not exist, or another program created it.
+        """
+        now = now or datetime.now(UTC)
+        found = self._get(name)
+        try:
+            request = read_target_input(found["Target"].get("Input", "")).request
+        except InvalidInputError as error:
+            raise CommandError(
+                f"Schedule {name!r} was created or changed without Fleetscore, so it cannot be updated. Remove it, and "
+                "add it with `fleetscore schedules add`."
+            ) from error
+        # A start that has passed stays only as the time from which a rate counts.
+        kept = _next_start(found) or ({"StartDate": found["StartDate"]} if "StartDate" in found else {})
+        if not kept and "expression" not in changes:
+            kept = _next_of_rate(found, now)
+        before = {
+            "expression": found["ScheduleExpression"],
+            "time_zone": found.get("ScheduleExpressionTimezone") or "UTC",
+            "flexible_window_minutes": found["FlexibleTimeWindow"].get("MaximumWindowInMinutes"),
+            "request": request,
+            "enabled": found.get("State", "ENABLED") == "ENABLED",
+            "start": kept["StartDate"].astimezone(UTC).isoformat() if kept else None,
+        }
+        schedule, problems = decode_fields(Schedule, {"name": name, **before, **changes})
+        if schedule is None:
+            raise InvalidInputError("schedule", problems)
+        problems = check_will_fire(schedule, now)
+        if "start" in changes:
+            problems += _start_problems(schedule, now)
+        if problems:
+            raise InvalidInputError("schedule", problems)
+        fields = {key: value for key, value in found.items() if key not in {*_NOT_FOR_UPDATE, "StartDate"}}
+        target = {**found["Target"], "Input": target_input(schedule)}
+        self._scheduler.update_schedule(**{**fields, **_timing(schedule), "Target": target})
+        return schedule, name in self._declared()
 
     def all(self) -> list[ListedSchedule]:
         """Return every schedule of the stage, by name."""
@@ -192,6 +229,32 @@ def _next_start(found: dict[str, Any]) -> dict[str, datetime]:
         return {}
     following = _known(found, {}).next_time(now)
     return {} if following is None else {"StartDate": following}
+
+
+def _next_of_rate(found: dict[str, Any], now: datetime) -> dict[str, datetime]:
+    """Return the StartDate with which an unchanged rate without a start continues, so that it does not fire at once."""
+    known = _known(found, {})
+    following = known.next_time(now, found["CreationDate"].astimezone(UTC)) if isinstance(known.parsed, Rate) else None
+    return {} if following is None else {"StartDate": following}
+
+
+def _start_problems(schedule: Schedule, now: datetime) -> list[Problem]:
+    """Return the problem of a start that has passed, which EventBridge Scheduler refuses too."""
+    if schedule.starts_at is None or schedule.starts_at > now:
+        return []
+    return [Problem("start", schedule.start, f"a time after now ({now:%Y-%m-%dT%H:%MZ})")]
+
+
+def _timing(schedule: Schedule) -> dict[str, Any]:
+    """Return the fields of CreateSchedule and UpdateSchedule that say when a schedule fires."""
+    window = schedule.flexible_window_minutes
+    return {
+        "ScheduleExpression": schedule.expression,
+        "ScheduleExpressionTimezone": schedule.time_zone,
+        "State": _state(schedule.enabled),
+        "FlexibleTimeWindow": {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": window} if window else {"Mode": "OFF"},
+        **({"StartDate": schedule.starts_at} if schedule.starts_at else {}),
+    }
 
 
 def _state(enabled: bool) -> str:

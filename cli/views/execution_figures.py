@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cli.stage.execution_snapshot import Snapshot
 from contract.status import FINAL_JOB_STATUSES, ExecutionKind, JobStatus
@@ -88,4 +88,60 @@ def objects_done(job: JobRecord, snapshot: Snapshot) -> int | None:
         counts = [objects_done(part, snapshot) for part in snapshot.parts[job.job_id]]
         known = [count for count in counts if count is not None]
         return sum(known) if known else None
-    return snapshot.committed.get(job.job_id)
+    if job.job_id in snapshot.committed:
+        return snapshot.committed[job.job_id]
+    return job.commits // len(job.model_ids) if job.commits else None
+
+
+def committed_objects(snapshot: Snapshot) -> tuple[int, int]:
+    """Return the committed objects and all objects, both counted once per job.
+
+    Objects of jobs whose ledgers were not read do not count as committed.
+    """
+    scoring = [job for job in snapshot.jobs if job.kind is ExecutionKind.SCORING]
+    return sum(objects_done(job, snapshot) or 0 for job in scoring), sum(job.object_count for job in scoring)
+
+
+def started_at(snapshot: Snapshot) -> datetime | None:
+    """Return when the execution started."""
+    if snapshot.workflow is not None:
+        return snapshot.workflow.started_at
+    return datetime.fromisoformat(snapshot.record.started_at) if snapshot.record is not None else None
+
+
+def ended_at(snapshot: Snapshot) -> datetime | None:
+    """Return when the execution ended; None while it runs, and if nobody knows."""
+    if snapshot.workflow is not None:
+        return snapshot.workflow.stopped_at if snapshot.workflow.ended else None
+    ended = snapshot.record.ended_at if snapshot.record is not None else ""
+    return datetime.fromisoformat(ended) if ended else None
+
+
+def seconds_so_far(snapshot: Snapshot) -> float | None:
+    """Return the seconds from the execution's start to its end or to now; None if unknown."""
+    start, end = started_at(snapshot), ended_at(snapshot)
+    if start is None or (end is None and snapshot.ended):
+        return None
+    return max(0.0, ((end or snapshot.read_at) - start).total_seconds())
+
+
+def expected_end(snapshot: Snapshot) -> datetime | None:
+    """Return when a running execution will probably end; None when nothing has been committed.
+
+    The estimate supposes that the rest of the input bytes takes as long per byte as what this
+    execution has committed since its first attempt started.
+    """
+    started = [datetime.fromisoformat(job.started_at) for job in snapshot.jobs if job.started_at]
+    if snapshot.ended or not started:
+        return None
+    done = left = 0.0
+    for job in snapshot.jobs:
+        per_object = job.input_bytes / job.object_count if job.object_count else 0.0
+        committed = objects_done(job, snapshot) or 0
+        # What a resumed execution took over cost it no time.
+        done += max(0, committed - job.commits_kept // len(job.model_ids)) * per_object
+        left += 0.0 if job.status in FINAL_JOB_STATUSES else (job.object_count - committed) * per_object
+    elapsed = (snapshot.read_at - min(started)).total_seconds()
+    if done <= 0 or elapsed <= 0:
+        return None
+    return snapshot.read_at + timedelta(seconds=left * elapsed / done)

@@ -1,6 +1,8 @@
 """Executions and their jobs as tables for people and as JSON values for programs."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import RenderableType
@@ -8,12 +10,41 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.stage.execution_snapshot import Snapshot
-from cli.views.execution_figures import job_seconds, objects_done, rows_counted, rows_per_second, totals
-from cli.views.tables import add_row, counted, one_line, plain_json, plain_table, plain_text
-from contract.status import ExecutionKind, FailureKind
+from cli.views.diagnosis.facts import datasets, fact_lines, predictions_uris
+from cli.views.diagnosis.failure_lines import failure_groups, groups_json, reason_lines, with_kind
+from cli.views.execution_figures import (
+    committed_objects,
+    ended_at,
+    expected_end,
+    job_seconds,
+    objects_done,
+    rows_counted,
+    rows_per_second,
+    started_at,
+    totals,
+)
+from cli.views.tables import (
+    add_row,
+    counted,
+    plain_json,
+    plain_table,
+    plain_text,
+)
+from contract.status import ExecutionKind, JobStatus
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
 from contract.workflow.scoring_request import hide_task_token
 
+_SHOWN_JOBS = 20
+"""Largest table of jobs that is shown completely, in lines."""
+_SHOWN_OF_MANY = 6
+"""Number of jobs that are shown of more, those first that may need action."""
+_ORDER = {
+    JobStatus.RUNNING: 0,
+    JobStatus.WAITING: 1,
+    JobStatus.FAILED: 2,
+    JobStatus.PENDING: 3,
+    JobStatus.SUCCEEDED: 4,
+}
 _STYLES = {
     "SUCCEEDED": "green",
     "RUNNING": "cyan",
@@ -26,15 +57,52 @@ _STYLES = {
 }
 
 
-def execution_view(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptRecord]]) -> list[RenderableType]:
+@dataclass(frozen=True)
+class JobChoice:
+    """Which jobs `fleetscore status` shows."""
+
+    failed: bool = False
+    """Whether to show failed jobs only."""
+    every: bool = False
+    """Whether to show every job, even if there are thousands."""
+
+    def has(self, job: JobRecord) -> bool:
+        return not self.failed or job.status is JobStatus.FAILED
+
+
+SOME_JOBS = JobChoice()
+
+
+def execution_view(
+    snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptRecord]], choice: JobChoice = SOME_JOBS
+) -> list[RenderableType]:
     """Return what `fleetscore status` shows."""
     status_line, *details = heading_lines(snapshot)
+    facts = fact_lines(snapshot)
     if not snapshot.jobs:
-        return [status_line, *details]
-    return [status_line, jobs_table(snapshot), totals_line(snapshot), *reason_lines(snapshot, attempts), *details]
+        return [status_line, *facts, *details]
+    shown = replace(snapshot, jobs=tuple(job for job in snapshot.jobs if choice.has(job)))
+    reasons = reason_lines(shown, attempts)
+    return [status_line, *facts, *_jobs_lines(shown, choice), totals_line(snapshot), *reasons, *details]
 
 
-def jobs_table(snapshot: Snapshot) -> Table:
+def _jobs_lines(shown: Snapshot, choice: JobChoice) -> list[RenderableType]:
+    """Return the table of jobs, and how many of them it does not show."""
+    if not shown.jobs:
+        return ["No failed jobs."]
+    lines = sum(1 + len(shown.parts.get(job.job_id, ())) for job in shown.jobs)
+    if choice.every or lines <= _SHOWN_JOBS:
+        return [jobs_table(shown)]
+    first = sorted(shown.jobs, key=lambda job: _ORDER[job.status])[:_SHOWN_OF_MANY]
+    hidden = Counter(job.status.value for job in shown.jobs)
+    hidden.subtract(job.status.value for job in first)
+    kinds = ", ".join(f"{count:,} {status}" for status, count in sorted(hidden.items()) if count)
+    # Parts of split jobs are not shown either, because there may be hundreds.
+    table = jobs_table(replace(shown, jobs=tuple(first)), parts=False)
+    return [table, f"… and {counted(hidden.total(), 'more job')} ({kinds}); --all shows them"]
+
+
+def jobs_table(snapshot: Snapshot, *, parts: bool = True) -> Table:
     """Return a table with one line per job, and below a split job one per part.
 
     Reasons are too long for it: see `reason_lines`.
@@ -43,31 +111,9 @@ def jobs_table(snapshot: Snapshot) -> Table:
     table = plain_table("job", "status", *numbers, right=numbers)
     for job in snapshot.jobs:
         add_row(table, *job_cells(job, snapshot))
-        for part in snapshot.parts.get(job.job_id, ()):
+        for part in snapshot.parts.get(job.job_id, ()) if parts else ():
             add_row(table, *job_cells(part, snapshot))
     return table
-
-
-def reason_lines(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptRecord]]) -> list[str]:
-    """Return the full reasons of failed and waiting jobs and attempts, and the jobs' notes."""
-    lines: list[str] = []
-    for job in snapshot.jobs:
-        for item in snapshot.parts.get(job.job_id, (job,)):
-            if item.reason or item.outcome:
-                lines.append(f"{job_name(item)}: {job_reason(item) if item.reason else item.outcome}")
-            # The last attempt of a failed job has the same reason as the job.
-            tried = [a for a in attempts.get(item.job_id, []) if a.reason and a.reason != item.reason]
-            lines += [f"{job_name(item)}, attempt {a.attempt}: {_with_kind(a.failure_kind, a.reason)}" for a in tried]
-        lines += [f"{job.job_id}, note: {note}" for note in (*_fleet_notes(job), *job.notes)]
-    return [one_line(line) for line in lines]
-
-
-def _fleet_notes(job: JobRecord) -> list[str]:
-    """Return the number of a fleet's models, and the rows that it skipped."""
-    if not job.fleet:
-        return []
-    skipped = f"; {counted(job.rows_skipped, 'row')} of no model skipped" if job.rows_skipped else ""
-    return [f"fleet {job.fleet} of {counted(job.fleet_models, 'model')}{skipped}"]
 
 
 def job_cells(job: JobRecord, snapshot: Snapshot) -> list[Text | str]:
@@ -85,23 +131,13 @@ def job_cells(job: JobRecord, snapshot: Snapshot) -> list[Text | str]:
     ]
 
 
-def job_name(job: JobRecord) -> str:
-    """Return the job's id; for a part, the id of its job and which part it is."""
-    return f"{job.part.job_id}, {job.part.text}" if job.part else job.job_id
-
-
 def objects_text(job: JobRecord, snapshot: Snapshot) -> str:
     done = objects_done(job, snapshot)
     return f"{job.object_count:,}" if done is None else f"{done:,}/{job.object_count:,}"
 
 
 def job_reason(job: JobRecord) -> str:
-    return _with_kind(job.failure_kind, job.reason)
-
-
-def _with_kind(kind: FailureKind | None, reason: str) -> str:
-    # A container's message already begins with its kind.
-    return f"{kind}: {reason}" if kind and not reason.startswith(f"{kind}:") else reason
+    return with_kind(job.failure_kind, job.reason)
 
 
 def totals_line(snapshot: Snapshot) -> str:
@@ -141,15 +177,23 @@ def heading_lines(snapshot: Snapshot) -> list[str]:
     return lines
 
 
-def snapshot_json(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptRecord]] | None = None) -> dict[str, Any]:
-    """Return an execution as JSON. `note` explains a record that differs from Step Functions."""
+def snapshot_json(
+    snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptRecord]] | None = None, choice: JobChoice = SOME_JOBS
+) -> dict[str, Any]:
+    """Return an execution as JSON. `note` explains a record that differs from Step Functions.
+
+    Always complete: `choice` only leaves out jobs that did not fail.
+    """
     workflow = snapshot.workflow
+    chosen = tuple(job for job in snapshot.jobs if choice.has(job))
     jobs = []
-    for job in snapshot.jobs:
+    for job in chosen:
         parts = snapshot.parts.get(job.job_id, ())
         # Attempts are of the parts if the job is split.
         split = {"parts": [_job_json(part, snapshot, attempts) for part in parts]} if parts else {}
         jobs.append({**_job_json(job, snapshot, attempts), **split})
+    start, end, expected = started_at(snapshot), ended_at(snapshot), expected_end(snapshot)
+    done, objects = committed_objects(snapshot)
     return {
         "execution_id": snapshot.execution_id,
         "kind": snapshot.kind.value,
@@ -158,6 +202,16 @@ def snapshot_json(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptRec
         "note": snapshot.note,
         "reason": snapshot.reason if snapshot.ended else "",
         "read_at": snapshot.read_at.isoformat(),
+        "started_at": start.isoformat() if start else None,
+        "ended_at": end.isoformat() if end else None,
+        "seconds": ((end or snapshot.read_at) - start).total_seconds()
+        if start and (end or not snapshot.ended)
+        else None,
+        "expected_end": expected.isoformat() if expected else None,
+        "datasets": list(datasets(snapshot)),
+        "predictions_uris": predictions_uris(snapshot),
+        "objects": objects,
+        "objects_committed": done,
         "step_functions": None
         if workflow is None
         else {
@@ -169,6 +223,7 @@ def snapshot_json(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptRec
         },
         "record": None if snapshot.record is None else _record_json(snapshot.record),
         "totals": vars(totals(snapshot)),
+        "failures": groups_json(failure_groups(replace(snapshot, jobs=chosen), attempts or {})),
         "jobs": jobs,
     }
 

@@ -15,6 +15,7 @@ from rich.text import Text
 from cli.command_line.output import Output
 from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions
+from cli.views.diagnosis.failure_lines import job_name
 from cli.views.execution_figures import (
     distinct_objects,
     objects_done,
@@ -22,7 +23,7 @@ from cli.views.execution_figures import (
     rows_counted,
     rows_per_second,
 )
-from cli.views.executions import job_cells, job_name, job_reason, objects_text, totals_line
+from cli.views.executions import job_cells, job_reason, objects_text, totals_line
 from cli.views.tables import add_row, counted, one_line, plain_text
 from contract.status import ExecutionKind, JobStatus
 from contract.table.records import JobRecord
@@ -36,6 +37,10 @@ EventBridge usually needs a few.
 _JOBS_READ_PER_SECOND = 500
 """Limit on reads of large fleets. A read of n jobs costs about n/8 DynamoDB read units."""
 _REFRESHES_PER_SECOND = 4
+_SECONDS_BETWEEN_LINES = 30.0
+"""Longest silence without a terminal, in seconds, so that a reader of a log sees that it is alive."""
+_REASON_CHARACTERS = 120
+"""Longest part of a reason in the line of a job, in characters."""
 _LINES_BESIDE_JOBS = 8
 """Lines of the terminal that do not show jobs."""
 _BAR_WIDTH = 78
@@ -102,10 +107,12 @@ def _watch(
 
 
 class PlainProgress:
-    """Prints a line when a job's status or attempt changes, for logs and pipes."""
+    """Prints a line when a job's status or attempt changes, and at least one line every 30 seconds."""
 
-    def __init__(self, write: Callable[[str], None]) -> None:
-        self._write = write
+    def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._print = write
+        self._clock = clock
+        self._printed_at: float | None = None
         self._seen: dict[tuple[str, str], tuple[JobStatus, int]] = {}
         self._announced: set[str] = set()
 
@@ -116,8 +123,18 @@ class PlainProgress:
         """Do nothing: no terminal state was changed."""
 
     def show(self, snapshot: Snapshot) -> None:
+        self._show_changes(snapshot)
+        silent = self._printed_at is None or self._clock() - self._printed_at >= _SECONDS_BETWEEN_LINES
+        if silent and not snapshot.ended:
+            self._write(state_line(snapshot))
+
+    def _write(self, line: str) -> None:
+        self._print(line)
+        self._printed_at = self._clock()
+
+    def _show_changes(self, snapshot: Snapshot) -> None:
         if snapshot.training is not None:
-            self.show(snapshot.training)
+            self._show_changes(snapshot.training)
         execution_id = snapshot.execution_id
         if snapshot.jobs and execution_id not in self._announced:
             self._announced.add(execution_id)
@@ -144,8 +161,33 @@ class PlainProgress:
             words.append(f"{ended:,} of {counted(len(snapshot.jobs), 'job')} ended")
         # Last, because a reason has sentences. That of a split job has its part's line.
         if (job.reason or job.outcome) and job.job_id not in snapshot.parts:
-            words.append(job_reason(job) if job.reason else job.outcome)
+            words.append(_shortened(job_reason(job)) if job.reason else job.outcome)
         return one_line(", ".join(words))
+
+
+def state_line(snapshot: Snapshot) -> str:
+    """Return a sentence about a running execution: its status, ended jobs and committed objects."""
+    followed = snapshot.training or snapshot
+    words = [f"{snapshot.execution_id}: {snapshot.status}"]
+    if followed.jobs:
+        words += [totals_line(followed), *_objects_so_far(followed)]
+    note = f". {snapshot.note}" if snapshot.note else ""
+    return one_line(", ".join(words) + note)
+
+
+def _objects_so_far(snapshot: Snapshot) -> list[str]:
+    """Return the number of committed objects; nothing for a training, which commits none."""
+    if snapshot.kind is ExecutionKind.TRAINING:
+        return []
+    done = sum(objects_done(job, snapshot) or 0 for job in snapshot.jobs)
+    objects = sum(job.object_count for job in snapshot.jobs)
+    per_job = " (counted per job)" if len(snapshot.jobs) > 1 else ""
+    return [f"{done:,} of {counted(objects, 'object')}{per_job}"]
+
+
+def _shortened(reason: str) -> str:
+    """Return the beginning of a long reason, which is shown completely when the execution ends."""
+    return reason if len(reason) <= _REASON_CHARACTERS else f"{reason[:_REASON_CHARACTERS]}…"
 
 
 class LiveProgress:

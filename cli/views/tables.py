@@ -77,7 +77,7 @@ def plain_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
     for column in columns:
         # On a narrow terminal, only these columns wrap. Figures and statuses stay on one line.
-        long = column in ("job", "model", "value", "by", "tags", "request")
+        long = column in ("job", "execution", "label", "model", "value", "by", "tags", "request")
         table.add_column(
             plain_text(column), justify="right" if column in right else "left", overflow="fold", no_wrap=not long
         )
@@ -94,6 +94,23 @@ def shown_time(moment: str) -> str:
         return f"{datetime.fromisoformat(moment).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     except ValueError:
         return moment
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration as text, with the two largest units that it has.
+
+    >>> duration_text(0.42), duration_text(59.6), duration_text(3_725)
+    ('0.4 s', '1 min 0 s', '1 h 2 min')
+    """
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    days, hours, minutes = whole // 86_400, whole // 3_600 % 24, whole // 60 % 60
+    if days:
+        return f"{days:,} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
 
 
 def counted(number: int, word: str) -> str:

@@ -60,6 +60,8 @@ def whole_job(parts: Sequence[JobRecord]) -> JobRecord:
         rows_scored=sum(part.rows_scored for part in parts),
         rows_quarantined=sum(part.rows_quarantined for part in parts),
         rows_skipped=sum(part.rows_skipped for part in parts),
+        commits=sum(part.commits for part in parts),
+        commits_kept=sum(part.commits_kept for part in parts),
         failure_kind=kind,
         reason="; ".join(reasons),
         duplicate_keys=sum(part.duplicate_keys for part in parts),

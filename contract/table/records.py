@@ -1,4 +1,4 @@
-"""The table: its keys, attribute names and records.
+"""The table: its keys, attribute names and records. Those of uploads are in `upload_records`.
 
 Access patterns (one table, one index):
 
@@ -15,14 +15,8 @@ Access patterns (one table, one index):
 | a model's recipe                      | get  pk=MODEL#<id>, sk=RECIPE                            |
 | every fleet                           | index pk=FLEETS, sk=<fleet id>                           |
 | a fleet                               | get  pk=FLEET#<id>, sk=FLEET                             |
-| which part claimed an object version  | get  pk=UPLOAD#<dataset>/<key>, sk=<digest of version>   |
-| the window that gathers uploads       | get  pk=UPLOADS#<dataset>, sk=CURRENT                    |
-| an upload window by number            | get  pk=UPLOADS#<dataset>, sk=WINDOW#<number>            |
-| the window that a part belongs to     | get  pk=UPLOADS#<dataset>, sk=PART#<part>                |
-| the parts of an upload window         | query pk=UPLOADS#<dataset>, sk begins MEMBER#<number>#   |
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -35,19 +29,10 @@ from contract.control_characters import replace_control_characters
 from contract.job.parts import JobPart, Sharding
 from contract.layout import OutputLayout
 from contract.problems import InvalidInputError
-from contract.status import (
-    AttemptStatus,
-    ExecutionKind,
-    ExecutionStatus,
-    FailureKind,
-    JobStatus,
-    Shortage,
-    WindowStatus,
-)
+from contract.status import AttemptStatus, ExecutionKind, ExecutionStatus, FailureKind, JobStatus, Shortage
 from contract.table.attributes import from_attribute, to_attributes
 from contract.table.item_size import check_item_size
 from contract.training.recipes import ModelRecipe
-from contract.triggers.uploads import ObjectVersion
 from contract.workflow.messages import ExecutionPlan
 
 PARTITION_KEY = "pk"
@@ -61,8 +46,6 @@ TIME_TO_LIVE = "expires_at"
 EXECUTION_PARTITIONS = "EXECUTION#"
 MODEL_PARTITIONS = "MODEL#"
 FLEET_PARTITIONS = "FLEET#"
-UPLOAD_PARTITIONS = "UPLOAD#"
-UPLOADS_PARTITIONS = "UPLOADS#"
 """Prefixes of the partition keys.
 
 A role's policy allows only some of them, so that only registration and promotion write models, and
@@ -119,9 +102,12 @@ class ExecutionRecord:
     """
     resumes: str = ""
     """Id of the execution that this one continues."""
+    violations: tuple[str, ...] = ()
+    """The first violations of the accounting, with which no execution succeeds."""
 
     def __post_init__(self) -> None:
         _make_printable(self, "reason", "training_failure")
+        object.__setattr__(self, "violations", tuple(map(replace_control_characters, self.violations)))
 
 
 @dataclass(frozen=True)
@@ -187,6 +173,12 @@ class JobRecord:
     changes: tuple[str, ...] = ()
     """The `AttemptRecord.changes` of the latest attempt."""
 
+    @property
+    def objects_pinned(self) -> int:
+        """Number of objects that the job has to commit. An object counts once per model; those of a
+        fleet count as one."""
+        return self.object_count * len(self.model_ids)
+
     def __post_init__(self) -> None:
         _make_printable(self, "reason", "outcome")
         object.__setattr__(self, "notes", tuple(map(replace_control_characters, self.notes)))
@@ -209,6 +201,13 @@ class AttemptRecord:
     ended_at: str = ""
     failure_kind: FailureKind | None = None
     reason: str = ""
+    """Cause, remedy and where the logs are, as one text for people."""
+    rule: str = ""
+    """Name of the decision table's rule that classified the failure."""
+    cause: str = ""
+    """Text of the service, function or container that reported the failure."""
+    remedy: str = ""
+    """What the rule tells people to do; empty if another attempt follows."""
     batch_rows: int = 0
     """Most rows per batch. 0 for training, for which it has no meaning."""
     volume_size_gb: int = 0
@@ -219,52 +218,7 @@ class AttemptRecord:
     """What the attempt ran out of, if it failed for that reason."""
 
     def __post_init__(self) -> None:
-        _make_printable(self, "reason")
-
-
-@dataclass(frozen=True)
-class UploadClaim:
-    """Permanent assignment of an object version to an upload part."""
-
-    dataset: str
-    key: str
-    version: str
-    """The version's `ObjectVersion.identity`."""
-    part: str
-
-
-@dataclass(frozen=True)
-class UploadPart:
-    """Part of an upload window: the object versions that one call has claimed for the window."""
-
-    dataset: str
-    part: str
-    window: int
-
-
-@dataclass(frozen=True)
-class CurrentWindow:
-    """Number of a dataset's newest upload window."""
-
-    dataset: str
-    window: int
-
-
-@dataclass(frozen=True)
-class UploadWindow:
-    """Record of an upload window: uploads to one dataset, gathered for one execution."""
-
-    dataset: str
-    window: int
-    """Number of the window, from 1 without gaps."""
-    status: WindowStatus
-    closes_at: str
-    request_json: str
-    """Fields of the execution's input besides the dataset and manifest, as the stage had them when
-    the window opened."""
-    execution_id: str = ""
-    objects_manifest: str = ""
-    object_count: int = 0
+        _make_printable(self, "reason", "cause")
 
 
 def _make_printable(record: Any, *names: str) -> None:
@@ -329,36 +283,6 @@ def fleet_key(fleet_id: str) -> dict[str, str]:
     return {PARTITION_KEY: f"{FLEET_PARTITIONS}{fleet_id}", SORT_KEY: FLEET_SORT_KEY}
 
 
-def upload_claim_key(dataset: str, upload: ObjectVersion) -> dict[str, str]:
-    # Each object has its own partition key, to spread the claims. The id of a version may be longer
-    # than a sort key.
-    digest = hashlib.sha256(upload.identity.encode()).hexdigest()
-    return {PARTITION_KEY: f"{UPLOAD_PARTITIONS}{dataset}/{upload.key}", SORT_KEY: digest}
-
-
-def upload_part_key(dataset: str, part: str) -> dict[str, str]:
-    return {PARTITION_KEY: f"{UPLOADS_PARTITIONS}{dataset}", SORT_KEY: f"PART#{part}"}
-
-
-def upload_member_prefix(window: int) -> str:
-    return f"MEMBER#{window:012d}#"
-
-
-def upload_member_key(part: UploadPart) -> dict[str, str]:
-    return {
-        PARTITION_KEY: f"{UPLOADS_PARTITIONS}{part.dataset}",
-        SORT_KEY: upload_member_prefix(part.window) + part.part,
-    }
-
-
-def current_window_key(dataset: str) -> dict[str, str]:
-    return {PARTITION_KEY: f"{UPLOADS_PARTITIONS}{dataset}", SORT_KEY: "CURRENT"}
-
-
-def upload_window_key(dataset: str, window: int) -> dict[str, str]:
-    return {PARTITION_KEY: f"{UPLOADS_PARTITIONS}{dataset}", SORT_KEY: f"WINDOW#{window:012d}"}
-
-
 def jobs_by_status(execution_id: str, status: JobStatus) -> str:
     """Return the index's partition key for an execution's jobs in one status."""
     return f"{EXECUTION_PARTITIONS}{execution_id}#{status.value}"
@@ -379,15 +303,15 @@ def job_index(record: JobRecord) -> dict[str, str]:
 
 
 def execution_item(record: ExecutionRecord, expires_at: int | None = None) -> dict[str, Any]:
-    return _item(record, {**execution_key(record.execution_id), **execution_index(record)}, expires_at)
+    return record_item(record, {**execution_key(record.execution_id), **execution_index(record)}, expires_at)
 
 
 def job_item(record: JobRecord, expires_at: int | None = None) -> dict[str, Any]:
-    return _item(record, {**job_key(record.execution_id, record.job_id), **job_index(record)}, expires_at)
+    return record_item(record, {**job_key(record.execution_id, record.job_id), **job_index(record)}, expires_at)
 
 
 def attempt_item(record: AttemptRecord, expires_at: int | None = None) -> dict[str, Any]:
-    return _item(record, attempt_key(record.execution_id, record.job_id, record.attempt), expires_at)
+    return record_item(record, attempt_key(record.execution_id, record.job_id, record.attempt), expires_at)
 
 
 def model_item(model: Model) -> dict[str, Any]:
@@ -397,7 +321,7 @@ def model_item(model: Model) -> dict[str, Any]:
         InvalidInputError: DynamoDB does not store an item of this size.
     """
     index = {INDEX_PARTITION_KEY: MODELS_COLLECTION, INDEX_SORT_KEY: model.model_id}
-    item = _item(model, {**model_key(model.model_id), **index}, None)
+    item = record_item(model, {**model_key(model.model_id), **index}, None)
     check_item_size(f"model {model.model_id}", item, "Give the model fewer or shorter tags.")
     return item
 
@@ -409,7 +333,7 @@ def version_item(version: ModelVersion) -> dict[str, Any]:
         InvalidInputError: DynamoDB does not store an item of this size.
     """
     spec = version.spec
-    item = _item(version, version_key(spec.model_id, spec.version), None)
+    item = record_item(version, version_key(spec.model_id, spec.version), None)
     check_item_size(f"model {spec.model_id}", item, _TOO_LARGE)
     return item
 
@@ -421,38 +345,14 @@ def recipe_item(recipe: ModelRecipe) -> dict[str, Any]:
         InvalidInputError: DynamoDB does not store an item of this size.
     """
     index = {INDEX_PARTITION_KEY: RECIPES_COLLECTION, INDEX_SORT_KEY: recipe.model_id}
-    item = _item(recipe, {**recipe_key(recipe.model_id), **index}, None)
+    item = record_item(recipe, {**recipe_key(recipe.model_id), **index}, None)
     check_item_size(f"recipe of model {recipe.model_id}", item, _TOO_LARGE)
     return item
 
 
 def fleet_item(fleet: FleetRecord) -> dict[str, Any]:
     index = {INDEX_PARTITION_KEY: FLEETS_COLLECTION, INDEX_SORT_KEY: fleet.fleet_id}
-    return _item(fleet, {**fleet_key(fleet.fleet_id), **index}, None)
-
-
-def upload_claim_item(claim: UploadClaim, upload: ObjectVersion, expires_at: int | None = None) -> dict[str, Any]:
-    return _item(claim, upload_claim_key(claim.dataset, upload), expires_at)
-
-
-def upload_part_items(part: UploadPart, expires_at: int | None = None) -> list[dict[str, Any]]:
-    """Return the record's two items: one is found by its part, the other by its window."""
-    return [
-        _item(part, keys, expires_at) for keys in (upload_part_key(part.dataset, part.part), upload_member_key(part))
-    ]
-
-
-def current_window_item(current: CurrentWindow) -> dict[str, Any]:
-    """Return the item of a dataset's newest window.
-
-    It never expires. If it did, numbers would start at 1 again, and a new window would look like an
-    old one that has started.
-    """
-    return _item(current, current_window_key(current.dataset), None)
-
-
-def upload_window_item(window: UploadWindow, expires_at: int | None = None) -> dict[str, Any]:
-    return _item(window, upload_window_key(window.dataset, window.window), expires_at)
+    return record_item(fleet, {**fleet_key(fleet.fleet_id), **index}, None)
 
 
 def read_item(cls: type[R], item: Mapping[str, Any]) -> R:
@@ -470,7 +370,8 @@ def read_item(cls: type[R], item: Mapping[str, Any]) -> R:
         raise InvalidInputError(subject, named) from error
 
 
-def _item(record: Any, keys: dict[str, str], expires_at: int | None) -> dict[str, Any]:
+def record_item(record: Any, keys: dict[str, str], expires_at: int | None) -> dict[str, Any]:
+    """Return a record's item, with its keys and its time of expiry in epoch seconds, if it has one."""
     item = {**to_attributes(codec.to_json(record)), **keys}
     if expires_at is not None:
         item[TIME_TO_LIVE] = expires_at

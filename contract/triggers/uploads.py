@@ -2,7 +2,7 @@
 execution scores."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,6 +16,8 @@ from contract.workflow.scoring_request import parse_request
 MARKER_NAME = "_READY"
 """Name of an object that marks everything in its folder and below as complete."""
 
+NO_MODES = "-"
+"""Text of `modes_to_text` without rules."""
 _LONGEST_WINDOW_SECONDS = 86_400
 """Longest upload window, in seconds."""
 
@@ -78,6 +80,31 @@ def rules_to_text(rules: tuple[UploadRule, ...]) -> str:
         ],
         separators=(",", ":"),
     )
+
+
+def modes_to_text(rules: Iterable[UploadRule]) -> str:
+    """Return the dataset and mode of each rule, as text for an output of the stack.
+
+    >>> modes_to_text((UploadRule("flights", "window", 300), UploadRule("orders", "marker")))
+    'flights=window:300,orders=marker'
+    """
+    windows = {rule.dataset: "" if rule.window_seconds is None else f":{rule.window_seconds}" for rule in rules}
+    # CloudFormation refuses empty values of outputs.
+    return ",".join(f"{rule.dataset}={rule.mode}{windows[rule.dataset]}" for rule in rules) or NO_MODES
+
+
+def rule_of(dataset: str, modes: str) -> UploadRule | None:
+    """Return the rule of a dataset in the text that `modes_to_text` returned, without its request.
+
+    >>> rule_of("flights", "flights=window:300,orders=marker").window_seconds
+    300
+    """
+    for entry in modes.split(","):
+        name, _, rest = entry.partition("=")
+        if name == dataset:
+            mode, _, seconds = rest.partition(":")
+            return UploadRule(name, "window", int(seconds)) if mode == "window" else UploadRule(name, "marker")
+    return None
 
 
 def rules_from_text(text: str) -> tuple[UploadRule, ...]:

@@ -27,6 +27,8 @@ class PartSummary:
     failure_kind: FailureKind | None = None
     reason: str = ""
     rows_skipped: int = 0
+    objects_committed: int = 0
+    """As in `JobSummary`."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,9 @@ class JobSummary:
     """Number of the fleet's models, which the job's spec names."""
     rows_skipped: int = 0
     """Rows that no model of the fleet has a route for, and that are in no output."""
+    objects_committed: int = 0
+    """Objects that are in the ledger and in S3, when they were last counted; also after a failure. An
+    object counts once per model."""
 
 
 @dataclass(frozen=True)
@@ -101,5 +106,12 @@ class ExecutionSummary:
     """The training execution that this one started first."""
     rows_skipped: int = 0
     """Rows of fleet jobs that are in no output."""
+    objects_pinned: int = 0
+    """Objects that the jobs had to commit: `objects_committed` and `objects_failed`. An object counts once
+    per model."""
+    objects_committed: int = 0
+    objects_failed: int = 0
+    violations: tuple[str, ...] = ()
+    """The first violations of the accounting. An execution with one never succeeds."""
     training_failure: str = ""
     """Reason why the training did not succeed, if this execution scored nevertheless."""

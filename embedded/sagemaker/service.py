@@ -19,12 +19,12 @@ from botocore.exceptions import ClientError
 
 from cli.sandbox.isolation import Isolation, probe
 from contract.catalog.instance_types import has_local_storage
+from embedded.faults import Faults, InstanceQuota
 from embedded.images.image_store import ImageStore
 from embedded.ministack.http.services import Response
 from embedded.ministack.iam.identity import Credentials
 from embedded.sagemaker.clients import ClientFactory
 from embedded.sagemaker.errors import ApiError, validation_error
-from embedded.sagemaker.faults import Faults
 from embedded.sagemaker.instances.capacity import Capacity
 from embedded.sagemaker.instances.guard import Guard, delete_folder
 from embedded.sagemaker.instances.settings import InstanceSettingsFile
@@ -70,8 +70,7 @@ class SageMakerService:
     Args:
         endpoint: The embedded AWS that jobs and this service call.
         images: Images that jobs can run.
-        root: Folder for the jobs, scheduled faults, and logs: `logs/<processing-job or
-            training-job>/<job>/<host>.log`.
+        root: Folder for the jobs and logs: `logs/<processing-job or training-job>/<job>/<host>.log`.
         credentials_for_role: Return the credentials of a job: `(role ARN, session name)`.
         may_assume: Return whether the service may assume a role.
         authorize: Return whether a role's policies allow an action: `(role ARN, action, resource,
@@ -84,6 +83,7 @@ class SageMakerService:
         python: Interpreter of images whose variant is not in `pythons`.
         pythons: Interpreters by image variant.
         shared_folder: Folder that all jobs see and may change.
+        faults: Faults to inject into jobs; None means those in `root`.
     """
 
     def __init__(
@@ -101,11 +101,12 @@ class SageMakerService:
         python: str = sys.executable,
         pythons: Mapping[str, str] | None = None,
         shared_folder: Path | None = None,
+        faults: Faults | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._may_assume = may_assume
         self._authorize = authorize
-        self.faults = Faults(root)
+        self.faults = faults or Faults(root / "faults")
         # The keys of these three are ARNs: jobs of different kinds can have the same name.
         self._jobs: dict[str, Job] = {}
         self._withdrawals: dict[str, Callable[[], bool]] = {}
@@ -213,6 +214,7 @@ class SageMakerService:
                     "Job name must be unique within an AWS account and region, and a job with this name already exists "
                     f"({arn})",
                 )
+            self._check_quotas(job)
             self._jobs[arn] = job
         context = contextvars.copy_context()
         withdraw = self._capacity.submit(job.instance_count, lambda: self._start(job_type, job, context))
@@ -221,6 +223,36 @@ class SageMakerService:
         if job.stop_requested.is_set():  # stopped before it could be withdrawn
             self._withdraw(job)
         return {job_type.kind.member("Arn"): arn}
+
+    def _check_quotas(self, job: Job) -> None:
+        """Check that the account's quotas, which faults set, leave room for a job's instances.
+
+        Raises:
+            ApiError: They do not.
+        """
+        usage = job.kind.name.lower()
+
+        def running() -> int:
+            return sum(
+                each.instance_count
+                for each in self._jobs.values()
+                if each.instance_type == job.instance_type and each.kind == job.kind and not each.status.is_final
+            )
+
+        quota = self.faults.strike(
+            InstanceQuota,
+            f"{job.kind.noun} {job.name}",
+            lambda each: each.limits(job.instance_type, usage) and running() + job.instance_count > each.instances,
+        )
+        if quota is not None:
+            raise ApiError(
+                "ResourceLimitExceeded",
+                f"The account-level service limit '{job.instance_type} for {usage} job usage' is {quota.instances} "
+                f"Instances, with current utilization of {running()} Instances and a request delta of "
+                f"{job.instance_count} Instances. Please use AWS Service Quotas to request an increase for this "
+                "quota. If AWS Service Quotas is not available, contact AWS support to request an increase for this "
+                "quota.",
+            )
 
     def _describe(self, job_type: JobType, request: dict[str, Any]) -> dict[str, Any]:
         return self.job(request[job_type.kind.member("Name")], job_type).describe()

@@ -18,6 +18,8 @@ from embedded.ministack.events.schedules import Record, Refusal
 
 SWEEP_SECONDS = 0.2
 """Time between two sweeps over all schedules."""
+SOURCE = "aws.scheduler"
+"""Source of the deliveries, by which faults name them."""
 _OLDEST_START = timedelta(minutes=5)
 """How long a StartDate may have passed, by the text of AWS's refusal."""
 _SERVICE = "scheduler.amazonaws.com"
@@ -55,6 +57,7 @@ class SchedulerService:
         may_assume: Callable[[str, str], bool],
         client_for_role: RoleClients,
         queue_url: Callable[[str], str],
+        deliver: Callable[[str, Callable[[], None]], object] = lambda _arn, invoke: invoke(),
     ) -> None:
         self._now = now
         self._schedules = schedules
@@ -62,6 +65,7 @@ class SchedulerService:
         self._may_assume = may_assume
         self._client_for_role = client_for_role
         self._queue_url = queue_url
+        self._deliver = deliver
         self._progress: dict[str, _Progress] = {}
         self._last_sweep: datetime | None = None
 
@@ -141,6 +145,9 @@ class SchedulerService:
             self._remove(record)
 
     def _fire(self, record: Record, scheduled: datetime) -> None:
+        self._deliver(record["Target"]["Arn"], lambda: self._invoke(record, scheduled))
+
+    def _invoke(self, record: Record, scheduled: datetime) -> None:
         target = record["Target"]
         body = _replace_context_attributes(target["Input"], record["Arn"], scheduled)
         try:

@@ -8,14 +8,14 @@ from pathlib import Path
 from types import TracebackType
 
 from cli.sandbox.isolation import probe
+from embedded.faults import Faults
 from embedded.images.image_store import ImageStore
-from embedded.sagemaker.faults import Faults
 from embedded.sagemaker.instances.guard import delete_folder
 from embedded.sagemaker.instances.settings import InstanceSettingsFile
 from embedded.scheduler.clock import EmbeddedClock
 from embedded.server.endpoint import Endpoint
 from embedded.server.launch import EmbeddedAwsError, launch, wait_or_kill
-from embedded.server.process import image_root, sagemaker_root
+from embedded.server.process import fault_folder, image_root, sagemaker_root
 
 
 class EmbeddedAws:
@@ -82,8 +82,8 @@ class EmbeddedAws:
 
     @property
     def faults(self) -> Faults:
-        """Faults to inject into jobs."""
-        return Faults(sagemaker_root(self.root))
+        """Faults to inject, and those that have happened."""
+        return Faults(fault_folder(self.root))
 
     @property
     def instances(self) -> InstanceSettingsFile:

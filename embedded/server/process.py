@@ -23,8 +23,10 @@ from typing import Any
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
+from embedded.faults import Faults
 from embedded.images.image_store import ImageStore
 from embedded.ministack.cloudformation.new_names import install_new_names
+from embedded.ministack.events.delivery_faults import deliver_event
 from embedded.ministack.events.event_sources import (
     install_batch_actions,
     install_object_versions,
@@ -46,6 +48,7 @@ from embedded.ministack.functions import (
 from embedded.ministack.http.application import application, enforces_iam
 from embedded.ministack.http.limits import install_limits
 from embedded.ministack.http.request_checks import with_request_check
+from embedded.ministack.http.request_faults import with_faults
 from embedded.ministack.http.services import (
     add_service,
     ecr_resource_arn,
@@ -82,8 +85,9 @@ from embedded.sagemaker.requests.condition_keys import CREATIONS, condition_keys
 from embedded.sagemaker.service import TARGET_PREFIX, SageMakerService, resource_arn
 from embedded.sagemaker.task_integration import RESOURCES, run_job
 from embedded.scheduler.clock import EmbeddedClock
-from embedded.scheduler.service import SWEEP_SECONDS, SchedulerService
+from embedded.scheduler.service import SOURCE, SWEEP_SECONDS, SchedulerService
 from embedded.server.endpoint import Endpoint
+from embedded.server.fault_injection import install_faults
 from embedded.server.inventory import start_inventory
 from embedded.server.persistence import OBJECTS, SnapshotWriter
 from embedded.step_functions import service
@@ -148,8 +152,13 @@ def image_root(root: Path) -> Path:
 
 
 def sagemaker_root(root: Path) -> Path:
-    """Return the folder of the jobs, their logs, and the scheduled faults."""
+    """Return the folder of the jobs and their logs."""
     return root / "sagemaker"
+
+
+def fault_folder(root: Path) -> Path:
+    """Return the folder of the faults that were added and of those that happened."""
+    return root / "faults"
 
 
 def main(settings_file: Path) -> None:
@@ -190,10 +199,12 @@ async def _serve(settings: ServerSettings) -> None:
     config.errorlog = logging.getLogger("hypercorn.error")
     store = ContentStore(settings.root / OBJECTS, keep_dropped=settings.persist)
     _install_corrections(settings, store)
-    sagemaker = _add_sagemaker(settings)
+    faults = Faults(fault_folder(settings.root))
+    install_faults(faults)
+    sagemaker = _add_sagemaker(settings, faults)
     service_quotas = quotas.ServiceQuotas(settings.endpoint.region, settings.endpoint.account_id)
     add_service(quotas.NAME, quotas.TARGET_PREFIX, service_quotas.handle)
-    _install_scheduler(settings)
+    _install_scheduler(settings, faults)
     install_execution_role()
     if settings.parent_pipe < 0:
         start_inventory(settings.root, sagemaker.unfinished_jobs)
@@ -202,7 +213,8 @@ async def _serve(settings: ServerSettings) -> None:
     if settings.violations is not None:
         log_to(settings.violations)
         served = with_request_check(served)
-    served = with_access_check(served, settings.endpoint.account_id)
+    # After the check of the signature, and before that of the parameters, as on AWS.
+    served = with_access_check(with_faults(served, faults), settings.endpoint.account_id)
     snapshots = _start_persistence(settings, store, sagemaker, service_quotas) if settings.persist else None
     if snapshots is not None:
         served = snapshots.counted(served)
@@ -291,7 +303,7 @@ def _close(sagemaker: SageMakerService) -> None:
     sagemaker.close()
 
 
-def _add_sagemaker(settings: ServerSettings) -> SageMakerService:
+def _add_sagemaker(settings: ServerSettings, faults: Faults) -> SageMakerService:
     sagemaker = SageMakerService(
         endpoint=settings.endpoint,
         images=ImageStore(image_root(settings.root)),
@@ -301,6 +313,7 @@ def _add_sagemaker(settings: ServerSettings) -> SageMakerService:
         authorize=authorize,
         pythons=settings.pythons,
         shared_folder=settings.shared_folder,
+        faults=faults,
     )
     add_service("sagemaker", TARGET_PREFIX, sagemaker.handle, resource_arn)
     for resource in RESOURCES:
@@ -308,7 +321,7 @@ def _add_sagemaker(settings: ServerSettings) -> SageMakerService:
     return sagemaker
 
 
-def _install_scheduler(settings: ServerSettings) -> None:
+def _install_scheduler(settings: ServerSettings, faults: Faults) -> None:
     clients: dict[tuple[str, str], tuple[Any, float]] = {}
 
     def client_for_role(role_arn: str, service: str) -> Any:
@@ -326,6 +339,7 @@ def _install_scheduler(settings: ServerSettings) -> None:
         may_assume=may_assume,
         client_for_role=client_for_role,
         queue_url=lambda arn: f"{settings.endpoint.url}/{'/'.join(arn.split(':')[4:6])}",
+        deliver=partial(deliver_event, faults, SOURCE, ""),
     )
     install_schedule_check(scheduler.check)
     install_scheduler(scheduler.sweep, SWEEP_SECONDS)

@@ -12,6 +12,7 @@ from aws_cdk import aws_iam as iam
 from contract import codec, environment, layout
 from contract.catalog.image_variants import ImageVariant
 from contract.table import records
+from contract.table.latest_predictions import LATEST_PARTITIONS
 from infra.functions.function_factory import ONE_VCPU_MB, FunctionSpec
 from infra.permissions import (
     allow,
@@ -49,13 +50,14 @@ def workflow_functions(
         environment.DEFAULT_TOLERATED_FAILURE_PERCENTAGE: f"{settings.default_tolerated_failure_percentage:g}",
         environment.IMAGE_URIS: json.dumps(dict(image_uris)),
     }
+    expiry = {environment.PREDICTIONS_EXPIRY_DAYS: str(settings.predictions_expiry_days or "")}
     comparison = {environment.COMPARED_CHECKSUMS: settings.compared_checksums}
     return [
         _plan_execution(storage, {**variables, **defaults}),
         _record_attempt(storage, {**variables, **comparison}),
         _verify_output(storage, {**variables, **comparison}),
         _classify_failure(settings, storage, variables),
-        _summarize_execution(settings, storage, variables),
+        _summarize_execution(settings, storage, {**variables, **expiry}),
         _prepare_training(storage, variables),
         _plan_training(storage, {**variables, **defaults}),
         _register_model_version(storage, variables),
@@ -118,15 +120,16 @@ def _classify_failure(settings: AppSettings, storage: Storage, variables: Mappin
     processing_jobs, training_jobs = jobs_arns(settings.stage)
     return FunctionSpec(
         name="classify_failure",
-        memory_mb=512,
-        timeout=Duration.minutes(1),
+        # Reads the ledger of a job that has failed for good, to count what is committed.
+        memory_mb=ONE_VCPU_MB,
+        timeout=_LONGEST,
         variables=variables,
         permissions=[
             # Stops a job that the workflow no longer waits for.
             allow(["sagemaker:DescribeProcessingJob", "sagemaker:StopProcessingJob"], processing_jobs),
             allow(["sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"], training_jobs),
-            # The ledger's keys show whether the attempt committed anything.
-            allow_listing_below(storage.results_bucket, layout.EXECUTIONS_PREFIX),
+            allow_listing_below(storage.results_bucket, *_EXECUTION_RESULTS),
+            allow(["s3:GetObject"], _executions(storage)),
             allow_items(storage, ["GetItem", "Query", "PutItem"], records.EXECUTION_PARTITIONS),
             allow_key(storage, "dynamodb", "s3"),
         ],
@@ -141,8 +144,15 @@ def _summarize_execution(settings: AppSettings, storage: Storage, variables: Map
         timeout=_LONGEST,
         variables=variables,
         permissions=[
-            allow(["s3:PutObject"], _executions(storage)),
+            # Counts commits of unfinished jobs, and looks for outputs of unknown jobs.
+            allow_listing_below(storage.results_bucket, *_EXECUTION_RESULTS),
+            allow(["s3:GetObject", "s3:PutObject"], _executions(storage)),
             allow_items(storage, ["GetItem", "Query", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS),
+            # Moves the pointers to the latest predictions. Without listing, S3 reports a missing
+            # manifest as access denied.
+            allow_items(storage, ["PutItem"], LATEST_PARTITIONS),
+            allow(["s3:GetObject", "s3:PutObject"], latest_arn(storage)),
+            allow_listing_below(storage.results_bucket, layout.LATEST_PREFIX),
             # The waiting task may belong to any state machine of the account; only its token
             # identifies it.
             allow(["states:SendTaskSuccess", "states:SendTaskFailure"], any_state_machine_arn()),
@@ -231,6 +241,11 @@ def _check_request(storage: Storage, variables: Mapping[str, str]) -> FunctionSp
             allow(["kms:Decrypt"], storage.key_arn, conditions=via("dynamodb", "s3")),
         ],
     )
+
+
+def latest_arn(storage: Storage) -> str:
+    """Return the ARN of all manifests of latest predictions."""
+    return storage.objects_arn(storage.results_bucket, f"{layout.LATEST_PREFIX}*")
 
 
 def outputs_arns(storage: Storage) -> list[str]:

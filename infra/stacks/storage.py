@@ -180,6 +180,8 @@ class StorageStack(Stack):
     def _result_rules(self) -> list[s3.LifecycleRule]:
         lifetimes = {
             **dict.fromkeys(layout.OUTPUT_PREFIXES, self._settings.predictions_expiry_days),
+            # A manifest is newer than the outputs that it names.
+            layout.LATEST_PREFIX: self._settings.predictions_expiry_days,
             layout.EXECUTIONS_PREFIX: self._settings.executions_expiry_days,
             layout.UPLOADS_PREFIX: self._settings.executions_expiry_days,
             # Results of a Map duplicate records and summary, so they expire like logs.

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from aws_cdk import Aws, Duration
+from aws_cdk import Aws, CfnOutput, Duration, Stack
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_lambda as lambda_
@@ -10,12 +10,12 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from contract import environment, layout
-from contract.table import records
-from contract.triggers.uploads import MARKER_NAME, UploadRule, rules_to_text
+from contract.table import upload_records
+from contract.triggers.uploads import MARKER_NAME, UploadRule, modes_to_text, rules_to_text
 from infra.dead_letters import DeadLetters, encrypt_queue
 from infra.functions.function_factory import ONE_VCPU_MB, FunctionFactory, FunctionSpec
 from infra.permissions import allow, allow_items, allow_key, allow_listing, allow_listing_below
-from infra.stack_outputs import Storage
+from infra.stack_outputs import UPLOAD_RULES, Storage
 
 _TIMEOUT_MINUTES = 5
 
@@ -75,6 +75,8 @@ class UploadTrigger(Construct):
         )
         # Lambda refuses the mapping while the role may not read the queue.
         mapping.node.add_dependency(self.starter.role)
+        description = "Datasets whose uploads start executions, for `fleetscore upload`"
+        CfnOutput(Stack.of(self), UPLOAD_RULES, value=modes_to_text(rules), description=description)
 
     def _rule(self, storage: Storage, *, enabled: bool) -> events.Rule:
         return events.Rule(
@@ -116,8 +118,8 @@ class UploadTrigger(Construct):
                 allow_items(
                     storage,
                     ["GetItem", "BatchGetItem", "Query", "PutItem", "ConditionCheckItem"],
-                    records.UPLOAD_PARTITIONS,
-                    records.UPLOADS_PARTITIONS,
+                    upload_records.UPLOAD_PARTITIONS,
+                    upload_records.UPLOADS_PARTITIONS,
                 ),
                 allow_key(storage, "dynamodb", "s3", "sqs", "states"),
                 allow(

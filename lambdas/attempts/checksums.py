@@ -7,6 +7,7 @@ from math import gcd
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from contract.job.checksum_comparison import MAX_SAMPLED, ComparedChecksums
+from lambdas.stage.time_left import time_left
 
 _GOLDEN_RATIO = 0.6180339887498949
 _SECONDS_AFTERWARDS = 60.0
@@ -25,7 +26,12 @@ class ChecksumRules:
     @classmethod
     def until_timeout(cls, compared: ComparedChecksums, context: LambdaContext) -> "ChecksumRules":
         """Return the rules of a step that runs in a function."""
-        return cls(compared, lambda: context.get_remaining_time_in_millis() / 1_000)
+        return cls(compared, time_left(context))
+
+    @classmethod
+    def without_checksums(cls) -> "ChecksumRules":
+        """Return the rules of a step that compares sizes only."""
+        return cls("sampled", lambda: 0.0)
 
     def choose(self, outputs: int, commits: int) -> Iterator[int]:
         """Yield the numbers of the outputs to compare, while there is time. Each is less than `outputs`.

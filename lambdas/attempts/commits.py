@@ -10,12 +10,15 @@ from contract.catalog.model_spec import tolerated_rows
 from contract.job.ledger import Commit, OutputFile
 from contract.job.notes import counted_note
 from contract.job.scoring_spec import JobSpec
+from contract.status import ExecutionKind
+from contract.table.records import JobRecord
 from lambdas.attempts.checksums import ChecksumRules
 from lambdas.attempts.output_files import OutputFiles, Pairs, UnexpectedFiles
 from lambdas.attempts.segments import read_ledger
 from lambdas.errors import UnexpectedFile
 from lambdas.shown_text import shorten
 from lambdas.stage.buckets.object_store import ObjectStore
+from lambdas.stage.observability import logger
 
 _MAX_PROBLEMS = 1_000
 """Maximum number of reasons that are kept. The errors show the first."""
@@ -50,6 +53,11 @@ class Commits:
     notes: tuple[str, ...] = ()
     """Notes about outputs whose checksums were not compared, and distinct notes of the commits, each
     as "<model id>: <note>", with the sum of its counts."""
+
+    @property
+    def valid(self) -> int:
+        """Number of valid commits."""
+        return self.expected - self.missing_count
 
 
 @dataclass
@@ -125,6 +133,23 @@ def read_commits(spec: JobSpec, store: ObjectStore, rules: ChecksumRules) -> Com
         null_keys=totals.null_keys,
         notes=_limit([*files.notes(), *totals.all_notes()]),
     )
+
+
+def count_commits(job: JobRecord, store: ObjectStore) -> int:
+    """Return the number of the job's valid commits, for the record of a job that has not succeeded.
+
+    Compares sizes, but no checksums. Returns the number in the record if the ledger cannot be read,
+    because a job must be closed in any case.
+    """
+    if job.kind is ExecutionKind.TRAINING or not job.attempt:
+        return job.commits
+    try:
+        return read_commits(
+            store.job_spec(job.execution_id, job.job_id), store, ChecksumRules.without_checksums()
+        ).valid
+    except Exception:
+        logger.exception("the job's commits could not be counted", job_id=job.job_id)
+        return job.commits
 
 
 _BITS: dict[layout.OutputKind, int] = {"predictions": 2, "quarantine": 4}

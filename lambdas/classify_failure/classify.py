@@ -8,6 +8,7 @@ from contract import layout
 from contract.status import FINAL_JOB_STATUSES, ExecutionKind, FailureKind, JobStatus
 from contract.table.records import AttemptRecord, JobRecord
 from contract.workflow.messages import AttemptFailure, FailureDecision
+from lambdas.attempts.commits import count_commits
 from lambdas.attempts.failure_cause import Cause, read_cause
 from lambdas.classify_failure.decisions import Decision, decide, find_rule
 from lambdas.classify_failure.failure_rule import FailureRule, Retry
@@ -45,7 +46,9 @@ def classify_failure(failure: AttemptFailure, deployment: Deployment, jobs: Jobs
         failure_kind=decision.kind,
         reason=decision.reason,
     )
-    recorded = deployment.table.end_attempt(job, moved, ended_at=ended_at, shortage=decision.shortage)
+    if not decision.try_again:
+        moved = replace(moved, commits=count_commits(moved, deployment.store))
+    recorded = deployment.table.end_attempt(job, moved, ended_at=ended_at, explanation=decision.explanation)
     if recorded.status in FINAL_JOB_STATUSES and decision.try_again:
         return _as_recorded(failure, recorded)
     return FailureDecision(

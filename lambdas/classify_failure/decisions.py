@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from contract.status import ExecutionKind, FailureKind, Shortage
+from contract.table.explanation import Explanation
 from contract.table.records import AttemptRecord, JobRecord
 from lambdas.attempts.adaptation import difference, settings_after, settings_of
 from lambdas.attempts.failure_cause import Cause
@@ -15,6 +16,7 @@ from lambdas.shown_text import shorten
 
 MAX_WAIT_SECONDS = 900
 MAX_REASON_CHARACTERS = 1_000
+MAX_CAUSE_CHARACTERS = 560
 LOG_GROUPS = {
     ExecutionKind.SCORING: "/aws/sagemaker/ProcessingJobs",
     ExecutionKind.TRAINING: "/aws/sagemaker/TrainingJobs",
@@ -49,8 +51,7 @@ class Decision:
     wait_seconds: int
     kind: FailureKind
     reason: str
-    shortage: Shortage | None = None
-    """What the attempt ran out of."""
+    explanation: Explanation
 
 
 def find_rule(error: str, cause: Cause) -> FailureRule:
@@ -130,12 +131,13 @@ def decide(
         message = f"{_without_kind(message)}; {_NO_MORE[rule.shortage][job.kind]}, so another attempt would fail again"
     try_again = can_help and attempt < job.max_attempts
     what = message if message.startswith(f"{kind.value}:") else f"{kind.value}: {_without_kind(message) or rule.name}"
+    remedy = "" if try_again else _remedy(rule, job)
     if try_again:
         # Nothing is to be done by hand before the last attempt has failed.
         next_step = f"Another attempt follows, {attempt + 1} of at most {job.max_attempts}"
         next_step += f", with {change}" if change else ""
     else:
-        next_step = _remedy(rule, job)
+        next_step = remedy
         if can_help:
             next_step += f". This was attempt {attempt} of at most {job.max_attempts}, the last one"
     return Decision(
@@ -143,7 +145,7 @@ def decide(
         wait_seconds=wait_seconds(rule.base_seconds, attempt, f"{job.execution_id}\n{job.job_id}") if try_again else 0,
         kind=kind,
         reason=_reason(what, next_step, sagemaker_job_name, LOG_GROUPS[job.kind]),
-        shortage=rule.shortage,
+        explanation=Explanation(rule.name, _one_line(message), remedy, rule.shortage),
     )
 
 
@@ -177,6 +179,10 @@ def _remedy(rule: FailureRule, job: JobRecord) -> str:
     if job.kind is ExecutionKind.TRAINING:
         return (rule.training_remedy or rule.remedy).replace(AGAIN, "train again")
     return rule.remedy.replace(AGAIN, f"resume the execution: `fleetscore resume {job.execution_id}`")
+
+
+def _one_line(message: str) -> str:
+    return shorten(" ".join(message.split()), MAX_CAUSE_CHARACTERS)
 
 
 def _reason(what: str, next_step: str, job_name: str, log_group: str) -> str:

@@ -1,44 +1,19 @@
 """Pin a dataset: select its data objects, check their keys, and find later changes."""
 
 import shlex
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from contract import layout
 from contract.dataset.formats import EXTENSIONS_TEXT, other_format
+from contract.dataset.object_keys import COLLISION_EXPECTED, MAX_KEY_BYTES, check_key, colliding_keys, is_data
 from contract.dataset.partitions import partition_values
 from contract.job.scoring_spec import PinnedObject
-from contract.names import check_object_key
 from contract.problems import Problem
 from lambdas.shown_text import list_first
 from lambdas.stage.buckets.object_store import StoredObject
 
-MAX_KEY_BYTES = 1_024
-"""Longest key that S3 accepts, in bytes."""
-_SUFFIXES = tuple(layout.OUTPUT_SUFFIXES.values())
-"""Suffixes that follow an object's key in the names of its outputs."""
-_MAX_NAME_BYTES = 255 - max(map(len, _SUFFIXES)) - len(layout.unfinished_name(""))
-"""Longest part of a key between two "/", in bytes. The container uses the part as a file name with
-suffixes, one of which marks an unfinished file.
-"""
-
 _MAX_COMMAND_CHARACTERS = 200
 """Longest command in a problem, whose text is cut at 400 characters."""
-_FOLDER_MARKER = "_$folder$"
-"""End of the keys with which Hadoop and EMR mark a folder."""
-
-
-def is_data(key: str) -> bool:
-    """Return whether an object is data, by its key relative to the dataset.
-
-    Folder placeholders are not data: keys that end in "/" or, as Hadoop writes them, in
-    "_$folder$". Nor are objects whose name, or one of whose folders, begins with "_" or ".". Spark
-    and Hive skip them too, because writers use such names for uncommitted files.
-    """
-    *folders, name = key.split("/")
-    # A folder such as `_year=2013` is a partition whose column has that name.
-    hidden = any(folder.startswith((".", "_")) and "=" not in folder for folder in folders if folder not in (".", ".."))
-    return bool(name) and not name.startswith(("_", ".")) and not name.endswith(_FOLDER_MARKER) and not hidden
 
 
 def pin_objects(
@@ -70,8 +45,7 @@ def pin_objects(
     for entry in data:
         if other_format(entry.key) or _has_empty_part(entry.key):
             continue
-        key_problems = check_object_key(f"{field}: object key", entry.key)
-        key_problems = key_problems or _check_length(field, entry.key, MAX_KEY_BYTES - max_output_prefix_bytes)
+        key_problems = check_key(f"{field}: object key", entry.key, MAX_KEY_BYTES - max_output_prefix_bytes)
         problems.extend(key_problems)
         if not key_problems:
             pinned.append(PinnedObject(entry.key, entry.size, entry.etag))
@@ -120,49 +94,12 @@ def _check_slashes(field: str, data: Sequence[StoredObject], uri: str) -> list[P
     return [Problem(field, found, expected, f"Move them, for example: `{command}`.")]
 
 
-def _check_length(field: str, key: str, max_bytes: int) -> list[Problem]:
-    if len(key.encode()) > max_bytes:
-        expected = f"at most {max_bytes} bytes, so that its predictions' key fits into {MAX_KEY_BYTES:,} bytes"
-        return [Problem(f"{field}: object key", key, expected, "Give the object a shorter name.")]
-    if max(len(part.encode()) for part in key.split("/")) > _MAX_NAME_BYTES:
-        expected = f"at most {_MAX_NAME_BYTES} bytes between two '/', because it becomes a file name"
-        return [Problem(f"{field}: object key", key, expected, "Give the object a shorter name.")]
-    return []
-
-
 def _check_collisions(field: str, keys: Sequence[str]) -> list[Problem]:
-    """Refuse objects whose files would collide in the container or in S3.
-
-    The key of an object or of an output may also be a folder of other objects. Or two objects would
-    have the same output: `a.csv` and `a.csv.parquet` both have `a.csv.parquet`.
-    """
-    files = {key + suffix: key for key in keys for suffix in ("", *_SUFFIXES)}
-    folders = {folder for key in keys for folder in _folders(key)}
-    shared = {key for output_format in layout.OUTPUT_SUFFIXES for key in _keys_with_shared_output(keys, output_format)}
-    colliding = sorted({files[name] for name in folders & files.keys()} | shared)
+    """Refuse objects whose files would collide in the container or in S3."""
+    colliding = colliding_keys(keys)
     if not colliding:
         return []
-    expected = (
-        f"no object whose key, alone or followed by one of {', '.join(_SUFFIXES)}, is a folder of other objects, and "
-        "no two objects with the same output"
-    )
-    return [Problem(f"{field}: object key", list_first(colliding), expected, "Rename these objects.")]
-
-
-def _folders(key: str) -> Iterator[str]:
-    """Return the folders of a key, innermost first.
-
-    >>> list(_folders("2026/07/a.csv"))
-    ['2026/07', '2026']
-    """
-    while "/" in key:
-        key = key.rpartition("/")[0]
-        yield key
-
-
-def _keys_with_shared_output(keys: Sequence[str], output_format: str) -> list[str]:
-    names = Counter(layout.output_name(key, output_format) for key in keys)
-    return [key for key in keys if names[layout.output_name(key, output_format)] > 1]
+    return [Problem(f"{field}: object key", list_first(colliding), COLLISION_EXPECTED, "Rename these objects.")]
 
 
 def keys_without_partitions(objects: Iterable[PinnedObject], names: Sequence[str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from contract.table.records import record_time
 from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.settings import StageSettings
 from lambdas.stage.tables.job_table import JobTable
+from lambdas.stage.tables.latest_pointers import LatestPointers
 from lambdas.stage.tables.upload_table import UploadTable
 
 
@@ -19,6 +20,7 @@ class Deployment:
     table: JobTable
     uploads: UploadTable
     store: ObjectStore
+    latest: LatestPointers
     clock: Callable[[], datetime]
     """Returns the current time in UTC."""
 

@@ -43,6 +43,7 @@ from lambdas.stage.settings import (
     read_upload_settings,
 )
 from lambdas.stage.tables.job_table import JobTable
+from lambdas.stage.tables.latest_pointers import LatestPointers
 from lambdas.stage.tables.upload_table import UploadTable
 
 _ATTEMPTS = 8
@@ -61,8 +62,7 @@ class Resources:
 
     @cached_property
     def deployment(self) -> Deployment:
-        settings = self._settings
-        dynamodb = _dynamodb_client()
+        settings, dynamodb = self._settings, _dynamodb_client()
         store = ObjectStore(
             _s3_client(),
             datasets_bucket=settings.datasets_bucket,
@@ -71,7 +71,8 @@ class Resources:
         )
         table = JobTable(dynamodb, settings.table_name, record_days=settings.record_days)
         uploads = UploadTable(dynamodb, settings.table_name, record_days=settings.record_days)
-        return Deployment(settings, table, uploads, store, clock=lambda: datetime.now(UTC))
+        latest = LatestPointers(dynamodb, settings.table_name, store)
+        return Deployment(settings, table, uploads, store, latest, clock=lambda: datetime.now(UTC))
 
     @cached_property
     def plan_defaults(self) -> PlanDefaults:

@@ -35,6 +35,8 @@ class StageSettings:
     key_arn: str
     record_days: int
     """Days after which table records expire."""
+    predictions_expiry_days: int | None = None
+    """Days after which S3 deletes outputs; None if it never does. Only SummarizeExecution reads it."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ def read_settings(variables: Mapping[str, str]) -> StageSettings:
         results_bucket=_text(variables, environment.RESULTS_BUCKET, problems),
         key_arn=_text(variables, environment.KEY_ARN, problems),
         record_days=_number(int, variables, environment.RECORD_DAYS, problems, (1, 3_650, "days")),
+        predictions_expiry_days=_days_or_never(variables, environment.PREDICTIONS_EXPIRY_DAYS, problems),
     )
     if problems:
         raise InvalidInputError("environment", problems)
@@ -185,6 +188,10 @@ def _text(variables: Mapping[str, str], name: str, problems: list[Problem]) -> s
     if not value:
         problems.append(Problem(name, value, "a value", _REMEDY))
     return value
+
+
+def _days_or_never(variables: Mapping[str, str], name: str, problems: list[Problem]) -> int | None:
+    return _number(int, variables, name, problems, (1, 36_500, "days")) if variables.get(name) else None
 
 
 def _number(

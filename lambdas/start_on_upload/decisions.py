@@ -5,10 +5,10 @@ import json
 from collections.abc import Iterable, Sequence
 
 from contract.dataset.formats import other_format
+from contract.dataset.object_keys import MAX_KEY_BYTES, is_data
 from contract.json_text import JsonError, parse_json
 from contract.names import check_object_key
 from contract.triggers.uploads import ObjectVersion, UploadManifest
-from lambdas.dataset.pinning import MAX_KEY_BYTES, is_data
 from lambdas.shown_text import list_first, shorten
 
 MAX_MARKED_OBJECTS = 100_000

@@ -13,8 +13,8 @@ import json
 from itertools import islice
 
 from contract import layout
+from contract.dataset.object_keys import is_data
 from contract.triggers.uploads import MARKER_NAME, ObjectVersion, UploadManifest, UploadRule
-from lambdas.dataset.pinning import is_data
 from lambdas.stage.buckets.object_store import StoredObject
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.messaging.execution_starter import ExecutionStarter

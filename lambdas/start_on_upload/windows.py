@@ -37,7 +37,7 @@ from itertools import chain
 from contract import layout
 from contract.json_text import parse_json
 from contract.status import WindowStatus
-from contract.table.records import UploadWindow
+from contract.table.upload_records import UploadWindow
 from contract.triggers.uploads import ObjectVersion, UploadRule
 from lambdas.errors import UnreadableMessageError
 from lambdas.stage.deployment import Deployment

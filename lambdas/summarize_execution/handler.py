@@ -8,9 +8,10 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from contract.codec import to_json
+from lambdas.closing.close import close_execution
 from lambdas.stage.observability import logger, tracer
 from lambdas.stage.resources import resources
-from lambdas.summarize_execution.summarize import summarize_execution
+from lambdas.stage.time_left import time_left
 from lambdas.summarize_execution.summary_input import read_summary_input
 
 _EXECUTION_ID_PATH = "execution_id || detail.name"
@@ -23,6 +24,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     if summary_input is None:
         logger.info("the execution was redriven after this event: its records stay open")
         return {}
-    outcome = summarize_execution(summary_input, resources().deployment, resources().task_tokens)
+    outcome = close_execution(summary_input, resources().deployment, resources().task_tokens, time_left(context))
     logger.info("the execution has ended", status=outcome.status, cause=outcome.cause)
     return to_json(outcome)

@@ -11,14 +11,8 @@ from contract.json_text import JsonError, parse_json
 from contract.problems import InvalidInputError, Problem
 from contract.table.records import record_time
 from contract.workflow.messages import FAILURE_FIELD, REQUEST_FIELD, SummaryInput
+from lambdas.closing.outcome import ABORT_ERRORS
 from lambdas.stage.messaging.execution_reader import EndedExecution
-
-ABORT_ERRORS = {
-    "ABORTED": "Fleetscore.ExecutionStopped",
-    "TIMED_OUT": "Fleetscore.ExecutionTimedOut",
-    "FAILED": "Fleetscore.ExecutionBrokenOff",
-}
-"""Error names for executions that ended before their last states, by Step Functions status."""
 
 _EVENT_SOURCE = "aws.states"
 

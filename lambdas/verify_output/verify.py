@@ -46,6 +46,7 @@ def _verify(job: JobRecord, deployment: Deployment, rules: ChecksumRules) -> Job
         failure_kind=None,
         reason="",
         notes=commits.notes,
+        commits=commits.valid,
     )
     return deployment.table.end_attempt(job, succeeded, ended_at=ended_at)
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from cli.doctor.roles.calls import EXECUTION, JOB, USE_KEY, Call, CallMaker, leading_keys
 from contract import layout
-from contract.table import records
+from contract.table import records, upload_records
+from contract.table.latest_predictions import LATEST_PARTITIONS
 
 
 def function_calls(make: CallMaker, name: str, configuration: Mapping[str, Any]) -> Iterator[Call]:
@@ -59,9 +60,10 @@ def _verify_output(make: CallMaker) -> Iterator[Call]:
 
 
 def _classify_failure(make: CallMaker) -> Iterator[Call]:
-    yield make.listing(make.results, layout.EXECUTIONS_PREFIX)
+    yield from _listing_results(make)
+    yield make.execution_objects("s3:GetObject")
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem")
-    yield from make.keys_for("dynamodb")
+    yield from make.keys_for("dynamodb", "s3")
     for word in ("Processing", "Training"):
         job = make.stage.arn("sagemaker", f"{word.lower()}-job/{make.stage.name}-doctor")
         yield Call((f"sagemaker:Describe{word}Job", f"sagemaker:Stop{word}Job"), job)
@@ -70,8 +72,12 @@ def _classify_failure(make: CallMaker) -> Iterator[Call]:
 
 
 def _summarize_execution(make: CallMaker) -> Iterator[Call]:
-    yield make.execution_objects("s3:PutObject")
+    yield from _listing_results(make)
+    yield make.execution_objects("s3:GetObject", "s3:PutObject")
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem", "UpdateItem")
+    yield make.items(LATEST_PARTITIONS, "PutItem")
+    yield make.listing(make.results, layout.LATEST_PREFIX)
+    yield Call(("s3:GetObject", "s3:PutObject"), f"{make.results}/{layout.latest_key('doctor', 'doctor')}")
     for machine in make.stage.machines.values():
         arn = make.stage.arn("states", f"execution:{machine['name']}:one")
         yield Call(("states:DescribeExecution",), arn)
@@ -139,7 +145,7 @@ def _start_on_upload(make: CallMaker) -> Iterator[Call]:
     yield make.listing(make.results, layout.UPLOADS_PREFIX)
     yield Call(("s3:GetObjectVersion",), f"{make.datasets}/doctor/_READY")
     yield Call(("s3:GetObject", "s3:PutObject"), f"{make.results}/{layout.upload_manifest_key('doctor', '1')}")
-    for partition in (records.UPLOAD_PARTITIONS, records.UPLOADS_PARTITIONS):
+    for partition in (upload_records.UPLOAD_PARTITIONS, upload_records.UPLOADS_PARTITIONS):
         yield make.items(partition, "GetItem", "BatchGetItem", "Query", "PutItem", "ConditionCheckItem")
     for queue in make.queues("UploadsQueue"):
         yield Call(

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, quote
 
+from embedded.requests.operations import HttpRequest
+
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -69,3 +71,17 @@ def query_map(scope: Message) -> dict[str, list[str]]:
 
 def raw_path(scope: Message) -> str:
     return str((scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1"))
+
+
+def signed_service(request: HttpRequest) -> str:
+    """Return the service in the scope of the request's signature, such as `states`."""
+    signed = request.headers.get("authorization", "") or "".join(request.query.get("X-Amz-Credential", ()))
+    parts = signed.partition("Credential=")[2] or signed
+    return (parts.split(",")[0].split("/") + [""] * 4)[3]
+
+
+def sent_path(scope: Message, headers: dict[str, str]) -> str:
+    """Return the path, including the bucket that some clients put into the host name."""
+    host = headers.get("host", "").partition(":")[0]
+    bucket = host.removesuffix(".localhost")
+    return raw_path(scope) if bucket == host else f"/{bucket}{raw_path(scope)}"

@@ -11,8 +11,9 @@ from embedded.ministack.http.messages import (
     error_answer,
     header_map,
     query_map,
-    raw_path,
     read_body,
+    sent_path,
+    signed_service,
 )
 from embedded.requests.operations import HttpRequest
 from embedded.requests.parameters import UnreadableRequestError
@@ -32,9 +33,9 @@ def with_request_check(application: Any) -> Any:
             await application(scope, receive, send)
             return
         headers = header_map(scope)
-        request = HttpRequest(scope["method"], _path(scope, headers), query_map(scope), headers)
+        request = HttpRequest(scope["method"], sent_path(scope, headers), query_map(scope), headers)
         # Loading a model takes up to a third of a second.
-        check = await asyncio.to_thread(RequestCheck, _signed_service(request), request)
+        check = await asyncio.to_thread(RequestCheck, signed_service(request), request)
         body = b""
         if check.needs_body() and "content-encoding" not in headers:
             body, receive = await read_body(receive)
@@ -52,17 +53,3 @@ def with_request_check(application: Any) -> Any:
         await application(scope, receive, send)
 
     return serve
-
-
-def _signed_service(request: HttpRequest) -> str:
-    """Return the service in the scope of the request's signature, such as `states`."""
-    signed = request.headers.get("authorization", "") or "".join(request.query.get("X-Amz-Credential", ()))
-    parts = signed.partition("Credential=")[2] or signed
-    return (parts.split(",")[0].split("/") + [""] * 4)[3]
-
-
-def _path(scope: Message, headers: dict[str, str]) -> str:
-    """Return the path, including the bucket that some clients put into the host name."""
-    host = headers.get("host", "").partition(":")[0]
-    bucket = host.removesuffix(".localhost")
-    return raw_path(scope) if bucket == host else f"/{bucket}{raw_path(scope)}"

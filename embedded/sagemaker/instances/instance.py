@@ -163,6 +163,11 @@ class Instance:
         if self._waiter is not None:
             self._waiter.join()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the container's first process has started and not ended."""
+        return self._process is not None and self._process.returncode is None
+
     def terminate(self) -> None:
         """Send SIGTERM to the container's first process, as `docker stop` does.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import dataclasses
 import logging
 import sys
 import threading
@@ -11,16 +12,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from cli.sandbox.isolation import Isolation
+from embedded.faults import Faults, FullDisk, KillInstance, NoCapacity
 from embedded.images.image import Image
 from embedded.images.image_store import ImageNotRegisteredError, ImageStore
 from embedded.images.interpreters import python_for
 from embedded.sagemaker.clients import TRANSFERS, ClientFactory, RoleAccess
 from embedded.sagemaker.errors import JobFailure
-from embedded.sagemaker.faults import Faults
+from embedded.sagemaker.instances.fault_watch import FaultWatch
 from embedded.sagemaker.instances.guard import Guard, delete_folder
 from embedded.sagemaker.instances.instance import Instance
 from embedded.sagemaker.instances.logs import InstanceLog
@@ -28,12 +32,14 @@ from embedded.sagemaker.instances.settings import InstanceSettings
 from embedded.sagemaker.instances.supervision import Ending, Outcome, Supervision
 from embedded.sagemaker.jobs.job import InstanceExited, Job
 from embedded.sagemaker.transfer import inputs
-from embedded.sagemaker.transfer.outputs import Uploader
+from embedded.sagemaker.transfer.outputs import OutputUpload, Uploader
 from embedded.server.endpoint import Endpoint
 
 logger = logging.getLogger(__name__)
 
 Instances = Mapping[str, Instance]
+_LOST = "InternalServerError: We encountered an internal error. Please try again."
+"""Reason of a job that lost a machine."""
 AnyJob = TypeVar("AnyJob", bound=Job)
 
 
@@ -77,11 +83,13 @@ class JobRun(abc.ABC, Generic[AnyJob]):
         self._context = context
         self._folder = context.root / "jobs" / job.kind.arn_type / job.name
         self._log_epoch = 0
+        self._lost_hosts: set[str] = set()
 
     def run(self) -> None:
         """Run the job to its final status."""
         try:
             self._folder.mkdir(parents=True)
+            self._check_capacity()
             outcome = self._execute(self._image(), self._context.clients.for_role(self._job.role_arn))
         except inputs.DownloadAborted:
             outcome = Outcome(Ending.STOPPED)
@@ -108,6 +116,21 @@ class JobRun(abc.ABC, Generic[AnyJob]):
     def _end(self, outcome: Outcome) -> None:
         """Set the job's final status."""
 
+    def _check_capacity(self) -> None:
+        job = self._job
+        fault = self._context.faults.strike(
+            NoCapacity,
+            f"{job.kind.noun} {job.name}",
+            lambda each: each.concerns(job.name) and fnmatchcase(job.instance_type, each.instance_type),
+        )
+        if fault is not None:
+            if job.stop_requested.wait(fault.wait_seconds):
+                raise inputs.DownloadAborted
+            raise JobFailure(
+                "CapacityError: Unable to provision requested ML compute capacity. Please retry using a different ML "
+                "instance type."
+            )
+
     def _image(self) -> Image:
         uri = self._job.container.image_uri
         image = self._context.images.resolve(uri)
@@ -120,6 +143,14 @@ class JobRun(abc.ABC, Generic[AnyJob]):
 
     def _make_instances(self, folder: Path) -> Instances:
         settings = self._context.instance_settings()
+        job = self._job
+        small = self._context.faults.strike(
+            FullDisk, f"{job.kind.noun} {job.name}", lambda each: each.concerns(job.name)
+        )
+        if small is not None:
+            if small.volume_bytes is None:
+                raise JobFailure("ClientError: Data download failed:Insufficient disk space")
+            settings = dataclasses.replace(settings, volume_bytes=small.volume_bytes)
         instances = {host: Instance(host, folder / host, settings) for host in self._job.hosts}
         for instance in instances.values():
             instance.create_files(self._job)
@@ -147,7 +178,8 @@ class JobRun(abc.ABC, Generic[AnyJob]):
             role_arn=self._job.role_arn,
             kms_key_id=key_id,
             may_use_key=lambda: self._context.may_use_key(self._job.role_arn, str(key_id)),
-            corrupts=self._context.faults.take_corruption,
+            faults=self._context.faults,
+            wait=self._context.closing.wait,
         )
 
     def _run_instances(
@@ -158,6 +190,7 @@ class JobRun(abc.ABC, Generic[AnyJob]):
         *,
         limits: Mapping[Ending, float],
         meanwhile: Sequence[Callable[[threading.Event], None]],
+        uploads: OutputUpload,
         on_line: Callable[[str], None] | None = None,
     ) -> Outcome:
         """Start the processes, and wait until none is left and all of their output is delivered.
@@ -165,25 +198,44 @@ class JobRun(abc.ABC, Generic[AnyJob]):
         Args:
             limits: Times of the monotonic clock at which the job ends early, by ending.
             meanwhile: Functions to run in threads until the event that they get is set.
+            uploads: The uploads of the job while it runs.
             on_line: Called with each line of output, from several threads.
         """
         is_over = threading.Event()
+        watched = FaultWatch(
+            self._context.faults,
+            self._job,
+            uploads=uploads,
+            is_running=lambda host: instances[host].is_running,
+            kill=lambda fault: self._kill(instances, fault, uploads),
+            interval_seconds=self._context.watch_seconds,
+        )
         watchers = [
             threading.Thread(target=watch, args=(is_over,), name=f"watch-{self._job.name}", daemon=True)
-            for watch in meanwhile
+            for watch in (*meanwhile, watched.watch)
         ]
+
+        def on_line_of(host: str, text: str) -> None:
+            watched.line(host, text)
+            if on_line is not None:
+                on_line(text)
+
         logs: list[InstanceLog] = []
         try:
             for watcher in watchers:
                 watcher.start()
-            self._start(image, access, instances, logs, on_line)
-            return Supervision(
+            self._start(image, access, instances, logs, on_line_of)
+            watched.begin()
+            outcome = Supervision(
                 self._job,
                 instances,
                 limits=limits,
                 grace_seconds=self._context.grace_seconds,
                 closing=self._context.closing,
             ).wait()
+            if outcome.ending is Ending.FAILED and outcome.failed_host in self._lost_hosts:
+                return dataclasses.replace(outcome, reason=_LOST)
+            return outcome
         finally:
             for instance in instances.values():
                 instance.kill()
@@ -194,13 +246,20 @@ class JobRun(abc.ABC, Generic[AnyJob]):
             for log in logs:
                 log.close()
 
+    def _kill(self, instances: Instances, fault: KillInstance, uploads: OutputUpload) -> None:
+        host = self._job.hosts[fault.instance - 1]
+        if fault.cause == "lost":
+            self._lost_hosts.add(host)
+            uploads.lose(instances[host].ml_root)
+        instances[host].kill()
+
     def _start(
         self,
         image: Image,
         access: RoleAccess,
         instances: Instances,
         logs: list[InstanceLog],
-        on_line: Callable[[str], None] | None,
+        on_line: Callable[[str, str], None],
     ) -> None:
         job = self._job
         # Each instance has its own log stream, even if the next attempt starts within the same
@@ -226,7 +285,14 @@ class JobRun(abc.ABC, Generic[AnyJob]):
             file = self._context.root / "logs" / job.kind.arn_type / job.name / f"{host}.log"
             stream = f"{job.name}/{host}-{self._log_epoch}"
             logs.append(
-                InstanceLog(output, file, access.logs, group=job.kind.log_group, stream=stream, on_line=on_line)
+                InstanceLog(
+                    output,
+                    file,
+                    access.logs,
+                    group=job.kind.log_group,
+                    stream=stream,
+                    on_line=partial(on_line, host),
+                )
             )
 
     def _variables(self, access: RoleAccess) -> dict[str, str]:

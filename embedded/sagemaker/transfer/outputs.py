@@ -6,20 +6,24 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from embedded.faults import CorruptUpload, FailUpload, Faults, SlowUpload
+from embedded.faults.job_faults import UploadFault
 from embedded.sagemaker.errors import JobFailure
 from embedded.sagemaker.transfer.inputs import error_text, split_s3_uri
 from embedded.sagemaker.transfer.job_files import PathTooLongError, Signature, files_below, open_file
 
 _MULTIPART_BYTES = 64 << 20
 _SHOWN_CHARACTERS = 100
+_U = TypeVar("_U", bound=UploadFault)
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class OutputFolder:
 class Uploader:
     """Uploads files with a job role's client, encrypted with `kms_key_id` if given.
 
-    `corrupts` returns whether a byte of the object with a key changes on its way.
+    `wait` blocks for some seconds; faults that slow uploads call it.
     """
 
     def __init__(
@@ -45,13 +49,16 @@ class Uploader:
         role_arn: str,
         kms_key_id: str | None = None,
         may_use_key: Callable[[], bool] = lambda: True,
-        corrupts: Callable[[str], bool] = lambda _: False,
+        faults: Faults | None = None,
+        wait: Callable[[float], object] = time.sleep,
     ) -> None:
         self._s3 = s3
         self._role_arn = role_arn
         self._encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id} if kms_key_id else {}
         self._may_use_key = may_use_key
-        self._corrupts = corrupts
+        self._faults = faults
+        self._wait = wait
+        self._failing: set[str] = set()
 
     def put(self, file: BinaryIO, uri: str) -> None:
         """Upload one file.
@@ -63,8 +70,13 @@ class Uploader:
         if self._encryption and not self._may_use_key():
             raise self._failure(uri, f"the key {self._encryption['SSEKMSKeyId']} may not be used")
         size = os.fstat(file.fileno()).st_size
+        if slow := self._fault(SlowUpload, key):
+            self._wait(slow.seconds)
+        if key in self._failing or self._fault(FailUpload, key):
+            self._failing.add(key)
+            raise self._failure(uri, "InternalError: We encountered an internal error. Please try again")
         try:
-            if size and self._corrupts(key):
+            if size and self._fault(CorruptUpload, key):
                 with tempfile.TemporaryFile() as changed:
                     _copy_with_a_changed_byte(file, changed, size // 2)
                     self._send(changed, size, bucket, key)
@@ -72,6 +84,11 @@ class Uploader:
                 self._send(file, size, bucket, key)
         except (ClientError, BotoCoreError) as error:
             raise self._failure(uri, error_text(error)) from error
+
+    def _fault(self, kind: type[_U], key: str) -> _U | None:
+        if self._faults is None:
+            return None
+        return self._faults.strike(kind, f"upload of {key}", lambda each: each.concerns(key))
 
     def _send(self, file: BinaryIO, size: int, bucket: str, key: str) -> None:
         if size > _MULTIPART_BYTES:
@@ -122,6 +139,7 @@ class OutputUpload:
         self._pool = pool
         self._seen: dict[Path, Signature] = {}
         self._uploaded: dict[Path, Signature] = {}
+        self._lost: set[Path] = set()
         self._lock = threading.Lock()
         self.count = 0
         """Number of uploads so far."""
@@ -131,6 +149,10 @@ class OutputUpload:
         with self._lock:
             for folder in self._folders:
                 self._uploaded.update(files_below(folder.root, folder.path))
+
+    def lose(self, root: Path) -> None:
+        """Upload nothing more from the instance with this root: its machine is gone."""
+        self._lost.add(root)
 
     def watch(self, stop: threading.Event, interval_seconds: float) -> None:
         """Upload complete files of the Continuous folders until `stop` is set.
@@ -157,6 +179,8 @@ class OutputUpload:
             ready = []
             errors = []
             for folder in folders:
+                if folder.root in self._lost:
+                    continue
                 try:
                     found = list(files_below(folder.root, folder.path))
                 except PathTooLongError as error:

@@ -13,6 +13,7 @@ from embedded.step_functions.executions.cancellation import Cancellation
 from embedded.step_functions.executions.execution import Branch, start_thread
 from embedded.step_functions.tasks import nested_execution, task_tokens
 from embedded.step_functions.tasks.task_events import NO_TIMEOUT_SECONDS, TaskEvents
+from embedded.step_functions.tasks.task_faults import with_faults
 from embedded.step_functions.tasks.task_requests import check_request
 
 
@@ -89,15 +90,21 @@ def _call(
     resource = state["Resource"]
     own = task_integration(resource)
     execution = branch.execution
+
+    def faulty(call: Callable[[], Any]) -> Any:
+        name = execution.arn.rpartition(":")[2]
+        return with_faults(call, resource, parameters, role_arn=execution.role_arn, execution_name=name)
+
     if own is not None:
 
         def call_own(token: Cancellation) -> Any:
-            return own(TaskCall(resource, parameters, execution.arn, execution.role_arn, token.event, submitted))
+            call = TaskCall(resource, parameters, execution.arn, execution.role_arn, token.event, submitted)
+            return faulty(lambda: own(call))
 
         return interruptible(call_own, branch.cancellation, timeout)
     if nested_execution.serves(resource):
         return interruptible(
-            lambda token: nested_execution.start(resource, parameters, execution.arn, token, submitted),
+            lambda token: faulty(lambda: nested_execution.start(resource, parameters, execution.arn, token, submitted)),
             branch.cancellation,
             timeout,
         )
@@ -106,11 +113,13 @@ def _call(
         take_back = branch.cancellation.on_cancel(abandon)
         try:
             with task_tokens.waiting(token, str(execution.record["stateMachineArn"])):
-                return interruptible(lambda _token: call(), branch.cancellation, timeout)
+                return interruptible(lambda _token: faulty(call), branch.cancellation, timeout)
         finally:
             take_back()
             abandon()
-    return interruptible(lambda _token: language.call_integration(resource, parameters), branch.cancellation, timeout)
+    return interruptible(
+        lambda _token: faulty(lambda: language.call_integration(resource, parameters)), branch.cancellation, timeout
+    )
 
 
 def _parameters(branch: Branch, state: State, raw: Any) -> Any:

@@ -4,10 +4,10 @@ since."""
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from contract.dataset.object_keys import is_data
 from contract.problems import InvalidInputError, Problem
 from contract.triggers.uploads import ObjectVersion, UploadManifest
 from contract.workflow.scoring_request import ExecutionRequest
-from lambdas.dataset.pinning import is_data
 from lambdas.shown_text import list_first
 from lambdas.stage.buckets.object_store import ObjectStore, StoredObject
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from contract.catalog.image_variants import ImageVariant
 from contract.checks import raise_if_any
 from contract.dataset.input_options import InputOptions
+from contract.dataset.object_keys import is_data
 from contract.job.job_input import JobInput
 from contract.job.scoring_spec import PinnedObject
 from contract.problems import Problem
@@ -16,7 +17,7 @@ from contract.training.recipes import ModelRecipe
 from contract.workflow.messages import PlanInput
 from contract.workflow.training_request import TrainingRequest
 from lambdas.dataset.archived import check_archived
-from lambdas.dataset.pinning import is_data, pin_objects
+from lambdas.dataset.pinning import pin_objects
 from lambdas.dataset.samples import Sample, read_sample, sample_candidates
 from lambdas.dataset.table_files import FoundTable, check_tables, find_tables
 from lambdas.planning.model_checks import check_images

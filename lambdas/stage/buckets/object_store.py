@@ -311,6 +311,18 @@ class ObjectStore(TrainingObjects):
         """Yield the objects below a prefix of the results bucket, page by page."""
         return self._list(self.results_bucket, prefix)
 
+    def result_entries(self, prefix: str) -> Iterator[str]:
+        """Yield the folders (with a slash at the end) and files directly below a prefix of the results
+        bucket, relative to it. A placeholder of the prefix itself is left out.
+        """
+        pages = self._s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self.results_bucket, Prefix=prefix, Delimiter="/"
+        )
+        for page in pages:
+            for folder in page.get("CommonPrefixes", ()):
+                yield folder["Prefix"].removeprefix(prefix)
+            yield from (name for entry in page.get("Contents", ()) if (name := entry["Key"].removeprefix(prefix)))
+
     def segment(self, execution_id: str, job_id: str, name: str) -> bytes:
         """Return the content of a segment of the job's ledger."""
         return self._get(layout.ledger_prefix(execution_id, job_id) + name)
@@ -336,6 +348,23 @@ class ObjectStore(TrainingObjects):
             raise ClientError({"Error": {"Code": code, "Message": message}}, error.operation_name) from error
         checksum: str = head.get("ChecksumCRC64NVME", "")
         return "" if head.get("ChecksumType") == "COMPOSITE" else checksum
+
+    def result_with_etag(self, key: str) -> tuple[bytes, str]:
+        """Return an object of the results bucket and its ETag; both are empty if there is none."""
+        try:
+            answer = self._s3.get_object(Bucket=self.results_bucket, Key=key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "NoSuchKey":
+                return b"", ""
+            raise
+        return answer["Body"].read(), answer["ETag"]
+
+    def replace_result(self, key: str, body: bytes, etag: str) -> bool:
+        """Write an object if its ETag is still this one, or if it does not exist (empty ETag).
+
+        Return whether it was written.
+        """
+        return self._put_if(key, body, {"IfMatch": etag} if etag else {"IfNoneMatch": "*"})
 
     # ---- the summary -------------------------------------------------------------------------
 
@@ -369,14 +398,19 @@ class ObjectStore(TrainingObjects):
 
     def _put_new(self, key: str, body: bytes) -> bool:
         """Write an object that does not exist yet; return whether it was written."""
+        return self._put_if(key, body, {"IfNoneMatch": "*"})
+
+    def _put_if(self, key: str, body: bytes, condition: Mapping[str, str]) -> bool:
+        """Write an object if the condition holds; return whether it was written."""
         for last_try in (*[False] * (_CONFLICT_TRIES - 1), True):
             try:
                 self._s3.put_object(
-                    Bucket=self.results_bucket, Key=key, Body=body, ContentType="application/json", IfNoneMatch="*"
+                    Bucket=self.results_bucket, Key=key, Body=body, ContentType="application/json", **condition
                 )
             except ClientError as error:
                 code = error.response["Error"]["Code"]
-                if code == "PreconditionFailed":
+                # S3 reports an object that was deleted since as missing.
+                if code in ("PreconditionFailed", "NoSuchKey"):
                     return False
                 # Two concurrent writes: S3 tells one of them to retry.
                 if code != "ConditionalRequestConflict" or last_try:

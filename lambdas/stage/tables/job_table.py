@@ -19,9 +19,9 @@ from contract.status import (
     ExecutionStatus,
     FailureKind,
     JobStatus,
-    Shortage,
 )
 from contract.table import records
+from contract.table.explanation import UNEXPLAINED, Explanation
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
 from contract.training.recipes import ModelRecipe
 from contract.workflow.messages import ExecutionPlan
@@ -182,13 +182,13 @@ class JobTable(Table):
         return list(self._query_execution(AttemptRecord, execution_id, f"{records.ATTEMPT_SORT_PREFIX}{job_id}#"))
 
     def end_attempt(
-        self, job: JobRecord, moved: JobRecord, *, ended_at: str, shortage: Shortage | None = None
+        self, job: JobRecord, moved: JobRecord, *, ended_at: str, explanation: Explanation = UNEXPLAINED
     ) -> JobRecord:
         """End the attempt `moved.attempt` and change its job's status, in one transaction.
 
-        The job becomes SUCCEEDED, FAILED or WAITING. `shortage` is what the attempt ran out of. An
-        attempt that could not be opened has no record yet and gets one. Return the job's record
-        afterwards: `moved`, or the current record when an earlier event ended this attempt.
+        The job becomes SUCCEEDED, FAILED or WAITING. An attempt that could not be opened has no
+        record yet and gets one. Return the job's record afterwards: `moved`, or the current record
+        when an earlier event ended this attempt.
 
         Raises:
             JobClosedError: when the job has ended without this attempt.
@@ -198,9 +198,9 @@ class JobTable(Table):
         if opened is not None and opened.status is not AttemptStatus.RUNNING:
             return self.job(job.execution_id, job.job_id)
         if opened is not None:
-            attempt_write = self._attempt_end(replace(_ended(opened, moved, ended_at), shortage=shortage))
+            attempt_write = self._attempt_end(_ended(opened, moved, ended_at, explanation))
         else:
-            attempt_write = self._new_attempt(_ended(_never_opened(moved, ended_at), moved, ended_at))
+            attempt_write = self._new_attempt(_ended(_never_opened(moved, ended_at), moved, ended_at, explanation))
         follows = moved.attempt in (job.attempt, job.attempt + 1)
         if follows and self._write_all([attempt_write, self._job_move(job, moved)]):
             return moved
@@ -353,7 +353,9 @@ class JobTable(Table):
             yield from (records.read_item(cls, item) for item in page["Items"])
 
 
-def _ended(attempt: AttemptRecord, job: JobRecord, ended_at: str = "") -> AttemptRecord:
+def _ended(
+    attempt: AttemptRecord, job: JobRecord, ended_at: str = "", explanation: Explanation = UNEXPLAINED
+) -> AttemptRecord:
     """Return the attempt with the end that matches its job's new record."""
     succeeded = job.status is JobStatus.SUCCEEDED
     return replace(
@@ -362,6 +364,7 @@ def _ended(attempt: AttemptRecord, job: JobRecord, ended_at: str = "") -> Attemp
         ended_at=ended_at or job.ended_at,
         failure_kind=job.failure_kind,
         reason=job.reason,
+        **vars(explanation),
     )
 
 

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from contract.status import WindowStatus
-from contract.table import records
-from contract.table.records import CurrentWindow, UploadClaim, UploadPart, UploadWindow
+from contract.table import records, upload_records
+from contract.table.upload_records import CurrentWindow, UploadClaim, UploadPart, UploadWindow
 from contract.triggers.uploads import ObjectVersion
 from lambdas.errors import UploadsContendedError
 from lambdas.stage.parallel import in_parallel
@@ -39,7 +39,7 @@ class UploadTable(Table):
 
         Unclaimed versions are left out.
         """
-        keys = [records.upload_claim_key(dataset, upload) for upload in uploads]
+        keys = [upload_records.upload_claim_key(dataset, upload) for upload in uploads]
         claims = (records.read_item(UploadClaim, item) for item in self._get_many(keys))
         return {(claim.key, claim.version): claim.part for claim in claims}
 
@@ -53,7 +53,7 @@ class UploadTable(Table):
 
         def put(upload: ObjectVersion) -> bool:
             claim = UploadClaim(dataset, upload.key, upload.identity, part)
-            return self._put(records.upload_claim_item(claim, upload, self._expires_at(now)), condition=NEW)
+            return self._put(upload_records.upload_claim_item(claim, upload, self._expires_at(now)), condition=NEW)
 
         won = dict(zip(uploads, in_parallel(put, uploads), strict=True))
         found = self.owners(dataset, [upload for upload, mine in won.items() if not mine])
@@ -62,10 +62,10 @@ class UploadTable(Table):
     # ---- windows -----------------------------------------------------------------------------
 
     def find_part(self, dataset: str, part: str) -> UploadPart | None:
-        return self._get(UploadPart, records.upload_part_key(dataset, part))
+        return self._get(UploadPart, upload_records.upload_part_key(dataset, part))
 
     def find_window(self, dataset: str, window: int) -> UploadWindow | None:
-        return self._get(UploadWindow, records.upload_window_key(dataset, window))
+        return self._get(UploadWindow, upload_records.upload_window_key(dataset, window))
 
     def attach(self, part: str, fresh: UploadWindow, now: datetime) -> UploadPart:
         """Add a part to the dataset's open window, or open `fresh` for it when there is none.
@@ -83,7 +83,7 @@ class UploadTable(Table):
             attached = self.find_part(dataset, part)
             if attached is not None:
                 return attached
-            current = self._get(CurrentWindow, records.current_window_key(dataset))
+            current = self._get(CurrentWindow, upload_records.current_window_key(dataset))
             window = self.find_window(dataset, current.window) if current else None
             if window is not None and window.status is WindowStatus.OPEN:
                 number, writes = window.window, [self._while_open(window)]
@@ -91,7 +91,7 @@ class UploadTable(Table):
                 number = current.window + 1 if current else 1
                 writes = self._opening(replace(fresh, window=number), current, now)
             attached = UploadPart(dataset, part, number)
-            items = records.upload_part_items(attached, self._expires_at(now))
+            items = upload_records.upload_part_items(attached, self._expires_at(now))
             writes += [self._put_new(item) for item in items]
             if self._write_all(writes):
                 return attached
@@ -103,8 +103,8 @@ class UploadTable(Table):
             TableName=self._table_name,
             KeyConditionExpression=f"{records.PARTITION_KEY} = :dataset AND begins_with({records.SORT_KEY}, :prefix)",
             ExpressionAttributeValues={
-                ":dataset": records.current_window_key(dataset)[records.PARTITION_KEY],
-                ":prefix": records.upload_member_prefix(window),
+                ":dataset": upload_records.current_window_key(dataset)[records.PARTITION_KEY],
+                ":prefix": upload_records.upload_member_prefix(window),
             },
             ConsistentRead=True,
         )
@@ -115,7 +115,7 @@ class UploadTable(Table):
 
         Return whether it was written. Other fields of `window` may be changed too.
         """
-        item = records.upload_window_item(replace(window, status=status), self._expires_at(now))
+        item = upload_records.upload_window_item(replace(window, status=status), self._expires_at(now))
         values = {":read": window.status.value}
         return self._put(item, condition="#status = :read", names={"#status": "status"}, values=values)
 
@@ -131,7 +131,7 @@ class UploadTable(Table):
         return {
             "ConditionCheck": {
                 "TableName": self._table_name,
-                "Key": records.upload_window_key(window.dataset, window.window),
+                "Key": upload_records.upload_window_key(window.dataset, window.window),
                 "ConditionExpression": "#status = :open",
                 "ExpressionAttributeNames": {"#status": "status"},
                 "ExpressionAttributeValues": {":open": WindowStatus.OPEN.value},
@@ -139,7 +139,7 @@ class UploadTable(Table):
         }
 
     def _opening(self, window: UploadWindow, current: CurrentWindow | None, now: datetime) -> list[dict[str, Any]]:
-        item = records.current_window_item(CurrentWindow(window.dataset, window.window))
+        item = upload_records.current_window_item(CurrentWindow(window.dataset, window.window))
         pointer = self._put_new(item)
         if current is not None:
             pointer["Put"] |= {
@@ -147,4 +147,4 @@ class UploadTable(Table):
                 "ExpressionAttributeNames": {"#window": "window"},
                 "ExpressionAttributeValues": {":before": current.window},
             }
-        return [pointer, self._put_new(records.upload_window_item(window, self._expires_at(now)))]
+        return [pointer, self._put_new(upload_records.upload_window_item(window, self._expires_at(now)))]

@@ -9,15 +9,19 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from cli.documents.dataset_files import find_files
 from cli.failures import CommandError
 from cli.stage.connection import Connection
+from cli.stage.dataset_upload import DatasetUpload, UploadInterruptedError, find_start
 from cli.stage.deployment import find_deployment
 from cli.stage.fleets import Fleets
+from cli.stage.model_deletion import ModelDeletion
 from cli.stage.request_check import check_on_stage
 from cli.tables.manifest import write_snapshot
 from cli.tables.snapshot import TableChoice
 from contract.status import ExecutionKind, ExecutionStatus
 from contract.table import records
+from contract.triggers.uploads import UploadRule
 from embedded.cdk.deploy import stack_outputs
 from tests.e2e.stage import Stage, environment, people, train_xgboost
 
@@ -85,6 +89,24 @@ def test_the_register_and_run_policies_allow_registering_and_scoring(stage: Stag
     stage.catalog.set_enabled("policies", False)
 
 
+def test_deleting_models_needs_a_policy_besides_register(stage: Stage, person: Person) -> None:
+    registrar, deleter = (
+        person("no-deleter", "read", "register"),
+        person("deleter", "read", "register", "delete-models"),
+    )
+    for version in ("1", "2", "3"):
+        registrar.register("policy-deleted", train_xgboost(1), dataset="policies", version=version)
+    with pytest.raises((CommandError, ClientError), match="AccessDenied"):
+        ModelDeletion(registrar.connection, stage.deployment).delete_version("policy-deleted", "1")
+    deletion = ModelDeletion(deleter.connection, stage.deployment)
+    assert deletion.delete_version("policy-deleted", "1").objects == 1, "what the refused call left"
+    assert deletion.delete_version("policy-deleted", "2").versions == ("2",)
+    assert deletion.delete_model("policy-deleted").versions == ("3",)
+    s3, bucket = stage.client("s3"), stage.deployment.models_bucket
+    assert s3.list_objects_v2(Bucket=bucket, Prefix="policy-deleted/")["KeyCount"] == 0
+    assert stage.catalog.read("policy-deleted") == (None, {})
+
+
 def test_the_register_policy_writes_only_models(stage: Stage, person: Person) -> None:
     registrar = person("writer", "read", "register")
     table = registrar.connection.resource("dynamodb").Table(stage.deployment.table_name)
@@ -117,6 +139,23 @@ def test_the_read_policy_changes_nothing(stage: Stage, person: Person) -> None:
     refused(table.put_item, Item=records.model_key("read"))
     refused(reader.connection.client("s3").put_object, Bucket=stage.deployment.models_bucket, Key="read/1/x", Body=b"")
     refused(reader.executions.start, "{}", "by-reader")
+
+
+def test_the_upload_policy_writes_and_compares_datasets_only(stage: Stage, person: Person, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("row\n1\n")
+    files = find_files(tmp_path, "policies", "uploaded").files
+    uploader, reader = person("uploader", "read", "upload"), person("not-an-uploader", "read")
+    with pytest.raises(UploadInterruptedError, match="s3:PutObject"):
+        DatasetUpload(reader.connection, stage.deployment, "policies").send(files, overwrite=False)
+    of_uploader = DatasetUpload(uploader.connection, stage.deployment, "policies")
+    of_uploader.send(files, overwrite=False)
+    assert of_uploader.compare(files).equal == files
+    # Who may not read the object cannot know whether it is equal.
+    assert DatasetUpload(reader.connection, stage.deployment, "policies").compare(files).different == files
+    assert find_start(uploader.connection, "dev", "by-marker").rule == UploadRule("by-marker", "marker")
+    s3 = uploader.connection.client("s3")
+    refused(s3.put_object, Bucket=stage.deployment.models_bucket, Key="policies/1/model.tar.gz", Body=b"")
+    stage.client("s3").delete_object(Bucket=stage.deployment.datasets_bucket, Key="policies/uploaded/a.csv")
 
 
 def test_the_tables_policy_writes_only_manifests(stage: Stage, person: Person) -> None:

@@ -16,6 +16,7 @@ from cli.stage.recipes import Recipes
 from contract import layout
 from contract.catalog.models import ModelVersion
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus, VersionState
+from embedded.faults import InterruptSpot
 from tests.e2e.stage import FEATURES, Stage, people, train_xgboost, wait_for
 
 NUMBERS = "age:double,visits:int64:required,spend:double"
@@ -222,7 +223,7 @@ def test_an_interrupted_spot_job_continues_from_its_checkpoint(trainable: Stage,
     """The script never ends unless it finds the checkpoint it saved before the interruption."""
     compute = {"spot": True, "max_runtime_seconds": 600, "max_wait_seconds": 1_200}
     set_script(trainable, "spotted", HALF_WAY + SCRIPT, tmp_path, compute=compute)
-    trainable.aws.faults.interrupt_spot("*-spotted-*", after_checkpoints=1)
+    trainable.aws.faults.add(InterruptSpot(job="*-spotted-*", uploads=1))
     snapshot = train(trainable, "train-on-spot", "spotted")
     assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, "")
     job = job_of(snapshot, "spotted")

@@ -10,6 +10,7 @@ from cli.main import main
 from cli.stage.execution_snapshot import Snapshot
 from contract import layout
 from contract.status import AttemptStatus, ExecutionStatus, FailureKind
+from embedded.faults import CorruptUpload
 from tests.e2e.failing_models import RefusesOneRow
 from tests.e2e.stage import Stage, people, train_xgboost
 from tests.unit.checksums import crc64nvme
@@ -60,8 +61,8 @@ def test_outputs_of_models_and_a_quarantine_file(stage: Stage) -> None:
     reference = outputs(stage, "changed-not")
     assert len(reference) == 5
 
-    stage.aws.faults.corrupt_output("predictions/*execution_id=changed-twice/*model_id=changed-a/b.parquet")
-    stage.aws.faults.corrupt_output("quarantine/*execution_id=changed-twice/*model_id=changed-picky/a.parquet")
+    stage.aws.faults.add(CorruptUpload(key="predictions/*execution_id=changed-twice/*model_id=changed-a/b.parquet"))
+    stage.aws.faults.add(CorruptUpload(key="quarantine/*execution_id=changed-twice/*model_id=changed-picky/a.parquet"))
     execution = stage.run(TOLERANT, "changed-twice")
 
     assert stage.aws.faults.pending() == []
@@ -77,8 +78,8 @@ def test_a_joined_output_and_a_quarantine_file(stage: Stage) -> None:
     reference = outputs(stage, "joined-not")
     assert len(reference) == 3
 
-    stage.aws.faults.corrupt_output("joined/*execution_id=joined-twice/*/b.parquet")
-    stage.aws.faults.corrupt_output("quarantine/*execution_id=joined-twice/*/a.parquet")
+    stage.aws.faults.add(CorruptUpload(key="joined/*execution_id=joined-twice/*/b.parquet"))
+    stage.aws.faults.add(CorruptUpload(key="quarantine/*execution_id=joined-twice/*/a.parquet"))
     execution = stage.run(request, "joined-twice")
 
     assert stage.aws.faults.pending() == []
@@ -99,7 +100,7 @@ def test_an_output_of_a_fleet(stage: Stage) -> None:
     reference = outputs(stage, "fleet-not", dataset)
     assert len(reference) == 2
 
-    stage.aws.faults.corrupt_output("fleets/*execution_id=fleet-twice/*/1.parquet")
+    stage.aws.faults.add(CorruptUpload(key="fleets/*execution_id=fleet-twice/*/1.parquet"))
     execution = stage.run(request, "fleet-twice")
 
     assert stage.aws.faults.pending() == []
@@ -111,7 +112,7 @@ def test_an_output_of_a_fleet(stage: Stage) -> None:
 
 
 def test_a_job_whose_outputs_always_change_fails_and_names_one(stage: Stage) -> None:
-    stage.aws.faults.corrupt_output("predictions/*execution_id=changed-always/*a.parquet", times=3)
+    stage.aws.faults.add(CorruptUpload(key="predictions/*execution_id=changed-always/*a.parquet", count=3))
     execution = stage.run({"models": ["changed-a"]}, "changed-always")
 
     assert stage.aws.faults.pending() == []

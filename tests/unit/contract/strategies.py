@@ -14,7 +14,8 @@ from contract.dataset.input_options import InputOptions
 from contract.job.ledger import Commit, KeyReport, OutputFile
 from contract.job.scoring_spec import JobSpec, PinnedObject, ScoringOptions, SnapshotRef
 from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus, WindowStatus
-from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord, UploadWindow
+from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
+from contract.table.upload_records import UploadWindow
 from contract.triggers.uploads import ObjectVersion, UploadManifest
 from contract.workflow.messages import (
     AttemptFailure,

@@ -41,8 +41,9 @@ class ProcessingRun(JobRun[ProcessingJob]):
             self._instances,
             limits={Ending.OUT_OF_RUNTIME: time.monotonic() + self._job.max_runtime_seconds},
             meanwhile=[partial(upload.watch, interval_seconds=self._context.watch_seconds)],
+            uploads=upload,
         )
-        if outcome.ending is Ending.FAILED:
+        if outcome.ending is Ending.FAILED and outcome.reason is None:
             reason = f"AlgorithmError: See job logs for more information, exit code: {outcome.exit_code}"
             outcome = dataclasses.replace(outcome, reason=reason)
         if not self._context.closing.is_set():

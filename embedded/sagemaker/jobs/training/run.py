@@ -8,10 +8,8 @@ from functools import partial
 
 from embedded.images.image import Image
 from embedded.sagemaker.clients import RoleAccess
-from embedded.sagemaker.faults import InterruptionWatch
 from embedded.sagemaker.instances.guard import delete_folder
 from embedded.sagemaker.instances.supervision import NEVER, Ending, Outcome
-from embedded.sagemaker.jobs.job import SpotInterrupted
 from embedded.sagemaker.jobs.job_run import Instances, JobRun, upload_errors_logged
 from embedded.sagemaker.jobs.training import artifacts
 from embedded.sagemaker.jobs.training.job import MODEL, OUTPUT_DATA, SecondaryStatus, TrainingJob, channel_folder
@@ -56,7 +54,7 @@ class TrainingRun(JobRun[TrainingJob]):
                 image, access, instances, checkpoints, {**limits, Ending.OUT_OF_RUNTIME: began + runtime_left}
             )
             runtime_left -= time.monotonic() - began
-            if outcome.ending is Ending.FAILED:
+            if outcome.ending is Ending.FAILED and outcome.reason is None:
                 outcome = dataclasses.replace(outcome, reason=_failure_reason(instances, outcome))
             if self._context.closing.is_set():
                 return outcome
@@ -112,25 +110,15 @@ class TrainingRun(JobRun[TrainingJob]):
         checkpoints: OutputUpload,
         limits: dict[Ending, float],
     ) -> Outcome:
-        job, seconds = self._job, self._context.watch_seconds
-        meanwhile = [partial(checkpoints.watch, interval_seconds=seconds)]
-        readers = [job.metrics.line]
-        if job.is_spot:
-            interruption = InterruptionWatch(self._context.faults, job.name, checkpoints=lambda: checkpoints.count)
-            meanwhile.append(
-                partial(
-                    interruption.watch,
-                    interval_seconds=seconds,
-                    interrupt=lambda: job.events.put(SpotInterrupted()),
-                )
-            )
-            readers.append(interruption.line)
-
-        def on_line(text: str) -> None:
-            for read in readers:
-                read(text)
-
-        return self._run_instances(image, access, instances, limits=limits, meanwhile=meanwhile, on_line=on_line)
+        return self._run_instances(
+            image,
+            access,
+            instances,
+            limits=limits,
+            meanwhile=[partial(checkpoints.watch, interval_seconds=self._context.watch_seconds)],
+            uploads=checkpoints,
+            on_line=self._job.metrics.line,
+        )
 
     def _publish(self, access: RoleAccess, instances: Instances, outcome: Outcome) -> None:
         """Upload the archives.

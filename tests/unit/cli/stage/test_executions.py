@@ -99,7 +99,7 @@ def test_snapshot_of_an_ended_execution_has_committed_objects_of_failed_jobs(
 ) -> None:
     executions.start("{}", "nightly-1")
     table.put_item(Item=records.execution_item(any_execution()))
-    table.put_item(Item=records.job_item(any_job("ads", status=JobStatus.FAILED)))
+    table.put_item(Item=records.job_item(running_job("ads", status=JobStatus.FAILED)))
     segment = layout.ledger_prefix("nightly-1", "ads") + layout.segment_name(1, b"")
     connection.client("s3").put_object(Bucket="some-results", Key=segment, Body=b"{}")
     arn = executions.execution_arn("nightly-1")

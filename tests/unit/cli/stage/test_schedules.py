@@ -125,6 +125,67 @@ def test_a_schedule_that_has_begun_keeps_its_times_when_it_is_paused(connection:
     assert timedelta(minutes=59) < start - begun < timedelta(minutes=61)
 
 
+def test_update_changes_only_what_is_named(connection: Connection, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--time-zone", "Europe/Berlin", "--flexible-window-minutes", "10", "--input", '{"models": ["a"]}']
+    assert main(["schedules", "add", "nightly", "cron(30 2 * * ? *)", *words, "--paused"]) == 0
+    before = stored(connection, "nightly")
+    capsys.readouterr()
+    assert main(["schedules", "update", "nightly", "--expression", "cron(0 4 * * ? *)", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"name": "nightly", "changed": ["expression"]}
+    after = stored(connection, "nightly")
+    assert after["ScheduleExpression"] == "cron(0 4 * * ? *)"
+    same = ("ScheduleExpressionTimezone", "FlexibleTimeWindow", "State", "Target", "KmsKeyArn", "Description")
+    assert {name: after[name] for name in same} == {name: before[name] for name in same}
+    words = ["--no-flexible-window", "--input", '{"models": ["b"]}', "--not-paused", "--start", "2199-01-01T00:00:00Z"]
+    assert main(["schedules", "update", "nightly", *words]) == 0
+    after = stored(connection, "nightly")
+    assert (after["FlexibleTimeWindow"], after["State"]) == ({"Mode": "OFF"}, "ENABLED")
+    assert after["StartDate"] == datetime(2199, 1, 1, tzinfo=UTC)
+    assert json.loads(after["Target"]["Input"])["request"] == {"models": ["b"]}
+    assert {**after["Target"], "Input": ""} == {**before["Target"], "Input": ""}
+    assert main(["schedules", "update", "nightly", "--no-start"]) == 0
+    assert "StartDate" not in stored(connection, "nightly")
+
+
+def test_update_of_a_rate_does_not_fire_it_unless_its_expression_changes(
+    connection: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["schedules", "add", "hourly", "rate(1 hours)"]) == 0
+    capsys.readouterr()
+    assert main(["schedules", "update", "hourly", "--input", '{"models": ["b"]}']) == 0
+    assert "starts an execution now" not in capsys.readouterr().err
+    start = stored(connection, "hourly")["StartDate"] - datetime.now(UTC)
+    assert timedelta(minutes=58) < start < timedelta(minutes=61)
+    assert main(["schedules", "update", "hourly", "--expression", "rate(2 hours)", "--no-start"]) == 0
+    assert "starts an execution now" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["nothing", "--paused"], "There is no schedule 'nothing'"),
+        (["declared"], "Name what to change"),
+        (["declared", "--expression", "daily"], "expression: got 'daily'"),
+        (["declared", "--expression", "at(2020-01-01T00:00:00)"], "All its times have passed"),
+        (["declared", "--start", "2020-01-01T00:00:00Z"], "after now"),
+        (["declared", "--start", "2199-01-01T00:00:00Z", "--no-start"], "Leave out one of both"),
+        (["declared", "--input", '{"modles": []}'], "request.modles"),
+    ],
+)
+def test_invalid_update_changes_nothing(
+    connection: Connection, words: list[str], part: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = stored(connection, "declared")
+    assert main(["schedules", "update", *words]) == 2
+    assert part in " ".join(capsys.readouterr().err.split())
+    assert stored(connection, "declared")["LastModificationDate"] == before["LastModificationDate"]
+
+
+def test_updating_a_declared_schedule_says_what_to_change(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schedules", "update", "declared", "--time-zone", "Asia/Tokyo"]) == 0
+    assert "cdk.json: change it there as well" in capsys.readouterr().err
+
+
 def test_taken_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schedules", "add", "declared", "rate(1 day)"]) == 2
     assert "already" in capsys.readouterr().err

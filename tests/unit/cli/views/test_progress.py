@@ -8,8 +8,9 @@ from rich.console import Console
 from cli.failures import CommandError
 from cli.stage.execution_snapshot import Snapshot, WorkflowState
 from cli.stage.executions import Executions
+from cli.views.diagnosis.failure_lines import reason_lines
 from cli.views.execution_figures import overall_rows_per_second
-from cli.views.executions import jobs_table, reason_lines, snapshot_json, totals_line
+from cli.views.executions import jobs_table, snapshot_json, totals_line
 from cli.views.progress import LiveProgress, PlainProgress, live_view, progress_for, watch, work
 from contract.job.parts import JobPart, Sharding
 from contract.status import FINAL_JOB_STATUSES, ExecutionKind, ExecutionStatus, FailureKind, JobStatus
@@ -85,6 +86,45 @@ def test_notes_of_a_job_are_shown_although_it_succeeded() -> None:
     notes = ("churn: predicted by daal4py", "churn: InconsistentVersionWarning: …")
     lines = reason_lines(snapshot_of(succeeded_job(notes=notes)), {})
     assert lines == [f"churn, note: {note}" for note in notes]
+
+
+def test_a_line_is_printed_at_once_and_then_every_30_seconds() -> None:
+    lines: list[str] = []
+    seconds = iter(range(0, 1000, 10))
+    progress = PlainProgress(lines.append, clock=lambda: next(seconds))
+    progress.show(Snapshot("nightly-1", NOW, WorkflowState("RUNNING", NOW), None))
+    assert lines == ["nightly-1: RUNNING. The execution is being planned."]
+    running = snapshot_of(running_job(), succeeded_job("ads"), committed={"churn": 1})
+    for _ in range(7):
+        progress.show(running)
+    again = "nightly-1: RUNNING, 1 of 2 jobs ended, 1 running, 1,000 rows, 10 of them in quarantine, "
+    again += "5 of 8 objects (counted per job)"
+    assert lines[4:] == [again, again]
+    progress.show(snapshot_of(succeeded_job(), succeeded_job("ads"), status="SUCCEEDED"))
+    assert lines[6:] == ["churn: SUCCEEDED, attempt 1 of 3, 1,000 rows, 50 rows/s, 2 of 2 jobs ended"]
+
+
+def test_a_training_that_is_waited_for_is_in_the_line_of_its_execution() -> None:
+    lines: list[str] = []
+    training = Snapshot("t-1", NOW, WorkflowState("RUNNING", NOW), any_execution(kind=ExecutionKind.TRAINING),
+        (running_job(kind=ExecutionKind.TRAINING),))  # fmt: skip
+    waiting = replace(snapshot_of(), training=training, record=any_execution(training_execution_id="t-1", plan=None))
+    seconds = iter(range(0, 1000, 40))
+    progress = PlainProgress(lines.append, clock=lambda: next(seconds))
+    progress.show(waiting)
+    progress.show(waiting)
+    assert lines[-1] == (
+        "nightly-1: RUNNING, 0 of 1 job ended, 1 running, 0 rows. The execution trains first, in execution t-1."
+    )
+
+
+def test_a_long_reason_is_shown_completely_only_at_the_end() -> None:
+    lines: list[str] = []
+    reason = "no instance was free, " * 20
+    failed = running_job(status=JobStatus.FAILED, ended_at="2026-03-01T12:00:25Z", reason=reason)
+    PlainProgress(lines.append).show(snapshot_of(failed))
+    assert lines[-1].endswith(f"{reason[:120]}…")
+    assert reason_lines(snapshot_of(failed), {}) == [f"churn: {reason}"]
 
 
 def test_progress_line_is_not_wrapped_and_keeps_brackets() -> None:

@@ -8,10 +8,11 @@ from hypothesis import given
 from contract.catalog.models import Model, ModelVersion
 from contract.problems import InvalidInputError
 from contract.status import ExecutionStatus, JobStatus
-from contract.table import records
+from contract.table import records, upload_records
 from contract.table.attributes import from_attribute, to_attributes
 from contract.table.item_size import MAX_ITEM_BYTES, check_item_size
-from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord, UploadWindow
+from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
+from contract.table.upload_records import UploadWindow
 from tests.unit.contract import strategies
 
 ITEM_OF = {
@@ -20,7 +21,7 @@ ITEM_OF = {
     ExecutionRecord: records.execution_item,
     Model: records.model_item,
     ModelVersion: records.version_item,
-    UploadWindow: records.upload_window_item,
+    UploadWindow: upload_records.upload_window_item,
 }
 
 

@@ -20,7 +20,7 @@ OUTPUTS = {
     "storage": {"DatasetsBucket", "ModelsBucket", "ResultsBucket", "TableName", "KeyArn", "TableStreamArn"},
     "compute": {"ImageUri", "JobRoleArn", "TrainingRoleArn"},
     "workflow": {"StateMachineArn", "TrainingStateMachineArn", "CheckFunctionArn", "EventBusName", "EventBusArn"},
-    "triggers": {"ScheduleGroup", "ScheduleTargetArn", "ScheduleRoleArn", "ScheduleDeadLettersArn"},
+    "triggers": {"ScheduleGroup", "ScheduleTargetArn", "ScheduleRoleArn", "ScheduleDeadLettersArn", "UploadRules"},
 }
 
 # Construct ids of the functions in the workflow stack.

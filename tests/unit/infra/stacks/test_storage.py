@@ -53,7 +53,7 @@ def test_results_expire_only_if_a_setting_says_so(assembly: Assembly, prod: Asse
 
     always = {"map-runs/": 90}
     assert expiring(assembly) == always
-    outputs = {"predictions/": 30, "joined/": 30, "fleets/": 30, "quarantine/": 30}
+    outputs = {"predictions/": 30, "joined/": 30, "fleets/": 30, "quarantine/": 30, "latest/": 30}
     assert expiring(prod) == {**outputs, "executions/": 365, "uploads/": 365, **always}
 
 

@@ -32,6 +32,8 @@ def test_a_transient_failure_leaves_the_job_waiting(opened: Stage, classify: Ste
     assert (attempt.status, attempt.failure_kind) == (AttemptStatus.FAILED, FailureKind.TRANSIENT)
     assert attempt.reason == decision["reason"]
     assert f"streams {attempt.sagemaker_job_name}/*" in attempt.reason
+    assert (attempt.rule, attempt.cause) == ("killed", "killed: AlgorithmError: , exit code: 137")
+    assert attempt.remedy == "", "nothing is to be done while another attempt follows"
 
 
 def test_a_failure_of_the_model_ends_the_job(opened: Stage, classify: Step) -> None:
@@ -42,6 +44,9 @@ def test_a_failure_of_the_model_ends_the_job(opened: Stage, classify: Step) -> N
     assert (job.status, job.failure_kind) == (JobStatus.FAILED, FailureKind.MODEL)
     assert job.reason.startswith("MODEL: delays-ua: digest differs. Register")
     assert job.ended_at
+    attempt = opened.attempt()
+    assert (attempt.rule, attempt.cause) == ("container: model", "MODEL: delays-ua: digest differs")
+    assert attempt.remedy.startswith("Register a corrected version")
 
 
 def test_a_duplicate_failure_changes_nothing(opened: Stage, classify: Step) -> None:

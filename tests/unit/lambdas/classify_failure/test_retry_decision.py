@@ -130,9 +130,9 @@ def test_each_attempt_after_one_out_of_memory_gets_more_of_it(rule: str) -> None
     follows = []
     for attempt in (1, 2, 3, 4):
         taken = decision(rule, job=job, attempt=attempt, earlier=short)
-        assert taken.shortage is Shortage.MEMORY
+        assert taken.explanation.shortage is Shortage.MEMORY
         follows.append(taken.reason.partition("Another attempt follows, ")[2].partition(". Logs")[0])
-        short.append(failed(attempt, shortage=taken.shortage))
+        short.append(failed(attempt, shortage=taken.explanation.shortage))
     assert follows[:3] == [
         "2 of at most 10, with rows per batch 65,536 → 8,192",
         "3 of at most 10, with instance type ml.m5.xlarge → ml.m5.2xlarge",
@@ -168,7 +168,7 @@ def test_a_full_volume_is_followed_by_larger_ones_up_to_the_largest(rule: str) -
     taken = []
     for attempt in (1, 2, 3):
         taken.append(decision(rule, job=job, attempt=attempt, earlier=short))
-        short.append(failed(attempt, shortage=taken[-1].shortage))
+        short.append(failed(attempt, shortage=taken[-1].explanation.shortage))
     assert [one.try_again for one in taken] == [True, True, False]
     assert "with volume 30 GB → 60 GB" in taken[0].reason
     assert "with volume 60 GB → 100 GB" in taken[1].reason

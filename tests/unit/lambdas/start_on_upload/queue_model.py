@@ -17,6 +17,7 @@ from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.settings import read_settings
 from lambdas.stage.tables.job_table import JobTable
+from lambdas.stage.tables.latest_pointers import LatestPointers
 from lambdas.stage.tables.upload_table import UploadTable
 from lambdas.start_on_upload.start import start_on_upload
 from tests.unit.lambdas.builders import VARIABLES
@@ -125,7 +126,8 @@ class Trigger:
         )
         jobs = JobTable(self.table, settings.table_name, record_days=1)
         uploads = UploadTable(self.table, settings.table_name, record_days=1)
-        return Deployment(settings, jobs, uploads, store, clock=lambda: self.now)
+        latest = LatestPointers(self.table, settings.table_name, store)
+        return Deployment(settings, jobs, uploads, store, latest, clock=lambda: self.now)
 
     def due(self) -> list[Waiting]:
         return [waiting for waiting in self.queue if waiting.due <= self.now]

@@ -9,8 +9,8 @@ from typing import Any, BinaryIO
 
 import pytest
 
+from embedded.faults import CorruptUpload, Faults
 from embedded.sagemaker.errors import JobFailure
-from embedded.sagemaker.faults import Faults
 from embedded.sagemaker.instances.guard import delete_folder
 from embedded.sagemaker.instances.logs import InstanceLog
 from embedded.sagemaker.transfer.outputs import OutputFolder, OutputUpload, Uploader
@@ -76,8 +76,8 @@ class Bucket:
 def test_a_fault_changes_one_byte_of_one_object(tmp_path: Path) -> None:
     faults, bucket = Faults(tmp_path / "state"), Bucket()
     sent = {"out/a": b"a" * 101, "out/b": b"b" * 100, "other": b"c", "out/empty": b""}
-    faults.corrupt_output("out/*")
-    uploader = Uploader(bucket, role_arn="role", corrupts=faults.take_corruption)
+    faults.add(CorruptUpload(key="out/*"))
+    uploader = Uploader(bucket, role_arn="role", faults=faults)
     for key in ("other", "out/empty", "out/a", "out/b"):
         (tmp_path / "file").write_bytes(sent[key])
         with (tmp_path / "file").open("rb") as file:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from embedded.faults import InterruptSpot
 from embedded.sagemaker.jobs.job import Status
 from embedded.sagemaker.service import SageMakerService
 from tests.unit.embedded.sagemaker.account import DEADLINE_SECONDS, Aws, allow
@@ -57,7 +58,7 @@ def test_an_interrupted_job_resumes_from_its_checkpoints(
     any_service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
     request = training_request(aws, trainer(ROUNDS), prefix, **spot(aws, prefix))
-    any_service.faults.interrupt_spot("train-*", after_log="round [13]$", times=2)
+    any_service.faults.add(InterruptSpot(job="train-*", after_log="round [13]$", count=2))
     described = run(any_service, request)
     assert described["TrainingJobStatus"] == "Completed", described
     assert any_service.faults.pending() == []
@@ -74,7 +75,7 @@ def test_an_interruption_waits_for_its_number_of_checkpoints(
     service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
     # The first attempt uploads `begins` and two rounds. The second also has three files of its own.
-    service.faults.interrupt_spot("train-*", after_checkpoints=3)
+    service.faults.add(InterruptSpot(job="train-*", uploads=3))
     image = trainer(ROUNDS.replace("begin + 2 < 6", "begin == 0"))
     described = run(service, training_request(aws, image, prefix, **spot(aws, prefix)))
     assert statuses(described).count("Interrupted") == 1
@@ -95,7 +96,7 @@ last.write_text("state")
 while True:
     signal.pause()
 """)
-    service.faults.interrupt_spot("*", after_checkpoints=1)
+    service.faults.add(InterruptSpot(job="*", uploads=1))
     described = run(service, training_request(aws, image, prefix, **spot(aws, prefix)))
     assert archive(aws, described) == {"resumed": b"state"}
 
@@ -118,7 +119,7 @@ if not is_second:
 """)
     request = training_request(aws, image, prefix, **spot(aws, prefix, checkpoints=False))
     request["AlgorithmSpecification"]["ContainerArguments"] = [f"{prefix}marker"]
-    service.faults.interrupt_spot("*", after_log="ready")
+    service.faults.add(InterruptSpot(job="*", after_log="ready"))
     described = run(service, request)
     assert statuses(described).count("Training") == 2
     assert archive(aws, described) == {"found": b"False"}
@@ -165,7 +166,7 @@ def test_a_failed_checkpoint_upload_fails_the_job(
     service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
     role = aws.make_role(allow("s3:ListBucket", "s3:GetObject"))
-    service.faults.interrupt_spot("*", after_log="ready")
+    service.faults.add(InterruptSpot(job="*", after_log="ready"))
     request = training_request(aws, trainer(ENDLESS), prefix, RoleArn=role, **spot(aws, prefix))
     described = run(service, request)
     assert statuses(described) == ["Starting", "Downloading", "Training", "Failed"]
@@ -176,7 +177,7 @@ def test_a_failed_checkpoint_upload_fails_the_job(
 
 
 def test_a_job_on_demand_is_not_interrupted(service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str) -> None:
-    service.faults.interrupt_spot("*")
+    service.faults.add(InterruptSpot(job="*"))
     described = run(service, training_request(aws, trainer(""), prefix))
     assert statuses(described) == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
     assert len(service.faults.pending()) == 1
@@ -195,27 +196,27 @@ signal.pause()
     aws.client("s3").get_waiter("object_exists").wait(
         Bucket=aws.bucket, Key=f"{prefix}checkpoints/begun", WaiterConfig={"Delay": 0.05, "MaxAttempts": 600}
     )
-    service.faults.interrupt_spot("another-job")
-    service.faults.interrupt_spot(job.name)
+    service.faults.add(InterruptSpot(job="another-job"))
+    service.faults.add(InterruptSpot(job=job.name))
     assert job.wait(DEADLINE_SECONDS)
     assert statuses(job.describe()).count("Interrupted") == 1
-    assert [order.job_name for order in service.faults.pending()] == ["another-job"]
+    assert service.faults.pending() == [InterruptSpot(job="another-job")]
 
 
 def test_the_wait_limit_ends_an_interrupted_job(
     service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
-    service.faults.interrupt_spot("*", after_log="ready", times=1000)
+    service.faults.add(InterruptSpot(job="*", after_log="ready", count=1000))
     described = run(service, training_request(aws, trainer(ENDLESS), prefix, **spot(aws, prefix, runtime=3, wait=3)))
     assert (described["TrainingJobStatus"], described["SecondaryStatus"]) == ("Stopped", "MaxWaitTimeExceeded")
     assert not has_archive(aws, described)
-    assert service.faults.cancel() > 0
+    assert service.faults.clear() == 1
 
 
 def test_the_runtime_limit_covers_all_attempts(
     service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
-    service.faults.interrupt_spot("*", after_log="ready")
+    service.faults.add(InterruptSpot(job="*", after_log="ready"))
     described = run(service, training_request(aws, trainer(ENDLESS), prefix, **spot(aws, prefix, runtime=2, wait=600)))
     assert described["SecondaryStatus"] == "MaxRuntimeExceeded"
     assert statuses(described)[-4:] == ["Training", "Stopping", "Uploading", "MaxRuntimeExceeded"]
@@ -232,7 +233,7 @@ while True:
     signal.pause()
 """)
     request = training_request(aws, image, prefix, **spot(aws, prefix))
-    service.faults.interrupt_spot("*", after_log="armed")
+    service.faults.add(InterruptSpot(job="*", after_log="armed"))
     job = start(service, request)
     aws.client("s3").get_waiter("object_exists").wait(
         Bucket=aws.bucket, Key=f"{prefix}checkpoints/told", WaiterConfig={"Delay": 0.05, "MaxAttempts": 600}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from embedded.faults import InterruptSpot
 from embedded.server.embedded_aws import EmbeddedAws
 from tests.unit.embedded.sagemaker.account import PRELUDE, Aws, allow
 from tests.unit.embedded.sagemaker.jobs.training.requests import (
@@ -75,7 +76,7 @@ def test_a_state_machine_survives_an_interruption(
     embedded_aws: EmbeddedAws, workflows: Workflows, account: Aws
 ) -> None:
     request = training_request(account, IMAGE, "", **spot(account, ""))
-    embedded_aws.faults.interrupt_spot(request["TrainingJobName"], after_checkpoints=1)
+    embedded_aws.faults.add(InterruptSpot(job=request["TrainingJobName"], uploads=1))
     result = workflows.run(training(request), role_arn=machine_role(workflows, account.role_arn))
     assert result["status"] == "SUCCEEDED", result
     described = json.loads(result["output"])

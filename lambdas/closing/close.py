@@ -1,5 +1,6 @@
 """Close all open records of an execution, and write its summary."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from contract import layout
@@ -9,33 +10,50 @@ from contract.table.job_parts import group_parts, whole_job
 from contract.table.records import ExecutionRecord, JobRecord, execution_kind
 from contract.table.request_text import request_text
 from contract.workflow.messages import REQUEST_FIELD, ExecutionOutcome, SummaryInput
-from lambdas.errors import ExecutionNameUsedError
-from lambdas.shown_text import shorten
-from lambdas.stage.deployment import Deployment
-from lambdas.stage.messaging.task_tokens import TaskTokens
-from lambdas.stage.observability import publish_counts
-from lambdas.stage.parallel import in_parallel
-from lambdas.summarize_execution.decisions import (
+from lambdas.attempts.commits import count_commits
+from lambdas.closing.accounting import find_violations
+from lambdas.closing.latest import latest_predictions, original_execution
+from lambdas.closing.outcome import (
     caught_failure,
     describe_failure,
     execution_reason,
     execution_status,
     open_job_reason,
     started_together,
-    summarize,
 )
+from lambdas.closing.summary import summarize
+from lambdas.errors import ClosingUnfinishedError, ExecutionNameUsedError
+from lambdas.shown_text import shorten
+from lambdas.stage.deployment import Deployment
+from lambdas.stage.messaging.task_tokens import TaskTokens
+from lambdas.stage.observability import logger, publish_counts
+from lambdas.stage.parallel import in_parallel
 
 _MAX_CAUSE_CHARACTERS = 8_000
 """Maximum length of the returned cause, in characters. A Fail state's Cause has at most 32 KB.
 
 The record has the whole reason.
 """
+_SECONDS_AFTERWARDS = 90.0
+"""Time to leave, after the last job is closed, for the accounting and the summary."""
+_SECONDS_WITHOUT_COUNTING = 300.0
+"""Time to leave when commits of unfinished jobs are counted: to close records comes first."""
+_MAX_COUNTED = 20_000
+"""Largest number of objects of an unfinished job whose commits are counted. 32 jobs are in memory."""
 
 
-def summarize_execution(event: SummaryInput, deployment: Deployment, tokens: TaskTokens) -> ExecutionOutcome:
+def close_execution(
+    event: SummaryInput, deployment: Deployment, tokens: TaskTokens, seconds_left: Callable[[], float]
+) -> ExecutionOutcome:
     """Close the execution, planned, refused or aborted, and return its outcome. Idempotent.
 
-    The outcome is reported to a waiting task last, when everything is written.
+    Pointers to the latest predictions move to those of the jobs that succeeded. The outcome is
+    reported to a waiting task last, when everything is written. `seconds_left` returns the time until
+    the function is stopped.
+
+    Raises:
+        ClosingUnfinishedError: when there was no time to close all jobs. The execution's record is still
+            RUNNING, and another call continues.
     """
     if problems := RelativePath().problems("execution name", event.execution_id):
         # The plan has refused the name too. A summary would be outside of the executions' folder.
@@ -49,17 +67,18 @@ def summarize_execution(event: SummaryInput, deployment: Deployment, tokens: Tas
         outcome = ExecutionOutcome(ExecutionStatus.FAILED, "", str(used))
         tokens.report(event.execution_id, _unplanned(event).request_json, outcome)
         return outcome
-    closed = _close_jobs(event, deployment)
+    closed = _close_jobs(event, deployment, seconds_left)
     jobs = [whole_job(parts) for parts in group_parts(closed).values()]
     is_first = False
     if record.status is ExecutionStatus.RUNNING:
-        is_first = table.close_execution(_closed(record, event, jobs, deployment))
+        is_first = table.close_execution(_closed(record, event, closed, deployment))
         record = table.execution(event.execution_id)
     uri = deployment.store.write_summary(summarize(record, closed, deployment.settings.results_bucket))
     if record.summary_uri != uri:
         table.record_summary(event.execution_id, uri)
+    _move_pointers(record, closed, deployment)
     if is_first:
-        _publish(record.kind, jobs, sum(item.attempt for item in closed), deployment)
+        _publish(record, jobs, sum(item.attempt for item in closed), deployment)
     outcome = ExecutionOutcome(record.status, uri, shorten(record.reason, _MAX_CAUSE_CHARACTERS))
     tokens.report(event.execution_id, record.request_json, outcome)
     return outcome
@@ -78,37 +97,57 @@ def _unplanned(event: SummaryInput) -> ExecutionRecord:
     )
 
 
-def _close_jobs(event: SummaryInput, deployment: Deployment) -> list[JobRecord]:
+def _close_jobs(event: SummaryInput, deployment: Deployment, seconds_left: Callable[[], float]) -> list[JobRecord]:
     """Close the open jobs and parts of jobs, and return the records of all."""
     kind, reason = open_job_reason(*caught_failure(event.state))
     ended_at = deployment.now()
 
     def close(job: JobRecord) -> JobRecord:
-        if job.status in FINAL_JOB_STATUSES:
+        if job.status in FINAL_JOB_STATUSES or seconds_left() < _SECONDS_AFTERWARDS:
             return job
+        if seconds_left() > _SECONDS_WITHOUT_COUNTING and job.objects_pinned <= _MAX_COUNTED:
+            job = replace(job, commits=count_commits(job, deployment.store))
         return deployment.table.close_job(job, ended_at=ended_at, kind=kind, reason=reason)
 
-    return list(in_parallel(close, deployment.table.jobs(event.execution_id)))
+    closed = list(in_parallel(close, deployment.table.jobs(event.execution_id)))
+    if still_open := sum(job.status not in FINAL_JOB_STATUSES for job in closed):
+        raise ClosingUnfinishedError(event.execution_id, still_open, len(closed))
+    return closed
 
 
 def _closed(
-    record: ExecutionRecord, event: SummaryInput, jobs: list[JobRecord], deployment: Deployment
+    record: ExecutionRecord, event: SummaryInput, closed: list[JobRecord], deployment: Deployment
 ) -> ExecutionRecord:
     error, cause = caught_failure(event.state)
-    status = execution_status(jobs, record.plan.job_count if record.plan else 0, error, record.training_failure)
-    failure = describe_failure(error, cause)
+    planned = record.plan.job_count if record.plan else 0
+    # An execution may end while its plan writes jobs.
+    violations = find_violations(planned, closed, deployment.store) if record.plan else ()
+    jobs = [whole_job(parts) for parts in group_parts(closed).values()]
+    status = execution_status(jobs, planned, error, record.training_failure, violations)
+    accounted = replace(record, violations=violations)
     return replace(
-        record,
+        accounted,
         status=status,
         ended_at=deployment.now(),
-        reason=execution_reason(record, status, jobs, failure),
+        reason=execution_reason(accounted, status, jobs, describe_failure(error, cause)),
         summary_uri=layout.s3_uri(deployment.settings.results_bucket, layout.summary_key(event.execution_id)),
         jobs_succeeded=sum(job.status is JobStatus.SUCCEEDED for job in jobs),
         jobs_failed=sum(job.status is JobStatus.FAILED for job in jobs),
     )
 
 
-def _publish(kind: ExecutionKind, jobs: list[JobRecord], attempts: int, deployment: Deployment) -> None:
+def _move_pointers(record: ExecutionRecord, jobs: list[JobRecord], deployment: Deployment) -> None:
+    """Point to the predictions of the jobs that succeeded, where they are the latest complete ones."""
+    original = original_execution(record, deployment.table.find_execution)
+    found = latest_predictions(
+        original, jobs, deployment.settings.results_bucket, deployment.settings.predictions_expiry_days
+    )
+    moved = sum(in_parallel(deployment.latest.move, found))
+    if found:
+        logger.info("latest predictions are recorded", models=len(found), moved=moved)
+
+
+def _publish(record: ExecutionRecord, jobs: list[JobRecord], attempts: int, deployment: Deployment) -> None:
     counts = {
         "JobsSucceeded": sum(job.status is JobStatus.SUCCEEDED for job in jobs),
         "JobsFailed": sum(job.status is JobStatus.FAILED for job in jobs),
@@ -117,6 +156,8 @@ def _publish(kind: ExecutionKind, jobs: list[JobRecord], attempts: int, deployme
         "RowsSkipped": sum(job.rows_skipped for job in jobs),
         "Attempts": attempts,
     }
-    if kind is ExecutionKind.TRAINING:
+    if record.violations:
+        counts["AccountingViolations"] = len(record.violations)
+    if record.kind is ExecutionKind.TRAINING:
         counts = {f"Training{name}": count for name, count in counts.items() if not name.startswith("Rows")}
     publish_counts(deployment.settings.stage, counts)

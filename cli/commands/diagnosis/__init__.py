@@ -1,0 +1,1 @@
+"""`fleetscore list`, `why` and `logs`."""

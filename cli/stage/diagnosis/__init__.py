@@ -1,0 +1,1 @@
+"""Lists executions, explains failures, and reads logs of jobs."""

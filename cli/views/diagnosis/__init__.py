@@ -1,0 +1,1 @@
+"""Executions by time, causes of failures and log lines, as text and as JSON values."""

@@ -1,0 +1,115 @@
+"""The errors with which services refuse requests: HTTP status, code and text, as on AWS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from embedded.faults.request_faults import AccessDenied, KeyUnusable, RequestFault, ServerError, Throttle
+
+
+@dataclass(frozen=True)
+class ServiceError:
+    """An error answer of a service."""
+
+    status: int
+    code: str
+    message: str
+
+
+_RATE = "Rate exceeded"
+_THROTTLED = {
+    "s3": ServiceError(503, "SlowDown", "Please reduce your request rate."),
+    "dynamodb": ServiceError(
+        400,
+        "ProvisionedThroughputExceededException",
+        "The level of configured provisioned throughput for the table was exceeded. Consider increasing your "
+        "provisioning level with the UpdateTable API.",
+    ),
+    "lambda": ServiceError(429, "TooManyRequestsException", "Rate Exceeded."),
+    "sqs": ServiceError(400, "RequestThrottled", "Request is throttled."),
+    "kms": ServiceError(
+        400,
+        "ThrottlingException",
+        "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.",
+    ),
+    **dict.fromkeys(("sts", "iam", "monitoring", "cloudformation"), ServiceError(400, "Throttling", _RATE)),
+}
+_THROTTLED_ELSEWHERE = ServiceError(400, "ThrottlingException", _RATE)
+_UNKNOWN = "The request processing has failed because of an unknown error, exception or failure."
+_INTERNAL = {
+    "s3": ServiceError(500, "InternalError", "We encountered an internal error. Please try again."),
+    "dynamodb": ServiceError(500, "InternalServerError", "Internal server error"),
+    "lambda": ServiceError(500, "ServiceException", "The AWS Lambda service encountered an internal error."),
+    "kms": ServiceError(
+        500, "KMSInternalException", "The request was rejected because an internal exception occurred. Try again."
+    ),
+    "logs": ServiceError(503, "ServiceUnavailableException", "The service cannot complete the request."),
+    "events": ServiceError(500, "InternalException", "This exception occurs due to unexpected causes."),
+}
+_INTERNAL_ELSEWHERE = ServiceError(500, "InternalFailure", _UNKNOWN)
+_DENIED_CODES = {"s3": "AccessDenied", "iam": "AccessDenied", "sts": "AccessDenied", "cloudformation": "AccessDenied"}
+_DENIED_STATUSES = {"s3": 403, "iam": 403, "sts": 403, "cloudformation": 403, "lambda": 403}
+_KEY_STATES = {"disabled": "is disabled.", "pending-deletion": "is pending deletion."}
+_KEY_CODES = {
+    "s3": {"disabled": "KMS.DisabledException", "pending-deletion": "KMS.KMSInvalidStateException"},
+    "kms": {"disabled": "DisabledException", "pending-deletion": "KMSInvalidStateException"},
+    "states": {
+        "denied": "KmsAccessDeniedException",
+        "disabled": "KmsInvalidStateException",
+        "pending-deletion": "KmsInvalidStateException",
+    },
+    "sqs": {"denied": "KmsAccessDenied", "disabled": "KmsDisabled", "pending-deletion": "KmsInvalidState"},
+    "lambda": {
+        "denied": "KMSAccessDeniedException",
+        "disabled": "KMSDisabledException",
+        "pending-deletion": "KMSInvalidStateException",
+    },
+}
+_WRITES = ("Put", "Create", "Copy", "Upload", "Send", "Start", "Update", "Write")
+
+
+def error_of(fault: RequestFault, service: str, operation: str, *, principal: str, resource: str) -> ServiceError:
+    """Return the error with which a fault ends a request.
+
+    Args:
+        fault: A fault of a kind that ends requests.
+        service: The service, as in IAM actions.
+        operation: The operation of the API.
+        principal: ARN of the caller.
+        resource: ARN or name of what the request concerns.
+    """
+    if isinstance(fault, Throttle):
+        return _THROTTLED.get(service, _THROTTLED_ELSEWHERE)
+    if isinstance(fault, ServerError):
+        return _INTERNAL.get(service, _INTERNAL_ELSEWHERE)
+    if isinstance(fault, KeyUnusable):
+        return _key_error(fault.cause, service, operation, principal)
+    if isinstance(fault, AccessDenied):
+        return _denied(service, f"{service}:{operation}", principal, resource)
+    raise TypeError(f"{fault.KIND} does not end a request")
+
+
+def _denied(service: str, action: str, principal: str, resource: str) -> ServiceError:
+    text = (
+        f"User: {principal} is not authorized to perform: {action} on resource: {resource} because no identity-based "
+        f"policy allows the {action} action"
+    )
+    code = _DENIED_CODES.get(service, "AccessDeniedException")
+    return ServiceError(_DENIED_STATUSES.get(service, 400), code, text)
+
+
+def _key_error(cause: str, service: str, operation: str, principal: str) -> ServiceError:
+    action = "kms:GenerateDataKey" if operation.startswith(_WRITES) else "kms:Decrypt"
+    if cause == "denied":
+        error = _denied(service, action, principal, "the key of the resource")
+    else:
+        error = ServiceError(400, "AccessDeniedException", f"The key of the resource {_KEY_STATES[cause]}")
+    code = _KEY_CODES.get(service, {}).get(cause, error.code)
+    if service != "lambda":
+        return ServiceError(error.status, code, error.message)
+    exception = _KEY_CODES["kms"].get(cause, "AccessDeniedException")
+    text = (
+        "Lambda was unable to decrypt the environment variables because KMS access was denied. Please check the "
+        f"function's KMS key settings. KMS Exception: {exception} KMS Message: {error.message}"
+    )
+    return ServiceError(502, code, text)

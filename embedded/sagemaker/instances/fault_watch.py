@@ -1,0 +1,118 @@
+"""The watch over a running job for the moments at which its faults happen."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from embedded.faults import Faults, InterruptSpot, KillInstance
+from embedded.faults.job_faults import SCORED_OBJECT, TimedJobFault
+from embedded.sagemaker.jobs.job import Job, SpotInterrupted
+from embedded.sagemaker.transfer.outputs import OutputUpload
+
+_SCORED_OBJECT = re.compile(SCORED_OBJECT)
+
+
+class FaultWatch:
+    """Kills instances of one attempt of a job, and interrupts spot instances, as faults say.
+
+    Args:
+        uploads: Uploads of the job while it runs.
+        is_running: Returns whether the instance of a host runs.
+        kill: Kills the instance that a fault names.
+        interval_seconds: Time between two looks at the faults.
+    """
+
+    def __init__(
+        self,
+        faults: Faults,
+        job: Job,
+        *,
+        uploads: OutputUpload,
+        is_running: Callable[[str], bool],
+        kill: Callable[[KillInstance], None],
+        interval_seconds: float,
+    ) -> None:
+        self._faults = faults
+        self._job = job
+        self._uploads = uploads
+        self._kill = kill
+        self._interval_seconds = interval_seconds
+        self._is_running = is_running
+        self._began: float | None = None
+        self._lock = threading.Lock()
+        self._scored: Counter[str] = Counter()
+        self._log_matches: set[str] = set()
+        self._known: dict[str, TimedJobFault] = {}
+        # An attempt is one occasion of a fault, and at most one interruption ends it.
+        self._decided: set[str] = set()
+        self._is_interrupted = False
+        self._refresh()
+
+    def begin(self) -> None:
+        """Let faults happen from now on: all instances have started."""
+        self._began = time.monotonic()
+
+    def line(self, host: str, text: str) -> None:
+        """Record a line that an instance has printed."""
+        if _SCORED_OBJECT.search(text):
+            self._scored[host] += 1
+        self._refresh()
+        self._log_matches.update(
+            fault_id for fault_id, fault in self._known.items() if fault.after_log and re.search(fault.after_log, text)
+        )
+        if self._known:
+            self._act()
+
+    def watch(self, stop: threading.Event) -> None:
+        """Act on the faults that are due, until `stop` is set."""
+        while True:
+            self._act()
+            if stop.wait(self._interval_seconds):
+                return
+            self._refresh()
+
+    def _refresh(self) -> None:
+        is_spot = bool(self._job.request.get("EnableManagedSpotTraining"))
+        self._known = {
+            fault_id: fault
+            for fault_id, fault in self._faults.scheduled(TimedJobFault)
+            if fault_id not in self._decided
+            and fault.concerns(self._job.name)
+            and (is_spot if isinstance(fault, InterruptSpot) else self._has_instance(fault))
+        }
+
+    def _has_instance(self, fault: TimedJobFault) -> bool:
+        return isinstance(fault, KillInstance) and fault.instance <= self._job.instance_count
+
+    def _act(self) -> None:
+        with self._lock:
+            for fault_id, fault in self._known.items():
+                if fault_id in self._decided or not self._is_due(fault_id, fault):
+                    continue
+                if isinstance(fault, InterruptSpot) and self._is_interrupted:
+                    continue
+                self._decided.add(fault_id)
+                if not self._faults.take(fault_id, f"{self._job.kind.noun} {self._job.name}"):
+                    continue
+                if isinstance(fault, KillInstance):
+                    self._kill(fault)
+                else:
+                    self._is_interrupted = True
+                    self._job.events.put(SpotInterrupted())
+
+    def _is_due(self, fault_id: str, fault: TimedJobFault) -> bool:
+        if self._began is None:
+            return False
+        if isinstance(fault, KillInstance):
+            host = self._job.hosts[fault.instance - 1]
+            if self._scored[host] < fault.objects or not self._is_running(host):
+                return False
+        return (
+            time.monotonic() - self._began >= fault.running_seconds
+            and self._uploads.count >= fault.uploads
+            and (fault.after_log is None or fault_id in self._log_matches)
+        )

@@ -1,0 +1,87 @@
+"""Injection of faults into the calls that Task states make to other services."""
+
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+from embedded.faults import DelayedListing, Faults, KeyUnusable, ServerError, SlowRequest
+from embedded.faults.request_errors import ServiceError, error_of
+from embedded.faults.request_faults import RequestFault, ServiceRequest
+from embedded.ministack.step_functions.tasks import TaskError
+
+_OPTIMIZED = "arn:aws:states:::"
+_NAMES = {
+    "dynamodb": ("DynamoDB", "AmazonDynamoDB"),
+    "events": ("EventBridge", "AmazonEventBridge"),
+    "lambda": ("Lambda", "AWSLambda"),
+    "sagemaker": ("SageMaker", "AmazonSageMaker"),
+    "sns": ("SNS", "AmazonSNS"),
+    "sqs": ("SQS", "AmazonSQS"),
+    "states": ("StepFunctions", "AWSStepFunctions"),
+}
+"""Names of each service in errors and in their causes."""
+_RESOURCES = ("FunctionName", "TableName", "ProcessingJobName", "TrainingJobName", "StateMachineArn", "QueueUrl")
+
+_faults: Faults | None = None
+
+
+def install_task_faults(faults: Faults) -> None:
+    """Let the calls of Task states meet the faults that were added for them."""
+    global _faults  # noqa: PLW0603 - one embedded AWS per server process
+    _faults = faults
+
+
+def with_faults(call: Callable[[], Any], resource: str, parameters: Any, *, role_arn: str, execution_name: str) -> Any:
+    """Make a call, or fail as a fault says.
+
+    Raises:
+        TaskError: `call` raised it, or a fault happened; error and cause read as on AWS.
+    """
+    if _faults is None or not _faults.scheduled(RequestFault):
+        return call()
+    request = _describe(resource, parameters, f"{role_arn.rpartition('/')[2]}/{execution_name}")
+    place = f"{request.service}:{request.operation} of {request.caller} on {', '.join(request.resources[:1])}"
+    fault = _faults.strike(
+        RequestFault, place, lambda each: each.concerns(request) and not isinstance(each, DelayedListing)
+    )
+    if fault is None:
+        return call()
+    if isinstance(fault, SlowRequest):
+        time.sleep(fault.seconds)
+        return call()
+    if isinstance(fault, ServerError) and fault.when == "after":
+        call()
+    account_id = role_arn.split(":")[4]
+    principal = f"arn:aws:sts::{account_id}:assumed-role/{role_arn.rpartition('/')[2]}/{secrets.token_hex(16)}"
+    target = request.resources[0] if request.resources else "*"
+    error = error_of(fault, request.service, request.operation, principal=principal, resource=target)
+    raise TaskError(_error_name(fault, request.service, error), _cause(request.service, error))
+
+
+def _describe(resource: str, parameters: Any, caller: str) -> ServiceRequest:
+    if not resource.startswith(_OPTIMIZED):
+        return ServiceRequest("lambda", "Invoke", (resource, resource.rpartition(":")[2]), caller)
+    service, _, action = resource.removeprefix(_OPTIMIZED).partition(".")[0].partition(":")
+    if service == "aws-sdk":
+        service, _, action = action.partition(":")
+    given = parameters if isinstance(parameters, dict) else {}
+    found = [str(given[name]) for name in _RESOURCES if name in given]
+    names = [each.rpartition(":")[2].rpartition("/")[2] for each in found]
+    return ServiceRequest(service, f"{action[:1].upper()}{action[1:]}", tuple(dict.fromkeys([*found, *names])), caller)
+
+
+def _error_name(fault: RequestFault, service: str, error: ServiceError) -> str:
+    """Return the error's name: the general one of a service unless the API's error has its own."""
+    name, product = _NAMES.get(service, (service, service))
+    if service == "lambda" and not error.code.startswith("AccessDenied"):
+        return f"Lambda.{error.code}"
+    if service == "dynamodb" and error.status == 400 and not isinstance(fault, KeyUnusable):
+        return f"DynamoDB.{error.code}"
+    return f"{name}.{product}Exception"
+
+
+def _cause(service: str, error: ServiceError) -> str:
+    product = _NAMES.get(service, (service, service))[1]
+    details = f"Service: {product}; Status Code: {error.status}; Error Code: {error.code}"
+    return f"{error.message} ({details}; Request ID: {secrets.token_hex(16)}; Proxy: null)"

@@ -1,0 +1,93 @@
+"""The command tells what happened to real failures."""
+
+import json
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from cli.main import main
+from contract import layout
+from tests.e2e.failing_models import Gate, RefusesOneRow
+from tests.e2e.stage import Stage, people, train_xgboost, wait_for
+
+Captured = pytest.CaptureFixture[str]
+BAD_ROW, WRONG_DIGEST, REFUSED, STOPPED = "diag-bad-row", "diag-digest", "diag-refused", "diag-stopped"
+LABEL = "diagnosis"
+
+
+@pytest.fixture(scope="module")
+def failures(stage: Stage) -> None:
+    """Run four executions: a bad row, an artifact that was replaced, a refused request, and a stop with a cause."""
+    frame = people(50, 1).to_pandas()
+    frame.loc[7, "visits"] = RefusesOneRow.REFUSED_VISITS
+    stage.put_dataset("diag", {"bad.parquet": pa.Table.from_pandas(frame), "good.parquet": people(30, 2)})
+    stage.register("diag-picky", RefusesOneRow(), dataset="diag")
+    stage.register("diag-replaced", train_xgboost(1), dataset="diag", version="v1")
+    s3, bucket = stage.client("s3"), stage.deployment.models_bucket
+    key = layout.artifact_key("diag-replaced", "v1")
+    artifact = bytearray(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    artifact[-1] ^= 1
+    s3.put_object(Bucket=bucket, Key=key, Body=bytes(artifact))
+    assert stage.aws.shared_folder is not None
+    gate = stage.aws.shared_folder / "diagnosis"
+    gate.mkdir()
+    gate.chmod(0o777)
+    stage.register("diag-gate", Gate(gate), dataset="diag")
+    stage.executions.start(json.dumps({"models": ["diag-gate"], "execution_label": LABEL}), STOPPED)
+    stage.run({"models": ["diag-picky"], "execution_label": LABEL}, BAD_ROW)
+    stage.run({"models": ["diag-replaced"]}, WRONG_DIGEST)
+    stage.start_unchecked('{"models": ["no-such-model"]}', REFUSED)
+    wait_for((gate / "waiting").exists, "the model waits")
+    arn = stage.executions.execution_arn(STOPPED)
+    stage.client("stepfunctions").stop_execution(executionArn=arn, cause="the wrong dataset")
+    stage.watch(STOPPED)
+    # `{}` in other tests scores every enabled model.
+    for model_id in ("diag-picky", "diag-replaced", "diag-gate"):
+        stage.catalog.set_enabled(model_id, enabled=False)
+
+
+def command(capsys: Captured, *words: str) -> Any:
+    """Return what a command prints: a JSON value with --json, else text."""
+    capsys.readouterr()
+    assert main(list(words)) == 0
+    printed = capsys.readouterr().out
+    assert "Traceback" not in printed
+    return json.loads(printed) if "--json" in words else printed
+
+
+@pytest.mark.usefixtures("failures")
+def test_list_has_every_execution_with_its_outcome(capsys: Captured) -> None:
+    listed = command(capsys, "list", "--json", "--since", "1h", "--last", "1000")
+    found = {entry["execution_id"]: entry for entry in listed}
+    assert [found[name]["status"] for name in (BAD_ROW, REFUSED, STOPPED)] == ["FAILED", "FAILED", "ABORTED"]
+    assert (found[BAD_ROW]["jobs"], found[BAD_ROW]["jobs_failed"], found[REFUSED]["jobs"]) == (1, 1, None)
+    starts = [entry["started_at"] for entry in listed]
+    assert starts == sorted(starts, reverse=True)
+    labelled = command(capsys, "list", "--json", "--label", LABEL)
+    assert {entry["execution_id"] for entry in labelled} == {BAD_ROW, STOPPED}
+    text = command(capsys, "list", "--label", LABEL, "--status", "ABORTED")
+    assert STOPPED in text
+    assert BAD_ROW not in text
+
+
+@pytest.mark.usefixtures("failures")
+def test_status_shows_times_place_and_committed_objects_of_a_failed_execution(capsys: Captured) -> None:
+    text = command(capsys, "status", BAD_ROW, "--failed")
+    assert f"Execution {BAD_ROW} ({LABEL}): FAILED" in text
+    assert ", took " in text
+    assert "Dataset: diag (2 objects" in text
+    assert f"/predictions/dataset=diag/execution_id={BAD_ROW}/" in text
+    assert "Committed: 1 of 2 objects" in text
+    assert "diag-picky: MODEL:" in text
+    assert "Stopped by hand: the wrong dataset" in command(capsys, "status", STOPPED)
+
+
+@pytest.mark.usefixtures("failures")
+def test_status_without_an_execution_shows_the_latest(capsys: Captured) -> None:
+    listed = command(capsys, "list", "--json")
+    newest = next(entry["execution_id"] for entry in listed if entry["kind"] == "scoring")
+    assert main(["status", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["execution_id"] == newest
+    assert f"The latest scoring execution is {newest}, started " in captured.err
