@@ -90,7 +90,7 @@ def acknowledge(
     for name, function in workflow.functions.items():
         role = workflow.function_roles[name]
         _accept_wildcards(role, {"*": _XRAY})
-        if name not in ("prepare_training", "check_request"):
+        if name != "prepare_training":
             _accept_wildcards(role, {executions: _KEYS_UNKNOWN})
         _accept(
             function,
@@ -98,6 +98,16 @@ def acknowledge(
         )
     for name in ("record_attempt", "verify_output"):
         _accept_wildcards(workflow.function_roles[name], dict.fromkeys(outputs_arns(names), _KEYS_UNKNOWN))
+    processing_jobs, _ = jobs_arns(settings.stage)
+    scoring_executions, _ = executions_arns(settings.stage)
+    for name in ("plan_execution", "check_request"):
+        _accept_wildcards(
+            workflow.function_roles[name],
+            {
+                processing_jobs: "Each attempt of a resumed execution has its own job name.",
+                scoring_executions: "Any execution may be resumed.",
+            },
+        )
     _accept_wildcards(
         workflow.function_roles["plan_execution"],
         {

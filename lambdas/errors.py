@@ -135,6 +135,26 @@ class JobStillRunningError(FleetscoreError):
         )
 
 
+class ResumedJobRunningError(FleetscoreError):
+    """SageMaker jobs of the resumed execution have not ended, so they may still commit objects."""
+
+    def __init__(self, execution_id: str, running: Sequence[tuple[str, str]]) -> None:
+        """`running` are the names of the jobs, each with its status."""
+        shown = _list([f"{name} ({status})" for name, status in running])
+        super().__init__(
+            f"execution {execution_id!r} has ended, but {len(running):,} of its SageMaker jobs have not: {shown}. Wait "
+            "for their end, or stop them with `aws sagemaker stop-processing-job --processing-job-name …`, then "
+            "resume again."
+        )
+
+
+class KeptOutputsLeftError(FleetscoreError):
+    """The function's time ends before all outputs that a job keeps are copied. The next call continues."""
+
+    def __init__(self, job_id: str, copied: int) -> None:
+        super().__init__(f"job {job_id!r}: {copied:,} commits are kept so far. The next call copies the rest.")
+
+
 class OutputIncompleteError(FleetscoreError):
     """The processing job succeeded, but the ledger and the outputs in S3 do not cover every pinned
     object."""

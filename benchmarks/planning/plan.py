@@ -60,7 +60,7 @@ def main() -> None:
     arn = "arn:aws:states:eu-central-1:123456789012:execution:fleetscore-bench:bench-1"
     event = ExecutionPlanInput("bench-1", arn, "2026-01-05T10:00:00.123Z", {})
     cpu, wall = time.process_time(), time.perf_counter()
-    plan = plan_execution(event, deployment, defaults)
+    plan = plan_execution(event, deployment, defaults, resources().activity)
     usage = Usage(
         jobs=plan.job_count,
         cpu=time.process_time() - cpu,

@@ -68,6 +68,11 @@ def run(
     executions = Executions(invocation.connection, deployment)
     if choice is not None:
         request_json = with_snapshot(request_json, choice, invocation.connection, deployment, output)
+    return start(executions, request_json, output, name=name, wait=wait)
+
+
+def start(executions: Executions, request_json: str, output: Output, *, name: str | None, wait: bool) -> ExitStatus:
+    """Start a scoring execution and print its id, or follow it until it ends."""
     since = executions.running_since(ExecutionKind.SCORING, name) if name else None
     execution_id = executions.start(request_json, name)
     tell_if_running(output, execution_id, since)

@@ -66,6 +66,28 @@ class ScoringOptions:
             )
 
 
+SCORING_CONTRACT = 1
+"""Number of the way in which this release scores.
+
+Raise it when the same model and object give other output, in bytes that matter or in meaning. Then
+no execution keeps what an earlier release has scored.
+"""
+
+
+@dataclass(frozen=True)
+class JobSource:
+    """A job of an earlier execution that may have scored what a job of a resumed one needs."""
+
+    execution_id: str
+    job_id: str
+
+    def __post_init__(self) -> None:
+        raise_if_any(
+            [*check_execution_name("execution_id", self.execution_id), *check_job_id("job_id", self.job_id)],
+            "JobSource",
+        )
+
+
 @dataclass(frozen=True)
 class JobSpec:
     """The immutable input of a job: some models over the objects of a snapshot of one dataset."""
@@ -85,6 +107,10 @@ class JobSpec:
     """
     fleet: FleetSpec | None = None
     """Set if the models are a fleet, so that `output_layout` is "fleet"."""
+    scoring_contract: int = 1
+    """`SCORING_CONTRACT` of the release that planned the job."""
+    sources: tuple[JobSource, ...] = ()
+    """Jobs whose commits this one may keep, newest first: see `contract.job.scored_before`."""
 
     def __post_init__(self) -> None:
         # These names are folders of the job's outputs.

@@ -102,12 +102,15 @@ class ExecutionRecord:
     """
     resumes: str = ""
     """Id of the execution that this one continues."""
+    notes: tuple[str, ...] = ()
+    """What a resumed execution keeps and scores again, and why, as its plan has counted."""
     violations: tuple[str, ...] = ()
     """The first violations of the accounting, with which no execution succeeds."""
 
     def __post_init__(self) -> None:
         _make_printable(self, "reason", "training_failure")
-        object.__setattr__(self, "violations", tuple(map(replace_control_characters, self.violations)))
+        for name in ("notes", "violations"):
+            object.__setattr__(self, name, tuple(map(replace_control_characters, getattr(self, name))))
 
 
 @dataclass(frozen=True)

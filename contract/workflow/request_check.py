@@ -33,6 +33,22 @@ class CheckedJob:
 
 
 @dataclass(frozen=True)
+class ResumeCounts:
+    """What a resumed execution does with each pair of an object and a model, or a fleet."""
+
+    expected: int
+    """All pairs."""
+    kept: int
+    """Commits that are kept; at most as many if they are not exact."""
+    again: int
+    """Pairs that were scored, and are scored again because the model or the object has changed."""
+    missing: int
+    """Pairs that were never scored, and those that are not counted."""
+    is_exact: bool = True
+    """Whether the plan has read the ledgers, because they have few enough commits."""
+
+
+@dataclass(frozen=True)
 class RequestCheck:
     """Result of CheckRequest.
 
@@ -55,3 +71,5 @@ class RequestCheck:
     """The first jobs, training jobs first, then the largest."""
     notes: tuple[str, ...] = ()
     """Notes about effects that may be unexpected, but are allowed."""
+    resume: ResumeCounts | None = None
+    """Set if the request resumes an execution."""

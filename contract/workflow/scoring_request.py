@@ -12,7 +12,15 @@ from typing import Any, Literal
 from contract.checks import Fraction, Length, NotEmpty, Range, raise_if_any
 from contract.codec import decode_fields
 from contract.layout import RequestedLayout
-from contract.names import DATASET_NAME, INSTANCE_TYPE, LABEL, MODEL_ID, UPLOAD_MANIFEST, check_model_id
+from contract.names import (
+    DATASET_NAME,
+    EXECUTION_NAME,
+    INSTANCE_TYPE,
+    LABEL,
+    MODEL_ID,
+    UPLOAD_MANIFEST,
+    check_model_id,
+)
 from contract.problems import InvalidInputError, Problem
 from contract.schema.field_info import check_fields, describe
 
@@ -192,12 +200,40 @@ class ExecutionRequest(ExecutionOptions):
         ),
     )
 
+    resume: str | None = field(
+        default=None,
+        metadata=describe(
+            "Id of an execution that has ended. This one continues it: it keeps what is scored already, and scores "
+            "the rest.",
+            check=EXECUTION_NAME,
+        ),
+    )
+
     def __post_init__(self) -> None:
-        problems = check_fields(self)
+        problems = [*check_fields(self), *self._check_resume()]
         if self.joined_nulls and self.output_layout != "joined":
             remedy = "Set output_layout to 'joined', or leave joined_nulls out."
             problems.append(Problem("joined_nulls", True, "false, because output_layout is not 'joined'", remedy))
         raise_if_any(problems, "request")
+
+    def _check_resume(self) -> list[Problem]:
+        """Return a problem per field that a resumed execution takes from the one that it continues."""
+        if self.resume is None:
+            return []
+        set_fields = {
+            "dataset": self.dataset,
+            "objects_manifest": self.objects_manifest,
+            "train": None if self.train is None else "{…}",
+            "output_layout": None if self.output_layout == "per_model" else self.output_layout,
+            "joined_nulls": self.joined_nulls or None,
+        }
+        expected = "nothing, because the request has resume: it is that of the resumed execution"
+        remedies = {"train": "Train first with `fleetscore train`, then resume."}
+        return [
+            Problem(name, value, expected, remedies.get(name, "Leave the field out."))
+            for name, value in set_fields.items()
+            if value is not None
+        ]
 
 
 def hide_task_token(request: Any) -> Any:

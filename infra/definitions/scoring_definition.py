@@ -103,6 +103,15 @@ class ScoringDefinition(Construct):
             "not affect this execution.",
             message(ExecutionPlanInput, **EXECUTION, request=_REQUEST, training=_TRAINING),
         )
+        # A stopped job has two minutes to end, and then uploads its outputs.
+        plan_execution.add_retry(
+            errors=["ResumedJobRunningError"],
+            interval=Duration.seconds(10),
+            backoff_rate=1.5,
+            max_attempts=20,
+            max_delay=Duration.minutes(1),
+            jitter_strategy=sfn.JitterType.FULL,
+        )
         score_models = self._states.fan_out(MAP_LABEL)
         summarize_execution = self._states.summarize_execution()
 
@@ -156,6 +165,15 @@ class ScoringDefinition(Construct):
             message(JobPointer, **JOB),
             result_selector=self._attempt_plan(),
             result_path=PLAN,
+        )
+        # Each call copies as much as its time allows.
+        record_attempt.add_retry(
+            errors=["KeptOutputsLeftError"],
+            interval=Duration.seconds(1),
+            backoff_rate=1.5,
+            max_attempts=100,
+            max_delay=Duration.seconds(10),
+            jitter_strategy=sfn.JitterType.FULL,
         )
         nothing_left = sfn.Choice(
             self,

@@ -53,7 +53,7 @@ def workflow_functions(
     expiry = {environment.PREDICTIONS_EXPIRY_DAYS: str(settings.predictions_expiry_days or "")}
     comparison = {environment.COMPARED_CHECKSUMS: settings.compared_checksums}
     return [
-        _plan_execution(storage, {**variables, **defaults}),
+        _plan_execution(settings, storage, {**variables, **defaults}),
         _record_attempt(storage, {**variables, **comparison}),
         _verify_output(storage, {**variables, **comparison}),
         _classify_failure(settings, storage, variables),
@@ -61,11 +61,11 @@ def workflow_functions(
         _prepare_training(storage, variables),
         _plan_training(storage, {**variables, **defaults}),
         _register_model_version(storage, variables),
-        _check_request(storage, {**variables, **defaults}),
+        _check_request(settings, storage, {**variables, **defaults}),
     ]
 
 
-def _plan_execution(storage: Storage, variables: Mapping[str, str]) -> FunctionSpec:
+def _plan_execution(settings: AppSettings, storage: Storage, variables: Mapping[str, str]) -> FunctionSpec:
     return FunctionSpec(
         name="plan_execution",
         # Lists whole datasets and writes one spec per job, in parallel.
@@ -76,6 +76,7 @@ def _plan_execution(storage: Storage, variables: Mapping[str, str]) -> FunctionS
             *_allow_reading_for_plans(storage),
             allow(["s3:GetObject", "s3:PutObject"], _executions(storage)),
             allow_items(storage, ["GetItem", "Query", "PutItem"], records.EXECUTION_PARTITIONS),
+            *_allow_resuming(settings, storage),
             allow_key(storage, "dynamodb", "s3"),
         ],
     )
@@ -92,6 +93,8 @@ def _record_attempt(storage: Storage, variables: Mapping[str, str]) -> FunctionS
             allow_listing_below(storage.results_bucket, *_EXECUTION_RESULTS),
             allow(["s3:GetObject", "s3:PutObject"], _executions(storage)),
             _allow_reading_checksums(storage),
+            # Copies the outputs that a resumed execution keeps, large ones in parts.
+            allow(["s3:PutObject", "s3:AbortMultipartUpload"], *outputs_arns(storage)),
             allow_items(storage, ["GetItem", "PutItem"], records.EXECUTION_PARTITIONS),
             allow_key(storage, "dynamodb", "s3"),
         ],
@@ -225,7 +228,7 @@ def _register_model_version(storage: Storage, variables: Mapping[str, str]) -> F
     )
 
 
-def _check_request(storage: Storage, variables: Mapping[str, str]) -> FunctionSpec:
+def _check_request(settings: AppSettings, storage: Storage, variables: Mapping[str, str]) -> FunctionSpec:
     """Return the function that checks a request as its plan would.
 
     It has both plans' read permissions.
@@ -237,7 +240,13 @@ def _check_request(storage: Storage, variables: Mapping[str, str]) -> FunctionSp
         variables=variables,
         permissions=[
             *_allow_reading_for_plans(storage),
-            allow(["s3:GetObject"], storage.objects_arn(storage.models_bucket, layout.code_key("*", "*"))),
+            allow(
+                ["s3:GetObject"],
+                storage.objects_arn(storage.models_bucket, layout.code_key("*", "*")),
+                _executions(storage),
+            ),
+            allow_items(storage, ["GetItem", "Query"], records.EXECUTION_PARTITIONS),
+            *_allow_resuming(settings, storage),
             allow(["kms:Decrypt"], storage.key_arn, conditions=via("dynamodb", "s3")),
         ],
     )
@@ -273,6 +282,17 @@ def _allow_reading_for_plans(storage: Storage) -> list[iam.PolicyStatement]:
         allow_listing_below(storage.results_bucket, layout.UPLOADS_PREFIX),
         *allow_catalog_reading(storage),
         allow_items(storage, ["BatchGetItem"], records.FLEET_PARTITIONS),
+    ]
+
+
+def _allow_resuming(settings: AppSettings, storage: Storage) -> list[iam.PolicyStatement]:
+    """Allow what the plan of a resumed execution reads: ledgers, and whether the old one still runs."""
+    processing_jobs, _ = jobs_arns(settings.stage)
+    scoring_executions, _ = executions_arns(settings.stage)
+    return [
+        allow_listing_below(storage.results_bucket, layout.EXECUTIONS_PREFIX),
+        allow(["sagemaker:DescribeProcessingJob"], processing_jobs),
+        allow(["states:DescribeExecution"], scoring_executions),
     ]
 
 

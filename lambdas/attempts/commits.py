@@ -109,7 +109,7 @@ def read_commits(spec: JobSpec, store: ObjectStore, rules: ChecksumRules) -> Com
         # the outputs in S3 counts.
         if committed[pair]:
             continue
-        if problem := _problem(commit, pairs, pair, files, skips=skips):
+        if problem := commit_problem(commit, pairs, pair, files, skips=skips):
             if len(problems) < _MAX_PROBLEMS:
                 problems.setdefault(pair, problem)
             continue
@@ -194,7 +194,7 @@ def _limit(notes: list[str]) -> tuple[str, ...]:
     return (*notes[:shown], f"and {len(notes) - shown:,} more notes, see the commits in the ledger")
 
 
-def _problem(commit: Commit, pairs: Pairs, pair: int, files: OutputFiles, *, skips: bool) -> str:
+def commit_problem(commit: Commit, pairs: Pairs, pair: int, files: OutputFiles, *, skips: bool) -> str:
     """Return why a commit does not count; empty when it does. `skips` says whether the job may skip rows."""
     model, item = pairs.model(pair), pairs.object(pair)
     if commit.etag != item.etag:

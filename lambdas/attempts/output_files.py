@@ -156,7 +156,7 @@ class OutputFiles:
         self, kind: layout.OutputKind, spec: JobSpec, store: ObjectStore, unexpected: UnexpectedFiles
     ) -> "array[int]":
         sizes = array("q", [_MISSING]) * len(self._pairs)
-        for found in store.results_below(_prefix(kind, spec)):
+        for found in store.results_below(outputs_prefix(kind, spec)):
             owners = self._pairs.find_output(kind, found.key)
             for pair in owners:
                 sizes[pair] = found.size
@@ -177,7 +177,7 @@ class OutputFiles:
         def ask(number: int) -> tuple[layout.OutputKind, int, str | None]:
             pair, kind_number = divmod(found[number], len(kinds))
             kind = kinds[kind_number]
-            return kind, pair, store.result_checksum(_prefix(kind, spec) + self._pairs.output_key(kind, pair))
+            return kind, pair, store.result_checksum(outputs_prefix(kind, spec) + self._pairs.output_key(kind, pair))
 
         for kind, pair, checksum in in_parallel(ask, self._rules.choose(len(found), len(self._pairs))):
             owners = self._pairs.sharing_output(kind, pair)
@@ -203,7 +203,8 @@ class OutputFiles:
         )
 
 
-def _prefix(kind: layout.OutputKind, spec: JobSpec) -> str:
+def outputs_prefix(kind: layout.OutputKind, spec: JobSpec) -> str:
+    """Return the prefix of a job's outputs of a kind."""
     return layout.job_outputs_prefix(kind, spec.dataset, spec.execution_id, spec.job_id, spec.output_layout)
 
 

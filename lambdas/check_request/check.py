@@ -12,12 +12,14 @@ from contract.workflow.messages import PlanInput
 from contract.workflow.request_check import MAX_LISTED_JOBS, CheckedJob, CheckInput, RequestCheck
 from contract.workflow.scoring_request import ExecutionRequest, TrainFirst, parse_request
 from contract.workflow.training_request import TrainingRequest, parse_training_request
+from lambdas.errors import ResumedJobRunningError
 from lambdas.planning.recipe_choice import check_training_input, choose_to_train
 from lambdas.planning.scoring.choose_models import choose_from_catalog
 from lambdas.planning.scoring.draft import ScoringDraft, draft_scoring
 from lambdas.planning.training.decisions import PlannedTraining
 from lambdas.planning.training.draft import draft_training
 from lambdas.shown_text import list_first
+from lambdas.stage.activity import Activity
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.settings import PlanDefaults
 
@@ -25,7 +27,9 @@ _NAME = "check"
 """Name of the execution in the draft. It is not written, and the check does not depend on it."""
 
 
-def check_request(event: CheckInput, deployment: Deployment, defaults: PlanDefaults) -> RequestCheck:
+def check_request(
+    event: CheckInput, deployment: Deployment, defaults: PlanDefaults, activity: Activity
+) -> RequestCheck:
     """Return the jobs that an execution with this request would run now, or its problems."""
     try:
         if event.kind is ExecutionKind.TRAINING:
@@ -33,14 +37,16 @@ def check_request(event: CheckInput, deployment: Deployment, defaults: PlanDefau
             return _report(jobs, ScoringDraft((), {}))
         request = parse_request(event.request)
         if request.train is None:
-            return _report([], draft_scoring(request, deployment, defaults))
-        return _check_both(request, request.train, deployment, defaults)
+            return _report([], draft_scoring(request, deployment, defaults, activity))
+        return _check_both(request, request.train, deployment, defaults, activity)
     except InvalidInputError as error:
         return _refusal(error.problems)
+    except ResumedJobRunningError as error:
+        return RequestCheck(problems=(str(error),), problem_count=1)
 
 
 def _check_both(
-    request: ExecutionRequest, train: TrainFirst, deployment: Deployment, defaults: PlanDefaults
+    request: ExecutionRequest, train: TrainFirst, deployment: Deployment, defaults: PlanDefaults, activity: Activity
 ) -> RequestCheck:
     """Check a request that trains first, with the problems of both parts."""
     recipes, problems = choose_to_train(request, train, deployment.table)
@@ -62,7 +68,7 @@ def _check_both(
         notes.append(f"models without a current version, which only the training can give them: {listed}")
     draft = ScoringDraft((), {})
     try:
-        draft = draft if scoring is None else draft_scoring(scoring, deployment, defaults)
+        draft = draft if scoring is None else draft_scoring(scoring, deployment, defaults, activity)
     except InvalidInputError as error:
         problems += error.problems
     raise_if_any(problems, "request")
@@ -126,6 +132,7 @@ def _report(trainings: Sequence[PlannedTraining], draft: ScoringDraft) -> Reques
         input_bytes=sum(objects.values()),
         jobs=tuple(map(_listed, records[:MAX_LISTED_JOBS])),
         notes=tuple(_notes(draft)),
+        resume=draft.resume_counts,
     )
 
 
@@ -147,6 +154,7 @@ def _listed(record: JobRecord) -> CheckedJob:
 
 
 def _notes(draft: ScoringDraft) -> Iterable[str]:
+    yield from draft.resume_notes
     yield from draft.notes
     if draft.skipped:
         listed = list_first([f"{key} ({why})" for key, why in draft.skipped.items()], 3)

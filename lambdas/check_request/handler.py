@@ -14,6 +14,7 @@ from lambdas.stage.resources import resources
 @logger.inject_lambda_context(clear_state=True)
 @tracer.capture_lambda_handler(capture_response=False)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    check = check_request(from_json(CheckInput, event), resources().deployment, resources().plan_defaults)
+    found = resources()
+    check = check_request(from_json(CheckInput, event), found.deployment, found.plan_defaults, found.activity)
     logger.info("checked a request", problem_count=check.problem_count, job_count=check.job_count)
     return to_json(check)

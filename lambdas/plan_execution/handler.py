@@ -14,6 +14,7 @@ from lambdas.stage.resources import resources
 @logger.inject_lambda_context(correlation_id_path=EXECUTION_ID_PATH, clear_state=True)
 @tracer.capture_lambda_handler(capture_response=False)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    plan = plan_execution(from_json(ExecutionPlanInput, event), resources().deployment, resources().plan_defaults)
+    found = resources()
+    plan = plan_execution(from_json(ExecutionPlanInput, event), found.deployment, found.plan_defaults, found.activity)
     logger.info("planned the execution", job_count=plan.job_count, max_concurrency=plan.max_concurrency)
     return to_json(plan)

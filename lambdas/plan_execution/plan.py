@@ -12,11 +12,14 @@ from lambdas.plan_execution.training_outcome import training_failure
 from lambdas.plan_execution.write_plan import write_plan
 from lambdas.planning.execution_record import close_refused, open_execution, refuse
 from lambdas.planning.scoring.draft import draft_scoring
+from lambdas.stage.activity import Activity
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.settings import PlanDefaults
 
 
-def plan_execution(event: ExecutionPlanInput, deployment: Deployment, defaults: PlanDefaults) -> ExecutionPlan:
+def plan_execution(
+    event: ExecutionPlanInput, deployment: Deployment, defaults: PlanDefaults, activity: Activity
+) -> ExecutionPlan:
     """Plan an execution and return its plan. Idempotent: later calls return the plan of the first.
 
     A request that cannot be scored is refused with all its problems at once, before anything is
@@ -29,6 +32,8 @@ def plan_execution(event: ExecutionPlanInput, deployment: Deployment, defaults: 
             the same text.
         ExecutionNameUsedError: when another execution with this name has records.
         ExecutionClosedError: when the execution has ended.
+        ResumedJobRunningError: when a SageMaker job of the resumed execution has not ended. A later
+            call may plan.
         PlanChangedError: when models or objects have changed since an earlier call that did not
             finish; two plans must not be mixed.
     """
@@ -38,11 +43,18 @@ def plan_execution(event: ExecutionPlanInput, deployment: Deployment, defaults: 
     try:
         raise_if_any(check_execution_name("execution name", event.execution_id))
         request = parse_request(event.request)
-        record = replace(record, training_failure=training_failure(event, request.train, deployment))
-        draft = draft_scoring(request, deployment, defaults)
+        record = replace(
+            record,
+            training_failure=training_failure(event, request.train, deployment),
+            resumes=request.resume or "",
+        )
+        draft = draft_scoring(request, deployment, defaults, activity)
     except InvalidInputError as error:
         raise refuse(record, error.problems, deployment) from error
     except TrainingFailedError as error:
         close_refused(record, str(error), deployment)
         raise
-    return write_plan(record, request, draft.jobs, skipped=draft.skipped, deployment=deployment, defaults=defaults)
+    record = replace(record, notes=draft.resume_notes, label=draft.request.execution_label or record.label)
+    return write_plan(
+        record, draft.request, draft.jobs, skipped=draft.skipped, deployment=deployment, defaults=defaults
+    )

@@ -3,9 +3,11 @@
 First tries and retries take the same path.
 """
 
+from dataclasses import replace
+
 from contract import layout
 from contract.status import FINAL_JOB_STATUSES, AttemptStatus, ExecutionKind
-from contract.table.records import AttemptRecord, JobRecord
+from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
 from contract.workflow.messages import AttemptPlan, JobPointer, TrainingAttemptPlan
 from lambdas.attempts.adaptation import AttemptSettings, settings_of
 from lambdas.attempts.checksums import ChecksumRules
@@ -13,6 +15,7 @@ from lambdas.attempts.commits import read_commits
 from lambdas.errors import JobClosedError, StaleEventError
 from lambdas.record_attempt.container_variables import container_variables
 from lambdas.record_attempt.instance_fields import instance_fields
+from lambdas.record_attempt.keep_commits import keep_commits
 from lambdas.record_attempt.training_attempt import training_attempt_plan
 from lambdas.stage.deployment import Deployment
 
@@ -23,9 +26,11 @@ def record_attempt(
     """Open the attempt that the pointer names, and return what its SageMaker job needs. Idempotent.
 
     The manifests are written before the attempt is opened, so an open attempt always has its input.
-    The first one has the snapshot's manifest of objects, which the plan has written.
+    The first one has the snapshot's manifest of objects, which the plan has written, unless it keeps
+    commits of an earlier execution.
 
     Raises:
+        KeptOutputsLeftError: when the function's time ends before all kept outputs are copied.
         JobClosedError: when the job has ended.
         StaleEventError: when the job is in another attempt.
     """
@@ -33,11 +38,10 @@ def record_attempt(
     is_training = job.kind is ExecutionKind.TRAINING
     attempt = deployment.table.find_attempt(pointer.execution_id, pointer.job_id, pointer.attempt)
     if attempt is None:
-        new_attempt = (
-            _new_training_attempt(pointer, job, deployment)
-            if is_training
-            else _new_scoring_attempt(pointer, job, deployment, rules)
-        )
+        if is_training:
+            new_attempt = _new_training_attempt(pointer, job, deployment)
+        else:
+            job, new_attempt = _new_scoring_attempt(pointer, job, deployment, rules)
         attempt = deployment.table.open_attempt(job, new_attempt)
     elif attempt.status is not AttemptStatus.RUNNING:
         # Otherwise the plan would start a SageMaker job for which the workflow no longer waits.
@@ -59,7 +63,7 @@ def _new_training_attempt(pointer: JobPointer, job: JobRecord, deployment: Deplo
         job_id=pointer.job_id,
         attempt=pointer.attempt,
         status=AttemptStatus.RUNNING,
-        sagemaker_job_name=_sagemaker_job_name(pointer, deployment),
+        sagemaker_job_name=_sagemaker_job_name(pointer, deployment, deployment.table.execution(pointer.execution_id)),
         object_count=job.object_count,
         instance_count=1,
         started_at=deployment.now(),
@@ -69,18 +73,21 @@ def _new_training_attempt(pointer: JobPointer, job: JobRecord, deployment: Deplo
 
 def _new_scoring_attempt(
     pointer: JobPointer, job: JobRecord, deployment: Deployment, rules: ChecksumRules
-) -> AttemptRecord:
-    """Write the manifests, and return the record of a scoring attempt."""
-    # The ledger belongs to the execution, so it is empty at the first attempt and need not be read.
+) -> tuple[JobRecord, AttemptRecord]:
+    """Write the manifests, and return the job with its counted commits, and the record of a scoring attempt."""
     # The plan leaves the models' manifests to the attempts, because it writes for thousands of jobs.
     deployment.store.write_models_manifest(job)
-    left = job.object_count if pointer.attempt == 1 else _write_open_objects(pointer, deployment, rules)
-    return AttemptRecord(
+    execution = deployment.table.execution(pointer.execution_id)
+    # The ledger belongs to the execution, so at its first attempt it has only what a resumed execution keeps.
+    left = job.object_count
+    if pointer.attempt > 1 or execution.resumes:
+        job, left = _write_open_objects(pointer, job, deployment, rules)
+    return job, AttemptRecord(
         execution_id=pointer.execution_id,
         job_id=pointer.job_id,
         attempt=pointer.attempt,
         status=AttemptStatus.RUNNING,
-        sagemaker_job_name=_sagemaker_job_name(pointer, deployment) if left else "",
+        sagemaker_job_name=_sagemaker_job_name(pointer, deployment, execution) if left else "",
         object_count=left,
         # Objects are not split between instances, so more instances than objects would only add
         # cost.
@@ -99,17 +106,27 @@ def _settings(job: JobRecord, pointer: JobPointer, deployment: Deployment) -> At
     return settings_of(job, pointer.attempt, [attempt for attempt in found if attempt is not None])
 
 
-def _write_open_objects(pointer: JobPointer, deployment: Deployment, rules: ChecksumRules) -> int:
-    """Write the manifest of the objects that are not committed, and return their number."""
+def _write_open_objects(
+    pointer: JobPointer, job: JobRecord, deployment: Deployment, rules: ChecksumRules
+) -> tuple[JobRecord, int]:
+    """Write the manifest of the objects that are not committed, and return their number.
+
+    The job is returned with its counts of commits.
+    """
     spec = deployment.store.job_spec(pointer.execution_id, pointer.job_id)
-    left = read_commits(spec, deployment.store, rules).open_objects
-    if left:
+    # As long as no SageMaker job was started, all commits are kept ones.
+    is_first = not job.sagemaker_job_name
+    if is_first and spec.sources:
+        keep_commits(spec, deployment.store, rules)
+    commits = read_commits(spec, deployment.store, rules)
+    valid = commits.expected - commits.missing_count
+    left = commits.open_objects
+    if left and (pointer.attempt > 1 or len(left) < job.object_count):
         deployment.store.write_data_manifest(spec, pointer.attempt, left)
-    return len(left)
+    return replace(job, commits=valid, commits_kept=valid if is_first else job.commits_kept), len(left)
 
 
-def _sagemaker_job_name(pointer: JobPointer, deployment: Deployment) -> str:
-    execution = deployment.table.execution(pointer.execution_id)
+def _sagemaker_job_name(pointer: JobPointer, deployment: Deployment, execution: ExecutionRecord) -> str:
     return layout.sagemaker_job_name(
         deployment.settings.stage, execution.execution_arn, execution.started_at, pointer.job_id, pointer.attempt
     )
@@ -122,7 +139,7 @@ def _attempt_plan(pointer: JobPointer, job: JobRecord, attempt: AttemptRecord, d
     part = job.part.name if job.part else ""
     data_manifest_key = (
         layout.snapshot_manifest_key(execution_id, job.dataset, part)
-        if attempt.attempt == 1
+        if attempt.attempt == 1 and attempt.object_count == job.object_count
         else layout.data_manifest_key(execution_id, job_id, attempt.attempt)
     )
 

@@ -20,6 +20,7 @@ from botocore.config import Config
 from botocore.utils import determine_content_length, parse_timestamp
 
 from contract.job.checksum_comparison import ComparedChecksums
+from lambdas.stage.activity import Activity
 from lambdas.stage.buckets.listings import read_listings_quickly
 from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.deployment import Deployment
@@ -105,6 +106,10 @@ class Resources:
     @cached_property
     def sagemaker_jobs(self) -> SageMakerJobs:
         return SageMakerJobs(_client("sagemaker"))
+
+    @cached_property
+    def activity(self) -> Activity:
+        return Activity(lambda: self.execution_reader, lambda: self.sagemaker_jobs)
 
     @cached_property
     def scheduled_starter(self) -> ExecutionStarter:

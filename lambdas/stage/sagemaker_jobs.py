@@ -1,4 +1,4 @@
-"""Stop the SageMaker job of an attempt. The only module of the functions that calls SageMaker."""
+"""Look up and stop the SageMaker jobs of attempts. The only module of the functions that calls SageMaker."""
 
 import re
 from typing import Any
@@ -10,6 +10,7 @@ from lambdas.errors import JobStillRunningError
 from lambdas.stage.observability import logger
 
 _NO_SUCH_JOB = re.compile(r"not found|could not find|does not exist", re.IGNORECASE)
+_ENDED = ("", "Completed", "Failed", "Stopped")
 _THROTTLED = frozenset({"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"})
 
 
@@ -35,8 +36,13 @@ class SageMakerJobs:
             if error.response["Error"]["Code"] not in _THROTTLED:
                 raise
             status = f"unknown ({error})"
-        if status not in ("", "Completed", "Failed", "Stopped"):
+        if status not in _ENDED:
             raise JobStillRunningError(name, status)
+
+    def running_status(self, kind: ExecutionKind, name: str) -> str:
+        """Return the status of a job that has not ended; empty if it has, or was never created."""
+        status = self._status(kind, name)
+        return "" if status in _ENDED else status
 
     def _status(self, kind: ExecutionKind, name: str) -> str:
         """Return the job's status; empty if there is no job with this name."""

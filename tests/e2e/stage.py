@@ -121,6 +121,16 @@ class Stage:
             found += read_segment(key.removeprefix(prefix), content).commits()
         return sorted(found, key=lambda commit: (commit.model_id, commit.object))
 
+    def scored(self, execution_id: str, job_id: str) -> list[str]:
+        """Return the objects that instances have scored for a job. Segments of kept commits name no instance."""
+        prefix = layout.ledger_prefix(execution_id, job_id)
+        found: set[str] = set()
+        for key in self.result_keys(prefix):
+            content = self.client("s3").get_object(Bucket=self.deployment.results_bucket, Key=key)["Body"].read()
+            segment = read_segment(key.removeprefix(prefix), content)
+            found.update(commit.object for commit in segment.commits() if segment.header.host)
+        return sorted(found)
+
     def predictions(
         self, dataset: str, model_id: str, execution_id: str, job_id: str | None = None
     ) -> dict[str, pa.Table]:

@@ -28,6 +28,7 @@ def function_calls(make: CallMaker, name: str, configuration: Mapping[str, Any])
 
 def _plan_execution(make: CallMaker) -> Iterator[Call]:
     yield from _reading_for_plans(make)
+    yield from _resuming(make)
     yield make.execution_objects("s3:GetObject", "s3:PutObject")
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem")
     yield from make.keys_for("dynamodb", "s3")
@@ -35,6 +36,9 @@ def _plan_execution(make: CallMaker) -> Iterator[Call]:
 
 def _check_request(make: CallMaker) -> Iterator[Call]:
     yield from _reading_for_plans(make)
+    yield from _resuming(make)
+    yield make.execution_objects("s3:GetObject")
+    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query")
     yield Call(("s3:GetObject",), f"{make.models}/{layout.code_key('doctor', '0')}")
     for service in ("dynamodb", "s3"):
         yield make.key(service, "kms:Decrypt")
@@ -45,7 +49,8 @@ def _check_request(make: CallMaker) -> Iterator[Call]:
 def _record_attempt(make: CallMaker) -> Iterator[Call]:
     yield from _listing_results(make)
     yield make.execution_objects("s3:GetObject", "s3:PutObject")
-    yield from _reading_checksums(make)
+    for output in _outputs(make):
+        yield Call(("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"), output)
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "PutItem")
     yield from make.keys_for("dynamodb", "s3")
 
@@ -194,10 +199,24 @@ def _listing_results(make: CallMaker) -> Iterator[Call]:
 
 def _reading_checksums(make: CallMaker) -> Iterator[Call]:
     """Yield the calls that read checksums of outputs and write none."""
+    for output in _outputs(make):
+        yield Call(("s3:GetObject",), output)
+        yield make.never("s3:PutObject", output)
+
+
+def _outputs(make: CallMaker) -> Iterator[str]:
+    """Yield the ARN of an output of each kind and layout."""
     for kind, output_layout in layout.OUTPUT_AREAS:
-        outputs = layout.job_outputs_prefix(kind, "doctor", EXECUTION, JOB, output_layout)
-        yield Call(("s3:GetObject",), f"{make.results}/{outputs}part-0.parquet")
-        yield make.never("s3:PutObject", f"{make.results}/{outputs}part-0.parquet")
+        yield f"{make.results}/{layout.job_outputs_prefix(kind, 'doctor', EXECUTION, JOB, output_layout)}part-0.parquet"
+
+
+def _resuming(make: CallMaker) -> Iterator[Call]:
+    """Yield the calls that read what a resumed execution continues."""
+    yield make.listing(make.results, layout.EXECUTIONS_PREFIX)
+    yield Call(
+        ("sagemaker:DescribeProcessingJob",), make.stage.arn("sagemaker", f"processing-job/{make.stage.name}-doctor")
+    )
+    yield Call(("states:DescribeExecution",), make.stage.arn("states", f"execution:fleetscore-{make.stage.name}:one"))
 
 
 _OWN_CALLS: Mapping[str, Callable[[CallMaker], Iterator[Call]]] = {

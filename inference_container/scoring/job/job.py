@@ -22,7 +22,7 @@ from contract.job.snapshot import read_snapshot
 from contract.json_text import dump_json
 from contract.problems import InvalidInputError
 from contract.status import FailureKind
-from scoring.errors import ConfigurationError, ScoringError, describe_error, log_error, unforeseen, write_log
+from scoring.errors import BAD_ROWS, ConfigurationError, ScoringError, describe_error, log_error, unforeseen, write_log
 from scoring.files.scratch import scratch_folder
 from scoring.fleets.setup import batches_for_members, fleet_setup
 from scoring.job import exit_message
@@ -194,19 +194,20 @@ def _open_snapshot(paths: ContainerPaths, spec: JobSpec) -> Iterator[Iterator[Pi
 def _summarize(failed: Sequence[ObjectDone], objects: int) -> tuple[FailureKind, str]:
     """Return the kind and the text that summarize all failed objects.
 
-    A failure that several objects have in common is shown once, with the first of them.
+    A failure that several objects have in common is shown once, with the first of them and its number of bad rows.
     """
     failures = [(done.key, failure) for done in sorted(failed, key=lambda done: done.key) for failure in done.failures]
     kind = next((k for k in _KIND_PRIORITY if any(f.kind == k for _, f in failures)), FailureKind.UNKNOWN)
-    first: dict[str, str] = {}
+    first: dict[str, tuple[str, str]] = {}
     counts: Counter[str] = Counter()
     for name, failure in [(f"object {key!r}", failure) for key, failure in failures if failure.kind == kind]:
         rest = failure.text.removeprefix(name)
-        first.setdefault(rest, name if rest != failure.text else "")
-        counts[rest] += 1
+        alike = BAD_ROWS.sub("", rest)
+        first.setdefault(alike, (name if rest != failure.text else "", rest))
+        counts[alike] += 1
     shown = [
-        f"{name}{f' and {counts[rest] - 1:,} more' if name and counts[rest] > 1 else ''}{rest}"
-        for rest, name in first.items()
+        f"{name}{f' and {counts[alike] - 1:,} more' if name and counts[alike] > 1 else ''}{rest}"
+        for alike, (name, rest) in first.items()
     ]
     return kind, f"{len(failed)} of {objects} objects failed: " + "; ".join(shown[:_MAX_SHOWN_FAILURES])
 

@@ -4,10 +4,12 @@ The plan writes the draft down. The check of a request only reports it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from contract.checks import raise_if_any
+from contract.workflow.request_check import ResumeCounts
 from contract.workflow.scoring_request import ExecutionRequest
+from lambdas.planning.resume.draft import count, read_resumption, resume_notes, resumed_jobs
 from lambdas.planning.scoring.check_fleets import find_routes
 from lambdas.planning.scoring.check_models import check_models
 from lambdas.planning.scoring.check_volumes import check_volumes, volume_notes
@@ -22,6 +24,7 @@ from lambdas.planning.scoring.form_jobs import (
 )
 from lambdas.planning.scoring.pin_datasets import pin_datasets
 from lambdas.planning.scoring.upload_manifest import read_uploads
+from lambdas.stage.activity import Activity
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.settings import PlanDefaults
 
@@ -35,17 +38,28 @@ class ScoringDraft:
     """Objects of the upload manifest that are not scored, by key, each with the reason."""
     notes: tuple[str, ...] = ()
     """What may go wrong, but not for certain."""
+    request: ExecutionRequest = field(default_factory=ExecutionRequest)
+    """The request, with the values of the one that it resumes."""
+    resume_notes: tuple[str, ...] = ()
+    """What a resumed execution keeps and scores again, and why."""
+    resume_counts: ResumeCounts | None = None
 
 
-def draft_scoring(request: ExecutionRequest, deployment: Deployment, defaults: PlanDefaults) -> ScoringDraft:
+def draft_scoring(
+    request: ExecutionRequest, deployment: Deployment, defaults: PlanDefaults, activity: Activity
+) -> ScoringDraft:
     """Return the jobs of a request. Nothing is written.
 
     Raises:
         InvalidInputError: with every problem of the request.
+        ResumedJobRunningError: when a SageMaker job of the resumed execution has not ended.
     """
+    resumption = read_resumption(request, deployment, activity) if request.resume is not None else None
+    if resumption is not None:
+        request = resumption.request
     uploads = read_uploads(request, deployment.store)
-    choice = choose_models(request, uploads, deployment)
-    snapshots = pin_datasets(choice, uploads, deployment)
+    choice = choose_models(request, uploads, deployment) if resumption is None else resumption.choice
+    snapshots = pin_datasets(choice, uploads, deployment, only=None if resumption is None else resumption.objects)
     problems = [*choice.problems, *snapshots.problems]
     fleets, found = find_routes(choice.fleets, snapshots.by_dataset)
     problems += found
@@ -53,9 +67,19 @@ def draft_scoring(request: ExecutionRequest, deployment: Deployment, defaults: P
         choice.assignments, fleets, snapshots, defaults.image_uris, deployment, output_layout=request.output_layout
     )
     raise_if_any(problems, "request")
-    jobs = form_jobs(request, choice.assignments, snapshots.by_dataset, defaults.compute, fleets=fleets)
+
+    def form(groups: Mapping[str, str] | None = None) -> list[PlannedJob]:
+        return form_jobs(
+            request, choice.assignments, snapshots.by_dataset, defaults.compute, fleets=fleets, groups=groups
+        )
+
+    jobs, coverage = (form(), None) if resumption is None else resumed_jobs(resumption, form, snapshots, deployment)
     problems = [*check_instance_types(jobs, defaults.instance_types), *check_joined_outputs(request, jobs)]
     raise_if_any([*problems, *check_commit_counts(jobs), *check_volumes(jobs)], "request")
     skipped = uploads.skipped if uploads is not None else {}
     notes = [note for fleet in fleets for note in fleet.notes]
-    return ScoringDraft(tuple(jobs), skipped, (*notes, *split_notes(jobs), *volume_notes(jobs)))
+    draft = ScoringDraft(tuple(jobs), skipped, (*notes, *split_notes(jobs), *volume_notes(jobs)), request)
+    if resumption is None or coverage is None:
+        return draft
+    told = tuple(resume_notes(resumption, coverage, snapshots))
+    return replace(draft, resume_notes=told, resume_counts=count(coverage))

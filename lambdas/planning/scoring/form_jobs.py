@@ -14,7 +14,7 @@ from contract.job.fleet import fleet_job_id
 from contract.job.job_input import input_of, types_agree
 from contract.job.joined import check_joined
 from contract.job.parts import JobPart, Sharding
-from contract.job.scoring_spec import JobSpec, PinnedObject, SnapshotRef
+from contract.job.scoring_spec import SCORING_CONTRACT, JobSource, JobSpec, PinnedObject, SnapshotRef
 from contract.job.snapshot import Snapshot
 from contract.layout import OutputLayout
 from contract.problems import Problem
@@ -51,6 +51,8 @@ class PlannedJob:
     """The parts of a split job, which run in its place."""
     fleet: ChosenFleet | None = None
     """Set if the models are a fleet."""
+    sources: tuple[JobSource, ...] = ()
+    """Jobs of earlier executions whose commits are kept."""
 
     @property
     def items(self) -> tuple["PlannedJob", ...]:
@@ -94,6 +96,8 @@ class PlannedJob:
             output_layout=self.output_layout,
             joined_nulls=self.joined_nulls,
             fleet=None if self.fleet is None else self.fleet.spec,
+            scoring_contract=SCORING_CONTRACT,
+            sources=self.sources,
         )
 
     def record(self, execution_id: str, created_at: str, image_uri: str = "") -> JobRecord:
@@ -131,6 +135,7 @@ class _SharedBy(NamedTuple):
     image: ImageVariant
     options: InputOptions
     partition_columns: tuple[str, ...]
+    group: str
 
 
 def form_jobs(
@@ -140,8 +145,11 @@ def form_jobs(
     stage_default: Compute,
     *,
     fleets: Sequence[ChosenFleet] = (),
+    groups: Mapping[str, str] | None = None,
 ) -> list[PlannedJob]:
     """Return the jobs, largest first, so that the longest does not start last. A fleet is one job.
+
+    `groups` keeps models apart: only those with the same text share a job.
 
     Models share a job only when they share dataset, compute, attempts, image, and the way objects
     are read. Compute settings of the request override those of the model, which override those of
@@ -162,6 +170,7 @@ def form_jobs(
             image=image_of(spec.framework, spec.accelerator),
             options=reading.options,
             partition_columns=reading.partition_columns,
+            group=groups.get(spec.model_id, "") if groups else "",
         )
         models.setdefault(shared, []).append(spec)
     jobs = [

@@ -1,6 +1,6 @@
 """Stage 2 of the draft: list each dataset once and pin its objects."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from contract import layout
@@ -31,25 +31,41 @@ class Snapshots:
     problems: tuple[Problem, ...]
     unproven: Refusing = field(default_factory=dict)
     """Models that refuse tables, by dataset of which no key tells that it is one."""
+    others: Mapping[str, int] = field(default_factory=dict)
+    """Number of data objects that are left out because they are not in `only`, by dataset."""
 
 
-def pin_datasets(choice: Choice, uploads: Uploads | None, deployment: Deployment) -> Snapshots:
+def pin_datasets(
+    choice: Choice,
+    uploads: Uploads | None,
+    deployment: Deployment,
+    *,
+    only: Mapping[str, Container[str]] | None = None,
+) -> Snapshots:
     """Pin the objects of each dataset, or only those that were uploaded. Each dataset is listed
-    once, in parallel."""
+    once, in parallel.
+
+    `only` has the keys of the objects by dataset, if an earlier execution has decided about them.
+    """
     listings: Iterable[Sequence[StoredObject]]
     if uploads is not None:
         listings = [uploads.objects]
     else:
         listings = in_parallel(deployment.store.dataset_objects, choice.datasets)
-    refusing = refusing_models(choice.readers, uploads)
+    refusing = {} if only is not None else refusing_models(choice.readers, uploads)
     unproven: dict[str, Sequence[str]] = {}
     bucket = deployment.settings.datasets_bucket
     prefix_bytes = _max_output_prefix_bytes(choice.readers)
     snapshots: dict[str, Snapshot] = {}
     problems: list[Problem] = []
+    others: dict[str, int] = {}
     of_fleets = {fleet.dataset for fleet in choice.fleets}
-    for dataset, listing in zip(choice.datasets, listings, strict=True):
-        tables = tables_of(dataset, listing, uploads, refusing, deployment.store)
+    for dataset, listed in zip(choice.datasets, listings, strict=True):
+        listing = listed
+        if only is not None:
+            listing = [entry for entry in listed if entry.key in only[dataset]]
+            others[dataset] = sum(is_data(entry.key) for entry in listed) - len(listing)
+        tables = [] if only is not None else tables_of(dataset, listing, uploads, refusing, deployment.store)
         files = [entry for entry in listing if not any(table.is_metadata(entry.key) for table in tables)]
         pinned, found = pin_objects(dataset, files, bucket, prefix_bytes)
         snapshots[dataset] = Snapshot(dataset, bucket, pinned)
@@ -59,7 +75,7 @@ def pin_datasets(choice: Choice, uploads: Uploads | None, deployment: Deployment
         problems += check_archived(dataset, data, deployment.store, deployment.clock().timestamp())
         if not tables and dataset in refusing:
             unproven[dataset] = refusing[dataset]
-    return Snapshots(snapshots, tuple(problems), unproven)
+    return Snapshots(snapshots, tuple(problems), unproven, others)
 
 
 def _check_folder_names(dataset: str, keys: Iterable[str], *, is_of_fleet: bool) -> list[Problem]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from contract import codec, layout
@@ -45,6 +46,9 @@ _UNREADABLE = frozenset(
 """Error codes of an object that was removed, denied, replaced or archived since it was listed."""
 
 
+COPY_IN_PARTS_BYTES = 512 << 20
+"""Size above which an output is copied in parts of this size, in bytes. Parts are copied in parallel, and one request
+copies at most 5 GB."""
 _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 """Storage classes whose objects must be restored before they can be read. GLACIER_IR is not one."""
 _TIERED = "INTELLIGENT_TIERING"
@@ -275,15 +279,23 @@ class ObjectStore(TrainingObjects):
     def objects_of(self, spec: JobSpec) -> tuple[PinnedObject, ...]:
         """Return the objects of the job's snapshot.
 
+        Raises:
+            InvalidInputError: when the snapshot was replaced or comes from another release.
+        """
+        return self.snapshot(spec.snapshot)
+
+    def snapshot(self, ref: SnapshotRef) -> tuple[PinnedObject, ...]:
+        """Return the objects of a snapshot.
+
         The last one is kept, because the jobs of an execution share few.
 
         Raises:
             InvalidInputError: when the snapshot was replaced or comes from another release.
         """
         kept = self._last_snapshot
-        if kept is None or kept[0] != spec.snapshot:
-            key = spec.snapshot.uri.removeprefix(layout.s3_uri(self.results_bucket, ""))
-            kept = spec.snapshot, tuple(read_snapshot(io.BytesIO(self._get(key)), spec.snapshot))
+        if kept is None or kept[0] != ref:
+            key = ref.uri.removeprefix(layout.s3_uri(self.results_bucket, ""))
+            kept = ref, tuple(read_snapshot(io.BytesIO(self._get(key)), ref))
             self._last_snapshot = kept
         return kept[1]
 
@@ -326,6 +338,43 @@ class ObjectStore(TrainingObjects):
     def segment(self, execution_id: str, job_id: str, name: str) -> bytes:
         """Return the content of a segment of the job's ledger."""
         return self._get(layout.ledger_prefix(execution_id, job_id) + name)
+
+    def add_segment(self, spec: JobSpec, name: str, content: bytes) -> None:
+        """Write a segment of the job's ledger, whose name follows from its content."""
+        self._put(layout.ledger_prefix(spec.execution_id, spec.job_id) + name, content)
+
+    def copy_result(self, source: str, target: str, size: int) -> str | None:
+        """Copy an object of this size, in bytes, to another key of the results bucket. No bytes leave S3.
+
+        Return the copy's CRC64NVME, as `result_checksum` does; None when there is no such source.
+        """
+        copied_from = {"Bucket": self.results_bucket, "Key": source}
+        try:
+            if size > COPY_IN_PARTS_BYTES:
+                self._s3.copy(
+                    copied_from,
+                    self.results_bucket,
+                    target,
+                    ExtraArgs={"ChecksumAlgorithm": "CRC64NVME"},
+                    Config=TransferConfig(
+                        multipart_threshold=COPY_IN_PARTS_BYTES, multipart_chunksize=COPY_IN_PARTS_BYTES
+                    ),
+                )
+                return self.result_checksum(target)
+            answer = self._s3.copy_object(
+                Bucket=self.results_bucket,
+                Key=target,
+                CopySource=copied_from,
+                ChecksumAlgorithm="CRC64NVME",
+                # The role needs no permission for tags, which outputs do not have.
+                TaggingDirective="REPLACE",
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] in {"404", "NoSuchKey"}:
+                return None
+            raise
+        checksum: str = answer["CopyObjectResult"].get("ChecksumCRC64NVME", "")
+        return checksum
 
     def result_checksum(self, key: str) -> str | None:
         """Return the CRC64NVME that S3 computed over an object of the results bucket, in Base64.

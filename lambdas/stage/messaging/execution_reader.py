@@ -32,3 +32,11 @@ class ExecutionReader:
             found = {}
         request_json, error, cause = (found.get(name) or "" for name in ("input", "error", "cause"))
         return EndedExecution(request_json, error, cause, found.get("redriveDate"))
+
+    def is_running(self, execution_arn: str) -> bool:
+        """Return whether an execution runs or waits for its redrive; False if it does not exist any more."""
+        try:
+            found = self._stepfunctions.describe_execution(executionArn=execution_arn)
+        except self._stepfunctions.exceptions.ExecutionDoesNotExist:
+            return False
+        return found["status"] in ("RUNNING", "PENDING_REDRIVE")

@@ -54,7 +54,8 @@ def _refusal(plan: Step, request: dict[str, Any]) -> str:
 
 def _check(request: dict[str, Any]) -> RequestCheck:
     stage = resources()
-    return check_request(CheckInput(ExecutionKind.SCORING, request), stage.deployment, stage.plan_defaults)
+    event = CheckInput(ExecutionKind.SCORING, request)
+    return check_request(event, stage.deployment, stage.plan_defaults, stage.activity)
 
 
 @pytest.mark.parametrize("request_", [{}, {"fleets": ["delays"]}], ids=str)

@@ -1,0 +1,174 @@
+"""Draft what a resumed execution scores, and which commits its jobs keep."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from contract.catalog.model_spec import ModelSpec
+from contract.checks import raise_if_any
+from contract.job.scored_before import output_digests
+from contract.job.scoring_spec import JobSource, PinnedObject
+from contract.workflow.request_check import ResumeCounts
+from contract.workflow.scoring_request import ExecutionRequest
+from lambdas.planning.resume.choose import choose_again
+from lambdas.planning.resume.coverage import Coverage, Scorer, read_coverage
+from lambdas.planning.resume.lineage import OldExecution, inherited_request, read_lineage
+from lambdas.planning.resume.old_jobs import OldJob, objects_of_datasets, read_old_jobs
+from lambdas.planning.scoring.assignments import ChosenFleet
+from lambdas.planning.scoring.choose_models import Choice
+from lambdas.planning.scoring.form_jobs import PlannedJob
+from lambdas.planning.scoring.pin_datasets import Snapshots
+from lambdas.shown_text import list_first
+from lambdas.stage.activity import Activity
+from lambdas.stage.deployment import Deployment
+
+_LISTED = 3
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """The old executions, and what of them is scored again or kept."""
+
+    request: ExecutionRequest
+    """The request with the values of the old ones."""
+    choice: Choice
+    old_jobs: tuple[OldJob, ...]
+    objects: Mapping[str, Mapping[str, PinnedObject]]
+    """The objects that the resumed execution pinned of each dataset, by key."""
+    notes: tuple[str, ...]
+    newest: OldExecution
+
+    def groups(self) -> dict[str, str]:
+        """Return the old job of each model, as models that share an output were grouped before."""
+        found: dict[str, str] = {}
+        for job in self.old_jobs:
+            for model_id in job.versions:
+                found.setdefault(model_id, job.job_id)
+        return found
+
+
+def read_resumption(request: ExecutionRequest, deployment: Deployment, activity: Activity) -> Resumption:
+    """Read what an execution with `resume` in its request continues.
+
+    Raises:
+        InvalidInputError: when the execution cannot be resumed.
+        ResumedJobRunningError: when one of its SageMaker jobs has not ended.
+    """
+    assert request.resume is not None  # noqa: S101 - callers have checked it
+    lineage = read_lineage(request.resume, deployment, activity)
+    inherited, notes = inherited_request(request, lineage)
+    with_names = replace(inherited, models=request.models, fleets=request.fleets)
+    choice, left_out = choose_again(with_names, lineage[0].jobs, deployment)
+    raise_if_any(list(choice.problems), "request")
+    specs = {reader.version.spec.model_id: reader.version.spec for reader in choice.readers}
+    old_jobs = read_old_jobs(lineage, specs, deployment.store)
+    objects, problems = objects_of_datasets(lineage[0], old_jobs, choice.datasets, deployment.store)
+    raise_if_any(problems, "request")
+    own = [job for job in old_jobs if not job.is_fleet]
+    if own:
+        inherited = replace(inherited, output_layout=own[0].requested_layout, joined_nulls=own[0].joined_nulls)
+    return Resumption(inherited, choice, tuple(old_jobs), objects, (*notes, *left_out), lineage[0])
+
+
+def resumed_jobs(
+    resumption: Resumption,
+    form: Callable[[Mapping[str, str] | None], list[PlannedJob]],
+    snapshots: Snapshots,
+    deployment: Deployment,
+) -> tuple[list[PlannedJob], Coverage]:
+    """Return the jobs, each with the old jobs whose commits it may keep, and what is scored already.
+
+    `form` forms jobs of models with the same text in its argument.
+    """
+    request = resumption.request
+    is_joined = request.output_layout == "joined"
+    # Models that share an output must be the same as before, unless the request says how many share a job.
+    jobs = form(resumption.groups() if is_joined and not request.models_per_job else None)
+    scorers = {
+        model.model_id: Scorer(model, job.dataset, _digests(job)[model.model_id])
+        for job in jobs
+        for model in job.committing_models
+    }
+    objects = {dataset: snapshot.objects for dataset, snapshot in snapshots.by_dataset.items()}
+    coverage = read_coverage(scorers, objects, resumption.old_jobs, deployment.store)
+    if not is_joined:
+        # A job scores an object with all of its models, also if only one lacks it.
+        jobs = form({model_id: coverage.group(model_id) for model_id in scorers})
+    return [_with_sources(job, coverage) for job in jobs], coverage
+
+
+def _digests(job: PlannedJob) -> dict[str, str]:
+    fleet: ChosenFleet | None = job.fleet
+    return output_digests(
+        job.models, job.output_layout, joined_nulls=job.joined_nulls, fleet=None if fleet is None else fleet.spec
+    )
+
+
+def _with_sources(job: PlannedJob, coverage: Coverage) -> PlannedJob:
+    """Return a job and its parts with the old jobs whose commits they may keep, newest first."""
+    found = (source for model in job.committing_models for source in coverage.useful.get(model.model_id, ()))
+    order = {source: number for number, source in enumerate(coverage.sources)}
+    sources: tuple[JobSource, ...] = tuple(sorted(dict.fromkeys(found), key=order.__getitem__))
+    return replace(job, sources=sources, parts=tuple(replace(part, sources=sources) for part in job.parts))
+
+
+def count(coverage: Coverage) -> ResumeCounts:
+    """Return how many commits are kept, scored again, and missing."""
+    expected = sum(map(coverage.pairs, coverage.scorers))
+    kept, again = sum(map(coverage.kept, coverage.scorers)), sum(map(coverage.again, coverage.scorers))
+    return ResumeCounts(expected, kept, again, expected - kept - again, coverage.is_exact)
+
+
+def resume_notes(resumption: Resumption, coverage: Coverage, snapshots: Snapshots) -> list[str]:
+    """Return notes for people on what the execution keeps, what it scores again, and why."""
+    counts = count(coverage)
+    if counts.is_exact:
+        text = f"keeps {counts.kept:,} of {counts.expected:,} commits of {resumption.newest.execution_id}"
+        text += f", scores {counts.again:,} again, and {counts.missing:,} are missing"
+    else:
+        text = f"keeps at most {counts.kept:,} of {counts.expected:,} commits of {resumption.newest.execution_id}"
+        text += ": there are too many to count them in the plan"
+    return [text, *_changed_models(resumption, coverage), *_changed_objects(resumption, snapshots), *resumption.notes]
+
+
+def _changed_models(resumption: Resumption, coverage: Coverage) -> list[str]:
+    reasons: dict[str, str] = {}
+    for job in resumption.old_jobs:
+        for model_id, version in job.versions.items():
+            scorer = coverage.scorers.get(model_id)
+            if scorer is None or model_id in reasons or coverage.kept(model_id) or not coverage.again(model_id):
+                continue
+            if job.digests.get(model_id) != scorer.digest:
+                reasons[model_id] = f"{model_id!r}: {_why(job, model_id, version, scorer.spec)}"
+    notes = [f"scored again: {list_first(list(reasons.values()), separator='; ')}"] if reasons else []
+    if others := sum(map(coverage.quarantined, coverage.scorers)):
+        why = "because the version has another name now, or fewer such rows are tolerated"
+        notes.append(f"{others:,} commits with rows in quarantine are scored again, {why}")
+    return notes
+
+
+def _why(job: OldJob, model_id: str, version: str, now: ModelSpec) -> str:
+    if job.is_fleet:
+        return "the fleet, its models or their versions have changed"
+    if fields := job.changes[model_id]:
+        return f"{list_first(fields, _LISTED)} changed between versions {version!r} and {now.version!r}"
+    if job.requested_layout == "joined":
+        return "the models that share the output have changed"
+    return "this release scores in another way"
+
+
+def _changed_objects(resumption: Resumption, snapshots: Snapshots) -> list[str]:
+    removed: list[str] = []
+    replaced: list[str] = []
+    for dataset, old in resumption.objects.items():
+        now = {item.key: item for item in snapshots.by_dataset[dataset].objects}
+        removed += [f"{dataset}/{key}" for key in old if key not in now]
+        replaced += [f"{dataset}/{key}" for key, item in now.items() if old[key] != item]
+    notes = []
+    if removed:
+        notes.append(f"{len(removed):,} objects were removed since, and are not scored: {list_first(removed, _LISTED)}")
+    if replaced:
+        listed = list_first(replaced, _LISTED)
+        notes.append(f"{len(replaced):,} objects were replaced since, and are scored as they are now: {listed}")
+    if added := sum(snapshots.others.values()):
+        notes.append(f"{added:,} objects were added to the datasets since, and are not part of this execution")
+    return notes

@@ -1,0 +1,123 @@
+"""Read the execution that a request resumes, and those that it continues itself."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from contract.checks import raise_if_any
+from contract.codec import decode_fields
+from contract.json_text import JsonError, parse_json
+from contract.problems import Problem
+from contract.status import FINAL_JOB_STATUSES, ExecutionKind, ExecutionStatus, FailureKind
+from contract.table.records import ExecutionRecord, JobRecord
+from contract.workflow.scoring_request import ExecutionRequest
+from lambdas.errors import ResumedJobRunningError
+from lambdas.stage.activity import Activity
+from lambdas.stage.deployment import Deployment
+from lambdas.stage.parallel import in_parallel
+
+MAX_LINEAGE = 20
+"""Largest number of executions in which a resumed one looks for commits."""
+_INHERITED = (
+    "max_concurrency",
+    "tolerated_failure_percentage",
+    "execution_label",
+    "instance_type",
+    "instance_count",
+    "models_per_job",
+    "tolerated_quarantine_fraction",
+)
+"""Fields of the resumed execution's request that the new request may override."""
+
+
+@dataclass(frozen=True)
+class OldExecution:
+    """An execution that a new one continues."""
+
+    record: ExecutionRecord
+    jobs: tuple[JobRecord, ...]
+    """Records of its jobs, and of the parts of split jobs."""
+
+    @property
+    def execution_id(self) -> str:
+        return self.record.execution_id
+
+
+def read_lineage(execution_id: str, deployment: Deployment, activity: Activity) -> list[OldExecution]:
+    """Return the resumed execution and those that it continues, newest first.
+
+    Raises:
+        InvalidInputError: when the execution cannot be resumed.
+        ResumedJobRunningError: when one of its SageMaker jobs has not ended.
+    """
+    record = deployment.table.find_execution(execution_id)
+    raise_if_any(_check(execution_id, record, activity), "request")
+    found: list[OldExecution] = []
+    while record is not None and len(found) < MAX_LINEAGE:
+        old = OldExecution(record, tuple(deployment.table.jobs(record.execution_id)))
+        _check_jobs(old, activity)
+        found.append(old)
+        # The records of an older one may have expired.
+        record = deployment.table.find_execution(record.resumes) if record.resumes else None
+    return found
+
+
+def _check(execution_id: str, record: ExecutionRecord | None, activity: Activity) -> list[Problem]:
+    def refuse(value: object, expected: str, remedy: str) -> list[Problem]:
+        return [Problem("resume", value, expected, remedy)]
+
+    if record is None:
+        remedy = "Check the id with `fleetscore status`, or start a new execution."
+        return refuse(execution_id, "an execution of this stage whose records have not expired", remedy)
+    if record.kind is not ExecutionKind.SCORING:
+        return refuse(f"{execution_id}, a training execution", "a scoring execution", "Train again.")
+    if record.status is ExecutionStatus.RUNNING and activity.execution_runs(record.execution_arn):
+        remedy = (
+            f"Wait for its end, or stop it: `aws stepfunctions stop-execution --execution-arn {record.execution_arn}`."
+        )
+        return refuse(f"{execution_id}, which is RUNNING", "an execution that has ended", remedy)
+    if record.plan is None:
+        remedy = f"Resume {record.resumes!r} instead." if record.resumes else "Start a new execution."
+        return refuse(f"{execution_id}, which was never planned", "an execution with a plan", remedy)
+    return []
+
+
+def _check_jobs(old: OldExecution, activity: Activity) -> None:
+    """Refuse to continue while a SageMaker job may still commit objects."""
+    names = [job.sagemaker_job_name for job in old.jobs if job.sagemaker_job_name and _may_run(job)]
+    statuses = zip(names, in_parallel(activity.running_job_status, names), strict=True)
+    if running := [(name, status) for name, status in statuses if status]:
+        raise ResumedJobRunningError(old.execution_id, running)
+
+
+def _may_run(job: JobRecord) -> bool:
+    """Return whether the end of the job's record does not follow from the end of its SageMaker job."""
+    return job.status not in FINAL_JOB_STATUSES or job.failure_kind in (FailureKind.STOPPED, FailureKind.UNKNOWN)
+
+
+def inherited_request(request: ExecutionRequest, lineage: Sequence[OldExecution]) -> tuple[ExecutionRequest, list[str]]:
+    """Return the request with the values of the resumed one where it has none, and notes about lost ones.
+
+    What is scored follows from the records, so the result names no models, fleets or dataset.
+    """
+    notes: list[str] = []
+    found: dict[str, Any] = {name: value for name in _INHERITED if (value := getattr(request, name)) is not None}
+    for old in lineage:
+        data = _request_of(old)
+        if "left_out" in data:
+            notes.append(f"the request of {old.execution_id} is too long for its record: its options are not inherited")
+        for name in _INHERITED:
+            if name not in found and data.get(name) is not None:
+                # Of an earlier release, a value may not be valid any more.
+                decoded, _ = decode_fields(ExecutionRequest, {name: data[name]})
+                if decoded is not None:
+                    found[name] = getattr(decoded, name)
+    return replace(request, resume=None, models=None, fleets=None, **found), notes
+
+
+def _request_of(old: OldExecution) -> Mapping[str, Any]:
+    try:
+        data = parse_json(old.record.request_json, keep_surrogates=True)
+    except JsonError:
+        return {}
+    return data if isinstance(data, Mapping) else {}

@@ -1,0 +1,136 @@
+"""Read the specs and snapshots of the jobs that a resumed execution may keep commits of."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from botocore.exceptions import ClientError
+
+from contract import layout
+from contract.catalog.model_spec import ModelSpec
+from contract.job.scored_before import changed_fields, digests_of
+from contract.job.scoring_spec import JobSource, JobSpec, PinnedObject, SnapshotRef
+from contract.problems import InvalidInputError, Problem
+from contract.table.records import JobRecord
+from lambdas.planning.resume.lineage import OldExecution
+from lambdas.stage.buckets.object_store import ObjectStore
+from lambdas.stage.parallel import in_parallel
+
+_GONE = frozenset({"NoSuchKey", "404", "403", "AccessDenied"})
+"""Error codes of a file that has expired. Without permission to list it, S3 reports it as denied."""
+
+
+@dataclass(frozen=True)
+class OldJob:
+    """A job of an old execution, or a part of one."""
+
+    source: JobSource
+    dataset: str
+    snapshot: SnapshotRef
+    digests: Mapping[str, str]
+    """The `output_digests` of its committing models."""
+    versions: Mapping[str, str]
+    """Versions of its committing models, by id."""
+    changes: Mapping[str, Sequence[str]]
+    """Fields in which the chosen models score differently now, by id."""
+    job_id: str
+    """Id of the whole job if this is a part, else of the job itself."""
+    output_layout: layout.OutputLayout
+    joined_nulls: bool
+
+    @property
+    def is_fleet(self) -> bool:
+        return self.output_layout == "fleet"
+
+    @property
+    def requested_layout(self) -> layout.RequestedLayout:
+        return "joined" if self.output_layout == "joined" else "per_model"
+
+    @cached_property
+    def ledger_prefix(self) -> str:
+        return layout.ledger_prefix(self.source.execution_id, self.source.job_id)
+
+
+def read_old_jobs(lineage: Sequence[OldExecution], chosen: Mapping[str, ModelSpec], store: ObjectStore) -> list[OldJob]:
+    """Return the jobs that scored the chosen models or fleets, the newest execution's first.
+
+    `chosen` are the specs with which they are scored now, by id.
+    Jobs are left out whose spec has expired or cannot be read by this release.
+    """
+    relevant = [job for old in lineage for job in old.jobs if chosen.keys() & set(job.model_ids)]
+
+    def read(job: JobRecord) -> OldJob | None:
+        spec = find_spec(job, store)
+        return None if spec is None else _old_job(job, spec, chosen)
+
+    # The spec of a fleet may have 100 MB, and takes several times as much in memory: one at a time.
+    small = iter(list(in_parallel(read, [job for job in relevant if not job.fleet])))
+    found = (read(job) if job.fleet else next(small) for job in relevant)
+    return [job for job in found if job is not None]
+
+
+def find_spec(job: JobRecord, store: ObjectStore) -> JobSpec | None:
+    """Return the spec of a job; None if it has expired, or is of a release that this one cannot read."""
+    try:
+        return store.job_spec(job.execution_id, job.job_id)
+    except InvalidInputError:
+        return None
+    except ClientError as error:
+        if error.response["Error"]["Code"] in _GONE:
+            return None
+        raise
+
+
+def _old_job(job: JobRecord, spec: JobSpec, chosen: Mapping[str, ModelSpec]) -> OldJob:
+    models = spec.committing_models
+    return OldJob(
+        source=JobSource(job.execution_id, job.job_id),
+        dataset=spec.dataset,
+        snapshot=spec.snapshot,
+        digests=digests_of(spec),
+        versions={model.model_id: model.version for model in models},
+        changes={
+            model.model_id: changed_fields(model, chosen[model.model_id])
+            for model in models
+            if model.model_id in chosen
+        },
+        job_id=job.part.job_id if job.part else job.job_id,
+        output_layout=spec.output_layout,
+        joined_nulls=spec.joined_nulls,
+    )
+
+
+def objects_of_datasets(
+    newest: OldExecution, old_jobs: Sequence[OldJob], datasets: Iterable[str], store: ObjectStore
+) -> tuple[dict[str, dict[str, PinnedObject]], list[Problem]]:
+    """Return the objects that the newest execution pinned of each dataset, by key."""
+    found: dict[str, dict[str, PinnedObject]] = {}
+    problems: list[Problem] = []
+    for dataset in datasets:
+        refs = [
+            job.snapshot
+            for job in old_jobs
+            if job.dataset == dataset and job.source.execution_id == newest.execution_id
+        ]
+        pinned: dict[str, PinnedObject] = {}
+        # All jobs share one snapshot of the dataset, or have one per part.
+        for ref in dict.fromkeys(refs):
+            pinned |= {item.key: item for item in snapshot_objects(ref, store)}
+        found[dataset] = pinned
+        if not pinned:
+            value = f"{newest.execution_id}, whose files about dataset {dataset!r} cannot be read"
+            expected = "an execution whose specs and snapshots have not expired"
+            problems.append(Problem("resume", value, expected, "Start a new execution."))
+    return found, problems
+
+
+def snapshot_objects(ref: SnapshotRef, store: ObjectStore) -> Sequence[PinnedObject]:
+    """Return the objects of a snapshot; none if it has expired or was replaced."""
+    try:
+        return store.snapshot(ref)
+    except InvalidInputError:
+        return ()
+    except ClientError as error:
+        if error.response["Error"]["Code"] in _GONE:
+            return ()
+        raise
