@@ -119,6 +119,16 @@ class PredictionFields:
             metavar="A,B",
         ),
     )
+    output_types: tuple[str, ...] = field(
+        default=(),
+        metadata=describe(
+            "Arrow types of the prediction columns: one per column, or one for all of them.",
+            default="double, int64 or string by kind; double for custom code",
+            group="Output",
+            metavar="A,B",
+            see="([types](model-formats.md#types-of-prediction-columns))",
+        ),
+    )
     columns: Literal["all", "keys"] = field(
         default="all",
         metadata=describe(
@@ -244,15 +254,6 @@ class ScoringFields(PredictionFields):
             "Content type that custom code's output_fn must return: application/json, text/csv or application/x-npy.",
             group="Loading and custom code",
             metavar="TYPE",
-        ),
-    )
-    output_types: tuple[str, ...] = field(
-        default=(),
-        metadata=describe(
-            "Arrow types of the prediction columns of custom code, one per column.",
-            default="double for each",
-            group="Loading and custom code",
-            metavar="A,B",
         ),
     )
     trusted_types: tuple[str, ...] = field(
