@@ -1,5 +1,6 @@
 """`fleetscore models test`: score a sample on this machine, as a job would."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -8,13 +9,16 @@ import rich_click as click
 from cli.command_line.click_classes import Command, argument
 from cli.command_line.invocation import Invocation
 from cli.command_line.options import FILE, count, model_argument
+from cli.commands.registration import with_inferred_features
 from cli.documents.artifact import fetch_artifact, hash_artifact
 from cli.documents.model_document import read_draft
 from cli.failures import CommandError, ExitStatus
 from cli.sample_scoring.container_process import isolation_notice
 from cli.sample_scoring.local_scoring import ScoringFailedError, check_sample, score_sample, without_tracebacks
+from cli.sample_scoring.schema_inference import InferredFeature
 from cli.stage.catalog import Catalog, no_current_version_message
-from cli.views.models import score_json, score_view
+from cli.views.models import inferred_view, score_json, score_view
+from cli.views.tables import plain_json
 from contract.catalog.models import ModelVersion
 from contract.problems import InvalidInputError, Problem
 
@@ -28,6 +32,7 @@ _ANY_DATASET = "sample"
     examples="""
     fleetscore models test churn sample.parquet
     fleetscore models test churn sample.csv --record churn/model.json --rows 20
+    fleetscore models test churn sample.csv --record churn/model.json --infer-schema
     """,
 )
 @model_argument
@@ -47,6 +52,11 @@ _ANY_DATASET = "sample"
 @click.option(
     "--artifact", metavar="PATH", help="With --record: the model.tar.gz to test. Default: the record's artifact."
 )
+@click.option(
+    "--infer-schema",
+    is_flag=True,
+    help="With --record: read the features from the artifact and the sample instead of the record.",
+)
 @click.option("--rows", type=count, default="5", metavar="N", help="Number of rows to show. Default: 5.")
 @click.pass_obj
 def test(
@@ -57,6 +67,7 @@ def test(
     version: str | None,
     record: Path | None,
     artifact: str | None,
+    infer_schema: bool,
     rows: int,
 ) -> ExitStatus:
     """Score a sample on this machine with the container's code.
@@ -71,13 +82,16 @@ def test(
     """
     check_sample(sample)
     output = invocation.output
+    inferred: Sequence[InferredFeature] = ()
     with ExitStack() as stack:
         if record is not None:
             if version is not None:
                 raise CommandError("Use either --version, for a version of the catalog, or --record, for a file.")
-            tested, path = _from_record(invocation, model_id, record, artifact, stack)
-        elif artifact is not None:
-            raise CommandError("--artifact needs --record: a version of the catalog has its own artifact.")
+            schema = sample if infer_schema else None
+            tested, path, inferred = _from_record(invocation, model_id, record, artifact, stack, schema=schema)
+        elif artifact is not None or infer_schema:
+            option, own = ("--artifact", "artifact") if artifact is not None else ("--infer-schema", "features")
+            raise CommandError(f"{option} needs --record: a version of the catalog has its own {own}.")
         else:
             tested, path = _from_catalog(invocation, model_id, version, stack)
         if notice := isolation_notice():
@@ -92,16 +106,29 @@ def test(
     if done.log:
         output.notice(done.log)
     shown = (tested, done.preview, done.notes)
-    output.data(score_json(*shown), *score_view(*shown))
+    features = {"inferred_features": [plain_json(item.feature) for item in inferred]} if infer_schema else {}
+    output.data({**score_json(*shown), **features}, *(inferred_view(inferred) if inferred else ()), *score_view(*shown))
     return ExitStatus.SUCCEEDED
 
 
 def _from_record(
-    invocation: Invocation, model_id: str, record: Path, artifact: str | None, stack: ExitStack
-) -> tuple[ModelVersion, Path]:
-    """Return the version of a record, and its artifact as a local file while `stack` is open."""
+    invocation: Invocation,
+    model_id: str,
+    record: Path,
+    artifact: str | None,
+    stack: ExitStack,
+    *,
+    schema: Path | None,
+) -> tuple[ModelVersion, Path, Sequence[InferredFeature]]:
+    """Return the version of a record, its artifact as a local file while `stack` is open, and inferred features.
+
+    `schema` is the sample from which the features are inferred, or None to take those of the record.
+    """
     flags = {} if artifact is None else {"artifact": artifact}
     draft = read_draft(f"@{record}", flags).with_defaults({"model_id": model_id, "dataset": _ANY_DATASET})
+    inferred: Sequence[InferredFeature] = ()
+    if schema is not None:
+        draft, inferred = with_inferred_features(draft.without("features"), schema, invocation.connection)
     document = draft.document()
     if document.model_id != model_id:
         problem = Problem("model_id", document.model_id, f"{model_id!r}, the model to test")
@@ -111,7 +138,7 @@ def _from_record(
     if path is None:
         raise InvalidInputError(f"model {model_id}", problems)
     hashed = hash_artifact(path)
-    return document.model_version(document.version or "unregistered", hashed.sha256, hashed.size), path
+    return document.model_version(document.version or "unregistered", hashed.sha256, hashed.size), path, inferred
 
 
 def _from_catalog(

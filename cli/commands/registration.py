@@ -233,7 +233,7 @@ def _register_draft(invocation: Invocation, draft: Draft, infer_schema: Path | N
         if infer_schema is not None:
             if notice := isolation_notice():
                 invocation.output.notice(notice)
-            draft, inferred = _with_inferred_features(draft, infer_schema, invocation.connection)
+            draft, inferred = with_inferred_features(draft, infer_schema, invocation.connection)
         document = draft.document()
     output = invocation.output
     if inferred:
@@ -266,7 +266,7 @@ def _completion(invocation: Invocation) -> Callable[[Draft], Draft]:
     return complete
 
 
-def _with_inferred_features(
+def with_inferred_features(
     draft: Draft, sample: Path, connection: Connection
 ) -> tuple[Draft, Sequence[InferredFeature]]:
     """Return the draft with features inferred from its artifact and the sample.

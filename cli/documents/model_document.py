@@ -188,6 +188,10 @@ class Draft:
         """Return this draft with some fields replaced and problems added."""
         return replace(self, fields={**self.fields, **fields}, problems=(*self.problems, *problems))
 
+    def without(self, name: str) -> "Draft":
+        """Return this draft without a field."""
+        return replace(self, fields={known: value for known, value in self.fields.items() if known != name})
+
     def read(self) -> ReadDocument:
         """Return the document, or every problem of the draft."""
         fields = dict(self.fields)

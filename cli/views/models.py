@@ -10,6 +10,7 @@ from cli.documents.comparison import Comparison, FeatureChanges
 from cli.sample_scoring.sample import Preview
 from cli.sample_scoring.schema_inference import InferredFeature
 from cli.views.tables import (
+    WholeTable,
     add_row,
     cell_text,
     counted,
@@ -150,9 +151,7 @@ def score_view(version: ModelVersion, found: Preview, notes: Sequence[str]) -> l
     """Return what `fleetscore models test` shows."""
     spec = version.spec
     added = ", ".join(f"{name}:{kind}" for name, kind in found.added.items())
-    table = plain_table(*found.columns)
-    for row in found.first:
-        add_row(table, *("" if value is None else str(value) for value in row))
+    table = WholeTable(found.columns, [["" if value is None else str(value) for value in row] for row in found.first])
     title = f"{spec.model_id}, version {spec.version}, scored {counted(found.rows, 'row')} of the sample."
     return [title, *(f"Note: {note}" for note in notes), f"Columns added: {added}", table]
 

@@ -1,9 +1,11 @@
 """Plain tables, and text and JSON for single values."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +16,33 @@ from contract.control_characters import replace_control_characters
 def plain_json(record: Any) -> dict[str, Any]:
     """Return a record as JSON without the schema version, which only messages need."""
     return {name: value for name, value in codec.to_json(record).items() if name != codec.SCHEMA_VERSION_FIELD}
+
+
+class WholeTable:
+    """A table whose names and values are never cut: where it is too wide, each row becomes a list of its columns."""
+
+    def __init__(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        self._columns = [one_line(column) for column in columns]
+        self._rows = [[one_line(cell) for cell in row] for row in rows]
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        lines = [self._columns, *self._rows]
+        widths = [max(cell_len(line[number]) for line in lines) + 2 for number in range(len(self._columns))]
+        if sum(widths) <= options.max_width:
+            table = plain_table(*self._columns)
+            for row in self._rows:
+                add_row(table, *row)
+            yield table
+            return
+        for number, row in enumerate(self._rows, start=1):
+            table = Table(box=None, pad_edge=False, padding=(0, 1), show_header=False)
+            # A name that fits the line is on one line; only values are folded.
+            table.add_column(overflow="fold", no_wrap=max(map(cell_len, self._columns)) < options.max_width)
+            table.add_column(overflow="fold")
+            for name, cell in zip(self._columns, row, strict=True):
+                add_row(table, name, cell)
+            yield plain_text(f"Row {number}:", "bold")
+            yield table
 
 
 def fields_table(fields: Mapping[str, Any]) -> Table:
@@ -94,6 +123,15 @@ def shown_time(moment: str) -> str:
         return f"{datetime.fromisoformat(moment).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     except ValueError:
         return moment
+
+
+def exact_time(moment: datetime) -> str:
+    """Return a time in UTC as ISO 8601 with milliseconds.
+
+    >>> exact_time(datetime(2026, 7, 1, 12, 30, tzinfo=UTC))
+    '2026-07-01T12:30:00.000Z'
+    """
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def duration_text(seconds: float) -> str:

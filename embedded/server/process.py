@@ -87,7 +87,7 @@ from embedded.sagemaker.task_integration import RESOURCES, run_job
 from embedded.scheduler.clock import EmbeddedClock
 from embedded.scheduler.service import SOURCE, SWEEP_SECONDS, SchedulerService
 from embedded.server.endpoint import Endpoint
-from embedded.server.fault_injection import install_faults
+from embedded.server.fault_injection import install_faults, jumped
 from embedded.server.inventory import start_inventory
 from embedded.server.persistence import OBJECTS, SnapshotWriter
 from embedded.step_functions import service
@@ -332,8 +332,9 @@ def _install_scheduler(settings: ServerSettings, faults: Faults) -> None:
             clients[role_arn, service] = client, time.monotonic()
         return client
 
+    clock = EmbeddedClock(settings.root)
     scheduler = SchedulerService(
-        now=EmbeddedClock(settings.root).now,
+        now=lambda: jumped(faults, clock),
         schedules=all_schedules,
         remove=remove_schedule,
         may_assume=may_assume,

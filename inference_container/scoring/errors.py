@@ -13,6 +13,7 @@ that text is about the artifact. Column names, object keys, model ids and class 
 import contextlib
 import errno
 import os
+import re
 import sys
 import traceback
 from pathlib import PurePath
@@ -34,6 +35,8 @@ _STANDARD_LIBRARY = PurePath(os.__file__).parent
 _RAISING_FUNCTIONS = frozenset({"check_status", "_check_call", "_safe_call"})
 """Functions of Arrow, XGBoost and LightGBM that raise the errors of all their other functions."""
 _MAX_NAME_CHARACTERS = 120
+BAD_ROWS = re.compile(r"; (?:at least )?[\d,]+(?: of [\d,]+)? rows are bad")
+"""The number of bad rows in a failure's text, by which objects differ that failed alike."""
 
 
 class Reason(NamedTuple):

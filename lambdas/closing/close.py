@@ -7,12 +7,13 @@ from contract import layout
 from contract.names import RelativePath
 from contract.status import FINAL_JOB_STATUSES, ExecutionKind, ExecutionStatus, JobStatus
 from contract.table.job_parts import group_parts, whole_job
+from contract.table.latest_predictions import original_execution
 from contract.table.records import ExecutionRecord, JobRecord, execution_kind
 from contract.table.request_text import request_text
 from contract.workflow.messages import REQUEST_FIELD, ExecutionOutcome, SummaryInput
 from lambdas.attempts.commits import count_commits
 from lambdas.closing.accounting import find_violations
-from lambdas.closing.latest import latest_predictions, original_execution
+from lambdas.closing.latest import latest_predictions
 from lambdas.closing.outcome import (
     caught_failure,
     describe_failure,

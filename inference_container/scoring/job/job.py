@@ -1,5 +1,6 @@
 """Runs one instance's part of an attempt, from the job spec to the exit message."""
 
+import os
 import signal
 import sys
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Never
 
+from contract import environment
 from contract.catalog.model_formats import ModelFormat
 from contract.codec import loads
 from contract.container_paths import ContainerPaths
@@ -20,7 +22,7 @@ from contract.job.snapshot import read_snapshot
 from contract.json_text import dump_json
 from contract.problems import InvalidInputError
 from contract.status import FailureKind
-from scoring.errors import ConfigurationError, ScoringError, describe_error, log_error, unforeseen, write_log
+from scoring.errors import BAD_ROWS, ConfigurationError, ScoringError, describe_error, log_error, unforeseen, write_log
 from scoring.files.scratch import scratch_folder
 from scoring.fleets.setup import batches_for_members, fleet_setup
 from scoring.job import exit_message
@@ -34,6 +36,7 @@ from scoring.supervision.supervisor import Supervisor
 
 _CACHE_SHARE = 4
 """Part of the free memory that the loaded models of a fleet may take, as divisor, in all workers together."""
+_MAX_DIGITS = 12
 _STOPPED_EXIT_CODE = 128 + signal.SIGTERM
 _MAX_SHOWN_FAILURES = 3
 _KIND_PRIORITY = (FailureKind.CONFIGURATION, FailureKind.MODEL, FailureKind.DATA, FailureKind.TRANSIENT)
@@ -109,7 +112,7 @@ def _score_shard(paths: ContainerPaths, cores: int, workers: int | None) -> tupl
             setup = WorkerSetup(
                 execution_id=spec.execution_id,
                 job_id=spec.job_id,
-                batch_rows=spec.options.batch_rows * (batches_for_members(len(spec.models)) if fleet else 1),
+                batch_rows=_batch_rows(spec) * (batches_for_members(len(spec.models)) if fleet else 1),
                 scratch=str(scratch),
                 models=spec.committing_models,
                 model_files=() if fleet else tuple(map(str, files.values())),
@@ -147,6 +150,19 @@ def _loader_formats(spec: JobSpec) -> list[ModelFormat]:
     return ["custom" if model.custom_code else model.format for model in spec.models]
 
 
+def _batch_rows(spec: JobSpec) -> int:
+    """Return the most rows per batch: the spec's, or fewer after an attempt that ran out of memory."""
+    text = os.environ.get(environment.BATCH_ROWS, "")
+    if not text:
+        return spec.options.batch_rows
+    if not (text.isascii() and text.isdigit() and 0 < len(text) < _MAX_DIGITS and int(text)):
+        raise ConfigurationError(
+            f"the variable {environment.BATCH_ROWS} is {text!r}, expected a whole number of at least 1: deploy the "
+            "stacks and the image of one release"
+        )
+    return min(int(text), spec.options.batch_rows)
+
+
 def _read_spec(paths: ContainerPaths) -> JobSpec:
     try:
         return loads(JobSpec, paths.spec.read_bytes(), subject="job.json")
@@ -178,19 +194,20 @@ def _open_snapshot(paths: ContainerPaths, spec: JobSpec) -> Iterator[Iterator[Pi
 def _summarize(failed: Sequence[ObjectDone], objects: int) -> tuple[FailureKind, str]:
     """Return the kind and the text that summarize all failed objects.
 
-    A failure that several objects have in common is shown once, with the first of them.
+    A failure that several objects have in common is shown once, with the first of them and its number of bad rows.
     """
     failures = [(done.key, failure) for done in sorted(failed, key=lambda done: done.key) for failure in done.failures]
     kind = next((k for k in _KIND_PRIORITY if any(f.kind == k for _, f in failures)), FailureKind.UNKNOWN)
-    first: dict[str, str] = {}
+    first: dict[str, tuple[str, str]] = {}
     counts: Counter[str] = Counter()
     for name, failure in [(f"object {key!r}", failure) for key, failure in failures if failure.kind == kind]:
         rest = failure.text.removeprefix(name)
-        first.setdefault(rest, name if rest != failure.text else "")
-        counts[rest] += 1
+        alike = BAD_ROWS.sub("", rest)
+        first.setdefault(alike, (name if rest != failure.text else "", rest))
+        counts[alike] += 1
     shown = [
-        f"{name}{f' and {counts[rest] - 1:,} more' if name and counts[rest] > 1 else ''}{rest}"
-        for rest, name in first.items()
+        f"{name}{f' and {counts[alike] - 1:,} more' if name and counts[alike] > 1 else ''}{rest}"
+        for alike, (name, rest) in first.items()
     ]
     return kind, f"{len(failed)} of {objects} objects failed: " + "; ".join(shown[:_MAX_SHOWN_FAILURES])
 

@@ -112,7 +112,7 @@ class ModelOutput:
         fraction = self.predictor.model.spec.tolerated_quarantine_fraction
         rows = rows_read - self._rows_skipped
         if self._quarantine.rows > tolerated_rows(fraction, rows):
-            self._fail(self._quarantine.rows, rows)
+            self._fail(self._quarantine.rows, rows, all_read=True)
         elif self._rows is not None and rows_read != self._rows:
             self.error = DataError(
                 f"object {self.predictor.key!r}: {rows_read:,} rows were read, its footer says {self._rows:,}: write "
@@ -190,7 +190,8 @@ class ModelOutput:
         self._raising_rows += sum(row.raised for row in result.bad)
         count = self._quarantine.rows + len(bad)
         if count > self.predictor.tolerated:
-            self._fail(count, self._rows)
+            # The search for bad rows ends when there are too many, and so does the reading.
+            self._fail(count, self._rows, all_read=False)
         elif self._raising_rows > MAX_RAISING_ROWS:
             self.error = ModelError(
                 f"object {self.predictor.key!r}, model {self.predictor.model.spec.model_id!r}: its predict failed on "
@@ -201,9 +202,9 @@ class ModelOutput:
         elif self._choice.copies_input:
             self.reencode_reason = "rows are in quarantine"
 
-    def _fail(self, count: int, rows: int | None) -> None:
+    def _fail(self, count: int, rows: int | None, *, all_read: bool) -> None:
         assert self._first_bad is not None  # noqa: S101 - count is at least 1
-        self.error = too_many_bad_rows(self.predictor, self._first_bad, count, rows, self._cause)
+        self.error = too_many_bad_rows(self.predictor, self._first_bad, count, rows, self._cause, all_read=all_read)
 
     def _write_predictions(self, item: InputBatch, result: BatchResult) -> None:
         columns = [item.batch.column(name) for name in self._choice.kept]

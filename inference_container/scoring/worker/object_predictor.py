@@ -301,11 +301,18 @@ class ObjectPredictor:
 
 
 def too_many_bad_rows(
-    predictor: ObjectPredictor, first: BadRow, count: int, rows: int | None, cause: BaseException | None
+    predictor: ObjectPredictor,
+    first: BadRow,
+    count: int,
+    rows: int | None,
+    cause: BaseException | None,
+    *,
+    all_read: bool = False,
 ) -> ScoringError:
     """Return the error of an object with more bad rows than its model tolerates.
 
-    `count` is the number found so far, `rows` the object's rows or None if unknown.
+    `count` is the number found so far, `rows` the object's rows or None if unknown. `all_read` says that all rows
+    were read, so that there are no other bad ones.
     """
     spec = predictor.model.spec
     name = f"object {predictor.key!r}, model {spec.model_id!r}"
@@ -314,13 +321,15 @@ def too_many_bad_rows(
     correct = first.remedy or (
         "correct the model or its record" if first.kind is FailureKind.MODEL else "correct the data"
     )
+    least = "" if all_read else "at least "
+    of = "" if rows is None else f" of {rows:,}"
     if not fraction:
-        text = f"{name}: row {first.row:,} cannot be scored: {first.reason}"
+        # `BAD_ROWS` finds the number, by which objects differ that failed alike.
+        text = f"{name}: row {first.row:,} cannot be scored: {first.reason}; {least}{count:,}{of} rows are bad"
         remedy = f"{correct}, or set tolerated_quarantine_fraction to quarantine such rows"
     else:
-        of = "" if rows is None else f" of {rows:,}"
         text = (
-            f"{name}: at least {count:,}{of} rows cannot be scored, more than tolerated_quarantine_fraction "
+            f"{name}: {least}{count:,}{of} rows cannot be scored, more than tolerated_quarantine_fraction "
             f"{fraction:g} allows; the first is row {first.row:,}: {first.reason}"
         )
         remedy = f"{correct}, or raise the fraction"

@@ -188,13 +188,14 @@ def test_a_failure_of_several_objects_is_reported_once(job: JobFolder) -> None:
         raise RuntimeError("no such leaf")
 
     add_code(job, fail)
-    for key in ("b.parquet", "a.parquet", "c.parquet"):
-        job.add_object(key, make_flights(10, 1))
+    for rows, key in enumerate(("b.parquet", "a.parquet", "c.parquet"), 10):
+        job.add_object(key, make_flights(rows, 1))
     job.write_spec()
     assert job.run().returncode == 1
     start = "MODEL: 3 of 3 objects failed: object 'a.parquet' and 2 more, model 'code': row 0 cannot be scored: its"
     assert job.message.startswith(start)
     assert job.message.count("cannot be scored") == 1
+    assert "; at least 1 of 11 rows are bad: correct the model" in job.message
 
 
 def test_failing_model_does_not_affect_other_models(job: JobFolder, booster: xgboost.Booster) -> None:
@@ -210,8 +211,8 @@ def test_failing_model_does_not_affect_other_models(job: JobFolder, booster: xgb
 
     assert re.sub(r"py:\d+", "py:N", job.message) == (
         "MODEL: 1 of 1 objects failed: object 'a.parquet', model 'code': row 0 cannot be scored: its predict failed "
-        "for this row (RuntimeError at test_scoring_failures.py:N): correct the model or its record, or set "
-        "tolerated_quarantine_fraction to quarantine such rows; its text is in the job's log"
+        "for this row (RuntimeError at test_scoring_failures.py:N); at least 1 of 10 rows are bad: correct the model "
+        "or its record, or set tolerated_quarantine_fraction to quarantine such rows; its text is in the job's log"
     )
     assert job.commit("good", "a.parquet").rows_scored == 10
     assert job.committed() == {("good", "a.parquet")}

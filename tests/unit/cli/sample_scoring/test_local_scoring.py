@@ -165,6 +165,38 @@ def test_what_custom_code_prints_is_shown(record: Path, tmp_path: Path, capsys: 
 
 
 @pytest.mark.usefixtures("no_aws")
+def test_a_record_is_tested_with_features_inferred_from_its_artifact(
+    record: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    sample = write_sample(tmp_path / "sample.parquet")
+    without = {name: value for name, value in RECORD.items() if name != "features"}
+    words = ["models", "test", "churn", str(sample), "--record", str(record), "--infer-schema"]
+    for fields in (without, {**without, "features": [{"name": "wrong", "type": "double"}]}):
+        record.write_text(json.dumps(fields))
+        assert entry.main([*words, "--json"]) == 0
+        shown = json.loads(capsys.readouterr().out)
+        assert [feature["name"] for feature in shown["inferred_features"]] == list(people().columns)
+        assert shown["rows"] == ROWS
+    assert entry.main(words) == 0
+    assert "Inferred 2 features from the artifact and the sample:" in capsys.readouterr().out
+    record.write_text(json.dumps(without))
+    assert entry.main(words[:-1]) == 2
+    assert "features: got" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_aws")
+def test_names_are_whole_on_a_narrow_terminal(
+    record: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = write_sample(tmp_path / "sample.parquet")
+    monkeypatch.setattr("cli.command_line.output._WIDTH_WITHOUT_TERMINAL", 30)
+    assert entry.main(["models", "test", "churn", str(sample), "--record", str(record), "--rows", "2"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("prediction_False") == 3, "once as a column that is added, and once per row"
+    assert "Row 2:" in shown
+
+
+@pytest.mark.usefixtures("no_aws")
 def test_invalid_command_lines_are_refused_before_scoring(record: Path, tmp_path: Path, capsys: Captured) -> None:
     sample = write_sample(tmp_path / "sample.parquet")
     for words, why in (
@@ -172,6 +204,7 @@ def test_invalid_command_lines_are_refused_before_scoring(record: Path, tmp_path
         ([str(sample), "--record", str(record), "--artifact", str(tmp_path / "no")], "a file that exists"),
         ([str(sample), "--record", str(record), "--version", "1"], "Use either --version"),
         ([str(sample), "--artifact", "model.tar.gz"], "--artifact needs --record"),
+        ([str(sample), "--infer-schema"], "--infer-schema needs --record"),
     ):
         assert entry.main(["models", "test", "churn", *words]) == 2
         assert why in capsys.readouterr().err

@@ -158,8 +158,8 @@ def test_without_tolerance_the_first_bad_row_fails_the_object(job: JobFolder) ->
     assert failure.kind is FailureKind.MODEL
     assert re.sub(r"py:\d+", "py:N", failure.text) == (
         "object 'a.parquet', model 'code': row 3 cannot be scored: its predict failed for this row (ValueError at "
-        "test_quarantine.py:N): correct the model or its record, or set tolerated_quarantine_fraction to quarantine "
-        "such rows; its text is in the job's log"
+        "test_quarantine.py:N); at least 1 of 100 rows are bad: correct the model or its record, or set "
+        "tolerated_quarantine_fraction to quarantine such rows; its text is in the job's log"
     )
     assert job.files() == {}
     assert sum(calls) <= 3 * 100, "the search costs little more than the batch itself"
@@ -177,7 +177,10 @@ def test_a_failed_row_with_a_null_names_its_feature(job: JobFolder) -> None:
     (done,) = score_in_process(job, {spec: FunctionModel(refuse_nulls)})
 
     (failure,) = done.failures
-    assert "), in which 'distance' is null: set nullable: false if the model cannot take nulls: correct" in failure.text
+    expected = (
+        "), in which 'distance' is null: set nullable: false if the model cannot take nulls; at least 1 of 2 rows"
+    )
+    assert f"{expected} are bad: correct" in failure.text
 
 
 def test_model_that_always_fails_is_not_called_for_every_row(job: JobFolder) -> None:
