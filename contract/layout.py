@@ -11,6 +11,7 @@ SOURCE_NAME = "sourcedir.tar.gz"
 """File name of the training script's archive in the channel `code`, as SageMaker's own tools name
 it."""
 _SEGMENT = re.compile(r"([1-9][0-9]{0,8})-[0-9a-f]{32}\.jsonl")
+_JOB_KEY = re.compile(r"executions/([^/]+)/jobs/([^/]+)/")
 _UNFINISHED = (".", ".unfinished")
 _SLUG_CHARACTERS = 24
 
@@ -143,6 +144,16 @@ def _snapshot_prefix(execution_id: str, dataset: str, part: str) -> str:
 
 def job_prefix(execution_id: str, job_id: str) -> str:
     return f"{execution_prefix(execution_id)}jobs/{job_id}/"
+
+
+def job_of_key(key: str) -> tuple[str, str] | None:
+    """Return the ids of the execution and the job below whose prefix a key is; None for other keys.
+
+    >>> job_of_key(job_spec_key("nightly-1", "delays-ua")), job_of_key(summary_key("nightly-1"))
+    (('nightly-1', 'delays-ua'), None)
+    """
+    found = _JOB_KEY.match(key)
+    return (found[1], found[2]) if found else None
 
 
 def job_spec_key(execution_id: str, job_id: str) -> str:

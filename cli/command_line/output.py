@@ -27,6 +27,11 @@ class Output:
             return
         self.show(*renderables)
 
+    def json_line(self, value: Any) -> None:
+        """Print a value as one line, for commands that print values while they wait for more."""
+        sys.stdout.write(dump_json(value) + "\n")
+        sys.stdout.flush()
+
     def show(self, *renderables: RenderableType) -> None:
         """Print renderables that accompany the data; nothing with --json."""
         if self.as_json:

@@ -125,6 +125,15 @@ def shown_time(moment: str) -> str:
         return moment
 
 
+def exact_time(moment: datetime) -> str:
+    """Return a time in UTC as ISO 8601 with milliseconds.
+
+    >>> exact_time(datetime(2026, 7, 1, 12, 30, tzinfo=UTC))
+    '2026-07-01T12:30:00.000Z'
+    """
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def duration_text(seconds: float) -> str:
     """Return a duration as text, with the two largest units that it has.
 

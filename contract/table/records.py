@@ -30,7 +30,7 @@ from contract.control_characters import replace_control_characters
 from contract.job.parts import JobPart, Sharding
 from contract.layout import OutputLayout
 from contract.problems import InvalidInputError
-from contract.status import AttemptStatus, ExecutionKind, ExecutionStatus, FailureKind, JobStatus
+from contract.status import AttemptStatus, ExecutionKind, ExecutionStatus, FailureKind, JobStatus, Shortage
 from contract.table.attributes import from_attribute, to_attributes
 from contract.table.item_size import check_item_size
 from contract.training.recipes import ModelRecipe
@@ -177,6 +177,8 @@ class JobRecord:
     """Valid commits in the ledger when it was last counted, of `object_count` times models."""
     commits_kept: int = 0
     """Those of them that the job took over from the execution that its own resumes."""
+    changes: tuple[str, ...] = ()
+    """The `AttemptRecord.changes` of the latest attempt."""
 
     @property
     def objects_pinned(self) -> int:
@@ -213,6 +215,14 @@ class AttemptRecord:
     """Text of the service, function or container that reported the failure."""
     remedy: str = ""
     """What the rule tells people to do; empty if another attempt follows."""
+    batch_rows: int = 0
+    """Most rows per batch. 0 for training, for which it has no meaning."""
+    volume_size_gb: int = 0
+    """Size of each instance's volume, in GB. Types with local storage have a fixed size."""
+    changes: tuple[str, ...] = ()
+    """What differs from the job's settings because of earlier attempts, and why."""
+    shortage: Shortage | None = None
+    """What the attempt ran out of, if it failed for that reason."""
 
     def __post_init__(self) -> None:
         _make_printable(self, "reason", "cause")

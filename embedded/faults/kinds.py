@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+from embedded.faults.clock_faults import ClockJump
 from embedded.faults.delivery_faults import (
     CrashFunction,
     DelayEvent,
@@ -26,6 +27,7 @@ from embedded.faults.job_faults import (
 )
 from embedded.faults.request_faults import (
     AccessDenied,
+    ClockSkew,
     DelayedListing,
     KeyUnusable,
     ServerError,
@@ -42,6 +44,7 @@ KINDS: dict[str, type[Fault]] = {
         KeyUnusable,
         SlowRequest,
         DelayedListing,
+        ClockSkew,
         InstanceQuota,
         NoCapacity,
         KillInstance,
@@ -56,6 +59,7 @@ KINDS: dict[str, type[Fault]] = {
         CrashFunction,
         TimeOutFunction,
         OutOfMemoryFunction,
+        ClockJump,
     )
 }
 

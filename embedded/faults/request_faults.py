@@ -8,6 +8,9 @@ from typing import ClassVar
 
 from embedded.faults.fault import Fault, at_least, option, pattern
 
+MAX_SKEW_SECONDS = 900
+"""Largest difference of clocks that all services accept, in seconds."""
+
 
 @dataclass(frozen=True)
 class ServiceRequest:
@@ -109,3 +112,21 @@ class DelayedListing(RequestFault):
 
     def problems(self) -> list[str]:
         return super().problems() + at_least(self, "seconds", 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClockSkew(RequestFault):
+    """The caller's clock is wrong, so the service does not accept the signature's time."""
+
+    KIND: ClassVar[str] = "clock-skew"
+
+    seconds: float = option("Seconds by which it is ahead; below 0, behind. Default: -3600.", default=-3600.0)
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if abs(self.seconds) <= MAX_SKEW_SECONDS:
+            found.append(
+                f"seconds: got {self.seconds:g}, expected more than {MAX_SKEW_SECONDS}, or less than "
+                f"-{MAX_SKEW_SECONDS}, which is what services accept"
+            )
+        return found

@@ -89,7 +89,7 @@ from embedded.sagemaker.task_integration import RESOURCES, run_job
 from embedded.scheduler.clock import EmbeddedClock
 from embedded.scheduler.service import SOURCE, SWEEP_SECONDS, SchedulerService
 from embedded.server.endpoint import Endpoint
-from embedded.server.fault_injection import install_faults
+from embedded.server.fault_injection import install_faults, jumped
 from embedded.server.inventory import start_inventory
 from embedded.server.persistence import OBJECTS, SnapshotWriter
 from embedded.step_functions import service
@@ -340,9 +340,9 @@ def _install_scheduler(settings: ServerSettings, faults: Faults) -> None:
             clients[role_arn, service] = client, time.monotonic()
         return client
 
-    now = EmbeddedClock(settings.root).now
+    clock = EmbeddedClock(settings.root)
     scheduler = SchedulerService(
-        now=now,
+        now=lambda: jumped(faults, clock),
         schedules=all_schedules,
         remove=remove_schedule,
         may_assume=may_assume,
@@ -352,7 +352,7 @@ def _install_scheduler(settings: ServerSettings, faults: Faults) -> None:
     )
     install_schedule_check(scheduler.check)
     install_scheduler(scheduler.sweep, SWEEP_SECONDS)
-    install_scheduled_rules(now, SWEEP_SECONDS)
+    install_scheduled_rules(clock.now, SWEEP_SECONDS)
 
 
 def _wait_for_parent(pipe: int, loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:

@@ -7,11 +7,13 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from contract import layout
+from contract.log_groups import LOG_GROUPS
+from contract.status import ExecutionKind
 from infra.permissions import allow, allow_listing, allow_listing_below, via
 from infra.stack_outputs import Storage
 
-SCORING_LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
-TRAINING_LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+SCORING_LOG_GROUP = LOG_GROUPS[ExecutionKind.SCORING]
+TRAINING_LOG_GROUP = LOG_GROUPS[ExecutionKind.TRAINING]
 """Log groups that SageMaker chooses; all jobs of the kind in an account and Region share one."""
 
 

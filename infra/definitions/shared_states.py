@@ -36,6 +36,8 @@ from infra.stack_outputs import Storage
 FAILURE = f"$.{FAILURE_FIELD}"
 JOB = {field.name: path_of(JobPointer, field.name) for field in dataclasses.fields(JobPointer)}
 """JSONPath of each field of a job pointer, in the input of a Map's child."""
+PLAN = "$.plan"
+"""Path of the attempt's plan, which RecordAttempt adds."""
 EXECUTION = {
     "execution_id": "$$.Execution.Name",
     "execution_arn": "$$.Execution.Id",
@@ -284,6 +286,11 @@ def creation_conditions(settings: AppSettings, storage: Storage) -> list[dict[st
             "ForAnyValue:StringLike": {"sagemaker:InstanceTypes": list(LOCAL_STORAGE)},
         },
     ]
+
+
+def job_variables(plan: type, *names: str) -> dict[str, str]:
+    """Return the environment of a job's containers: the JSONPath of each variable in the attempt's plan."""
+    return {name: f"{path_of(plan, 'environment', at=PLAN)}.{name}" for name in names}
 
 
 def job_tags(stage: str) -> dict[str, str]:

@@ -26,10 +26,10 @@ def reason_lines(snapshot: Snapshot, attempts: Attempts) -> list[str]:
     hidden = len(outcomes) - _SHOWN_OUTCOMES
     more = [f"… and {counted(hidden, 'more outcome')}; `--json` has all"] if hidden > 0 else []
     lines = [
-        *_group_lines(failure_groups(snapshot, attempts), "reason"),
+        *group_lines(failure_groups(snapshot, attempts), "reason"),
         *outcomes[:_SHOWN_OUTCOMES],
         *more,
-        *_group_lines(group_failures(_notes(snapshot)), "note"),
+        *group_lines(group_failures(_notes(snapshot)), "note"),
     ]
     return [one_line(line) for line in lines]
 
@@ -100,7 +100,8 @@ def _fleet_notes(job: JobRecord) -> list[str]:
     return [f"fleet {job.fleet} of {counted(job.fleet_models, 'model')}{skipped}"]
 
 
-def _group_lines(groups: Sequence[FailureGroup], word: str) -> list[str]:
+def group_lines(groups: Sequence[FailureGroup], word: str) -> list[str]:
+    """Return a line per group, of the first groups; `word` is `reason` or `note`."""
     lines = [_group_line(group, "note" if word == "note" else "") for group in groups[:_SHOWN_GROUPS]]
     if hidden := groups[_SHOWN_GROUPS:]:
         jobs = len({failure.job for group in hidden for failure in group.failures})

@@ -147,6 +147,10 @@ class Job(abc.ABC):
 
     @property
     @abc.abstractmethod
+    def volume_size_gb(self) -> int: ...
+
+    @property
+    @abc.abstractmethod
     def container(self) -> Container: ...
 
     @abc.abstractmethod

@@ -5,11 +5,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from embedded.faults import DelayedListing, Faults, KeyUnusable, ServerError, SlowRequest
+from embedded.faults import ClockSkew, DelayedListing, Faults, KeyUnusable, ServerError, SlowRequest
 from embedded.faults.request_errors import ServiceError, error_of
 from embedded.faults.request_faults import RequestFault, ServiceRequest
 from embedded.ministack.step_functions.tasks import TaskError
 
+_OF_CLIENTS = (ClockSkew, DelayedListing)
+"""Faults that do not concern Task states."""
 _OPTIMIZED = "arn:aws:states:::"
 _NAMES = {
     "dynamodb": ("DynamoDB", "AmazonDynamoDB"),
@@ -43,7 +45,7 @@ def with_faults(call: Callable[[], Any], resource: str, parameters: Any, *, role
     request = _describe(resource, parameters, f"{role_arn.rpartition('/')[2]}/{execution_name}")
     place = f"{request.service}:{request.operation} of {request.caller} on {', '.join(request.resources[:1])}"
     fault = _faults.strike(
-        RequestFault, place, lambda each: each.concerns(request) and not isinstance(each, DelayedListing)
+        RequestFault, place, lambda each: each.concerns(request) and not isinstance(each, _OF_CLIENTS)
     )
     if fault is None:
         return call()

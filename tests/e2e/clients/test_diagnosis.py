@@ -1,6 +1,7 @@
 """The command tells what happened to real failures."""
 
 import json
+import shlex
 from typing import Any
 
 import pyarrow as pa
@@ -52,7 +53,6 @@ def command(capsys: Captured, *words: str) -> Any:
     capsys.readouterr()
     assert main(list(words)) == 0
     printed = capsys.readouterr().out
-    assert "Traceback" not in printed
     return json.loads(printed) if "--json" in words else printed
 
 
@@ -91,3 +91,87 @@ def test_status_without_an_execution_shows_the_latest(capsys: Captured) -> None:
     captured = capsys.readouterr()
     assert json.loads(captured.out)["execution_id"] == newest
     assert f"The latest scoring execution is {newest}, started " in captured.err
+
+
+def explained(capsys: Captured, *words: str) -> tuple[list[str], dict[str, Any]]:
+    """Return the sources of a chain, from the symptom to the cause, and the whole answer."""
+    answer = command(capsys, "why", "--json", *words)
+    assert all(step["time"] for step in answer["steps"]), "each step has its time"
+    assert answer["not_read"] == []
+    return [step["what"] for step in answer["steps"]], answer
+
+
+@pytest.mark.usefixtures("failures")
+def test_why_leads_from_the_job_to_the_row_and_its_value(stage: Stage, capsys: Captured) -> None:
+    [attempt] = stage.executions.attempts(BAD_ROW)["diag-picky"]
+    name = attempt.sagemaker_job_name
+    expected = [
+        "job diag-picky",
+        "attempt 1 of at most 3",
+        f"SageMaker job {name}",
+        "exit message of its container",
+        "object bad.parquet, model diag-picky",
+        "row 7, in the log",
+    ]
+    for words in ([BAD_ROW], [BAD_ROW, "diag-picky"], [stage.executions.execution_arn(BAD_ROW)], [name]):
+        sources, answer = explained(capsys, *words)
+        assert sources == expected
+    texts = [step["text"] for step in answer["steps"]]
+    assert "by the rule 'container: model' of the decision table" in texts[1]
+    assert texts[2].startswith("Failed: AlgorithmError")
+    assert texts[-1].endswith("nobody visits so often"), "only the log has the exception's text"
+    text = command(capsys, "why", BAD_ROW)
+    assert text.splitlines()[-1] == f"Next: {answer['next_command']}"
+
+
+@pytest.mark.usefixtures("failures")
+def test_why_names_an_artifact_that_was_replaced(capsys: Captured) -> None:
+    sources, answer = explained(capsys, WRONG_DIGEST)
+    assert sources[-1] == "exit message of its container"
+    assert "its artifact has SHA-256" in answer["steps"][-1]["text"]
+    assert answer["remedy"]
+
+
+@pytest.mark.usefixtures("failures")
+def test_why_shows_the_operators_cause_of_a_stop(capsys: Captured) -> None:
+    sources, answer = explained(capsys, STOPPED)
+    assert sources[-1] == "StopExecution"
+    assert answer["steps"][-1]["text"] == "stopped by hand: the wrong dataset"
+    assert answer["remedy"] == ""
+
+
+@pytest.mark.usefixtures("failures")
+def test_why_shows_the_problems_of_a_refused_request_and_a_check_that_repeats_them(capsys: Captured) -> None:
+    sources, answer = explained(capsys, REFUSED)
+    assert sources == ["the plan"]
+    assert "models[0]: got 'no-such-model'" in answer["steps"][0]["problems"][0]
+    program, *words = shlex.split(answer["next_command"])
+    assert program == "fleetscore"
+    assert main(words) == 2
+    assert "no-such-model" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("failures")
+def test_logs_are_merged_chosen_and_followed(capsys: Captured) -> None:
+    lines = command(capsys, "logs", BAD_ROW).splitlines()
+    assert lines == sorted(lines, key=lambda line: line.partition(" ")[0])
+    assert any("ValueError: nobody visits so often" in line for line in lines)
+    [failed] = command(capsys, "logs", BAD_ROW, "diag-picky", "--filter", "object_failed").splitlines()
+    assert json.loads(failed.partition(" ")[2])["object"] == "bad.parquet"
+    assert command(capsys, "logs", BAD_ROW, "--follow").splitlines() == lines
+    capsys.readouterr()
+    assert main(["logs", BAD_ROW, "--filter", "{ $.event = "]) == 2
+    assert "--filter: got '{ $.event = ', expected a filter pattern" in capsys.readouterr().err
+
+
+def test_a_training_is_listed_explained_and_logged(stage: Stage, capsys: Captured) -> None:
+    stage.client("stepfunctions").start_execution(
+        stateMachineArn=stage.deployment.training_state_machine_arn, name="diag-train", input='{"models": ["no-such"]}'
+    )
+    stage.watch("diag-train")
+    [listed] = command(capsys, "list", "--json", "--training", "--last", "1")
+    assert (listed["execution_id"], listed["kind"], listed["status"]) == ("diag-train", "training", "FAILED")
+    answer = command(capsys, "why", "--json", "diag-train")
+    assert answer["next_command"] == """fleetscore train --check --input '{"models": ["no-such"]}'"""
+    assert main(["logs", "diag-train"]) == 2
+    assert "`fleetscore why diag-train` says why" in capsys.readouterr().err

@@ -14,6 +14,8 @@ from cli.failures import CommandError
 from cli.stage.connection import Connection
 from cli.stage.dataset_upload import DatasetUpload, UploadInterruptedError, find_start
 from cli.stage.deployment import find_deployment
+from cli.stage.diagnosis.evidence import Evidence, Investigation
+from cli.stage.diagnosis.execution_list import ExecutionList, ListChoice
 from cli.stage.fleets import Fleets
 from cli.stage.model_deletion import ModelDeletion
 from cli.stage.request_check import check_on_stage
@@ -23,6 +25,7 @@ from contract.status import ExecutionKind, ExecutionStatus
 from contract.table import records
 from contract.triggers.uploads import UploadRule
 from embedded.cdk.deploy import stack_outputs
+from tests.e2e.failing_models import AlwaysFails
 from tests.e2e.stage import Stage, environment, people, train_xgboost
 
 POLICIES = Path(__file__).parents[3] / "docs/operate/policies"
@@ -139,6 +142,26 @@ def test_the_read_policy_changes_nothing(stage: Stage, person: Person) -> None:
     refused(table.put_item, Item=records.model_key("read"))
     refused(reader.connection.client("s3").put_object, Bucket=stage.deployment.models_bucket, Key="read/1/x", Body=b"")
     refused(reader.executions.start, "{}", "by-reader")
+
+
+def test_the_logs_policy_adds_what_the_log_says(stage: Stage, person: Person) -> None:
+    stage.put_dataset("policy-logs", {"a.parquet": people(20, 1)})
+    stage.register("policy-logs", AlwaysFails(), dataset="policy-logs")
+    stage.run({"models": ["policy-logs"]}, "policy-logs")
+    stage.catalog.set_enabled("policy-logs", enabled=False)
+    reader, log_reader = person("log-less", "read"), person("log-reader", "read", "logs")
+
+    def why(seen: Stage) -> Evidence:
+        return Investigation(seen.connection, seen.executions).read("policy-logs")
+
+    blind = why(reader)
+    assert (blind.failed_object, blind.sagemaker_job is not None) == (None, True)
+    assert [text.partition(":")[0] for text in blind.unread] == ["its log"]
+    assert "FilterLogEvents" in blind.unread[0]
+    found = why(log_reader)
+    assert (found.unread, found.failed_object is not None) == ((), True)
+    listed = ExecutionList(reader.connection, stage.deployment).read(ListChoice(), 100)
+    assert "policy-logs" in [execution.execution_id for execution in listed]
 
 
 def test_the_upload_policy_writes_and_compares_datasets_only(stage: Stage, person: Person, tmp_path: Path) -> None:
