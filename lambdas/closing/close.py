@@ -68,7 +68,7 @@ def close_execution(
         outcome = ExecutionOutcome(ExecutionStatus.FAILED, "", str(used))
         tokens.report(event.execution_id, _unplanned(event).request_json, outcome)
         return outcome
-    closed = _close_jobs(event, deployment, seconds_left)
+    closed = _close_jobs(record, event, deployment, seconds_left)
     jobs = [whole_job(parts) for parts in group_parts(closed).values()]
     is_first = False
     if record.status is ExecutionStatus.RUNNING:
@@ -98,9 +98,11 @@ def _unplanned(event: SummaryInput) -> ExecutionRecord:
     )
 
 
-def _close_jobs(event: SummaryInput, deployment: Deployment, seconds_left: Callable[[], float]) -> list[JobRecord]:
+def _close_jobs(
+    record: ExecutionRecord, event: SummaryInput, deployment: Deployment, seconds_left: Callable[[], float]
+) -> list[JobRecord]:
     """Close the open jobs and parts of jobs, and return the records of all."""
-    kind, reason = open_job_reason(*caught_failure(event.state))
+    kind, reason = open_job_reason(record, *caught_failure(event.state))
     ended_at = deployment.now()
 
     def close(job: JobRecord) -> JobRecord:

@@ -7,6 +7,7 @@ from contract.table.records import AttemptRecord, JobRecord
 from contract.training.recipes import ModelRecipe
 from contract.training.training_spec import TrainingSpec
 from contract.workflow.messages import TrainingAttemptPlan
+from lambdas.record_attempt.container_variables import container_variables
 from lambdas.record_attempt.instance_fields import instance_fields
 from lambdas.stage.deployment import Deployment
 
@@ -35,6 +36,7 @@ def training_attempt_plan(job: JobRecord, attempt: AttemptRecord, deployment: De
         spot=recipe.compute.spot,
         stopping_condition=stopping,
         longest_seconds=max(stopping.values()),
+        environment=container_variables(attempt),
         image_uri=job.image_uri,
     )
 

@@ -12,7 +12,7 @@ from contract import layout
 from contract.catalog.image_variants import ImageVariant, image_of
 from contract.catalog.instance_types import check_allowed, has_local_storage
 from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT
-from contract.catalog.models import Compute
+from contract.catalog.models import Compute, instance_types
 from contract.dataset.formats import format_of
 from contract.job.scoring_spec import PinnedObject
 from contract.problems import Problem
@@ -81,12 +81,16 @@ def form_trainings(
 
 
 def check_instance_types(jobs: Sequence[PlannedTraining], allowed: Sequence[str]) -> list[Problem]:
-    """Check that the stage allows the instance type of each job."""
+    """Check that the stage allows the instance types of each job's attempts."""
     return [
         problem
         for job in jobs
+        for instance_type in instance_types(job.compute)
         for problem in check_allowed(
-            f"recipe of model {job.recipe.model_id!r}: compute.instance_type", job.compute.instance_type or "", allowed
+            f"recipe of model {job.recipe.model_id!r}: compute."
+            + ("instance_type" if instance_type == job.compute.instance_type else "larger_instance_types"),
+            instance_type,
+            allowed,
         )
     ]
 

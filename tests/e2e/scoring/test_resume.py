@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from cli.stage.execution_snapshot import Snapshot
 from contract import layout
