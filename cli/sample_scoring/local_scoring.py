@@ -121,7 +121,7 @@ def without_tracebacks(log: str, *, keep_texts: bool = False) -> str:
             # traceback.
             inside = line.startswith(" ") or not line
             kept += [line] if keep_texts and not inside else []
-        elif not line.startswith(_AROUND_TRACEBACKS):
+        elif keep_texts or not line.startswith(_AROUND_TRACEBACKS):
             kept.append(line)
     return "\n".join(kept).strip("\n")
 
