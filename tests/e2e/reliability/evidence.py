@@ -137,9 +137,12 @@ def _scored(stage: Stage, attempt: AttemptRecord) -> tuple[str, ...]:
         return ()
     logs = stage.client("logs")
     group = "/aws/sagemaker/ProcessingJobs"
-    events = logs.filter_log_events(
-        logGroupName=group, logStreamNamePrefix=f"{attempt.sagemaker_job_name}/", limit=10_000
-    )["events"]
+    try:
+        events = logs.filter_log_events(
+            logGroupName=group, logStreamNamePrefix=f"{attempt.sagemaker_job_name}/", limit=10_000
+        )["events"]
+    except logs.exceptions.ResourceNotFoundException:  # no job of the stage has printed anything
+        return ()
     lines = [json.loads(event["message"]) for event in events if event["message"].startswith("{")]
     return tuple(line["object"] for line in lines if line.get("event") == "object_scored")
 
