@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from contract.status import ExecutionStatus
 from embedded.faults import Fault, Happening
 from tests.e2e.reliability.audit import audit, audit_resumed
-from tests.e2e.reliability.evidence import Evidence, collect
+from tests.e2e.reliability.evidence import Evidence, client, collect
 from tests.e2e.reliability.random_faults import disturbed_by
 from tests.e2e.reliability.small_fleet import Layout, SmallFleet
 from tests.e2e.stage import Stage
@@ -236,7 +236,7 @@ class World:
         return self.stage.executions.execution_arn(self.execution_id)
 
     def _workflow(self, operation: str, **fields: Any) -> Any:
-        return getattr(self.stage.client("stepfunctions"), operation)(**fields)
+        return getattr(client(self.stage, "stepfunctions"), operation)(**fields)
 
     def _status(self) -> str:
         return str(self._workflow("describe_execution", executionArn=self._arn)["status"])
