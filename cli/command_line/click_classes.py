@@ -205,7 +205,8 @@ def _unknown(ctx: click.Context, group: CommandGroup, word: str) -> str:
     everywhere: dict[str, list[str]] = {}
     for path, name in _paths(ctx.find_root(), PROGRAM):
         everywhere.setdefault(name, []).append(path)
-    meant = [here[name] for name in get_close_matches(word, here, n=1)]
+    # A command of another group, by its own name, is more likely than one of a similar name here.
+    meant = everywhere.get(word, []) or [here[name] for name in get_close_matches(word, here, n=1)]
     if not meant:
         meant = [path for name in get_close_matches(word, everywhere, n=1) for path in everywhere[name]]
     hint = f" Did you mean {' or '.join(f'`{path}`' for path in meant)}?" if meant else ""
