@@ -81,6 +81,16 @@ class ClosingUnfinishedError(FleetscoreError):
         )
 
 
+class ReconciliationError(FleetscoreError):
+    """The records of executions that have ended could not be closed. A retry helps if the cause passes."""
+
+    def __init__(self, execution_ids: Sequence[str]) -> None:
+        super().__init__(
+            f"the records of {len(execution_ids):,} executions could not be closed: {_list(execution_ids)}. The "
+            "function's log has the reasons; the next reconciliation tries again."
+        )
+
+
 class PlanChangedError(FleetscoreError):
     """A file of the plan exists and differs from the new plan. Two plans must not be mixed.
 

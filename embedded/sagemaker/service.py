@@ -83,6 +83,7 @@ class SageMakerService:
         python: Interpreter of images whose variant is not in `pythons`.
         pythons: Interpreters by image variant.
         shared_folder: Folder that all jobs see and may change.
+        announce: Called with each job whose status has changed, in the account of its creation.
         faults: Faults to inject into jobs; None means those in `root`.
     """
 
@@ -101,9 +102,11 @@ class SageMakerService:
         python: str = sys.executable,
         pythons: Mapping[str, str] | None = None,
         shared_folder: Path | None = None,
+        announce: Callable[[Job], None] = lambda job: None,
         faults: Faults | None = None,
     ) -> None:
         self._endpoint = endpoint
+        self._announce = announce
         self._may_assume = may_assume
         self._authorize = authorize
         self.faults = faults or Faults(root / "faults")
@@ -205,6 +208,8 @@ class SageMakerService:
         arn = self.arn(name, job_type)
         tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags") or []}
         job = job_type.job(request, arn, tags)
+        context = contextvars.copy_context()
+        job.announce = lambda changed: context.copy().run(self._announce, changed)
         with self._lock:
             if self._job_context.closing.is_set():
                 raise ApiError("ServiceUnavailableException", "the embedded AWS is shutting down")
@@ -216,8 +221,8 @@ class SageMakerService:
                 )
             self._check_quotas(job)
             self._jobs[arn] = job
-        context = contextvars.copy_context()
-        withdraw = self._capacity.submit(job.instance_count, lambda: self._start(job_type, job, context))
+        job.announce(job)
+        withdraw = self._capacity.submit(job.instance_count, lambda: self._start(job_type, job, context.copy()))
         with self._lock:
             self._withdrawals[arn] = withdraw
         if job.stop_requested.is_set():  # stopped before it could be withdrawn
