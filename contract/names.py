@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from contract.checks import Matches
+from contract.checks import Matches, check_unique
 from contract.problems import Problem
 
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -52,6 +52,28 @@ VERSION = Matches(
 )
 SHA256 = Matches(re.compile(r"[0-9a-f]{64}"), "64 lower-case hexadecimal digits")
 INSTANCE_TYPE = Matches(re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9]+"), "a SageMaker instance type such as 'ml.m5.xlarge'")
+
+
+@dataclass(frozen=True)
+class InstanceTypes:
+    """Check of a list of instance types: each a type, and each once."""
+
+    json_type: Literal["array"] = "array"
+
+    def problems(self, field: str, value: tuple[str, ...]) -> list[Problem]:
+        if len(value) > MAX_LARGER_TYPES:
+            return [Problem(field, f"{len(value):,} types", f"at most {MAX_LARGER_TYPES} instance types")]
+        found = [
+            problem for index, item in enumerate(value) for problem in INSTANCE_TYPE.problems(f"{field}[{index}]", item)
+        ]
+        return [*found, *check_unique(field, list(value))]
+
+    def keywords(self) -> dict[str, Any]:
+        return {"items": INSTANCE_TYPE.keywords(), "maxItems": MAX_LARGER_TYPES, "uniqueItems": True}
+
+
+MAX_LARGER_TYPES = 10
+"""Most instance types that a job may change to."""
 JOB_ID = Matches(
     re.compile(
         rf"{MODEL_ID.pattern.pattern}(?:\.and-[1-9][0-9]{{0,2}}-more|\.fleet)?"

@@ -68,6 +68,14 @@ class FailureKind(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
+class Shortage(StrEnum):
+    """What an attempt ran out of. The next attempt gets more of it."""
+
+    MEMORY = "memory"
+    DISK_SPACE = "disk space"
+    TIME = "time"
+
+
 ALLOWED_BEFORE: dict[JobStatus, frozenset[JobStatus]] = {
     JobStatus.RUNNING: frozenset({JobStatus.PENDING, JobStatus.WAITING}),
     JobStatus.WAITING: frozenset({JobStatus.PENDING, JobStatus.RUNNING}),

@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "Settings that are not named get their defaults. docs/reference/embedded-aws.md describes them.",
     )
     for field in fields(InstanceSettings):
-        parse = int if field.name.endswith("_bytes") else str
+        parse = int if "_bytes" in field.name else str
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=parse, default=field.default)
     options = vars(parser.parse_args(arguments))
 

@@ -11,7 +11,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct, IConstruct
 
-from contract import layout
+from contract import layout, training_layout
 from contract.triggers.uploads import MARKER_NAME
 from infra.compute.job_roles import OUTPUT_PATTERNS, SCORING_LOG_GROUP, TRAINING_LOG_GROUP, log_streams
 from infra.dead_letters import DeadLetters
@@ -77,11 +77,13 @@ def acknowledge(
         compute.training_role,
         {
             names.objects_arn(names.datasets_bucket, "*"): "A job may train on any dataset of its stage.",
-            names.objects_arn(names.results_bucket, layout.training_job_spec_key("*", "*")): _KEYS_UNKNOWN,
+            names.objects_arn(names.results_bucket, training_layout.training_job_spec_key("*", "*")): _KEYS_UNKNOWN,
             names.objects_arn(names.results_bucket, f"{layout.job_prefix('*', '*')}*.manifest"): _KEYS_UNKNOWN,
-            names.objects_arn(names.results_bucket, layout.job_code_key("*", "*")): _KEYS_UNKNOWN,
-            names.objects_arn(names.results_bucket, f"{layout.checkpoints_prefix('*', '*')}*"): _KEYS_UNKNOWN,
-            names.objects_arn(names.results_bucket, f"{layout.training_output_prefix('*', '*')}*"): _KEYS_UNKNOWN,
+            names.objects_arn(names.results_bucket, training_layout.job_code_key("*", "*")): _KEYS_UNKNOWN,
+            names.objects_arn(names.results_bucket, f"{training_layout.checkpoints_prefix('*', '*')}*"): _KEYS_UNKNOWN,
+            names.objects_arn(
+                names.results_bucket, f"{training_layout.training_output_prefix('*', '*')}*"
+            ): _KEYS_UNKNOWN,
             log_streams(TRAINING_LOG_GROUP): _LOG_STREAMS,
             "*": _JOBS_ANYWHERE,
         },
@@ -89,7 +91,8 @@ def acknowledge(
 
     for name, function in workflow.functions.items():
         role = workflow.function_roles[name]
-        _accept_wildcards(role, {"*": _XRAY})
+        if name != "reconcile":
+            _accept_wildcards(role, {"*": _XRAY})
         if name != "prepare_training":
             _accept_wildcards(role, {executions: _KEYS_UNKNOWN})
         _accept(
@@ -124,7 +127,7 @@ def acknowledge(
         {
             names.objects_arn(names.datasets_bucket, "*"): _FIRST_OBJECTS,
             names.objects_arn(
-                names.models_bucket, layout.code_key("*", "*")
+                names.models_bucket, training_layout.code_key("*", "*")
             ): "Scripts are uploaded after the deployment.",
         },
     )
@@ -135,7 +138,7 @@ def acknowledge(
                 names.models_bucket, f"*/{layout.ARTIFACT_NAME}"
             ): "Models are registered after the deployment, so their artifacts have no known keys.",
             names.objects_arn(
-                names.models_bucket, layout.code_key("*", "*")
+                names.models_bucket, training_layout.code_key("*", "*")
             ): "Scripts are uploaded after the deployment.",
             names.objects_arn(names.datasets_bucket, "*"): _FIRST_OBJECTS,
             uploads: _KEYS_UNKNOWN,
@@ -146,16 +149,22 @@ def acknowledge(
         {names.objects_arn(names.models_bucket, f"*/{layout.ARTIFACT_NAME}"): "Every version has its own key."},
     )
 
+    for name in ("summarize_execution", "reconcile"):
+        _accept_wildcards(
+            workflow.function_roles[name],
+            {
+                latest_arn(names): "Models are registered after the deployment, so their manifests have no known keys.",
+                any_state_machine_arn(): "A task token, not an ARN, identifies a waiting task.",
+            },
+        )
+    for name in ("classify_failure", "reconcile"):
+        _accept_wildcards(workflow.function_roles[name], dict.fromkeys(jobs_arns(settings.stage), _ATTEMPT_NAMES))
     _accept_wildcards(
-        workflow.function_roles["summarize_execution"],
+        workflow.function_roles["reconcile"],
         {
             **dict.fromkeys(executions_arns(settings.stage), "Callers of the state machines name the executions."),
-            latest_arn(names): "Models are registered after the deployment, so their manifests have no known keys.",
-            any_state_machine_arn(): "A task token, not an ARN, identifies a waiting task.",
+            "*": f"{_XRAY} AWS defines none for listing SageMaker jobs either.",
         },
-    )
-    _accept_wildcards(
-        workflow.function_roles["classify_failure"], dict.fromkeys(jobs_arns(settings.stage), _ATTEMPT_NAMES)
     )
 
     status_events = workflow.status_events
@@ -163,7 +172,7 @@ def acknowledge(
     _accept(status_events.announcer.function, {"AwsSolutions-L1": _RUNTIME})
     _accept_wildcards(status_events.announcer.role, {"*": f"{_XRAY} AWS defines none for dynamodb:ListStreams either."})
 
-    _accept_dead_letters(workflow.record_closing.dead_letters)
+    _accept_dead_letters(workflow.reconciliation.dead_letters)
 
     _accept_state_machine(
         workflow,

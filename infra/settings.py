@@ -16,7 +16,7 @@ from constructs import Node
 
 from contract.catalog.image_variants import CORE, IMAGE_VARIANTS, ImageVariant
 from contract.catalog.instance_types import check_allowed
-from contract.catalog.models import Compute
+from contract.catalog.models import ADAPTATION_FIELDS, Compute
 from contract.checks import check_range
 from contract.codec import decode_fields
 from contract.job.checksum_comparison import ComparedChecksums
@@ -121,7 +121,8 @@ def _check_schedules(name: str, value: Sequence[Any]) -> list[Problem]:
 
 
 def _check_compute(name: str, value: Compute) -> list[Problem]:
-    unset = [field.name for field in fields(Compute) if getattr(value, field.name) is None]
+    names = [field.name for field in fields(Compute) if field.name not in ADAPTATION_FIELDS]
+    unset = [field for field in names if getattr(value, field) is None]
     return [
         Problem(f"{name}.{field}", None, "a value, because jobs without their own use the stage's") for field in unset
     ]
@@ -247,6 +248,8 @@ def _check_values(values: Mapping[str, Any]) -> list[Problem]:
     compute, allowed = values.get("compute"), values.get("instance_types")
     if isinstance(compute, Compute) and compute.instance_type and allowed:
         problems += check_allowed("compute.instance_type", compute.instance_type, allowed)
+        for index, larger in enumerate(compute.larger_instance_types or ()):
+            problems += check_allowed(f"compute.larger_instance_types[{index}]", larger, allowed)
     unused = sorted(
         set(values.get("image_uris", ())) & set(IMAGE_VARIANTS) - set(values.get("image_variants", (CORE,)))
     )

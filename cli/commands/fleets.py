@@ -7,6 +7,7 @@ import rich_click as click
 
 from cli.command_line.click_classes import CommandGroup, argument
 from cli.command_line.invocation import Invocation
+from cli.command_line.options import words
 from cli.failures import ExitStatus
 from cli.stage.catalog import caller
 from cli.stage.fleets import Fleets
@@ -56,12 +57,23 @@ def fleets() -> None:
 @click.option("--instance-count", type=int, metavar="N", panel="Compute", help="Instances per job.")
 @click.option("--volume-size-gb", type=int, metavar="GB", panel="Compute", help="Size of each instance's volume.")
 @click.option("--max-runtime-seconds", type=int, metavar="S", panel="Compute", help="Time limit per attempt.")
+@click.option(
+    "--larger-instance-types",
+    metavar="A,B",
+    panel="Compute",
+    help="Types to which a job changes when an attempt runs out of memory, smaller ones first.",
+)
+@click.option(
+    "--max-volume-size-gb", type=int, metavar="GB", panel="Compute", help="Largest volume of a later attempt."
+)
 @click.option("--max-attempts", type=int, metavar="N", panel="Compute", help="Maximum attempts per job.")
 @click.pass_obj
 def set_fleet(invocation: Invocation, /, *, fleet_id: str, route_by: str | None, **options: Any) -> ExitStatus:
     """Create a fleet, or change the given fields of one."""
     fields = {name: value for name, value in options.items() if value is not None}
     compute = {name: fields.pop(name) for name in _COMPUTE if name in fields}
+    if "larger_instance_types" in compute:
+        compute["larger_instance_types"] = words(compute["larger_instance_types"])
     if route_by is not None:
         fields |= _route(route_by)
     found = Fleets(invocation.connection, invocation.changed_deployment())

@@ -21,7 +21,16 @@ from contract.catalog.model_formats import (
 from contract.checks import Fraction, NotEmpty, Range, UniqueNames
 from contract.dataset.feature_types import FEATURE_TYPES_TEXT, feature_type, parse_feature_type, suggested_type
 from contract.dataset.input_options import InputOptions
-from contract.names import DATASET_NAME, FLEET_ID_OR_NONE, INSTANCE_TYPE, MODEL_ID, OBJECT_KEY, SHA256, VERSION
+from contract.names import (
+    DATASET_NAME,
+    FLEET_ID_OR_NONE,
+    INSTANCE_TYPE,
+    MODEL_ID,
+    OBJECT_KEY,
+    SHA256,
+    VERSION,
+    InstanceTypes,
+)
 from contract.problems import InvalidInputError, Problem
 from contract.schema.field_info import describe
 
@@ -108,6 +117,16 @@ class PredictionFields:
             default="prediction, or prediction_<class> per class",
             group="Output",
             metavar="A,B",
+        ),
+    )
+    output_types: tuple[str, ...] = field(
+        default=(),
+        metadata=describe(
+            "Arrow types of the prediction columns: one per column, or one for all of them.",
+            default="double, int64 or string by kind; double for custom code",
+            group="Output",
+            metavar="A,B",
+            see="([types](model-formats.md#types-of-prediction-columns))",
         ),
     )
     columns: Literal["all", "keys"] = field(
@@ -235,15 +254,6 @@ class ScoringFields(PredictionFields):
             "Content type that custom code's output_fn must return: application/json, text/csv or application/x-npy.",
             group="Loading and custom code",
             metavar="TYPE",
-        ),
-    )
-    output_types: tuple[str, ...] = field(
-        default=(),
-        metadata=describe(
-            "Arrow types of the prediction columns of custom code, one per column.",
-            default="double for each",
-            group="Loading and custom code",
-            metavar="A,B",
         ),
     )
     trusted_types: tuple[str, ...] = field(
@@ -379,5 +389,26 @@ class ComputeFields:
             default="the stage's",
             group="Compute",
             metavar="S",
+        ),
+    )
+    larger_instance_types: tuple[str, ...] | None = field(
+        default=None,
+        metadata=describe(
+            "Instance types, smaller ones first, to which a job changes when an attempt runs out of memory.",
+            check=InstanceTypes(),
+            default="the stage's; none if instance_type is set",
+            group="Compute",
+            metavar="A,B",
+            see="([how attempts adapt](../../operate/failures.md#how-attempts-adapt))",
+        ),
+    )
+    max_volume_size_gb: int | None = field(
+        default=None,
+        metadata=describe(
+            "Largest volume, in GB, that an attempt may get after earlier ones had filled smaller volumes.",
+            check=Range(1, 16_384, "GB"),
+            default="the stage's",
+            group="Compute",
+            metavar="GB",
         ),
     )

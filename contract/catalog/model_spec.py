@@ -40,6 +40,7 @@ class ModelSpec(ScoringFields, ArtifactFields):
         if self.csv_formulas == "escape" and self.output_format != "csv":
             problems.append(Problem("csv_formulas", "escape", "'keep', because output_format is not 'csv'"))
         problems.extend(_custom_code_problems(self))
+        problems.extend(_output_types_problems(self))
         problems.extend(_accelerator_problems(self))
         problems.extend(_missing_problems(self))
         if self.trusted_types and self.format != "sklearn-skops":
@@ -189,15 +190,18 @@ def _custom_code_problems(spec: ModelSpec) -> list[Problem]:
     if spec.format == "custom" and not spec.custom_code:
         remedy = "Set custom_code if you trust the artifact's code/inference.py, which the format runs."
         problems.append(Problem("custom_code", spec.custom_code, "true for format 'custom'", remedy))
-    if spec.output_types and not spec.custom_code:
-        remedy = "Leave it out: only custom code needs its types declared."
-        problems.append(Problem("output_types", list(spec.output_types), "custom_code", remedy))
+    return problems
+
+
+def _output_types_problems(spec: ModelSpec) -> list[Problem]:
+    problems: list[Problem] = []
     unknown = sorted(set(spec.output_types) - ARROW_TYPES)
     if unknown:
         problems.append(Problem("output_types", unknown, "Arrow types out of " + ", ".join(sorted(ARROW_TYPES))))
-    columns = len(spec.output_columns) or 1
-    if spec.output_types and len(spec.output_types) != columns:
-        expected = f"{columns}, one per output column"
+    # Only the model knows how many columns it has, unless the record names them.
+    columns = len(spec.output_columns) or (1 if spec.custom_code else 0)
+    if columns and len(spec.output_types) not in (0, 1, columns):
+        expected = f"{columns}, one per output column" if columns == 1 else f"{columns}, one per output column, or one"
         problems.append(Problem("output_types", f"{len(spec.output_types)} types", expected))
     return problems
 

@@ -16,12 +16,22 @@ REASON_CHARACTERS = 500
 """Longest reason, in characters."""
 
 
+ADAPTATION_FIELDS = frozenset({"larger_instance_types", "max_volume_size_gb"})
+"""Fields of `Compute` that a stage may leave out. Then its attempts get no larger type or volume."""
+
+
 @dataclass(frozen=True)
 class Compute(ComputeFields):
     """Compute of a job: a request's values override the model's, and these the stage's."""
 
     def __post_init__(self) -> None:
-        raise_if_any(check_fields(self), "Compute")
+        raise_if_any([*check_fields(self), *self._check_larger_types()], "Compute")
+
+    def _check_larger_types(self) -> list[Problem]:
+        if self.instance_type is None or self.instance_type not in (self.larger_instance_types or ()):
+            return []
+        expected = f"types other than instance_type, {self.instance_type!r}"
+        return [Problem("larger_instance_types", list(self.larger_instance_types or ()), expected)]
 
     def with_fallback(self, fallback: "Compute") -> "Compute":
         """Return these values, with the fallback's where a value is None.
@@ -29,12 +39,23 @@ class Compute(ComputeFields):
         >>> Compute("ml.c5.large").with_fallback(Compute("ml.m5.large", 2))  # doctest: +ELLIPSIS
         Compute(instance_type='ml.c5.large', instance_count=2, ...)
         """
+        larger = self.larger_instance_types
+        if larger is None:
+            # The fallback's types are larger than its own type, and maybe not than this one.
+            larger = fallback.larger_instance_types if self.instance_type is None else ()
         return Compute(
             instance_type=self.instance_type or fallback.instance_type,
             instance_count=self.instance_count or fallback.instance_count,
             volume_size_gb=self.volume_size_gb or fallback.volume_size_gb,
             max_runtime_seconds=self.max_runtime_seconds or fallback.max_runtime_seconds,
+            larger_instance_types=larger,
+            max_volume_size_gb=self.max_volume_size_gb or fallback.max_volume_size_gb,
         )
+
+
+def instance_types(compute: Compute) -> tuple[str, ...]:
+    """Return the instance types that the attempts of a job may have, smaller ones first."""
+    return (compute.instance_type or "", *(compute.larger_instance_types or ()))
 
 
 @dataclass(frozen=True)

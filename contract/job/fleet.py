@@ -20,6 +20,7 @@ AGREED_FIELDS = (
     "features",
     "key_columns",
     "output_columns",
+    "output_types",
     "columns",
     "output_format",
     "csv_formulas",

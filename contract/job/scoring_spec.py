@@ -48,11 +48,15 @@ class SnapshotRef:
         raise_if_any(problems)
 
 
+DEFAULT_BATCH_ROWS = 65_536
+"""Most rows per batch of a job's first attempt."""
+
+
 @dataclass(frozen=True)
 class ScoringOptions:
     """Settings of the container's scoring."""
 
-    batch_rows: int = 65_536
+    batch_rows: int = DEFAULT_BATCH_ROWS
     """Maximum rows per batch."""
 
     def __post_init__(self) -> None:

@@ -83,6 +83,8 @@ class JobStatusChange:
     """Id of the fleet whose models score the job; it is then the only one of `model_ids`."""
     rows_skipped: int = 0
     """Rows that no model of the fleet has a route for, and that are in no output."""
+    changes: tuple[str, ...] = ()
+    """What differs in this attempt from the job's settings because of earlier ones, and why."""
 
 
 def execution_event(
@@ -144,4 +146,5 @@ def job_event(stage: str, record: JobRecord, before: JobRecord | None) -> JobSta
         parts=record.part.count if record.part else 0,
         fleet=record.fleet,
         rows_skipped=record.rows_skipped,
+        changes=record.changes,
     )

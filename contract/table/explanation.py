@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from contract.status import Shortage
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -10,6 +12,7 @@ class Explanation:
     rule: str = ""
     cause: str = ""
     remedy: str = ""
+    shortage: Shortage | None = None
 
 
 UNEXPLAINED = Explanation()

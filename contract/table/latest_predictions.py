@@ -12,21 +12,24 @@ predictions that were planned later.
 | all pointers                          | index pk=LATEST                                          |
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from contract import codec, layout
+from contract.json_text import JsonError, parse_json
 from contract.layout import OutputLayout
 from contract.table import records
 from contract.table.attributes import to_attributes
 from contract.table.job_parts import whole_job
-from contract.table.records import JobRecord, record_time
+from contract.table.records import ExecutionRecord, JobRecord, record_time
 
 LATEST_PARTITIONS = "LATEST#"
 """Prefix of the partition keys of pointers."""
 LATEST_COLLECTION = "LATEST"
+_MAX_RESUMPTIONS = 100
+"""Longest chain of resumed executions that is followed."""
 PLACE = "place"
 """Attribute with the pointer's place among those of the same model: the greatest wins."""
 
@@ -131,6 +134,41 @@ def point_to_job(
 
 def _days_after(moment: str, days: int) -> str:
     return record_time(datetime.fromisoformat(moment) + timedelta(days=days))
+
+
+def original_execution(
+    record: ExecutionRecord, find: Callable[[str], ExecutionRecord | None]
+) -> ExecutionRecord | None:
+    """Return the execution whose snapshots these jobs have: the first of those that were resumed.
+
+    Returns None if its record is gone, because then nobody knows what it covered.
+    """
+    for _ in range(_MAX_RESUMPTIONS):
+        if not record.resumes:
+            return record
+        found = find(record.resumes)
+        if found is None:
+            return None
+        record = found
+    return None
+
+
+def covers_whole_datasets(request_json: str) -> bool:
+    """Return whether an execution of this request scores all objects of its datasets.
+
+    Executions of uploads have a manifest of some objects. That of a table's snapshot has all.
+
+    >>> covers_whole_datasets('{"dataset": "flights"}')
+    True
+    >>> covers_whole_datasets('{"objects_manifest": "uploads/flights/window-1.json"}')
+    False
+    """
+    try:
+        request = parse_json(request_json, keep_surrogates=True)
+    except JsonError:
+        return False
+    manifest = request.get("objects_manifest") if isinstance(request, dict) else None
+    return manifest is None or str(manifest).rpartition("/")[2].startswith(layout.TABLE_MANIFEST)
 
 
 def latest_key(dataset: str, model_id: str, fleet: str = "") -> dict[str, str]:

@@ -8,6 +8,7 @@ Access patterns (one table, one index):
 | the jobs of an execution              | query pk=EXECUTION#<id>, sk begins with JOB#             |
 | the attempts of a job                 | query pk=EXECUTION#<id>, sk begins with ATTEMPT#<job>#   |
 | executions by time                    | index pk=EXECUTIONS, sk=<started_at>#<id>                |
+| since when executions may be open     | get  pk=RECONCILIATION, sk=SINCE                         |
 | jobs of an execution by status        | index pk=EXECUTION#<id>#<status>, sk=<job id>            |
 | every model                           | index pk=MODELS, sk=<model id>                           |
 | a model; its versions                 | query pk=MODEL#<id>, sk=MODEL or begins with VERSION#    |
@@ -29,7 +30,7 @@ from contract.control_characters import replace_control_characters
 from contract.job.parts import JobPart, Sharding
 from contract.layout import OutputLayout
 from contract.problems import InvalidInputError
-from contract.status import AttemptStatus, ExecutionKind, ExecutionStatus, FailureKind, JobStatus
+from contract.status import AttemptStatus, ExecutionKind, ExecutionStatus, FailureKind, JobStatus, Shortage
 from contract.table.attributes import from_attribute, to_attributes
 from contract.table.item_size import check_item_size
 from contract.training.recipes import ModelRecipe
@@ -59,6 +60,9 @@ ATTEMPT_SORT_PREFIX = "ATTEMPT#"
 VERSION_SORT_PREFIX = "VERSION#"
 EXECUTIONS_COLLECTION = "EXECUTIONS"
 MODELS_COLLECTION = "MODELS"
+RECONCILIATION_PARTITION = "RECONCILIATION"
+RECONCILIATION_KEY = {PARTITION_KEY: RECONCILIATION_PARTITION, SORT_KEY: "SINCE"}
+"""Item with the time since which executions may be open: see `OpenExecutions`."""
 RECIPE_SORT_KEY = "RECIPE"
 RECIPES_COLLECTION = "RECIPES"
 FLEET_SORT_KEY = "FLEET"
@@ -173,6 +177,8 @@ class JobRecord:
     """Valid commits in the ledger when it was last counted, of `object_count` times models."""
     commits_kept: int = 0
     """Those of them that the job took over from the execution that its own resumes."""
+    changes: tuple[str, ...] = ()
+    """The `AttemptRecord.changes` of the latest attempt."""
 
     @property
     def objects_pinned(self) -> int:
@@ -209,6 +215,14 @@ class AttemptRecord:
     """Text of the service, function or container that reported the failure."""
     remedy: str = ""
     """What the rule tells people to do; empty if another attempt follows."""
+    batch_rows: int = 0
+    """Most rows per batch. 0 for training, for which it has no meaning."""
+    volume_size_gb: int = 0
+    """Size of each instance's volume, in GB. Types with local storage have a fixed size."""
+    changes: tuple[str, ...] = ()
+    """What differs from the job's settings because of earlier attempts, and why."""
+    shortage: Shortage | None = None
+    """What the attempt ran out of, if it failed for that reason."""
 
     def __post_init__(self) -> None:
         _make_printable(self, "reason", "cause")

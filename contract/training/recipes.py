@@ -11,7 +11,7 @@ from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute, ModelVersion
 from contract.checks import check_range
 from contract.job.scoring_spec import PinnedObject
-from contract.names import check_dataset_name, check_instance_type, check_object_key, check_sha256
+from contract.names import InstanceTypes, check_dataset_name, check_instance_type, check_object_key, check_sha256
 from contract.problems import InvalidInputError, Problem
 from contract.schema.field_info import values_of
 from contract.training.training_spec import DEFAULT_METRIC, Task, Trainer, TrainingReport, TrainingSpec
@@ -74,10 +74,17 @@ class TrainingCompute:
     max_wait_seconds: int | None = None
     """Time limit for the run and the waits for spot capacity together. None means twice the run
     time."""
+    larger_instance_types: tuple[str, ...] | None = None
+    """Instance types to which a job changes when an attempt runs out of memory: see
+    `Compute.larger_instance_types`."""
+    max_volume_size_gb: int | None = None
+    """Largest volume that an attempt may get after earlier ones had filled smaller ones."""
 
     def __post_init__(self) -> None:
         problems = check_instance_type("instance_type", self.instance_type)
         problems += check_range("volume_size_gb", self.volume_size_gb, 1, 16_384, "GB")
+        problems += check_range("max_volume_size_gb", self.max_volume_size_gb, 1, 16_384, "GB")
+        problems += InstanceTypes().problems("larger_instance_types", self.larger_instance_types or ())
         problems += check_range("max_runtime_seconds", self.max_runtime_seconds, 1, _LONGEST_SECONDS, "seconds")
         problems += check_range("max_wait_seconds", self.max_wait_seconds, 1, _LONGEST_SECONDS, "seconds")
         if self.max_wait_seconds is not None and not self.spot:
@@ -91,7 +98,14 @@ class TrainingCompute:
 
     def with_fallback(self, fallback: Compute) -> Compute:
         """Return these values, with the stage's where a value is None."""
-        own = Compute(self.instance_type, 1, self.volume_size_gb, self.max_runtime_seconds)
+        own = Compute(
+            self.instance_type,
+            1,
+            self.volume_size_gb,
+            self.max_runtime_seconds,
+            self.larger_instance_types,
+            self.max_volume_size_gb,
+        )
         return own.with_fallback(fallback)
 
     def wait_seconds(self, max_runtime_seconds: int) -> int | None:

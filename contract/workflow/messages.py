@@ -104,6 +104,8 @@ class AttemptPlan:
     cluster: Mapping[str, Any]
     """The request's ClusterConfig. Only types without local storage have a VolumeKmsKeyId."""
     max_runtime_seconds: int
+    environment: Mapping[str, str]
+    """Environment variables of the container: see `contract.environment`."""
     image_uri: str = ""
     """URI of the image variant that serves the job's models.
 
@@ -129,6 +131,8 @@ class TrainingAttemptPlan:
     """The request's StoppingCondition. Only spot training has MaxWaitTimeInSeconds."""
     longest_seconds: int
     """Longest time that the job may take, in seconds, including waits for spot capacity."""
+    environment: Mapping[str, str]
+    """Environment variables of the container: see `contract.environment`."""
     image_uri: str = ""
     """URI of the image variant that serves the framework of the trained model."""
 

@@ -3,6 +3,7 @@
 `docs/reference/faults.md` describes all kinds, with the errors that clients see.
 """
 
+from embedded.faults.clock_faults import ClockJump
 from embedded.faults.delivery_faults import (
     CrashFunction,
     DelayEvent,
@@ -24,6 +25,7 @@ from embedded.faults.job_faults import (
 )
 from embedded.faults.request_faults import (
     AccessDenied,
+    ClockSkew,
     DelayedListing,
     KeyUnusable,
     ServerError,
@@ -34,6 +36,8 @@ from embedded.faults.store import Faults, Happening, ScheduledFault
 
 __all__ = [
     "AccessDenied",
+    "ClockJump",
+    "ClockSkew",
     "CorruptUpload",
     "CrashFunction",
     "DelayEvent",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import fields
 from typing import Any
 
+from embedded.faults.clock_faults import ClockJump
 from embedded.faults.delivery_faults import (
     CrashFunction,
     DelayEvent,
@@ -26,6 +28,7 @@ from embedded.faults.job_faults import (
 )
 from embedded.faults.request_faults import (
     AccessDenied,
+    ClockSkew,
     DelayedListing,
     KeyUnusable,
     ServerError,
@@ -42,6 +45,7 @@ KINDS: dict[str, type[Fault]] = {
         KeyUnusable,
         SlowRequest,
         DelayedListing,
+        ClockSkew,
         InstanceQuota,
         NoCapacity,
         KillInstance,
@@ -56,6 +60,7 @@ KINDS: dict[str, type[Fault]] = {
         CrashFunction,
         TimeOutFunction,
         OutOfMemoryFunction,
+        ClockJump,
     )
 }
 
@@ -67,10 +72,10 @@ def given_fields(fault: Fault) -> dict[str, Any]:
 
 
 def text(fault: Fault) -> str:
-    """Return a fault as the words of the command.
+    """Return a fault as the words of the command, quoted for a shell.
 
     >>> text(Throttle(service="dynamodb", count=2))
     'throttle --count 2 --service dynamodb'
     """
-    words = [f"--{name.replace('_', '-')} {value}" for name, value in given_fields(fault).items()]
+    words = [f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in given_fields(fault).items()]
     return " ".join([fault.KIND, *words])

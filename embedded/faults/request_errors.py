@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
-from embedded.faults.request_faults import AccessDenied, KeyUnusable, RequestFault, ServerError, Throttle
+from embedded.faults.request_faults import AccessDenied, ClockSkew, KeyUnusable, RequestFault, ServerError, Throttle
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,24 @@ _INTERNAL = {
     "events": ServiceError(500, "InternalException", "This exception occurs due to unexpected causes."),
 }
 _INTERNAL_ELSEWHERE = ServiceError(500, "InternalFailure", _UNKNOWN)
-_DENIED_CODES = {"s3": "AccessDenied", "iam": "AccessDenied", "sts": "AccessDenied", "cloudformation": "AccessDenied"}
-_DENIED_STATUSES = {"s3": 403, "iam": 403, "sts": 403, "cloudformation": 403, "lambda": 403}
+_ACTIONS = {
+    "lambda:Invoke": "lambda:InvokeFunction",
+    "s3:CompleteMultipartUpload": "s3:PutObject",
+    "s3:CopyObject": "s3:PutObject",
+    "s3:CreateMultipartUpload": "s3:PutObject",
+    "s3:DeleteObjects": "s3:DeleteObject",
+    "s3:HeadBucket": "s3:ListBucket",
+    "s3:HeadObject": "s3:GetObject",
+    "s3:ListObjects": "s3:ListBucket",
+    "s3:ListObjectsV2": "s3:ListBucket",
+    "s3:UploadPart": "s3:PutObject",
+    "sqs:SendMessageBatch": "sqs:SendMessage",
+}
+"""IAM action of an operation, where its name is another one."""
+_XML = ("iam", "sts", "cloudformation", "ec2")
+"""Services whose answers are XML, besides S3. Their codes have no ending."""
+_DENIED_CODES = dict.fromkeys(("s3", *_XML), "AccessDenied")
+_DENIED_STATUSES = dict.fromkeys(("s3", *_XML, "lambda"), 403)
 _KEY_STATES = {"disabled": "is disabled.", "pending-deletion": "is pending deletion."}
 _KEY_CODES = {
     "s3": {"disabled": "KMS.DisabledException", "pending-deletion": "KMS.KMSInvalidStateException"},
@@ -84,12 +101,40 @@ def error_of(fault: RequestFault, service: str, operation: str, *, principal: st
         return _INTERNAL.get(service, _INTERNAL_ELSEWHERE)
     if isinstance(fault, KeyUnusable):
         return _key_error(fault.cause, service, operation, principal)
+    if isinstance(fault, ClockSkew):
+        return _skewed(service, fault.seconds)
     if isinstance(fault, AccessDenied):
         return _denied(service, f"{service}:{operation}", principal, resource)
     raise TypeError(f"{fault.KIND} does not end a request")
 
 
+def _skewed(service: str, seconds: float) -> ServiceError:
+    if service == "s3":
+        return ServiceError(
+            403, "RequestTimeTooSkewed", "The difference between the request time and the current time is too large."
+        )
+    now = datetime.now(UTC)
+    signed, limit = now + timedelta(seconds=seconds), timedelta(minutes=5)
+    if seconds < 0:
+        text = f"Signature expired: {_stamp(signed)} is now earlier than {_stamp(now - limit)} ({_stamp(now)} - 5 min.)"
+    else:
+        text = (
+            f"Signature not yet current: {_stamp(signed)} is still later than {_stamp(now + limit)} "
+            f"({_stamp(now)} + 5 min.)"
+        )
+    if service in _XML:
+        return ServiceError(403, "SignatureDoesNotMatch", text)
+    return ServiceError(400 if service == "dynamodb" else 403, "InvalidSignatureException", text)
+
+
+def _stamp(moment: datetime) -> str:
+    return f"{moment:%Y%m%dT%H%M%SZ}"
+
+
 def _denied(service: str, action: str, principal: str, resource: str) -> ServiceError:
+    action = _ACTIONS.get(action, action)
+    if action.startswith("s3:"):
+        resource = f'"arn:aws:s3:::{resource}"'
     text = (
         f"User: {principal} is not authorized to perform: {action} on resource: {resource} because no identity-based "
         f"policy allows the {action} action"

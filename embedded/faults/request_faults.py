@@ -8,6 +8,9 @@ from typing import ClassVar
 
 from embedded.faults.fault import Fault, at_least, option, pattern
 
+MAX_SKEW_SECONDS = 900
+"""Largest difference of clocks that all services accept, in seconds."""
+
 
 @dataclass(frozen=True)
 class ServiceRequest:
@@ -51,6 +54,7 @@ class Throttle(RequestFault):
     """A service refuses requests because there are too many of them."""
 
     KIND: ClassVar[str] = "throttle"
+    EXAMPLE: ClassVar[str] = "--service dynamodb --count 3"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +62,7 @@ class ServerError(RequestFault):
     """A service answers with an internal error (5xx)."""
 
     KIND: ClassVar[str] = "server-error"
+    EXAMPLE: ClassVar[str] = "--service s3 --operation PutObject"
 
     when: str = option(
         "Whether the service has done its work before the error. Default: before.",
@@ -71,6 +76,7 @@ class AccessDenied(RequestFault):
     """IAM denies requests that the caller's policies allow."""
 
     KIND: ClassVar[str] = "access-denied"
+    EXAMPLE: ClassVar[str] = "--service s3 --resource '*/model.tar.gz'"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +84,7 @@ class KeyUnusable(RequestFault):
     """The KMS key that a service needs for a request cannot be used."""
 
     KIND: ClassVar[str] = "key-unusable"
+    EXAMPLE: ClassVar[str] = "--service s3 --cause disabled"
 
     cause: str = option(
         "Why the key cannot be used. Default: denied.",
@@ -91,6 +98,7 @@ class SlowRequest(RequestFault):
     """A service answers late."""
 
     KIND: ClassVar[str] = "slow-request"
+    EXAMPLE: ClassVar[str] = "--service lambda --seconds 5"
 
     seconds: float = option("Seconds to wait before the service gets the request. Default: 1.", default=1.0)
 
@@ -103,9 +111,29 @@ class DelayedListing(RequestFault):
     """Lists omit what is newer than some seconds, as in stores with eventual consistency."""
 
     KIND: ClassVar[str] = "delayed-listing"
+    EXAMPLE: ClassVar[str] = "--service s3 --seconds 5"
     STANDS: ClassVar[bool] = True
 
     seconds: float = option("Age in seconds from which entries are listed. Default: 5.", default=5.0)
 
     def problems(self) -> list[str]:
         return super().problems() + at_least(self, "seconds", 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClockSkew(RequestFault):
+    """The caller's clock is wrong, so the service does not accept the signature's time."""
+
+    KIND: ClassVar[str] = "clock-skew"
+    EXAMPLE: ClassVar[str] = "--caller '*/SageMaker' --seconds 3600"
+
+    seconds: float = option("Seconds by which it is ahead; below 0, behind. Default: -3600.", default=-3600.0)
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if abs(self.seconds) <= MAX_SKEW_SECONDS:
+            found.append(
+                f"seconds: got {self.seconds:g}, expected more than {MAX_SKEW_SECONDS}, or less than "
+                f"-{MAX_SKEW_SECONDS}, which is what services accept"
+            )
+        return found

@@ -10,7 +10,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
-from contract import container_paths
+from contract import container_paths, environment
 from contract.workflow.messages import (
     REQUEST_FIELD,
     TRAINING_FIELD,
@@ -26,11 +26,13 @@ from infra.definitions.shared_states import (
     EXECUTION,
     FAILURE,
     JOB,
+    PLAN,
     WorkflowStates,
     creation_conditions,
     fields_of,
     job_network,
     job_tags,
+    job_variables,
     map_permissions,
     message,
     retry_creation,
@@ -48,7 +50,6 @@ from infra.stack_outputs import JobRoles, Storage
 
 MAP_LABEL = "ScoreModels"
 
-_PLAN = "$.plan"
 _REQUEST = f"$.{REQUEST_FIELD}"
 _TRAINING = f"$.{TRAINING_FIELD}"
 _TIMEOUT_FIELD = "timeout_seconds"
@@ -163,7 +164,7 @@ class ScoringDefinition(Construct):
             "Opens an attempt with a new job name, for the objects that are not committed yet.",
             message(JobPointer, **JOB),
             result_selector=self._attempt_plan(),
-            result_path=_PLAN,
+            result_path=PLAN,
         )
         # Each call copies as much as its time allows.
         record_attempt.add_retry(
@@ -196,7 +197,7 @@ class ScoringDefinition(Construct):
         verify_output.add_catch(classify_failure, result_path=FAILURE)
         run_processing_job.next(verify_output)
         nothing_left.when(
-            sfn.Condition.boolean_equals(path_of(AttemptPlan, "nothing_left", at=_PLAN), True),
+            sfn.Condition.boolean_equals(path_of(AttemptPlan, "nothing_left", at=PLAN), True),
             verify_output,
         )
         nothing_left.otherwise(run_processing_job)
@@ -204,7 +205,7 @@ class ScoringDefinition(Construct):
 
     def _processing_job(self) -> SageMakerProcessingJob:
         def planned(field: str) -> str:
-            return path_of(AttemptPlan, field, at=_PLAN)
+            return path_of(AttemptPlan, field, at=PLAN)
 
         def channel(name: str, uri: str, data_type: DataType, distribution: Distribution) -> ProcessingInput:
             return ProcessingInput(
@@ -238,7 +239,7 @@ class ScoringDefinition(Construct):
             max_runtime_seconds=planned("max_runtime_seconds"),
             # SageMaker enforces the run time. This timeout only ends the wait for a job whose end
             # is never reported.
-            timeout=sfn.Timeout.at(f"{_PLAN}.{_TIMEOUT_FIELD}"),
+            timeout=sfn.Timeout.at(f"{PLAN}.{_TIMEOUT_FIELD}"),
             inputs=[
                 channel("spec", "spec_uri", DataType.S3_PREFIX, Distribution.FULLY_REPLICATED),
                 channel("snapshot", "snapshot_uri", DataType.S3_PREFIX, Distribution.FULLY_REPLICATED),
@@ -252,6 +253,9 @@ class ScoringDefinition(Construct):
             ],
             output_kms_key_id=self._storage.key_arn,
             network=job_network(settings),
+            environment=job_variables(
+                AttemptPlan, environment.EXECUTION_ID, environment.JOB_ID, environment.ATTEMPT, environment.BATCH_ROWS
+            ),
             tags=job_tags(settings.stage),
             result_path=sfn.JsonPath.DISCARD,
         )

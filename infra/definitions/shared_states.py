@@ -15,6 +15,7 @@ from constructs import Construct
 from contract import layout
 from contract.catalog.instance_types import LOCAL_STORAGE
 from contract.codec import SCHEMA_VERSION, SCHEMA_VERSION_FIELD
+from contract.job.job_tags import EXECUTION_TAG, JOB_TAG, STAGE_TAG
 from contract.status import ExecutionStatus
 from contract.workflow.messages import (
     FAILURE_FIELD,
@@ -35,6 +36,8 @@ from infra.stack_outputs import Storage
 FAILURE = f"$.{FAILURE_FIELD}"
 JOB = {field.name: path_of(JobPointer, field.name) for field in dataclasses.fields(JobPointer)}
 """JSONPath of each field of a job pointer, in the input of a Map's child."""
+PLAN = "$.plan"
+"""Path of the attempt's plan, which RecordAttempt adds."""
 EXECUTION = {
     "execution_id": "$$.Execution.Name",
     "execution_arn": "$$.Execution.Id",
@@ -285,11 +288,16 @@ def creation_conditions(settings: AppSettings, storage: Storage) -> list[dict[st
     ]
 
 
+def job_variables(plan: type, *names: str) -> dict[str, str]:
+    """Return the environment of a job's containers: the JSONPath of each variable in the attempt's plan."""
+    return {name: f"{path_of(plan, 'environment', at=PLAN)}.{name}" for name in names}
+
+
 def job_tags(stage: str) -> dict[str, str]:
     return {
-        "fleetscore:stage": stage,
-        "fleetscore:execution-id": path_of(JobPointer, "execution_id"),
-        "fleetscore:job-id": path_of(JobPointer, "job_id"),
+        STAGE_TAG: stage,
+        EXECUTION_TAG: path_of(JobPointer, "execution_id"),
+        JOB_TAG: path_of(JobPointer, "job_id"),
     }
 
 

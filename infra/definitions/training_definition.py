@@ -8,16 +8,19 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from contract import environment
 from contract.workflow.messages import REQUEST_FIELD, JobPointer, PlanInput, TrainingAttemptPlan, path_of
 from infra.definitions.shared_states import (
     EXECUTION,
     FAILURE,
     JOB,
+    PLAN,
     WorkflowStates,
     creation_conditions,
     fields_of,
     job_network,
     job_tags,
+    job_variables,
     map_permissions,
     message,
     retry_creation,
@@ -28,7 +31,6 @@ from infra.stack_outputs import JobRoles, Storage
 
 MAP_LABEL = "TrainModels"
 
-_PLAN = "$.plan"
 _TIMEOUT_FIELD = "timeout_seconds"
 
 
@@ -88,7 +90,7 @@ class TrainingDefinition(Construct):
             "Opens an attempt with a new job name, which resumes from the last checkpoint of the previous attempt.",
             message(JobPointer, **JOB),
             result_selector=self._attempt_plan(),
-            result_path=_PLAN,
+            result_path=PLAN,
         )
         run_training_job = self.run_training_job = self._training_job()
         register_model_version = self._states.call(
@@ -109,7 +111,7 @@ class TrainingDefinition(Construct):
 
     def _training_job(self) -> SageMakerTrainingJob:
         def planned(field: str) -> str:
-            return path_of(TrainingAttemptPlan, field, at=_PLAN)
+            return path_of(TrainingAttemptPlan, field, at=PLAN)
 
         settings = self._settings
         job = SageMakerTrainingJob(
@@ -133,8 +135,11 @@ class TrainingDefinition(Construct):
             creation_conditions=creation_conditions(settings, self._storage),
             # SageMaker enforces the limits. This timeout only ends the wait for a job whose end is
             # never reported.
-            timeout=sfn.Timeout.at(f"{_PLAN}.{_TIMEOUT_FIELD}"),
+            timeout=sfn.Timeout.at(f"{PLAN}.{_TIMEOUT_FIELD}"),
             network=job_network(settings),
+            environment=job_variables(
+                TrainingAttemptPlan, environment.EXECUTION_ID, environment.JOB_ID, environment.ATTEMPT
+            ),
             tags=job_tags(settings.stage),
             result_path=sfn.JsonPath.DISCARD,
         )

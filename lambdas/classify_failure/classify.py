@@ -96,13 +96,11 @@ def _decide(failure: AttemptFailure, job: JobRecord, deployment: Deployment) -> 
     return decide(
         rule,
         message=_message(failure, cause, rule),
+        job=job,
         attempt=failure.attempt,
-        max_attempts=job.max_attempts,
-        earlier_kinds=tuple(attempt.failure_kind for attempt in attempts if attempt.attempt < failure.attempt),
+        earlier=[attempt for attempt in attempts if attempt.attempt < failure.attempt],
         made_progress=rule.retry is Retry.WITH_PROGRESS and _made_progress(job, current, deployment),
-        job_key=f"{failure.execution_id}\n{failure.job_id}",
         sagemaker_job_name=current.sagemaker_job_name if current else "",
-        job_kind=job.kind,
     )
 
 

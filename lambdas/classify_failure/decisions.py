@@ -2,18 +2,21 @@
 
 import hashlib
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from contract.status import ExecutionKind, FailureKind
+from contract.status import ExecutionKind, FailureKind, Shortage
 from contract.table.explanation import Explanation
+from contract.table.records import AttemptRecord, JobRecord
+from lambdas.attempts.adaptation import difference, settings_after, settings_of
 from lambdas.attempts.failure_cause import Cause
 from lambdas.classify_failure.decision_table import DECISION_TABLE
-from lambdas.classify_failure.failure_rule import FailureRule, Retry
+from lambdas.classify_failure.failure_rule import AGAIN, FailureRule, Retry
 from lambdas.shown_text import shorten
 
 MAX_WAIT_SECONDS = 900
 MAX_REASON_CHARACTERS = 1_000
-_MAX_MESSAGE_CHARACTERS = 560
+MAX_CAUSE_CHARACTERS = 560
 LOG_GROUPS = {
     ExecutionKind.SCORING: "/aws/sagemaker/ProcessingJobs",
     ExecutionKind.TRAINING: "/aws/sagemaker/TrainingJobs",
@@ -22,6 +25,15 @@ _NO_PROGRESS = {
     ExecutionKind.SCORING: "no object was committed in that time",
     ExecutionKind.TRAINING: "no checkpoint was written in that time",
 }
+_NO_MORE: Mapping[Shortage, Mapping[ExecutionKind, str]] = {
+    Shortage.TIME: _NO_PROGRESS,
+    Shortage.MEMORY: {
+        ExecutionKind.SCORING: "batches are as small as they may be, and no larger instance type is named",
+        ExecutionKind.TRAINING: "no larger instance type is named",
+    },
+    Shortage.DISK_SPACE: dict.fromkeys(ExecutionKind, "the settings allow no larger volume"),
+}
+"""Why the next attempt would not get more of something."""
 _NO_LIMIT = re.compile(r"account-level service[ -]limit .{0,200}?\b(is|of) 0(\.0+)? ")
 _DELTA_ABOVE_LIMIT = re.compile(r"request delta of .{1,200}is greater than the account-level service-limit")
 _LIMIT_AND_DELTA = re.compile(
@@ -90,45 +102,66 @@ def decide(
     rule: FailureRule,
     *,
     message: str,
+    job: JobRecord,
     attempt: int,
-    max_attempts: int,
-    earlier_kinds: tuple[FailureKind | None, ...],
+    earlier: Sequence[AttemptRecord],
     made_progress: bool,
-    job_key: str,
     sagemaker_job_name: str,
-    job_kind: ExecutionKind = ExecutionKind.SCORING,
 ) -> Decision:
     """Decide whether a job gets another attempt after a failure that the rule matches.
 
     Deterministic: a duplicate call returns the same decision.
 
-    `earlier_kinds` are the failure kinds of the attempts before this one. `made_progress` is True
-    when this attempt committed an object or wrote a checkpoint. `job_key` spreads the waits of jobs
-    that failed at the same moment.
+    `earlier` are the records of the attempts before this one. `made_progress` is True when this
+    attempt committed an object or wrote a checkpoint.
     """
-    can_help = {
-        Retry.NO: False,
-        Retry.YES: True,
-        Retry.ONCE: rule.kind not in earlier_kinds,
-        Retry.WITH_PROGRESS: made_progress,
-    }[rule.retry]
+    change = _change(rule, job, attempt, earlier)
+    can_help = (
+        bool(change)
+        or {
+            Retry.NO: False,
+            Retry.YES: True,
+            Retry.ONCE: all(record.failure_kind is not rule.kind for record in earlier),
+            Retry.WITH_PROGRESS: made_progress,
+        }[rule.retry]
+    )
     kind = rule.kind
-    if rule.retry is Retry.WITH_PROGRESS and not made_progress:
+    if not can_help and rule.shortage is not None:
         kind = FailureKind.CONFIGURATION
-        message = f"{message}; {_NO_PROGRESS[job_kind]}, so another attempt would fail again"
-    try_again = can_help and attempt < max_attempts
-    what = message if message.startswith(f"{kind.value}:") else f"{kind.value}: {message or rule.name}"
-    tried = f"Attempt {attempt} of at most {max_attempts}" + (", the last one" if can_help and not try_again else "")
-    # Nothing is to be done by hand before the last attempt has failed.
-    remedy = _remedy(rule, job_kind)
-    advice = "Another attempt follows" if try_again else remedy
+        message = f"{_without_kind(message)}; {_NO_MORE[rule.shortage][job.kind]}, so another attempt would fail again"
+    try_again = can_help and attempt < job.max_attempts
+    what = message if message.startswith(f"{kind.value}:") else f"{kind.value}: {_without_kind(message) or rule.name}"
+    remedy = "" if try_again else _remedy(rule, job)
+    if try_again:
+        # Nothing is to be done by hand before the last attempt has failed.
+        next_step = f"Another attempt follows, {attempt + 1} of at most {job.max_attempts}"
+        next_step += f", with {change}" if change else ""
+    else:
+        next_step = remedy
+        if can_help:
+            next_step += f". This was attempt {attempt} of at most {job.max_attempts}, the last one"
     return Decision(
         try_again=try_again,
-        wait_seconds=wait_seconds(rule.base_seconds, attempt, job_key) if try_again else 0,
+        wait_seconds=wait_seconds(rule.base_seconds, attempt, f"{job.execution_id}\n{job.job_id}") if try_again else 0,
         kind=kind,
-        reason=_reason(what, advice, tried, sagemaker_job_name, LOG_GROUPS[job_kind]),
-        explanation=Explanation(rule.name, _one_line(message), "" if try_again else remedy),
+        reason=_reason(what, next_step, sagemaker_job_name, LOG_GROUPS[job.kind]),
+        explanation=Explanation(rule.name, _one_line(message), remedy, rule.shortage),
     )
+
+
+def _change(rule: FailureRule, job: JobRecord, attempt: int, earlier: Sequence[AttemptRecord]) -> str:
+    """Return what the next attempt gets more of, in words; empty if nothing."""
+    if rule.shortage is None or rule.shortage is Shortage.TIME:
+        return ""
+    settings = settings_of(job, attempt, earlier)
+    following = settings_after(job.compute, settings, attempt, rule.shortage)
+    return "" if following is None else difference(settings, following)
+
+
+def _without_kind(message: str) -> str:
+    """Return a container's message without the kind, of which the decision may be another."""
+    found = _EXIT_PREFIX.match(message)
+    return message if found is None else message[found.end() :].strip()
 
 
 def wait_seconds(base_seconds: int, attempt: int, job_key: str) -> int:
@@ -142,15 +175,18 @@ def wait_seconds(base_seconds: int, attempt: int, job_key: str) -> int:
     return max(1, round(longest * (0.5 + 0.5 * jitter)))
 
 
-def _remedy(rule: FailureRule, job_kind: ExecutionKind) -> str:
-    return rule.training_remedy or rule.remedy if job_kind is ExecutionKind.TRAINING else rule.remedy
+def _remedy(rule: FailureRule, job: JobRecord) -> str:
+    if job.kind is ExecutionKind.TRAINING:
+        return (rule.training_remedy or rule.remedy).replace(AGAIN, "train again")
+    return rule.remedy.replace(AGAIN, f"resume the execution: `fleetscore resume {job.execution_id}`")
 
 
 def _one_line(message: str) -> str:
-    return shorten(" ".join(message.split()), _MAX_MESSAGE_CHARACTERS)
+    return shorten(" ".join(message.split()), MAX_CAUSE_CHARACTERS)
 
 
-def _reason(what: str, remedy: str, tried: str, job_name: str, log_group: str) -> str:
-    what = _one_line(what).rstrip(".")
+def _reason(what: str, next_step: str, job_name: str, log_group: str) -> str:
+    """Return the whole reason. Only the failure's message is shortened to make it fit."""
     where = f" Logs: log group {log_group}, streams {job_name}/*." if job_name else ""
-    return shorten(f"{what}. {remedy}. {tried}.{where}", MAX_REASON_CHARACTERS)
+    rest = f". {next_step}.{where}"
+    return shorten(" ".join(what.split()), MAX_REASON_CHARACTERS - len(rest)).rstrip(".") + rest

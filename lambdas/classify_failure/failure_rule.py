@@ -4,7 +4,14 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from contract.status import FailureKind
+from contract.status import FailureKind, Shortage
+
+AGAIN = "{again}"
+"""Placeholder in a remedy for how to continue: to resume an execution, or to train again."""
+TRANSIENT_SECONDS = 5
+"""Wait after a failure that may have passed already, in seconds."""
+CAPACITY_SECONDS = 60
+"""Wait until other jobs may have freed capacity, in seconds."""
 
 
 class Retry(Enum):
@@ -31,9 +38,12 @@ class FailureRule:
     kind: FailureKind
     retry: Retry
     remedy: str
-    """What the operator can do when no attempt is left."""
+    """What the operator can do when no attempt is left. `AGAIN` stands for how to continue."""
     training_remedy: str = ""
     """The same for a training job; empty if it does not differ."""
+    shortage: Shortage | None = None
+    """What the attempt ran out of. If the next one can get more of it, there is one, whatever
+    `retry` says."""
     base_seconds: int = 0
     """Wait before the second attempt, in seconds. It doubles with each further attempt."""
     errors: frozenset[str] = frozenset()
@@ -48,3 +58,8 @@ class FailureRule:
     waited_too_long: bool = False
     above_limit: bool = False
     """Whether the request alone is above a limit of the account, so that waiting cannot help."""
+
+
+def any_of(*words: str) -> re.Pattern[str]:
+    """Return a pattern that matches any of the patterns, in upper or lower case."""
+    return re.compile("|".join(words), re.IGNORECASE)

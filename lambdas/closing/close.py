@@ -7,12 +7,13 @@ from contract import layout
 from contract.names import RelativePath
 from contract.status import FINAL_JOB_STATUSES, ExecutionKind, ExecutionStatus, JobStatus
 from contract.table.job_parts import group_parts, whole_job
+from contract.table.latest_predictions import original_execution
 from contract.table.records import ExecutionRecord, JobRecord, execution_kind
 from contract.table.request_text import request_text
 from contract.workflow.messages import REQUEST_FIELD, ExecutionOutcome, SummaryInput
 from lambdas.attempts.commits import count_commits
 from lambdas.closing.accounting import find_violations
-from lambdas.closing.latest import latest_predictions, original_execution
+from lambdas.closing.latest import latest_predictions
 from lambdas.closing.outcome import (
     caught_failure,
     describe_failure,
@@ -67,7 +68,7 @@ def close_execution(
         outcome = ExecutionOutcome(ExecutionStatus.FAILED, "", str(used))
         tokens.report(event.execution_id, _unplanned(event).request_json, outcome)
         return outcome
-    closed = _close_jobs(event, deployment, seconds_left)
+    closed = _close_jobs(record, event, deployment, seconds_left)
     jobs = [whole_job(parts) for parts in group_parts(closed).values()]
     is_first = False
     if record.status is ExecutionStatus.RUNNING:
@@ -97,9 +98,11 @@ def _unplanned(event: SummaryInput) -> ExecutionRecord:
     )
 
 
-def _close_jobs(event: SummaryInput, deployment: Deployment, seconds_left: Callable[[], float]) -> list[JobRecord]:
+def _close_jobs(
+    record: ExecutionRecord, event: SummaryInput, deployment: Deployment, seconds_left: Callable[[], float]
+) -> list[JobRecord]:
     """Close the open jobs and parts of jobs, and return the records of all."""
-    kind, reason = open_job_reason(*caught_failure(event.state))
+    kind, reason = open_job_reason(record, *caught_failure(event.state))
     ended_at = deployment.now()
 
     def close(job: JobRecord) -> JobRecord:

@@ -1,52 +1,12 @@
 """Decide which predictions of an execution are the latest complete ones of their dataset and model."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-from contract import layout
-from contract.json_text import JsonError, parse_json
 from contract.status import ExecutionKind, JobStatus
 from contract.table.job_parts import group_parts, whole_job
-from contract.table.latest_predictions import LatestPredictions, point_to_job
+from contract.table.latest_predictions import LatestPredictions, covers_whole_datasets, point_to_job
 from contract.table.records import ExecutionRecord, JobRecord
 from lambdas.closing.accounting import job_violations
-
-_MAX_RESUMPTIONS = 100
-"""Longest chain of resumed executions that is followed."""
-
-
-def original_execution(
-    record: ExecutionRecord, find: Callable[[str], ExecutionRecord | None]
-) -> ExecutionRecord | None:
-    """Return the execution whose snapshots these jobs have: the first of those that were resumed.
-
-    Returns None if its record is gone, because then nobody knows what it covered.
-    """
-    for _ in range(_MAX_RESUMPTIONS):
-        if not record.resumes:
-            return record
-        found = find(record.resumes)
-        if found is None:
-            return None
-        record = found
-    return None
-
-
-def covers_whole_datasets(request_json: str) -> bool:
-    """Return whether an execution of this request scores all objects of its datasets.
-
-    Executions of uploads have a manifest of some objects. That of a table's snapshot has all.
-
-    >>> covers_whole_datasets('{"dataset": "flights"}')
-    True
-    >>> covers_whole_datasets('{"objects_manifest": "uploads/flights/window-1.json"}')
-    False
-    """
-    try:
-        request = parse_json(request_json, keep_surrogates=True)
-    except JsonError:
-        return False
-    manifest = request.get("objects_manifest") if isinstance(request, dict) else None
-    return manifest is None or str(manifest).rpartition("/")[2].startswith(layout.TABLE_MANIFEST)
 
 
 def latest_predictions(

@@ -15,7 +15,8 @@ def instance_fields(job: JobRecord, attempt: AttemptRecord, deployment: Deployme
     fields = {
         "InstanceType": attempt.instance_type,
         "InstanceCount": attempt.instance_count,
-        "VolumeSizeInGB": job.compute.volume_size_gb or 0,
+        # Attempts of earlier releases have no size of their own.
+        "VolumeSizeInGB": attempt.volume_size_gb or job.compute.volume_size_gb or 0,
     }
     if has_local_storage(attempt.instance_type):
         return fields

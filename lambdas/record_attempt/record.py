@@ -9,9 +9,11 @@ from contract import layout
 from contract.status import FINAL_JOB_STATUSES, AttemptStatus, ExecutionKind
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
 from contract.workflow.messages import AttemptPlan, JobPointer, TrainingAttemptPlan
+from lambdas.attempts.adaptation import AttemptSettings, settings_of
 from lambdas.attempts.checksums import ChecksumRules
 from lambdas.attempts.commits import read_commits
 from lambdas.errors import JobClosedError, StaleEventError
+from lambdas.record_attempt.container_variables import container_variables
 from lambdas.record_attempt.instance_fields import instance_fields
 from lambdas.record_attempt.keep_commits import keep_commits
 from lambdas.record_attempt.training_attempt import training_attempt_plan
@@ -63,9 +65,9 @@ def _new_training_attempt(pointer: JobPointer, job: JobRecord, deployment: Deplo
         status=AttemptStatus.RUNNING,
         sagemaker_job_name=_sagemaker_job_name(pointer, deployment, deployment.table.execution(pointer.execution_id)),
         object_count=job.object_count,
-        instance_type=job.compute.instance_type or "",
         instance_count=1,
         started_at=deployment.now(),
+        **vars(_settings(job, pointer, deployment)),
     )
 
 
@@ -87,12 +89,21 @@ def _new_scoring_attempt(
         status=AttemptStatus.RUNNING,
         sagemaker_job_name=_sagemaker_job_name(pointer, deployment, execution) if left else "",
         object_count=left,
-        instance_type=job.compute.instance_type or "",
         # Objects are not split between instances, so more instances than objects would only add
         # cost.
         instance_count=max(1, min(job.compute.instance_count or 1, left)),
         started_at=deployment.now(),
+        **vars(_settings(job, pointer, deployment)),
     )
+
+
+def _settings(job: JobRecord, pointer: JobPointer, deployment: Deployment) -> AttemptSettings:
+    """Return the attempt's settings; a later one gets more of what earlier ones ran out of."""
+    found = (
+        deployment.table.find_attempt(pointer.execution_id, pointer.job_id, number)
+        for number in range(1, pointer.attempt)
+    )
+    return settings_of(job, pointer.attempt, [attempt for attempt in found if attempt is not None])
 
 
 def _write_open_objects(
@@ -104,8 +115,8 @@ def _write_open_objects(
     """
     spec = deployment.store.job_spec(pointer.execution_id, pointer.job_id)
     # As long as no SageMaker job was started, all commits are kept ones.
-    is_first = not job.sagemaker_job_name
-    if is_first and spec.sources:
+    is_first = bool(spec.sources) and not job.sagemaker_job_name
+    if is_first:
         keep_commits(spec, deployment.store, rules)
     commits = read_commits(spec, deployment.store, rules)
     valid = commits.expected - commits.missing_count
@@ -148,5 +159,6 @@ def _attempt_plan(pointer: JobPointer, job: JobRecord, attempt: AttemptRecord, d
         ledger_uri=layout.output_uri(bucket, layout.ledger_prefix(execution_id, job_id)),
         cluster=instance_fields(job, attempt, deployment),
         max_runtime_seconds=job.compute.max_runtime_seconds or 0,
+        environment=container_variables(attempt),
         image_uri=job.image_uri,
     )

@@ -4,6 +4,7 @@ They are pickled by value, because the container does not have this module.
 """
 
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,22 @@ class Gate:
     def predict_proba(self, features: Any) -> Any:
         Path(self.waiting).touch()
         _wait_for(lambda: Path(self.open).exists())
+        return np.full((len(features), 2), 0.5)
+
+
+class NeedsSmallBatches:
+    """A model whose process is killed for batches of more rows than fit, as if memory ran out.
+
+    A worker is tried again with an eighth of the rows, twice. So the first attempt fails even with 1,024
+    rows per batch.
+    """
+
+    FITTING_ROWS = 1_000
+    classes_ = (0, 1)
+
+    def predict_proba(self, features: Any) -> Any:
+        if len(features) > self.FITTING_ROWS:
+            os.kill(os.getpid(), signal.SIGKILL)
         return np.full((len(features), 2), 0.5)
 
 

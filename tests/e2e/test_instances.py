@@ -44,7 +44,7 @@ def prepared(stage: Stage) -> Iterator[None]:
     stage.put_dataset("anywhere", {key: people(60, part, first_row=60 * part) for part, key in enumerate(KEYS)})
     stage.put_dataset("too-large", {"0.parquet": with_noise(2 * MIB)})
     for model_id in MODELS:
-        stage.register(model_id, train_xgboost(3), dataset=model_id)
+        stage.register(model_id, train_xgboost(3), dataset=model_id, max_volume_size_gb=30)
     stage.put_dataset("trained-anywhere", {"folder/0.parquet": labelled(400, 1)})
     few_rounds = {"num_boost_round": "2"}
     recipe = any_recipe(training_dataset="trained-anywhere", dataset="anywhere", hyperparameters=few_rounds)
@@ -86,7 +86,8 @@ def test_a_full_volume_fails_the_job_with_the_remedy(stage: Stage, mounts: str) 
     (failed,) = snapshot.jobs
     assert (failed.status, failed.failure_kind, failed.attempt) == (JobStatus.FAILED, FailureKind.CONFIGURATION, 1)
     assert "object '0.parquet': its output cannot be written (OSError (No space left on device)" in failed.reason
-    assert "Raise volume_size_gb or instance_count of the model's compute" in failed.reason
+    assert "the settings allow no larger volume" in failed.reason
+    assert "Raise volume_size_gb, max_volume_size_gb or instance_count of the model's compute" in failed.reason
     assert stage.predictions("too-large", "too-large", name) == {}
 
 

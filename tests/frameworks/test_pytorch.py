@@ -63,7 +63,7 @@ def test_predictions_equal_those_of_the_module(declared: str, targets: int, tmp_
         expected = module(torch.from_numpy(matrix(rows))).numpy()
     names = ["prediction"] if targets == 1 else ["prediction_0", "prediction_1", "prediction_2"]
     assert [field.name for field in model.outputs] == names
-    assert {field.type for field in model.outputs} == {pa.float32()}
+    assert {field.type for field in model.outputs} == {pa.float64()}
     for position, name in enumerate(names):
         assert found[name] == column(expected[:, position])
 

@@ -75,7 +75,7 @@ def test_predictions_equal_those_of_the_model(declared: str, targets: int, tmp_p
     expected = network_.predict(matrix(rows), batch_size=ROWS, verbose=0)
     names = ["prediction"] if targets == 1 else ["prediction_0", "prediction_1", "prediction_2"]
     assert [field.name for field in model.outputs] == names
-    assert {field.type for field in model.outputs} == {pa.float32()}
+    assert {field.type for field in model.outputs} == {pa.float64()}
     for position, name in enumerate(names):
         # Another graph of the same layers may round the last digit differently.
         np.testing.assert_allclose(found[name], expected[:, position], rtol=1e-6, atol=1e-7)

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from embedded.ministack.http.delayed_index import RecentWrites
 from embedded.ministack.http.messages import Message, Receive, Send, answer
 
 _TIMES = {
@@ -16,10 +17,13 @@ _TIMES = {
     "ListTrainingJobs": ("TrainingJobSummaries", "CreationTime"),
 }
 """List and time of the entries, by operation."""
+_QUERIES = ("Query", "Scan")
 _OBJECT_LISTS = ("ListObjects", "ListObjectsV2")
 
 
-def with_delay(application: Any, operation: str, seconds: float) -> Any:
+def with_delay(
+    application: Any, operation: str, parameters: dict[str, Any], seconds: float, writes: RecentWrites
+) -> Any:
     """Wrap the application so that a list operation omits entries newer than some seconds."""
 
     async def serve(scope: Message, receive: Receive, send: Send) -> None:
@@ -35,17 +39,22 @@ def with_delay(application: Any, operation: str, seconds: float) -> Any:
             oldest_hidden = time.time() - seconds
             if operation in _OBJECT_LISTS:
                 body = _without_new_objects(body, oldest_hidden)
-            elif operation in _TIMES:
+            elif operation in _QUERIES:
+                answered = writes.without_new(json.loads(body), parameters, oldest_hidden)
+                body = json.dumps(answered).encode()
+            else:
                 body = _without_new(body, *_TIMES[operation], lambda moment: moment < oldest_hidden)
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in start["headers"]}
+        headers.pop("x-amz-crc32", None)
         await answer(send, start["status"], headers, body)
 
     return serve
 
 
-def lists(operation: str) -> bool:
-    """Return whether entries of an operation have times."""
-    return operation in _OBJECT_LISTS or operation in _TIMES
+def lists(operation: str, parameters: dict[str, Any]) -> bool:
+    """Return whether an operation lists entries whose times are known."""
+    is_of_index = operation in _QUERIES and "IndexName" in parameters
+    return operation in _OBJECT_LISTS or operation in _TIMES or is_of_index
 
 
 def _without_new(body: bytes, member: str, time_member: str, is_old: Callable[[float], bool]) -> bytes:

@@ -47,6 +47,13 @@ async def read_body(receive: Receive) -> tuple[bytes, Receive]:
     return body, replay
 
 
+async def skip_body(receive: Receive) -> None:
+    """Receive the rest of a body and drop it: clients send all of it before they read the answer."""
+    message = await receive()
+    while message["type"] == "http.request" and message.get("more_body"):
+        message = await receive()
+
+
 async def answer(send: Send, status: int, headers: Mapping[str, str], body: bytes) -> None:
     sent = {name.lower(): value for name, value in headers.items()} | {"content-length": str(len(body))}
     encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in sent.items()]

@@ -10,6 +10,7 @@ from typing import Any
 from embedded.faults import DelayedListing, Faults, ServerError, SlowRequest
 from embedded.faults.request_errors import error_of
 from embedded.faults.request_faults import RequestFault, ServiceRequest
+from embedded.ministack.http.delayed_index import RecentWrites
 from embedded.ministack.http.delayed_listing import lists, with_delay
 from embedded.ministack.http.messages import (
     Message,
@@ -22,6 +23,7 @@ from embedded.ministack.http.messages import (
     read_body,
     sent_path,
     signed_service,
+    skip_body,
 )
 from embedded.requests.operations import HttpRequest, Operation, find_operation, service_model
 from embedded.requests.parameters import UnreadableRequestError, reads_body, request_parameters
@@ -32,6 +34,8 @@ _NAMES = ("Name", "Arn", "Id", "Url", "name", "arn")
 
 def with_faults(application: Any, faults: Faults) -> Any:
     """Wrap the application so that requests meet the faults that were added for them."""
+    writes = RecentWrites(faults)
+    writes.install()
 
     async def serve(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not faults.scheduled(RequestFault):
@@ -49,28 +53,35 @@ def with_faults(application: Any, faults: Faults) -> Any:
             operation = find_operation(model, request, body)
             if operation is not None and operation.is_rest and reads_body(operation):
                 body, receive = await read_body(receive)
-        described = _describe(service, operation, request, body)
+        parameters = _parameters(operation, request, body)
+        named = "" if operation is None else str(operation.model.name)
+        described = ServiceRequest(service, named, tuple(dict.fromkeys(resources(parameters))), _caller(request))
         place = f"{described.service}:{described.operation} of {described.caller}"
         if described.resources:
             place += f" on {described.resources[0]}"
-        fault = await asyncio.to_thread(faults.strike, RequestFault, place, lambda each: _may_happen(each, described))
+        fault = await asyncio.to_thread(
+            faults.strike, RequestFault, place, lambda each: _may_happen(each, described, parameters)
+        )
         if fault is None:
             await application(scope, receive, send)
         elif isinstance(fault, SlowRequest):
             await asyncio.sleep(fault.seconds)
             await application(scope, receive, send)
         elif isinstance(fault, DelayedListing):
-            await with_delay(application, described.operation, fault.seconds)(scope, receive, send)
+            delayed = with_delay(application, named, parameters, fault.seconds, writes)
+            await delayed(scope, receive, send)
         else:
             if isinstance(fault, ServerError) and fault.when == "after":
                 await application(scope, receive, _dropped)
+            else:
+                await skip_body(receive)
             await _refuse(fault, described, scope, headers, send)
 
     return serve
 
 
-def _may_happen(fault: RequestFault, request: ServiceRequest) -> bool:
-    return fault.concerns(request) and (not isinstance(fault, DelayedListing) or lists(request.operation))
+def _may_happen(fault: RequestFault, request: ServiceRequest, parameters: dict[str, Any]) -> bool:
+    return fault.concerns(request) and (not isinstance(fault, DelayedListing) or lists(request.operation, parameters))
 
 
 async def _dropped(_message: Message) -> None:
@@ -94,16 +105,14 @@ def principal(caller: str) -> str:
     return f"arn:aws:{'sts' if '/' in caller else 'iam'}::{get_account_id()}:{kind}/{caller}"
 
 
-def _describe(service: str, operation: Operation | None, request: HttpRequest, body: bytes) -> ServiceRequest:
-    parameters: dict[str, Any] = {}
-    if operation is not None:
-        try:
-            parameters = request_parameters(operation, request, body)
-        except UnreadableRequestError:
-            # The service reports the unreadable body.
-            parameters = {}
-    name = "" if operation is None else str(operation.model.name)
-    return ServiceRequest(service, name, tuple(dict.fromkeys(resources(parameters))), _caller(request))
+def _parameters(operation: Operation | None, request: HttpRequest, body: bytes) -> dict[str, Any]:
+    if operation is None:
+        return {}
+    try:
+        return request_parameters(operation, request, body)
+    except UnreadableRequestError:
+        # The service reports the unreadable body.
+        return {}
 
 
 def resources(parameters: Mapping[str, Any]) -> Iterator[str]:

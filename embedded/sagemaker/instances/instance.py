@@ -56,8 +56,9 @@ class Instance:
 
         Raises OSError.
         """
-        if self._settings.volume_bytes is not None:
-            mount_disk(self.ml_root, self._settings.volume_bytes)
+        volume = self._settings.volume_limit(job.volume_size_gb)
+        if volume is not None:
+            mount_disk(self.ml_root, volume)
         if self._settings.root_disk_bytes is not None:
             mount_disk(self._root_disk, self._settings.root_disk_bytes)
         for place in job.folders():

@@ -22,6 +22,8 @@ class InstanceSettings:
         mounts: Whether `/opt/ml` is one mount, or each input and output path is a mount of its own.
             Files cannot be renamed across mounts.
         volume_bytes: Size of each instance's volume, which has the mounts; None means no limit.
+        volume_bytes_per_gb: Bytes of each instance's volume per GB of VolumeSizeInGB in the request,
+            so that a larger volume has more room; None means no limit.
         root_disk_bytes: Size of each instance's root disk, which has `/tmp`, `HOME` and, with
             mounts per path, the rest of `/opt/ml`; None means no limit.
         manifest_layout: Path of an object that a manifest names, below its input's folder: relative
@@ -32,6 +34,7 @@ class InstanceSettings:
     volume_bytes: int | None = None
     root_disk_bytes: int | None = None
     manifest_layout: ManifestLayout = "relative"
+    volume_bytes_per_gb: int | None = None
 
     def __post_init__(self) -> None:
         problems = []
@@ -43,8 +46,19 @@ class InstanceSettings:
             value = getattr(self, name)
             if value is not None and value < _SMALLEST_BYTES:
                 problems.append(f"{name}: {value:,} is too few, expected at least {_SMALLEST_BYTES:,}, or None")
+        per_gb = self.volume_bytes_per_gb
+        if per_gb is not None and per_gb < 1:
+            problems.append(f"volume_bytes_per_gb: {per_gb:,} is too few, expected at least 1, or None")
+        if per_gb is not None and self.volume_bytes is not None:
+            problems.append("volume_bytes, volume_bytes_per_gb: got both, expected at most one of them")
         if problems:
             raise ValueError("; ".join(problems))
+
+    def volume_limit(self, volume_size_gb: int) -> int | None:
+        """Return the size in bytes of a volume for which a request asks; None means no limit."""
+        if self.volume_bytes_per_gb is None:
+            return self.volume_bytes
+        return max(_SMALLEST_BYTES, self.volume_bytes_per_gb * volume_size_gb)
 
     def check(self, isolation: Isolation) -> None:
         """Check that this machine's isolation of jobs supports the settings.
@@ -58,7 +72,8 @@ class InstanceSettings:
                 f"mounts: {self.mounts!r} needs mount namespaces, which this machine does not permit "
                 f"({isolation.reason}): leave it at 'one'"
             )
-        limits = [name for name in ("volume_bytes", "root_disk_bytes") if getattr(self, name) is not None]
+        names = ("volume_bytes", "volume_bytes_per_gb", "root_disk_bytes")
+        limits = [name for name in names if getattr(self, name) is not None]
         if limits and isolation.kind is not IsolationKind.ROOT:
             problems.append(
                 f"{', '.join(limits)}: a size limit needs a file system of its own, which only root on Linux can "

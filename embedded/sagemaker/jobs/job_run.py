@@ -151,6 +151,10 @@ class JobRun(abc.ABC, Generic[AnyJob]):
             if small.volume_bytes is None:
                 raise JobFailure("ClientError: Data download failed:Insufficient disk space")
             settings = dataclasses.replace(settings, volume_bytes=small.volume_bytes)
+            try:
+                settings.check(self._context.isolation)
+            except ValueError as error:
+                raise JobFailure(f"InternalServerError: the embedded AWS cannot inject full-disk: {error}") from error
         instances = {host: Instance(host, folder / host, settings) for host in self._job.hosts}
         for instance in instances.values():
             instance.create_files(self._job)

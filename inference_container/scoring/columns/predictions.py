@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from contract.catalog.model_fields import DEFAULT_OUTPUT_COLUMN
 from contract.catalog.model_spec import ModelSpec
+from scoring.columns.arrow_types import arrow_type
 from scoring.errors import IN_LOG, ConfigurationError, ModelError, describe_error
 
 
@@ -31,9 +32,11 @@ def output_fields(
 ) -> tuple[pa.Field, ...]:
     """Return the fields of a model's prediction columns, one per type.
 
-    If the record names none, they are `prediction_<label>`, or `prediction` without labels.
+    `types` are those of the model's own predictions; the written ones follow from the record. If the
+    record names no columns, they are `prediction_<label>`, or `prediction` without labels.
 
-    Raises ConfigurationError if the record names more or fewer columns than the model returns.
+    Raises ConfigurationError if the record names more or fewer columns or types than the model
+    returns.
     """
     names = list(spec.output_columns)
     if not names:
@@ -49,7 +52,39 @@ def output_fields(
             f"model {spec.model_id!r}: its classes give prediction columns of the same name {names}: set "
             "output_columns in the model's record"
         )
-    return tuple(pa.field(name, kind) for name, kind in zip(names, types, strict=True))
+    return tuple(pa.field(name, kind) for name, kind in zip(names, written_types(spec, types), strict=True))
+
+
+def written_types(spec: ModelSpec, types: Sequence[pa.DataType]) -> list[pa.DataType]:
+    """Return the types that prediction columns are written with.
+
+    Without types in the record, each kind of prediction has one type in Parquet: double, int64 (also
+    for booleans) or string. So files of different models can be read as one table. Text has no types,
+    and keeps the digits of the model's own.
+
+    Raises ConfigurationError if the record has another number of types.
+    """
+    declared = spec.output_types
+    if not declared:
+        return [common_type(kind) for kind in types] if spec.output_format == "parquet" else list(types)
+    if len(declared) not in (1, len(types)):
+        raise ConfigurationError(
+            f"model {spec.model_id!r}: output_types has {len(declared)} types {list(declared)}, but {spec.method} "
+            f"gives {len(types)} columns: give one type per column, or one for all, in the model's record"
+        )
+    written = [arrow_type(name) for name in declared]
+    return written * len(types) if len(written) == 1 else written
+
+
+def common_type(kind: pa.DataType) -> pa.DataType:
+    """Return the type that holds all predictions of this kind.
+
+    >>> common_type(pa.float32()), common_type(pa.bool_()), common_type(pa.string())
+    (DataType(double), DataType(int64), DataType(string))
+    """
+    if pa.types.is_floating(kind):
+        return pa.float64()
+    return pa.int64() if pa.types.is_integer(kind) or pa.types.is_boolean(kind) else kind
 
 
 def complete_columns(

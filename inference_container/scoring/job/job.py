@@ -1,5 +1,6 @@
 """Runs one instance's part of an attempt, from the job spec to the exit message."""
 
+import os
 import signal
 import sys
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Never
 
+from contract import environment
 from contract.catalog.model_formats import ModelFormat
 from contract.codec import loads
 from contract.container_paths import ContainerPaths
@@ -34,6 +36,7 @@ from scoring.supervision.supervisor import Supervisor
 
 _CACHE_SHARE = 4
 """Part of the free memory that the loaded models of a fleet may take, as divisor, in all workers together."""
+_MAX_DIGITS = 12
 _STOPPED_EXIT_CODE = 128 + signal.SIGTERM
 _MAX_SHOWN_FAILURES = 3
 _KIND_PRIORITY = (FailureKind.CONFIGURATION, FailureKind.MODEL, FailureKind.DATA, FailureKind.TRANSIENT)
@@ -109,7 +112,7 @@ def _score_shard(paths: ContainerPaths, cores: int, workers: int | None) -> tupl
             setup = WorkerSetup(
                 execution_id=spec.execution_id,
                 job_id=spec.job_id,
-                batch_rows=spec.options.batch_rows * (batches_for_members(len(spec.models)) if fleet else 1),
+                batch_rows=_batch_rows(spec) * (batches_for_members(len(spec.models)) if fleet else 1),
                 scratch=str(scratch),
                 models=spec.committing_models,
                 model_files=() if fleet else tuple(map(str, files.values())),
@@ -145,6 +148,19 @@ def _separate_workers(root: Path, scratch: Path) -> WorkerUser | None:
 def _loader_formats(spec: JobSpec) -> list[ModelFormat]:
     """Return the formats whose libraries a worker imports while the artifacts are verified."""
     return ["custom" if model.custom_code else model.format for model in spec.models]
+
+
+def _batch_rows(spec: JobSpec) -> int:
+    """Return the most rows per batch: the spec's, or fewer after an attempt that ran out of memory."""
+    text = os.environ.get(environment.BATCH_ROWS, "")
+    if not text:
+        return spec.options.batch_rows
+    if not (text.isascii() and text.isdigit() and 0 < len(text) < _MAX_DIGITS and int(text)):
+        raise ConfigurationError(
+            f"the variable {environment.BATCH_ROWS} is {text!r}, expected a whole number of at least 1: deploy the "
+            "stacks and the image of one release"
+        )
+    return min(int(text), spec.options.batch_rows)
 
 
 def _read_spec(paths: ContainerPaths) -> JobSpec:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from contract.catalog.model_fields import Feature
+from contract.job.scoring_spec import DEFAULT_BATCH_ROWS
 from scoring.columns.row_blocks import ROWS_PER_BLOCK
 from scoring.columns.widths import decoded_width
 from scoring.readers import InputObject
@@ -17,6 +18,8 @@ def rows_per_batch(
 ) -> int:
     """Return the rows per batch: at most `most`, and within `factor` default batches' memory.
 
+    If `most` is below the default, because memory ran out, the memory is as much smaller.
+
     The result depends only on the object and the models, so that outputs are reproducible.
     """
     stored = source.stored_bytes()
@@ -26,5 +29,6 @@ def rows_per_batch(
         if field.name in columns:
             width += decoded_width(field.type, stored.get(field.name, 0) / rows if rows else 0)
     # Whole blocks, because a batch that ends within one is copied for the model.
-    fitting = int(factor * _BATCH_BYTES / max(width, 1)) // ROWS_PER_BLOCK * ROWS_PER_BLOCK
+    memory = factor * _BATCH_BYTES * min(1.0, most / DEFAULT_BATCH_ROWS)
+    fitting = int(memory / max(width, 1)) // ROWS_PER_BLOCK * ROWS_PER_BLOCK
     return max(min(most, _MIN_ROWS), min(most, fitting))

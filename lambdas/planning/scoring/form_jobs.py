@@ -7,7 +7,7 @@ from typing import NamedTuple
 from contract.catalog.image_variants import ImageVariant, image_of
 from contract.catalog.instance_types import check_allowed
 from contract.catalog.model_spec import ModelSpec
-from contract.catalog.models import Compute
+from contract.catalog.models import Compute, instance_types
 from contract.dataset.formats import format_of
 from contract.dataset.input_options import InputOptions
 from contract.job.fleet import fleet_job_id
@@ -254,12 +254,15 @@ def check_joined_outputs(request: ExecutionRequest, jobs: Sequence[PlannedJob]) 
 
 def check_instance_types(jobs: Sequence[PlannedJob], allowed: Sequence[str]) -> list[Problem]:
     """Return one problem per instance type that the stage does not allow."""
-    first_jobs = {job.compute.instance_type or "": job for job in reversed(jobs)}
-    return [
-        problem
-        for instance_type, job in sorted(first_jobs.items())
-        for problem in check_allowed(f"job {job.job_id!r}: instance_type", instance_type, allowed)
-    ]
+    first_jobs: dict[str, PlannedJob] = {}
+    for job in jobs:
+        for instance_type in instance_types(job.compute):
+            first_jobs.setdefault(instance_type, job)
+    problems = []
+    for instance_type, job in sorted(first_jobs.items()):
+        name = "instance_type" if instance_type == job.compute.instance_type else "larger_instance_types"
+        problems += check_allowed(f"job {job.job_id!r}: {name}", instance_type, allowed)
+    return problems
 
 
 def split_notes(jobs: Sequence[PlannedJob]) -> list[str]:

@@ -8,11 +8,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from contract import layout
+from contract import training_layout
 from contract.catalog.image_variants import ImageVariant, image_of
 from contract.catalog.instance_types import check_allowed, has_local_storage
 from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT
-from contract.catalog.models import Compute
+from contract.catalog.models import Compute, instance_types
 from contract.dataset.formats import format_of
 from contract.job.scoring_spec import PinnedObject
 from contract.problems import Problem
@@ -72,7 +72,7 @@ def form_trainings(
     """
     jobs: list[PlannedTraining] = []
     for recipe in recipes:
-        version = layout.trained_version(event.execution_arn, event.started_at, recipe.model_id)
+        version = training_layout.trained_version(event.execution_arn, event.started_at, recipe.model_id)
         training = objects[recipe.training_dataset]
         validation = objects[recipe.validation_dataset] if recipe.validation_dataset else ()
         spec = recipe.training_spec(event.execution_id, recipe.model_id, version, training, validation)
@@ -81,12 +81,16 @@ def form_trainings(
 
 
 def check_instance_types(jobs: Sequence[PlannedTraining], allowed: Sequence[str]) -> list[Problem]:
-    """Check that the stage allows the instance type of each job."""
+    """Check that the stage allows the instance types of each job's attempts."""
     return [
         problem
         for job in jobs
+        for instance_type in instance_types(job.compute)
         for problem in check_allowed(
-            f"recipe of model {job.recipe.model_id!r}: compute.instance_type", job.compute.instance_type or "", allowed
+            f"recipe of model {job.recipe.model_id!r}: compute."
+            + ("instance_type" if instance_type == job.compute.instance_type else "larger_instance_types"),
+            instance_type,
+            allowed,
         )
     ]
 

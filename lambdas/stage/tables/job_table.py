@@ -165,6 +165,7 @@ class JobTable(Table):
             started_at=job.started_at or attempt.started_at,
             failure_kind=None,
             reason="",
+            changes=attempt.changes,
         )
         if self._write_all([self._new_attempt(attempt), self._job_move(job, running)]):
             return attempt

@@ -96,7 +96,7 @@ def test_bulk_registration_is_idempotent_and_a_sample_can_be_scored(
     pq.write_table(table, tmp_path / "sample.parquet")
     assert main(["models", "test", "in-bulk-1", str(tmp_path / "sample.parquet"), "--json", "--rows", "30"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert (printed["rows"], printed["columns_added"]) == (30, {"prediction_0": "float", "prediction_1": "float"})
+    assert (printed["rows"], printed["columns_added"]) == (30, {"prediction_0": "double", "prediction_1": "double"})
     expected = models["2"].predict_proba(features_of(table))[:, 1]
     np.testing.assert_allclose([row["prediction_1"] for row in printed["first_rows"]], expected, rtol=1e-5)
 

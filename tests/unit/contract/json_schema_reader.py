@@ -58,6 +58,7 @@ _RULES: dict[str, Any] = {
     "minProperties": lambda schema, value: not isinstance(value, dict) or len(value) >= schema["minProperties"],
     "items": lambda s, value: not isinstance(value, list) or all(accepts(s["items"], item) for item in value),
     "minItems": lambda schema, value: not isinstance(value, list) or len(value) >= schema["minItems"],
+    "maxItems": lambda schema, value: not isinstance(value, list) or len(value) <= schema["maxItems"],
     "uniqueItems": _unique,
     "pattern": lambda s, value: not isinstance(value, str) or re.search(s["pattern"], value) is not None,
     "minLength": lambda schema, value: not isinstance(value, str) or len(value) >= schema["minLength"],

@@ -40,7 +40,14 @@ from tests.unit.checksums import crc64nvme
 REGION = "eu-central-1"
 STARTED_AT = "2026-01-05T10:00:00.123Z"
 ARTIFACT = b"not read by the functions"
-STAGE_COMPUTE = Compute(instance_type="ml.m5.large", instance_count=2, volume_size_gb=30, max_runtime_seconds=3_600)
+STAGE_COMPUTE = Compute(
+    instance_type="ml.m5.large",
+    instance_count=2,
+    volume_size_gb=30,
+    max_runtime_seconds=3_600,
+    larger_instance_types=(),
+    max_volume_size_gb=100,
+)
 CORE_IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/scoring:core"
 KEY_ARN = "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555"
 PYTORCH_IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/scoring:pytorch"

@@ -57,6 +57,10 @@ class ProcessingJob(Job):
         return str(self.request["ProcessingResources"]["ClusterConfig"]["InstanceType"])
 
     @property
+    def volume_size_gb(self) -> int:
+        return int(self.request["ProcessingResources"]["ClusterConfig"]["VolumeSizeInGB"])
+
+    @property
     def container(self) -> Container:
         specification = self.request["AppSpecification"]
         return Container(

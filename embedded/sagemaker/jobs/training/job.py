@@ -122,6 +122,10 @@ class TrainingJob(Job):
         return str(self.request["ResourceConfig"]["InstanceType"])
 
     @property
+    def volume_size_gb(self) -> int:
+        return int(self.request["ResourceConfig"]["VolumeSizeInGB"])
+
+    @property
     def is_spot(self) -> bool:
         return bool(self.request.get("EnableManagedSpotTraining", False))
 

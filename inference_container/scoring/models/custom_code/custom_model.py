@@ -71,10 +71,8 @@ class CustomModel:
                 f"model {spec.model_id!r}: its model_fn returned an instance of {type(model).__name__}, which has no "
                 f"{spec.method}: write predict_fn, or choose another method in the record"
             )
-        names = spec.output_types or ("double",) * max(1, len(spec.output_columns))
-        types = [pa.float64() if name == "double" else pa.type_for_alias(name) for name in names]
         # From the record, because an object without rows needs the columns too.
-        self.outputs = output_fields(spec, types, None)
+        self.outputs = output_fields(spec, [pa.float64()] * max(1, len(spec.output_columns)), None)
         used = ", ".join(code.found)
         self.notes: tuple[str, ...] = (f"predicted by {used} of the artifact's own {CODE_FILE}",)
 

@@ -17,9 +17,28 @@ from tests.unit.lambdas.builders import any_model_spec
 @given(computes, computes, computes)
 def test_compute_takes_each_field_from_the_first_that_sets_it(first: Compute, second: Compute, third: Compute) -> None:
     result = first.with_fallback(second).with_fallback(third)
-    for field in vars(result):
+    for field in vars(result).keys() - {"larger_instance_types"}:
         wishes = [getattr(compute, field) for compute in (first, second, third)]
         assert getattr(result, field) == next((wish for wish in wishes if wish is not None), None)
+
+
+def test_larger_types_belong_to_the_instance_type_for_which_they_are_named() -> None:
+    stage = Compute("ml.m5.xlarge", 1, 30, 60, ("ml.m5.2xlarge",), 100)
+    assert Compute().with_fallback(stage).larger_instance_types == ("ml.m5.2xlarge",)
+    assert Compute("ml.g5.xlarge").with_fallback(stage).larger_instance_types == ()
+    own = Compute("ml.g5.xlarge", larger_instance_types=("ml.g5.2xlarge",))
+    assert own.with_fallback(stage).larger_instance_types == ("ml.g5.2xlarge",)
+    assert Compute(larger_instance_types=()).with_fallback(stage).larger_instance_types == ()
+
+
+def test_larger_types_are_types_named_once_and_not_the_first_one() -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        Compute("ml.m5.xlarge", larger_instance_types=("m5.large", "ml.m5.xlarge", "ml.m5.xlarge"))
+    assert [problem.field for problem in refused.value.problems] == [
+        "larger_instance_types[0]",
+        "larger_instance_types",
+        "larger_instance_types",
+    ]
 
 
 def test_compute_beyond_sagemakers_limits_is_refused_with_all_fields() -> None:

@@ -210,3 +210,11 @@ def test_an_event_is_named_by_source_type_and_target() -> None:
 
 def test_the_text_of_a_fault_is_that_of_the_command() -> None:
     assert text(CrashFunction(function="dev-plan", when="before")) == "crash-function --function dev-plan --when before"
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_the_document_explains_every_kind_and_its_options(kind: type[Fault]) -> None:
+    text_of = (Path(__file__).parents[4] / "docs/reference/faults.md").read_text()
+    assert f"| `{kind.KIND}` |" in text_of
+    missing = [f"--{each.name.replace('_', '-')}" for each in fields(kind)]
+    assert [option for option in missing if f"{option}`" not in text_of and f"{option} " not in text_of] == []

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from contract.status import AttemptStatus, ExecutionKind, FailureKind, JobStatus
+from contract.status import AttemptStatus, ExecutionKind, FailureKind, JobStatus, Shortage
 from contract.table.records import attempt_key
 from contract.workflow.messages import AttemptFailure
 from lambdas.classify_failure.classify import classify_failure
@@ -13,6 +13,8 @@ from tests.unit.lambdas.builders import Stage, failure_event, pointer_event
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 KILLED = {"ProcessingJobStatus": "Failed", "FailureReason": "AlgorithmError: , exit code: 137"}
+FULL = {"ProcessingJobStatus": "Failed", "FailureReason": "ClientError: Data download failed:Insufficient disk space"}
+LOST = {"ProcessingJobStatus": "Failed", "FailureReason": "InternalServerError: We encountered an internal error."}
 
 
 def test_a_transient_failure_leaves_the_job_waiting(opened: Stage, classify: Step) -> None:
@@ -183,4 +185,38 @@ def test_a_job_that_does_not_end_ends_the_attempts(opened: Stage, classify: Step
     decision = classify(failure_event("JobStillRunningError", cause))
     assert decision["try_again"] is False
     assert f"SageMaker job '{name}'" in opened.job().reason
-    assert "Stop the SageMaker job by hand, then start a new execution" in opened.job().reason
+    assert "Stop the SageMaker job by hand, then resume the execution: `fleetscore resume e-1`" in opened.job().reason
+
+
+def test_an_attempt_after_one_that_was_killed_has_smaller_batches(opened: Stage, record: Step, classify: Step) -> None:
+    plan = record(classify(failure_event("States.TaskFailed", KILLED)))
+    assert plan["environment"]["FLEETSCORE_BATCH_ROWS"] == "8192"
+    assert plan["environment"]["FLEETSCORE_ATTEMPT"] == "2"
+    first, second = opened.attempt(1), opened.attempt(2)
+    assert (first.batch_rows, first.changes, first.shortage) == (65_536, (), Shortage.MEMORY)
+    change = "rows per batch 65,536 → 8,192: attempt 1 ran out of memory"
+    assert (second.batch_rows, second.changes, second.shortage) == (8_192, (change,), None)
+    assert opened.job().changes == (change,)
+
+
+def test_changes_stay_when_a_later_attempt_fails_for_another_reason(
+    opened: Stage, record: Step, classify: Step
+) -> None:
+    record(classify(failure_event("States.TaskFailed", FULL)))
+    plan = record(classify(failure_event("States.TaskFailed", LOST, attempt=2)))
+    assert plan["cluster"]["VolumeSizeInGB"] == opened.attempt(3).volume_size_gb == 60
+    assert opened.attempt(3).changes == ("volume 30 GB → 60 GB: attempt 1 ran out of disk space",)
+
+
+def test_a_timeout_with_progress_is_a_change_too(opened: Stage, record: Step, classify: Step) -> None:
+    opened.commit(objects=1)
+    record(classify(failure_event("States.Timeout")))
+    assert opened.attempt(2).changes == ("goes on where attempt 1 ran out of time",)
+
+
+def test_repeated_events_change_the_settings_once(opened: Stage, record: Step, classify: Step) -> None:
+    decision = classify(failure_event("States.TaskFailed", KILLED))
+    assert classify(failure_event("States.TaskFailed", KILLED)) == decision
+    plan = record(decision)
+    assert record(decision) == plan
+    assert opened.attempt(2).batch_rows == 8_192

@@ -9,7 +9,7 @@ from contract.status import FailureKind
 from lambdas.attempts.failure_cause import read_cause
 from lambdas.classify_failure.decision_table import DECISION_TABLE
 from lambdas.classify_failure.decisions import find_rule
-from lambdas.classify_failure.failure_rule import Retry
+from lambdas.classify_failure.failure_rule import AGAIN, Retry
 
 FAILED = "States.TaskFailed"
 API_ERROR = "SageMaker.AmazonSageMakerException"
@@ -243,9 +243,28 @@ CASES: list[tuple[str, tuple[str, str], FailureKind, Retry]] = [
     (
         "container: volume full",
         exit_message("CONFIGURATION: object 'a': OSError: No space left on device: raise it"),
-        FailureKind.CONFIGURATION,
+        FailureKind.TRANSIENT,
+        Retry.WITH_PROGRESS,
+    ),
+    *[
+        (
+            "container: out of memory",
+            exit_message(f"TRANSIENT: 1 of 2: {text}"),
+            FailureKind.TRANSIENT,
+            Retry.NO,
+        )
+        for text in (
+            "object 'a': a worker was killed (SIGKILL) while scoring object 'a', most likely out of memory",
+            "object 'a', model 'm': out of memory, even with few rows per batch",
+        )
+    ],
+    (
+        "out of memory",
+        failure_reason("AlgorithmError: OutOfMemoryError: , exit code: 1"),
+        FailureKind.TRANSIENT,
         Retry.NO,
     ),
+    ("instance ended", failure_reason("The instance was terminated"), FailureKind.TRANSIENT, Retry.YES),
     (
         "container: data",
         exit_message("DATA: a.csv: column 'No space left on device' is missing"),
@@ -271,13 +290,13 @@ CASES: list[tuple[str, tuple[str, str], FailureKind, Retry]] = [
         Retry.NO,
     ),
     (
-        "killed",
+        "out of memory",
         failure_reason(
             "ClientError: Please use an instance type with more memory, or reduce the size of job "
             "data processed on an instance."
         ),
         FailureKind.TRANSIENT,
-        Retry.YES,
+        Retry.NO,
     ),
     *[
         ("artifact gone", (FAILED, cause), FailureKind.MODEL, Retry.NO)
@@ -365,7 +384,14 @@ def test_remedies_speak_of_recipes_only_where_a_job_trains() -> None:
 
 def test_only_rules_with_a_retry_have_a_wait() -> None:
     for rule in DECISION_TABLE:
-        assert (rule.base_seconds > 0) == (rule.retry is not Retry.NO), rule.name
+        may_retry = rule.retry is not Retry.NO or rule.shortage is not None
+        assert (rule.base_seconds > 0) == may_retry, rule.name
+
+
+def test_each_remedy_says_how_to_continue() -> None:
+    for rule in DECISION_TABLE:
+        assert AGAIN in rule.remedy, rule.name
+        assert not rule.training_remedy or AGAIN in rule.training_remedy, rule.name
 
 
 def test_the_last_rule_matches_everything() -> None:
@@ -381,7 +407,7 @@ def test_the_last_rule_matches_everything() -> None:
 def test_data_model_and_configuration_failures_are_not_retried() -> None:
     final = {FailureKind.DATA, FailureKind.MODEL, FailureKind.CONFIGURATION, FailureKind.STOPPED}
     for rule in DECISION_TABLE:
-        assert (rule.retry is Retry.NO) == (rule.kind in final), rule.name
+        assert (rule.retry is Retry.NO and rule.shortage is None) == (rule.kind in final), rule.name
 
 
 def test_remedies_of_refused_requests_name_what_is_limited() -> None:

@@ -68,6 +68,12 @@ def test_a_first_attempt_scores_every_pinned_object(planned: Stage, record: Step
             "VolumeKmsKeyId": KEY_ARN,
         },
         max_runtime_seconds=3_600,
+        environment={
+            "FLEETSCORE_EXECUTION_ID": "e-1",
+            "FLEETSCORE_JOB_ID": "delays-ua",
+            "FLEETSCORE_ATTEMPT": "1",
+            "FLEETSCORE_BATCH_ROWS": "65536",
+        },
         image_uri=CORE_IMAGE,
     )
     assert manifest(planned, 1) == ["a.parquet", "b.parquet"]

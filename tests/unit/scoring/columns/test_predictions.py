@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -5,8 +6,8 @@ import pyarrow as pa
 import pytest
 
 from contract.catalog.model_fields import Feature
-from scoring.columns.predictions import complete_columns, prediction_columns
-from scoring.errors import ModelError
+from scoring.columns.predictions import complete_columns, output_fields, prediction_columns
+from scoring.errors import ConfigurationError, ModelError
 from tests.unit.scoring.support.model_specs import any_spec
 
 SPEC = any_spec(Feature("x", "double"))
@@ -41,6 +42,53 @@ def test_predictions_keep_their_values_in_the_declared_type(
     (column,) = columns_of(values, kind)
     assert column.type == kind
     assert column.to_pylist() == expected
+
+
+@pytest.mark.parametrize(
+    ("own", "written"),
+    [
+        *[(kind, "double") for kind in (pa.float16(), pa.float32(), pa.float64())],
+        *[(kind, "int64") for kind in (pa.int8(), pa.int32(), pa.int64(), pa.uint8(), pa.uint64(), pa.bool_())],
+        (pa.string(), "string"),
+    ],
+)
+def test_each_kind_of_prediction_has_one_type_in_parquet(own: pa.DataType, written: str) -> None:
+    (field,) = output_fields(SPEC, [own], None)
+    assert str(field.type) == written
+    (in_text,) = output_fields(replace(SPEC, output_format="csv"), [own], None)
+    assert in_text.type == own
+
+
+def test_predictions_keep_their_values_in_the_common_type() -> None:
+    # Each float is a double too.
+    floats = np.array([0.1, 1e-45, 3.4e38, np.inf], np.float32)
+    (column,) = columns_of(floats, pa.float64(), rows=4)
+    np.testing.assert_array_equal(column.to_numpy(), floats)
+    (column,) = columns_of(np.array([True, False]), pa.int64())
+    assert column.to_pylist() == [1, 0]
+    with pytest.raises(ModelError, match="do not fit in column 'p0' of type int64"):
+        columns_of(np.array([2**63, 1], np.uint64), pa.int64())
+
+
+@pytest.mark.parametrize(
+    ("declared", "expected"),
+    [(("float",), ["float", "float"]), (("string", "bool"), ["string", "bool"]), ((), ["double", "double"])],
+)
+def test_the_record_decides_about_types(declared: tuple[str, ...], expected: list[str]) -> None:
+    fields = output_fields(replace(SPEC, output_types=declared), [pa.float32()] * 2, ["a", "b"])
+    assert [str(field.type) for field in fields] == expected
+
+
+def test_numbers_become_texts_if_the_record_says_so() -> None:
+    (field,) = output_fields(replace(SPEC, output_types=("string",)), [pa.int64()], None)
+    (column,), missing = prediction_columns(SPEC, (field,), np.array([3, 40]), 2)
+    assert (column.to_pylist(), missing) == (["3", "40"], {})
+
+
+def test_a_record_with_another_number_of_types_is_refused() -> None:
+    spec = replace(SPEC, output_types=("float", "float", "float"))
+    with pytest.raises(ConfigurationError, match=r"output_types has 3 types .* gives 2 columns: give one type per"):
+        output_fields(spec, [pa.float32()] * 2, ["a", "b"])
 
 
 def test_prediction_matrix_becomes_one_column_per_field() -> None:

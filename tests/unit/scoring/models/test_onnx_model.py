@@ -54,7 +54,7 @@ def test_a_graph_with_one_output_gives_one_column(dtype: str, filled: pd.DataFra
     found = columns_of(spec, load_model(spec, file), frame)
 
     assert list(found) == ["prediction"]
-    assert found["prediction"].dtype == dtype
+    assert found["prediction"].dtype == np.float64
     np.testing.assert_array_equal(found["prediction"], outputs_of(file, X=frame.to_numpy())[0][:, 0])
     np.testing.assert_allclose(found["prediction"], model.predict(frame.to_numpy()), rtol=1e-4, atol=1e-5)
 

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from contract import environment
 from contract.workflow.messages import AttemptPlan, TrainingAttemptPlan
 
 BUCKET = "recorded"
@@ -126,7 +127,13 @@ def _attempt(message: type, **values: Any) -> dict[str, Any]:
     return {**{field.name: f"s3://{field.name}" for field in fields(message)}, **values, "more": "not selected"}
 
 
-ATTEMPT = _attempt(AttemptPlan, nothing_left=False, cluster=CLUSTER, max_runtime_seconds=3600)
+VARIABLES = {
+    environment.EXECUTION_ID: "e-1",
+    environment.JOB_ID: "job-0",
+    environment.ATTEMPT: "1",
+    environment.BATCH_ROWS: "65536",
+}
+ATTEMPT = _attempt(AttemptPlan, nothing_left=False, cluster=CLUSTER, max_runtime_seconds=3600, environment=VARIABLES)
 TRAINING_ATTEMPT = _attempt(
     TrainingAttemptPlan,
     channels=[{"ChannelName": "train"}],
@@ -135,6 +142,7 @@ TRAINING_ATTEMPT = _attempt(
     spot=False,
     stopping_condition={"MaxRuntimeInSeconds": 3600},
     longest_seconds=3600,
+    environment=VARIABLES,
 )
 # The definitions add an hour to the time of a job. Both engines then wait one second, the shortest
 # time-out.

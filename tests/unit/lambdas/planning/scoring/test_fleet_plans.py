@@ -115,7 +115,7 @@ def test_the_request_sets_dataset_compute_and_tolerated_fraction_of_a_fleet(flee
     plan(plan_event(request))
     job = fleet.job(JOB)
     assert (job.dataset, job.max_attempts, job.object_count) == ("others", 2, 3)
-    assert job.compute == Compute("ml.c5.large", 3, 7, 3_600)
+    assert job.compute == Compute("ml.c5.large", 3, 7, 3_600, (), 100)
     assert {model.tolerated_quarantine_fraction for model in fleet.spec(job_id=JOB).models} == {0.5}
 
 

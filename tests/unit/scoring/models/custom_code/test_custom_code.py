@@ -279,10 +279,10 @@ def test_code_is_not_run_unless_the_record_allows_it(frame: pd.DataFrame, model:
 def test_contradictory_records_are_refused() -> None:
     with pytest.raises(InvalidInputError, match="Set custom_code if you trust"):
         spec_of("custom")
-    with pytest.raises(InvalidInputError, match="output_types"):
-        spec_of("sklearn-joblib", output_types=("double",))
-    with pytest.raises(InvalidInputError, match="2, one per output column"):
-        custom(output_columns=("a", "b"), output_types=("double",))
+    with pytest.raises(InvalidInputError, match="1, one per output column"):
+        custom(output_types=("double", "double"))
+    with pytest.raises(InvalidInputError, match="2, one per output column, or one"):
+        custom(output_columns=("a", "b"), output_types=("double", "double", "double"))
     with pytest.raises(InvalidInputError, match="Arrow types out of"):
         custom(output_types=("decimal",))
 

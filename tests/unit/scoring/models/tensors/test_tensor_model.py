@@ -142,9 +142,9 @@ def test_outputs_become_columns_by_their_shape() -> None:
     def columns(call: Callable[[Any], Any]) -> dict[str, str]:
         return {field.name: str(field.type) for field in model_of(call).outputs}
 
-    assert columns(lambda rows: rows.sum(1)) == {"prediction": "float"}
+    assert columns(lambda rows: rows.sum(1)) == {"prediction": "double"}
     assert columns(lambda rows: rows[:, :1].astype("float64")) == {"prediction": "double"}
-    assert columns(lambda rows: rows[:, :2]) == {"prediction_0": "float", "prediction_1": "float"}
+    assert columns(lambda rows: rows[:, :2]) == {"prediction_0": "double", "prediction_1": "double"}
     assert columns(lambda rows: {"p": rows[:, :2], "label": rows.argmax(1)}) == {
         "prediction_p_0": "double",
         "prediction_p_1": "double",

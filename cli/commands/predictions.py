@@ -1,0 +1,112 @@
+"""`fleetscore predictions`: where the complete predictions are, and their download."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import rich_click as click
+
+from cli.command_line.click_classes import Command
+from cli.command_line.invocation import Invocation
+from cli.command_line.options import FILE
+from cli.failures import CommandError, ExitStatus
+from cli.stage.predictions.download import check_is_free, describe_problems, download, find_files
+from cli.stage.predictions.pointers import FoundPredictions, Predictions
+from cli.views.predictions import (
+    incomplete_line,
+    location_lines,
+    predictions_json,
+    predictions_table,
+    windows_table,
+)
+from cli.views.tables import counted, size_text
+
+
+@click.command(
+    "predictions",
+    cls=Command,
+    examples="""
+    fleetscore predictions
+    fleetscore predictions --dataset flights
+    fleetscore predictions --model churn --download churn/
+    fleetscore predictions --execution nightly-2026-03-01 --json
+    """,
+)
+@click.option("--model", default="", metavar="ID", help="Of this model, or of this fleet.")
+@click.option("--dataset", default="", metavar="NAME", help="For this dataset.")
+@click.option("--execution", default="", metavar="ID", help="Of this execution, whether it is the latest or not.")
+@click.option(
+    "--download",
+    "folder",
+    type=FILE,
+    metavar="DIR",
+    help="Download the files to a new or empty folder, and check them.",
+)
+@click.pass_obj
+def predictions(invocation: Invocation, *, model: str, dataset: str, execution: str, folder: Path | None) -> ExitStatus:
+    """Show where the latest complete predictions are, per dataset and model.
+
+    Predictions are complete when the model's job succeeded. With --dataset, upload windows whose
+    executions started later are shown too: their predictions come on top.
+    """
+    output, deployment = invocation.output, invocation.deployment()
+    if folder is not None:
+        if not (model or dataset or execution):
+            raise CommandError("--download: name what to download with --model, --dataset or --execution.")
+        check_is_free(folder)
+    stage = Predictions(invocation.connection, deployment)
+    incomplete: list[str] = []
+    if execution:
+        of_execution = stage.of_execution(execution, dataset, model)
+        found, incomplete = of_execution.found, of_execution.incomplete
+    else:
+        found = stage.latest(dataset, model)
+    oldest = min((item.pointer.planned_at for item in found), default="")
+    windows = stage.windows_since(dataset, oldest) if dataset and not execution else []
+    value = predictions_json(found, windows, incomplete)
+    if folder is not None:
+        if not found:
+            raise CommandError(nothing_found(model, dataset, execution))
+        _download(invocation, found, folder)
+    if not found:
+        output.data(value, nothing_found(model, dataset, execution))
+    else:
+        # Of few, people want to know the place; of many, tables stay narrow.
+        output.data(value, predictions_table(found), *(location_lines(found) if model else ()))
+    if windows:
+        output.show("Parts that came later, of upload windows:", windows_table(windows))
+    if incomplete:
+        output.show(incomplete_line(incomplete, execution.rpartition(":")[2]))
+    return ExitStatus.SUCCEEDED
+
+
+def nothing_found(model: str, dataset: str, execution: str) -> str:
+    """Return what to do when nothing is complete yet."""
+    chosen = "".join(f" of {word} {name!r}" for word, name in (("model", model), ("dataset", dataset)) if name)
+    if execution:
+        name = execution.rpartition(":")[2]
+        return f"Execution {name!r} has no complete predictions{chosen}. `fleetscore status {name}` says why."
+    return (
+        f"No predictions{chosen} are complete yet: a model's job must have succeeded in an execution over the whole "
+        "dataset. `fleetscore list` shows executions, `fleetscore predictions --execution ID` what each has."
+    )
+
+
+def _download(invocation: Invocation, found: Sequence[FoundPredictions], folder: Path) -> None:
+    if expired := [item.pointer for item in found if item.state == "expired"]:
+        raise CommandError(
+            f"--download: the predictions of {expired[0].model_id!r} expired at {expired[0].outputs_expire_at}, so S3 "
+            "may have deleted some of their files. Score the dataset again."
+        )
+    s3, bucket = invocation.connection.client("s3"), invocation.deployment().results_bucket
+    pointers = [item.pointer for item in found]
+    files = find_files(s3, bucket, pointers)
+    if files.problems:
+        raise CommandError(describe_problems(files))
+    if files.without_ledger:
+        invocation.output.notice(
+            f"The ledger of {counted(len(files.without_ledger), 'job')} has expired, so only sizes are compared."
+        )
+    chosen = sorted(files.files.values(), key=lambda file: -file.size)
+    download(s3, bucket, chosen, pointers, folder)
+    total = size_text(sum(file.size for file in chosen))
+    invocation.output.notice(f"Downloaded {counted(len(chosen), 'file')}, {total}, to {folder}.")

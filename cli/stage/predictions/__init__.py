@@ -1,0 +1,1 @@
+"""Complete predictions of a stage: where they are, and their download."""

@@ -1,0 +1,217 @@
+"""Downloads complete predictions: all files or none, each as its commit says.
+
+Files go to a folder `<folder>.incomplete`, which gets its name when everything is there. The same
+command continues a download that was interrupted.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from cli.failures import CommandError, error_code
+from contract import codec, layout
+from contract.job.ledger import read_segment
+from contract.json_text import dump_json
+from contract.names import RelativePath
+from contract.table.latest_predictions import LatestPredictions
+
+CONTENT_NAME = "_predictions.json"
+"""File of a download that says what it has. Readers of tables skip names that begin with '_'."""
+_THREADS = 12
+_CHUNK_BYTES = 1 << 20
+_SHOWN_FILES = 3
+
+
+@dataclass(frozen=True)
+class PredictionsFile:
+    """A file of predictions in S3."""
+
+    key: str
+    """Key in the results bucket, and path below the downloaded folder."""
+    size: int
+    """Size in bytes."""
+    checksums: frozenset[str] = frozenset()
+    """CRC64NVME in Base64 of each commit of this size; empty if no ledger is left.
+
+    An object may have a commit per attempt.
+    """
+
+
+@dataclass
+class FoundFiles:
+    """The files of some predictions, and what is wrong with them."""
+
+    files: dict[str, PredictionsFile] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    without_ledger: list[str] = field(default_factory=list)
+    """Jobs whose ledger has expired: their files are compared with S3's own sizes only."""
+
+
+def find_files(s3: Any, bucket: str, pointers: Iterable[LatestPredictions]) -> FoundFiles:
+    """List the files of predictions, and compare them with the ledger's commits."""
+    prefixes: dict[str, LatestPredictions] = {}
+    for pointer in pointers:
+        for uri in pointer.predictions_uris:
+            prefixes.setdefault(uri.removeprefix(layout.s3_uri(bucket, "")), pointer)
+    found = FoundFiles()
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for _ in pool.map(lambda prefix: _compare(s3, bucket, prefix, prefixes[prefix].execution_id, found), prefixes):
+            pass
+    return found
+
+
+def download(
+    s3: Any, bucket: str, files: Sequence[PredictionsFile], pointers: Sequence[LatestPredictions], folder: Path
+) -> None:
+    """Download the files to a folder that is empty or does not exist.
+
+    Raises:
+        CommandError: when the folder has files, another download was interrupted there, or a file is not
+            what its commit says.
+    """
+    partial = _partial_folder(folder, _content(pointers))
+    for file in files:
+        if RelativePath().problems("key", file.key):
+            raise CommandError(f"{layout.s3_uri(bucket, file.key)} cannot be a file below {folder}.")
+    with ThreadPoolExecutor(_THREADS) as pool:
+        try:
+            for _ in pool.map(lambda file: _fetch(s3, bucket, file, partial / file.key), files):
+                pass
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    if folder.exists():
+        folder.rmdir()
+    partial.rename(folder)
+
+
+def check_is_free(folder: Path) -> None:
+    """Check that a download would not mix with other files.
+
+    Raises:
+        CommandError: when the folder is not empty, or is a file.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CommandError(f"--download: {folder} is not an empty folder. Name one that is, or that does not exist.")
+
+
+def _partial_folder(folder: Path, content: str) -> Path:
+    """Return the folder of the incomplete download, which says what it will have.
+
+    Raises:
+        CommandError: when the folder is not free, or an interrupted download had other content.
+    """
+    check_is_free(folder)
+    partial = folder.absolute().with_name(f"{folder.absolute().name}.incomplete")
+    known = partial / CONTENT_NAME
+    if partial.exists():
+        if not known.is_file() or known.read_text(encoding="utf-8") != content:
+            raise CommandError(
+                f"--download: {partial} is left from a download of other predictions. Delete it, or name another "
+                "folder."
+            )
+        return partial
+    partial.mkdir(parents=True)
+    known.write_text(content, encoding="utf-8")
+    return partial
+
+
+def _content(pointers: Sequence[LatestPredictions]) -> str:
+    return dump_json({"predictions": [codec.to_value(pointer) for pointer in pointers]}, indent=1) + "\n"
+
+
+def _compare(s3: Any, bucket: str, prefix: str, execution_id: str, found: FoundFiles) -> None:
+    """Add the files below a prefix, or the problems that they have."""
+    sizes = dict(_list(s3, bucket, prefix))
+    expected = _committed_outputs(s3, bucket, prefix, execution_id)
+    if not expected:
+        found.without_ledger.append(_partition(prefix, "job_id"))
+        expected = {key: {(size, "")} for key, size in sizes.items()}
+        if not sizes:
+            found.problems.append(f"{layout.s3_uri(bucket, prefix)} has no files")
+    for key in sorted({*expected, *sizes}):
+        checksums = {checksum for size, checksum in expected.get(key, ()) if size == sizes.get(key)}
+        if checksums:
+            found.files[key] = PredictionsFile(key, sizes[key], frozenset(filter(None, checksums)))
+        elif key not in sizes:
+            found.problems.append(f"{layout.s3_uri(bucket, key)} is missing")
+        elif key not in expected:
+            found.problems.append(f"{layout.s3_uri(bucket, key)}: no commit names it")
+        else:
+            found.problems.append(f"{layout.s3_uri(bucket, key)} has {sizes[key]:,} bytes, its commit says otherwise")
+
+
+def _committed_outputs(s3: Any, bucket: str, prefix: str, execution_id: str) -> dict[str, set[tuple[int, str]]]:
+    """Return size and checksum per key and commit of the outputs below a prefix, from the ledger.
+
+    Raises:
+        InvalidInputError: a segment cannot be read, such as one of another release.
+    """
+    model_id = _partition(prefix, "model_id")
+    job_folder = prefix.partition("model_id=")[0]
+    ledger = layout.ledger_prefix(execution_id, _partition(prefix, "job_id"))
+    outputs: dict[str, set[tuple[int, str]]] = {}
+    for key, _ in _list(s3, bucket, ledger):
+        content = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        for commit in read_segment(key.removeprefix(ledger), content).commits():
+            if model_id not in ("", commit.model_id):
+                continue
+            for output in commit.outputs:
+                if output.kind == "predictions":
+                    outputs.setdefault(job_folder + output.key, set()).add((output.bytes, output.crc64nvme))
+    return outputs
+
+
+def _fetch(s3: Any, bucket: str, file: PredictionsFile, path: Path) -> None:
+    """Download one file. It appears under its name when it is whole."""
+    if path.is_file() and path.stat().st_size == file.size:
+        return
+    try:
+        answer = s3.get_object(Bucket=bucket, Key=file.key, ChecksumMode="ENABLED")
+    except ClientError as error:
+        if error_code(error) != "NoSuchKey":
+            raise
+        raise CommandError(f"{layout.s3_uri(bucket, file.key)} was deleted during the download.") from error
+    checksum = answer.get("ChecksumCRC64NVME", "")
+    is_of_whole = bool(checksum) and answer.get("ChecksumType") != "COMPOSITE"
+    if file.checksums and is_of_whole and checksum not in file.checksums:
+        raise CommandError(
+            f"{layout.s3_uri(bucket, file.key)} has the CRC64NVME {checksum} in S3, its commit says "
+            f"{min(file.checksums)}: its content has changed since it was committed. Score the dataset again."
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(layout.unfinished_name(path.name))
+    size = 0
+    with unfinished.open("wb") as target:
+        for chunk in answer["Body"].iter_chunks(_CHUNK_BYTES):
+            size += target.write(chunk)
+    if size != file.size:
+        raise CommandError(f"{layout.s3_uri(bucket, file.key)}: got {size:,} of {file.size:,} bytes. Try again.")
+    unfinished.replace(path)
+
+
+def describe_problems(found: FoundFiles) -> str:
+    """Return the first problems of files as one message."""
+    more = len(found.problems) - _SHOWN_FILES
+    shown = "; ".join(found.problems[:_SHOWN_FILES]) + (f"; and {more:,} more" if more > 0 else "")
+    return f"The predictions are not complete any more: {shown}. Score the dataset again."
+
+
+def _list(s3: Any, bucket: str, prefix: str) -> Iterator[tuple[str, int]]:
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for entry in page.get("Contents", ()):
+            yield entry["Key"], entry["Size"]
+
+
+def _partition(prefix: str, name: str) -> str:
+    """Return the value of a Hive partition in a prefix; empty if it has none.
+
+    >>> _partition("joined/dataset=d/execution_id=e/job_id=j/", "job_id")
+    'j'
+    """
+    values = [part.removeprefix(f"{name}=") for part in prefix.split("/") if part.startswith(f"{name}=")]
+    return values[-1] if values else ""
