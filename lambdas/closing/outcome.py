@@ -124,8 +124,12 @@ def execution_reason(record: ExecutionRecord, status: ExecutionStatus, jobs: Seq
         lines += [f"- {text}" for text in record.violations]
         lines.append("Look at what is named, delete files that belong to no job, then start a new execution.")
     if jobs and not failed:
-        if not (record.training_failure or record.violations or record.passed_level) or failure:
-            lines.append("Every job succeeded, but the execution itself did not")
+        explained = record.training_failure or record.violations or record.passed_level
+        if not explained or failure:
+            lines.append("Every job succeeded, but the execution itself did not" + (f": {failure}" if failure else ""))
+        if not explained:
+            resume = f"`fleetscore resume {record.execution_id}`"
+            lines.append(f"Nothing is missing. If others wait for an execution that succeeds, start {resume}.")
     elif not jobs:
         stopped = failure.startswith(_STOPPED)
         why = failure if stopped else f"The plan failed: {failure or 'it recorded neither jobs nor an error'}"

@@ -73,6 +73,7 @@ def test_an_execution_stopped_after_its_last_job_is_partly_failed(opened: Stage,
     assert opened.job().status is JobStatus.SUCCEEDED
     assert opened.execution().status is ExecutionStatus.PARTLY_FAILED
     assert "Every job succeeded, but the execution itself did not" in opened.execution().reason
+    assert "Nothing is missing" in opened.execution().reason
 
 
 def test_an_execution_stopped_before_its_plan_gets_a_record(stage: Stage, reconcile: Step) -> None:
