@@ -100,7 +100,7 @@ def _unplanned(event: SummaryInput) -> ExecutionRecord:
 
 def _close_jobs(event: SummaryInput, deployment: Deployment, seconds_left: Callable[[], float]) -> list[JobRecord]:
     """Close the open jobs and parts of jobs, and return the records of all."""
-    kind, reason = open_job_reason(*caught_failure(event.state))
+    error, cause = caught_failure(event.state)
     ended_at = deployment.now()
 
     def close(job: JobRecord) -> JobRecord:
@@ -108,6 +108,7 @@ def _close_jobs(event: SummaryInput, deployment: Deployment, seconds_left: Calla
             return job
         if seconds_left() > _SECONDS_WITHOUT_COUNTING and job.objects_pinned <= _MAX_COUNTED:
             job = replace(job, commits=count_commits(job, deployment.store))
+        kind, reason = open_job_reason(error, cause, job)
         return deployment.table.close_job(job, ended_at=ended_at, kind=kind, reason=reason)
 
     closed = list(in_parallel(close, deployment.table.jobs(event.execution_id)))

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from contract.json_text import JsonError, parse_json
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
 from contract.table.records import ExecutionRecord, JobRecord
 from contract.workflow.messages import FAILURE_FIELD
+from lambdas.attempts.continuing import how_to_continue
 from lambdas.attempts.failure_cause import read_cause
 from lambdas.shown_text import shorten
 
@@ -58,21 +60,39 @@ def describe_failure(error: str, cause: str) -> str:
     return shorten(": ".join(part for part in (text, message) if part), _MAX_FAILURE_CHARACTERS)
 
 
-def open_job_reason(error: str, cause: str) -> tuple[FailureKind, str]:
-    """Return failure kind and reason for jobs that were still open when the execution ended."""
+def open_job_reason(error: str, cause: str, job: JobRecord) -> tuple[FailureKind, str]:
+    """Return failure kind and reason for a job that was still open when the execution ended.
+
+    `error` and `cause` are those with which the execution itself ended; empty if the Map ended normally.
+    """
+    again = how_to_continue(job.kind, job.execution_id)
+    if job.unrecorded_failure:
+        failure = shorten(_describe_noted(job.unrecorded_failure), 500)
+        why = shorten(_describe_noted(job.classification_failure), 200)
+        remedy = f"Repair that, and the cause of the failure, then {again}."
+        return FailureKind.UNKNOWN, f"{failure}. The failure could not be classified ({why}). {remedy}"
     if error == _THRESHOLD_ERROR:
         reason = "The execution ended early because more jobs had failed than it tolerates"
-        remedy = "Fix the failed jobs or raise tolerated_failure_percentage, then start a new execution."
+        remedy = f"Fix the failed jobs or raise tolerated_failure_percentage, then {again}."
         return FailureKind.STOPPED, f"{reason}. {remedy}"
     if error == ABORT_ERRORS["ABORTED"]:
         reason = f"{_STOPPED} before this job ended"
         detail = f" ({describe_failure('', cause)})" if cause else ""
-        return FailureKind.STOPPED, f"{reason}{detail}. Start a new execution for what is missing."
+        return FailureKind.STOPPED, f"{reason}{detail}. For what is missing, {again}."
     if error:
         reason = f"The execution ended before this job did: {describe_failure(error, cause)}"
-        return FailureKind.UNKNOWN, shorten(reason, 800) + ". Fix the cause, then start a new execution."
+        return FailureKind.UNKNOWN, shorten(reason, 800) + f". Fix the cause, then {again}."
     reason = "The job's child execution ended without recording a result"
-    return FailureKind.UNKNOWN, f"{reason}. Read its history in Step Functions, then start a new execution."
+    return FailureKind.UNKNOWN, f"{reason}. Read its history in Step Functions, then {again}."
+
+
+def _describe_noted(text: str) -> str:
+    """Return one line about the failure whose JSON the workflow has noted in a job's record."""
+    try:
+        failure = parse_json(text, keep_surrogates=True)
+    except JsonError:
+        failure = {}
+    return describe_failure(*caught_failure({FAILURE_FIELD: failure})).rstrip(".") or "unknown"
 
 
 def execution_status(
