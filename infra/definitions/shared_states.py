@@ -209,7 +209,7 @@ class WorkflowStates:
             "JobNotRecorded",
             comment="The failure could not be classified. SummarizeExecution closes the open records.",
             error="Fleetscore.JobNotRecorded",
-            cause_path=f"States.JsonToString({FAILURE})",
+            cause_path=f"{FAILURE}.Cause",
         )
         note_failure = self._note_failure(job_not_recorded)
         record_job_left_running = self.call(
