@@ -90,6 +90,18 @@ fuzz: $(STAMP)-test ## Run the property tests of readers and Parquet footers on 
 kills: $(STAMP)-test ## Kill scoring jobs at 200 random moments and compare the outputs of the attempts after: some minutes
 	@FLEETSCORE_KILLS=70 $(BIN)/python -m pytest --numprocesses 2 -rP -m kills tests/unit/scoring
 
+FAULTS ?= 10000
+MINUTES ?= 120
+SOAK := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=.:inference_container $(BIN)/python -m tests.e2e.reliability.soak
+.PHONY: soak
+soak: $(STAMP)-test ## Run every fault in every state, then random faults until 10,000 have happened: about an hour
+	@FLEETSCORE_SOAK=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses 2 tests/e2e/reliability
+	@$(SOAK) --faults $(FAULTS) --minutes $(MINUTES)
+
+.PHONY: soak-seed
+soak-seed: $(STAMP)-test ## Repeat SEED of `make soak`, and shorten the example of what it finds
+	@$(SOAK) --seed $(SEED) --seeds 1 --processes 1 --shrink
+
 # Heavy frameworks have a separate environment, so that `make test` stays quick. PyTorch is installed
 # without a hash, so that a package index can supply its CPU build instead of PyPI's build with
 # gigabytes of CUDA.

@@ -1,7 +1,9 @@
 """Problems with input: each names the field, its value, what was expected and what to do."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from contract.control_characters import replace_control_characters
 
@@ -38,11 +40,30 @@ def _shorten(text: str, max_characters: int) -> str:
 
 
 def _repr(value: object) -> str:
-    """Return the value as Python writes it, or its type if Python cannot write it."""
+    """Return the value as text without words of Python, or its type if it cannot be written."""
     try:
-        return repr(value)
+        return _shown(value)
     except (RecursionError, ValueError):
         return f"{type(value).__name__}, too deep or too long to show"
+
+
+def _shown(value: object) -> str:
+    """Return a value as people write it: text in quotes, lists and objects as in JSON.
+
+    >>> _shown(None), _shown([True, None, "a"]), _shown(float("nan"))
+    ('nothing', "[true, nothing, 'a']", 'not a number')
+    """
+    if value is None or isinstance(value, bool):
+        return {None: "nothing", True: "true", False: "false"}[value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "not a number" if math.isnan(value) else "infinity" if value > 0 else "-infinity"
+    if isinstance(value, Enum):
+        return _shown(value.value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_shown(name)}: {_shown(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_shown, value)) + "]"
+    return repr(value)
 
 
 class InvalidInputError(ValueError):

@@ -89,7 +89,8 @@ def acknowledge(
 
     for name, function in workflow.functions.items():
         role = workflow.function_roles[name]
-        _accept_wildcards(role, {"*": _XRAY})
+        if name != "reconcile":
+            _accept_wildcards(role, {"*": _XRAY})
         if name != "prepare_training":
             _accept_wildcards(role, {executions: _KEYS_UNKNOWN})
         _accept(
@@ -146,16 +147,22 @@ def acknowledge(
         {names.objects_arn(names.models_bucket, f"*/{layout.ARTIFACT_NAME}"): "Every version has its own key."},
     )
 
+    for name in ("summarize_execution", "reconcile"):
+        _accept_wildcards(
+            workflow.function_roles[name],
+            {
+                latest_arn(names): "Models are registered after the deployment, so their manifests have no known keys.",
+                any_state_machine_arn(): "A task token, not an ARN, identifies a waiting task.",
+            },
+        )
+    for name in ("classify_failure", "reconcile"):
+        _accept_wildcards(workflow.function_roles[name], dict.fromkeys(jobs_arns(settings.stage), _ATTEMPT_NAMES))
     _accept_wildcards(
-        workflow.function_roles["summarize_execution"],
+        workflow.function_roles["reconcile"],
         {
             **dict.fromkeys(executions_arns(settings.stage), "Callers of the state machines name the executions."),
-            latest_arn(names): "Models are registered after the deployment, so their manifests have no known keys.",
-            any_state_machine_arn(): "A task token, not an ARN, identifies a waiting task.",
+            "*": f"{_XRAY} AWS defines none for listing SageMaker jobs either.",
         },
-    )
-    _accept_wildcards(
-        workflow.function_roles["classify_failure"], dict.fromkeys(jobs_arns(settings.stage), _ATTEMPT_NAMES)
     )
 
     status_events = workflow.status_events
@@ -163,7 +170,7 @@ def acknowledge(
     _accept(status_events.announcer.function, {"AwsSolutions-L1": _RUNTIME})
     _accept_wildcards(status_events.announcer.role, {"*": f"{_XRAY} AWS defines none for dynamodb:ListStreams either."})
 
-    _accept_dead_letters(workflow.record_closing.dead_letters)
+    _accept_dead_letters(workflow.reconciliation.dead_letters)
 
     _accept_state_machine(
         workflow,

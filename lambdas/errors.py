@@ -81,6 +81,16 @@ class ClosingUnfinishedError(FleetscoreError):
         )
 
 
+class ReconciliationError(FleetscoreError):
+    """The records of executions that have ended could not be closed. A retry helps if the cause passes."""
+
+    def __init__(self, execution_ids: Sequence[str]) -> None:
+        super().__init__(
+            f"the records of {len(execution_ids):,} executions could not be closed: {_list(execution_ids)}. The "
+            "function's log has the reasons; the next reconciliation tries again."
+        )
+
+
 class PlanChangedError(FleetscoreError):
     """A file of the plan exists and differs from the new plan. Two plans must not be mixed.
 
@@ -202,10 +212,10 @@ class ObjectReplacedError(FleetscoreError):
     """Pinned objects were replaced or removed, so it is unknown which content was scored or trained
     on."""
 
-    def __init__(self, job_id: str, replaced: Sequence[str]) -> None:
+    def __init__(self, job_id: str, replaced: Sequence[str], next_step: str = "start a new execution") -> None:
         super().__init__(
             f"job {job_id!r}: {len(replaced):,} objects of its dataset were replaced or removed while it was read: "
-            f"{_list(replaced)}. Let uploads end, then start a new execution."
+            f"{_list(replaced)}. Let uploads end, then {next_step}."
         )
 
 

@@ -179,18 +179,26 @@ def _usage_errors_of(ctx: click.Context) -> Iterator[None]:
 
 
 def _check_values(ctx: click.Context, words: Sequence[str]) -> None:
-    """Check that no option takes the next option as its value, as click would let it.
+    """Check that no option takes the next option as its value, and none with one value comes twice, as click allows.
 
     Raises:
-        BadOptionUsage: naming the option whose value was forgotten.
+        BadOptionUsage: naming the option.
     """
     options = {
         name: option for option in ctx.command.params if isinstance(option, click.Option) for name in option.opts
     }
+    seen: set[str] = set()
     rest = iter(words)
     for word in rest:
         if word == "--" or not (word.startswith("-") or ctx.allow_interspersed_args):
             return
+        name = word.partition("=")[0]
+        option = options.get(name)
+        if option is not None and not option.is_flag and not option.multiple:
+            if name in seen:
+                text = f"Option {name!r} has one value and is given more than once. Leave out all but one."
+                raise BadOptionUsage(name, text, ctx)
+            seen.add(name)
         if word not in options or options[word].is_flag or isinstance(options[word].flag_value, str):
             continue
         value = next(rest, "")
@@ -205,7 +213,8 @@ def _unknown(ctx: click.Context, group: CommandGroup, word: str) -> str:
     everywhere: dict[str, list[str]] = {}
     for path, name in _paths(ctx.find_root(), PROGRAM):
         everywhere.setdefault(name, []).append(path)
-    meant = [here[name] for name in get_close_matches(word, here, n=1)]
+    # A command of this name elsewhere is meant rather than a similar one here.
+    meant = everywhere.get(word) or [here[name] for name in get_close_matches(word, here, n=1)]
     if not meant:
         meant = [path for name in get_close_matches(word, everywhere, n=1) for path in everywhere[name]]
     hint = f" Did you mean {' or '.join(f'`{path}`' for path in meant)}?" if meant else ""

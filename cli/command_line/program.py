@@ -5,6 +5,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 import rich_click as click
 from click.exceptions import Exit, NoArgsIsHelpError
@@ -92,14 +93,27 @@ def run(words: Sequence[str]) -> int:
         return int(ExitStatus.SUCCEEDED)
     except Exception as error:
         known = describe(error)
-        if invocation.debug or known is None:
+        if invocation.debug:
             # Not printed by the interpreter, because an error's text may have control characters.
             invocation.output.notice("".join(traceback.format_exception(error)).rstrip())
         if known is None:
+            invocation.output.notice(f"{PROGRAM}: {_unforeseen(error)}")
             return int(ExitStatus.FAILED)
         text, status = known
         invocation.output.notice(text if isinstance(error, NoArgsIsHelpError) else f"{PROGRAM}: {text}")
         return int(status)
+
+
+def _unforeseen(error: Exception) -> str:
+    """Return a sentence about an error of this program, with its place."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if "site-packages" not in frame.filename] or frames
+    place = f" at {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
+    text = str(error).strip()
+    return (
+        f"An error that the command does not expect: {type(error).__name__}{place}{f': {text}' if text else ''}. "
+        "Run the command again with --debug to see the traceback, and report it."
+    )
 
 
 def _check_encoding(words: Sequence[str]) -> None:

@@ -1,16 +1,17 @@
 """`fleetscore doctor`: whether an account is ready for the stage's executions."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import rich_click as click
 
 from cli.command_line.click_classes import Command
 from cli.command_line.invocation import Invocation
+from cli.command_line.output import Output
 from cli.doctor.clock import clock_findings
-from cli.doctor.findings import Check, Finding, run_checks
+from cli.doctor.findings import Check, Finding, Level, run_checks
 from cli.failures import ExitStatus
-from cli.views.doctor import findings_json, findings_view, is_ready
+from cli.views.doctor import closing_view, finding_lines, findings_json, is_ready
 
 if TYPE_CHECKING:
     from cli.doctor.stage import DeployedStage
@@ -51,18 +52,28 @@ def doctor(invocation: Invocation, *, job: bool, training_job: bool, instance_ty
         raise click.UsageError("--instance-type is the type of the job that is run. Add --job or --training-job.")
     connection, output = invocation.connection, invocation.output
     # First, because every other call fails when the clock is wrong or AWS cannot be reached.
-    findings = list(clock_findings(connection))
+    output.notice(f"Checking stage {invocation.stage} ...")
+    findings: list[Finding] = []
+    _show(clock_findings(connection), findings, output)
     if is_ready(findings):
         stage = read_stage(connection, invocation.stage)
-        findings += run_checks(list(stage_checks(stage)))
+        _show(run_checks(list(stage_checks(stage))), findings, output)
         if (job or training_job) and is_ready(findings):
             invocation.announce(stage.deployment.state_machine_arn)
             makers = ([_processing_check] if job else []) + ([_training_check] if training_job else [])
-            findings += run_checks([make(stage, instance_type, output.notice) for make in makers])
+            _show(run_checks([make(stage, instance_type, output.notice) for make in makers]), findings, output)
         elif job or training_job:
             output.notice("No job was started, because a finding above is an error.")
-    output.data(findings_json(findings), *findings_view(findings))
+    output.data(findings_json(findings), *closing_view(findings))
     return ExitStatus.SUCCEEDED if is_ready(findings) else ExitStatus.FAILED
+
+
+def _show(found: Iterable[Finding], findings: list[Finding], output: Output) -> None:
+    """Add findings to a list, and show at once those that need nothing to be done. The others come last."""
+    for finding in found:
+        findings.append(finding)
+        if finding.level is Level.OK:
+            output.show(*finding_lines(finding))
 
 
 def _processing_check(stage: "DeployedStage", instance_type: str | None, notice: Callable[[str], None]) -> Check:

@@ -25,7 +25,7 @@ _CONDITIONS = ("count", "probability", "seed", "skip", "after_seconds", "until_s
     "faults",
     cls=CommandGroup,
     examples="""
-    fleetscore faults add throttle --service dynamodb --operation UpdateItem --count 3
+    fleetscore faults add throttle --service dynamodb --count 3
     fleetscore faults list
     """,
 )
@@ -52,7 +52,7 @@ class _Kinds(CommandGroup):
     cls=_Kinds,
     examples="""
     fleetscore faults add kill-instance --job 'dev-churn-*' --objects 3
-    fleetscore faults add server-error --service s3 --operation PutObject --probability 0.1 --seed 7
+    fleetscore faults add server-error --service s3 --probability 0.1 --seed 7
     """,
 )
 def add() -> None:
@@ -123,7 +123,8 @@ def _command(name: str, kind: type["Fault"]) -> click.Command:
         invocation.output.data({"id": fault_id}, f"{fault_id} is added.")
         return ExitStatus.SUCCEEDED
 
-    return state_dir_option(Command(name, params=options, callback=callback, help=kind.__doc__))
+    examples = f"fleetscore faults add {name} {kind.EXAMPLE}"
+    return state_dir_option(Command(name, params=options, callback=callback, help=kind.__doc__, examples=examples))
 
 
 def _option(declared: Any) -> click.Parameter:

@@ -32,7 +32,7 @@ _ANY_DATASET = "sample"
     examples="""
     fleetscore models test churn sample.parquet
     fleetscore models test churn sample.csv --record churn/model.json --rows 20
-    fleetscore models test churn sample.csv --record churn/model.json --infer-schema
+    fleetscore models test churn sample.csv --record model.json --infer-schema
     """,
 )
 @model_argument
@@ -99,7 +99,9 @@ def test(
         try:
             done = score_sample(tested, path, sample, rows=rows)
         except ScoringFailedError as error:
-            log = without_tracebacks(error.log) if error.explained and not invocation.debug else error.log
+            log = error.log
+            if not invocation.debug:
+                log = without_tracebacks(log, keep_texts=not error.explained)
             if log:
                 output.notice(log)
             raise

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -97,9 +98,10 @@ def find_load_problems(
     limits = _Limits(_LOAD_SECONDS, _share(memory, processes))
     if len(documents) > 1 and numbers:
         notice(f"Loading {len(numbers):,} of {len(documents):,} models as a job does ...")
+    stop = threading.Event()
     with ThreadPoolExecutor(processes) as threads:
         tasks = [
-            threads.submit(_load_batch, [(number, documents[number]) for number in batch], open_artifact, limits)
+            threads.submit(_load_batch, [(number, documents[number]) for number in batch], open_artifact, limits, stop)
             for batch in batches
         ]
         shown_at = time.monotonic()
@@ -110,12 +112,14 @@ def find_load_problems(
                     notice(f"Loaded {len(found):,} of {len(numbers):,} models ...")
                     shown_at = time.monotonic()
         except BaseException:
+            # After Ctrl-C, which ends the processes too, no thread starts another one.
+            stop.set()
             threads.shutdown(cancel_futures=True)
             raise
     if len(numbers) > 1:
         for number in [number for number, result in found.items() if result.depends_on_machine]:
             alone = _Limits(_LOAD_SECONDS, _share(free_memory(), 1))
-            found.update(_load_batch([(number, documents[number])], open_artifact, alone))
+            found.update(_load_batch([(number, documents[number])], open_artifact, alone, stop))
     return [found.get(number, _Result()).problems for number in range(len(documents))]
 
 
@@ -141,15 +145,15 @@ def _share(memory: int, processes: int) -> int:
 
 
 def _load_batch(
-    models: Sequence[tuple[int, ModelDocument]], open_artifact: OpenArtifact, limits: _Limits
+    models: Sequence[tuple[int, ModelDocument]], open_artifact: OpenArtifact, limits: _Limits, stop: threading.Event
 ) -> dict[int, _Result]:
-    """Load models in as many processes as needed; return their results."""
+    """Load models in as many processes as needed, until `stop` is set; return their results."""
     found: dict[int, _Result] = {}
     left = list(models)
-    while left:
+    while left and not stop.is_set():
         with tempfile.TemporaryDirectory(prefix="fleetscore-models-") as folder:
             unpacked, left = _unpack(left, Path(folder), open_artifact, found)
-            found.update(_load_unpacked(unpacked, Path(folder), limits))
+            found.update(_load_unpacked(unpacked, Path(folder), limits, stop))
     return found
 
 
@@ -183,11 +187,11 @@ def _unpack_one(document: ModelDocument, folder: Path, open_artifact: OpenArtifa
 
 
 def _load_unpacked(
-    models: Sequence[tuple[int, ModelDocument]], root: Path, limits: _Limits
+    models: Sequence[tuple[int, ModelDocument]], root: Path, limits: _Limits, stop: threading.Event
 ) -> Iterator[tuple[int, _Result]]:
     """Yield the result of each model, with a new process after each one that ended its process."""
     left = list(models)
-    while left:
+    while left and not stop.is_set():
         answers, ending = _run(left, root, limits)
         for (number, document), answer in zip(left, answers, strict=False):
             yield number, _result_of(document, answer)

@@ -100,11 +100,13 @@ def score_sample(version: ModelVersion, artifact: Path, path: Path, *, rows: int
         return LocalScore(shown, log, notes)
 
 
-def without_tracebacks(log: str) -> str:
-    r"""Return a log without errors: tracebacks, and the texts of their exceptions.
+def without_tracebacks(log: str, *, keep_texts: bool = False) -> str:
+    r"""Return a log without errors: tracebacks and, unless `keep_texts`, the texts of their exceptions.
 
     >>> without_tracebacks("loading\nTraceback (most recent call last):\n  File ...\nValueError: no\nended")
     'loading\nended'
+    >>> without_tracebacks("Traceback (most recent call last):\n  File ...\nValueError: no", keep_texts=True)
+    'ValueError: no'
     """
     kept: list[str] = []
     inside = False
@@ -118,7 +120,8 @@ def without_tracebacks(log: str) -> str:
             # The exception's text follows the indented lines. A blank line precedes a chained
             # traceback.
             inside = line.startswith(" ") or not line
-        elif not line.startswith(_AROUND_TRACEBACKS):
+            kept += [line] if keep_texts and not inside else []
+        elif keep_texts or not line.startswith(_AROUND_TRACEBACKS):
             kept.append(line)
     return "\n".join(kept).strip("\n")
 

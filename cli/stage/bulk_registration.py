@@ -1,8 +1,10 @@
 """Registration of all of many models or of none: validated first, made current last."""
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -73,12 +75,13 @@ def register_all(
     new = [item for item in checked if item.existing is None]
     notice(f"Artifacts to store: {len(new):,}. Versions that exist already: {len(checked) - len(new):,} ...")
 
-    def store(item: _Checked) -> NewVersion:
+    def store(item: _Checked, stop: threading.Event) -> NewVersion:
         document = item.line.document
         if item.existing is not None:
             return NewVersion(document, item.existing, is_new=False)
         with fetch_artifact(document.artifact, file.parent, catalog.s3) as (path, _):
             artifact = None if path is None else hash_artifact(path)
+            _check_stop(stop)
             if artifact is None or artifact.sha256 != item.sha256:
                 raise CommandError(
                     f"line {item.line.number}: the artifact {document.artifact} changed while models were "
@@ -104,9 +107,9 @@ def _check(
     registered_by: str,
     check_models: Callable[[Sequence[ModelDocument]], Sequence[Sequence[Problem]]],
 ) -> list[_Checked]:
-    def check(line: BulkLine) -> _Checked | list[LineProblem]:
+    def check(line: BulkLine, stop: threading.Event) -> _Checked | list[LineProblem]:
         try:
-            return _check_line(catalog, line, file.parent, registered_by)
+            return _check_line(catalog, line, file.parent, registered_by, stop)
         except InvalidInputError as error:
             return _of_line(line, error.problems)
 
@@ -131,7 +134,7 @@ def _of_line(line: BulkLine, problems: Sequence[Problem]) -> list[LineProblem]:
     return [LineProblem(line.number, problem, line.document.model_id) for problem in problems]
 
 
-def _check_line(catalog: Catalog, line: BulkLine, folder: Path, registered_by: str) -> _Checked:
+def _check_line(catalog: Catalog, line: BulkLine, folder: Path, registered_by: str, stop: threading.Event) -> _Checked:
     """Check a line's artifact and record, and find the version that it is already registered as.
 
     Raises:
@@ -140,9 +143,11 @@ def _check_line(catalog: Catalog, line: BulkLine, folder: Path, registered_by: s
     with fetch_artifact(line.document.artifact, folder, catalog.s3) as (path, missing):
         if path is None:
             raise InvalidInputError("artifact", missing)
+        _check_stop(stop)
         found = check_artifact(path, line.document)
         if found.problems:
             raise InvalidInputError("artifact", found.problems)
+        _check_stop(stop)
         artifact = hash_artifact(path)
     document = found.document
     before, existing = catalog.read(document.model_id)
@@ -170,14 +175,32 @@ def _same(version: ModelVersion, wanted: ModelVersion) -> bool:
     return version == replace(wanted, spec=spec, registered_at=when, registered_by=who, tags=version.tags)
 
 
-def _in_threads(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
+def _in_threads(function: Callable[[A, threading.Event], B], items: Iterable[A]) -> Iterator[B]:
+    """Call the function for each item. Its event is set after the first error and after Ctrl-C."""
+    stop = threading.Event()
     with ThreadPoolExecutor(_THREADS) as threads:
         try:
-            yield from threads.map(function, items)
+            yield from threads.map(partial(_with_event, function, stop), items)
         except BaseException:
-            # After the first error, queued items are not started.
+            # Queued items are not started, and running ones end at their next step.
+            stop.set()
             threads.shutdown(cancel_futures=True)
             raise
+
+
+def _with_event(function: Callable[[A, threading.Event], B], stop: threading.Event, item: A) -> B:
+    _check_stop(stop)
+    return function(item, stop)
+
+
+def _check_stop(stop: threading.Event) -> None:
+    """End a thread whose result nobody waits for.
+
+    Raises:
+        CommandError: when the event is set.
+    """
+    if stop.is_set():
+        raise CommandError("The registration was interrupted. Run the command again to continue.")
 
 
 def bulk_json(result: BulkResult) -> dict[str, Any]:

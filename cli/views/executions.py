@@ -26,6 +26,7 @@ from cli.views.execution_figures import (
 from cli.views.tables import (
     add_row,
     counted,
+    one_line,
     plain_json,
     plain_table,
     plain_text,
@@ -164,6 +165,7 @@ def heading_lines(snapshot: Snapshot) -> list[str]:
     lines = [f"{word} {snapshot.execution_id}{label}: {snapshot.status}"]
     if record is not None and record.training_execution_id:
         lines.append(f"Its training execution: {record.training_execution_id}.")
+    lines += resume_lines(snapshot)
     if snapshot.note:
         lines.append(snapshot.note)
     # The reasons of failed jobs are more detailed than that of the execution.
@@ -175,6 +177,17 @@ def heading_lines(snapshot: Snapshot) -> list[str]:
     if record is not None and record.summary_uri:
         lines.append(f"Summary: {record.summary_uri}")
     return lines
+
+
+def resume_lines(snapshot: Snapshot) -> list[str]:
+    """Return which execution a resumed one continues, what its jobs have kept so far, and its plan's notes."""
+    record = snapshot.record
+    if record is None or not record.resumes:
+        return []
+    kept = sum(job.commits_kept for job in snapshot.jobs)
+    expected = sum(job.object_count * len(job.model_ids) for job in snapshot.jobs)
+    lines = [f"Continues {record.resumes}: kept {kept:,} of {counted(expected, 'commit')}."]
+    return [*lines, *[one_line(f"Plan: {note}") for note in record.notes]]
 
 
 def snapshot_json(

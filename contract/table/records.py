@@ -8,6 +8,7 @@ Access patterns (one table, one index):
 | the jobs of an execution              | query pk=EXECUTION#<id>, sk begins with JOB#             |
 | the attempts of a job                 | query pk=EXECUTION#<id>, sk begins with ATTEMPT#<job>#   |
 | executions by time                    | index pk=EXECUTIONS, sk=<started_at>#<id>                |
+| since when executions may be open     | get  pk=RECONCILIATION, sk=SINCE                         |
 | jobs of an execution by status        | index pk=EXECUTION#<id>#<status>, sk=<job id>            |
 | every model                           | index pk=MODELS, sk=<model id>                           |
 | a model; its versions                 | query pk=MODEL#<id>, sk=MODEL or begins with VERSION#    |
@@ -59,6 +60,9 @@ ATTEMPT_SORT_PREFIX = "ATTEMPT#"
 VERSION_SORT_PREFIX = "VERSION#"
 EXECUTIONS_COLLECTION = "EXECUTIONS"
 MODELS_COLLECTION = "MODELS"
+RECONCILIATION_PARTITION = "RECONCILIATION"
+RECONCILIATION_KEY = {PARTITION_KEY: RECONCILIATION_PARTITION, SORT_KEY: "SINCE"}
+"""Item with the time since which executions may be open: see `OpenExecutions`."""
 RECIPE_SORT_KEY = "RECIPE"
 RECIPES_COLLECTION = "RECIPES"
 FLEET_SORT_KEY = "FLEET"

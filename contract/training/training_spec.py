@@ -237,8 +237,9 @@ class TrainingSpec:
             problems.append(Problem("early_stopping_rounds", rounds, expected, remedy))
         followed = EARLY_STOPPING.get(self.estimator or "" if self.trainer == "sklearn" else self.trainer)
         if followed is None:
+            trained_by = f"estimator {self.estimator!r}" if self.estimator else f"trainer {self.trainer!r}"
             remedy = "Only trainer 'xgboost' and estimator 'hist_gradient_boosting' train in rounds."
-            problems.append(Problem("early_stopping_rounds", rounds, f"none for estimator {self.estimator!r}", remedy))
+            problems.append(Problem("early_stopping_rounds", rounds, f"no value for {trained_by}", remedy))
         elif self.metric not in followed:
             expected = f"no value, because metric {self.metric!r} cannot stop the training early"
             remedy = f"Leave it out, or set metric to one of {', '.join(sorted(followed))}."

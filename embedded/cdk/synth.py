@@ -13,7 +13,7 @@ from embedded.server.endpoint import Endpoint
 
 
 class SynthesisError(RuntimeError):
-    """The app did not synthesize. The text is its output."""
+    """The app did not synthesize. The text is its output without tracebacks, which a note has."""
 
 
 def synthesize(
@@ -37,7 +37,7 @@ def synthesize(
         SynthesisError: The app failed.
     """
     settings = app.parent / "cdk.json"
-    own_context = json.loads(settings.read_text()).get("context", {}) if settings.exists() else {}
+    own_context = _context(settings) if settings.exists() else {}
     environment = {
         # The app needs no account, so its packages do not get the keys of one.
         **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
@@ -52,5 +52,35 @@ def synthesize(
     )
     if result.returncode != 0 or not (output / "manifest.json").exists():
         wrote = (result.stderr.strip() or result.stdout.strip())[-20_000:]
-        raise SynthesisError(f"{app} did not synthesize (exit status {result.returncode}):\n{wrote}")
+        refused = SynthesisError(
+            f"{app} did not synthesize (exit status {result.returncode}):\n{_without_frames(wrote)}"
+        )
+        refused.add_note(wrote)
+        raise refused
     return output
+
+
+def _without_frames(output: str) -> str:
+    r"""Return an app's output with only the last line of a traceback.
+
+    >>> _without_frames("a warning\nTraceback (most recent call last):\n  File ...\nKeyError: 'stage'")
+    "a warning\nKeyError: 'stage'"
+    """
+    before, found, after = output.partition("Traceback (most recent call last):")
+    return f"{before}{after.rstrip().rpartition(chr(10))[2]}" if found else output
+
+
+def _context(settings: Path) -> dict[str, Any]:
+    """Return the context of a cdk.json.
+
+    Raises:
+        SynthesisError: The file is not a JSON object with an object `context`.
+    """
+    try:
+        found = json.loads(settings.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise SynthesisError(f"{settings} cannot be read as JSON ({error}). Correct the file.") from error
+    context = found.get("context", {}) if isinstance(found, dict) else None
+    if not isinstance(context, dict):
+        raise SynthesisError(f"{settings} is not a JSON object whose field context is an object. Correct the file.")
+    return context

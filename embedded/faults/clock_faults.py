@@ -13,5 +13,6 @@ class ClockJump(Fault):
     """The clock of EventBridge Scheduler jumps. It looks at its schedules five times a second."""
 
     KIND: ClassVar[str] = "clock-jump"
+    EXAMPLE: ClassVar[str] = "--seconds 86400"
 
     seconds: float = option("Seconds by which it jumps; below 0, back. Default: 3600.", default=3600.0)

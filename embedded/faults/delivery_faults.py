@@ -32,6 +32,7 @@ class LoseEvent(EventFault):
     """An event does not arrive."""
 
     KIND: ClassVar[str] = "lose-event"
+    EXAMPLE: ClassVar[str] = "--source aws.s3 --target '*Uploads*'"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,7 @@ class DoubleEvent(EventFault):
     """An event arrives twice."""
 
     KIND: ClassVar[str] = "double-event"
+    EXAMPLE: ClassVar[str] = "--source aws.s3 --count 2"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,7 @@ class DelayEvent(EventFault):
     """An event arrives late, after events that came later."""
 
     KIND: ClassVar[str] = "delay-event"
+    EXAMPLE: ClassVar[str] = "--source aws:sqs --seconds 10"
 
     seconds: float = option("Seconds until it arrives. Default: 5.", default=5.0)
 
@@ -74,6 +77,7 @@ class CrashFunction(FunctionFault):
     """The process of a function ends without an answer."""
 
     KIND: ClassVar[str] = "crash-function"
+    EXAMPLE: ClassVar[str] = "--function '*RecordAttempt*'"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +85,7 @@ class TimeOutFunction(FunctionFault):
     """A function does not end within its time-out. The call fails at once, without the wait."""
 
     KIND: ClassVar[str] = "time-out-function"
+    EXAMPLE: ClassVar[str] = "--function '*Plan*' --when before"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,3 +93,4 @@ class OutOfMemoryFunction(FunctionFault):
     """A function needs more memory than it has, and is killed."""
 
     KIND: ClassVar[str] = "out-of-memory-function"
+    EXAMPLE: ClassVar[str] = "--function '*Verify*'"

@@ -33,6 +33,8 @@ class Fault:
 
     KIND: ClassVar[str]
     """The fault's name in the command and in files."""
+    EXAMPLE: ClassVar[str]
+    """Options of an example, for the command's help."""
     STANDS: ClassVar[bool] = False
     """Whether the fault happens at every occasion unless `count` limits it."""
 

@@ -29,6 +29,7 @@ class InstanceQuota(Fault):
     """The account may run only some instances of a type, in all jobs of a kind together."""
 
     KIND: ClassVar[str] = "instance-quota"
+    EXAMPLE: ClassVar[str] = "--instance-type 'ml.m5.*' --instances 2"
     STANDS: ClassVar[bool] = True
 
     instance_type: str = pattern("Instance type, such as ml.m5.large")
@@ -52,6 +53,7 @@ class NoCapacity(JobFault):
     """No instances of the type are free: the job fails before it has any."""
 
     KIND: ClassVar[str] = "no-capacity"
+    EXAMPLE: ClassVar[str] = "--instance-type ml.m5.large --count 2"
 
     instance_type: str = pattern("Instance type, such as ml.m5.large")
     wait_seconds: float = option("Seconds that the job waits before it fails. Default: 0.", default=0.0)
@@ -82,6 +84,7 @@ class KillInstance(TimedJobFault):
     """An instance of a running job is lost, or its container is killed for its memory."""
 
     KIND: ClassVar[str] = "kill-instance"
+    EXAMPLE: ClassVar[str] = "--job 'dev-churn-*' --objects 2"
 
     instance: int = option("Number of the instance, from 1. Default: 1.", default=1)
     objects: int = option("Number of objects that the instance must have scored. Default: 0.", default=0)
@@ -104,6 +107,7 @@ class InterruptSpot(TimedJobFault):
     """
 
     KIND: ClassVar[str] = "interrupt-spot"
+    EXAMPLE: ClassVar[str] = "--job 'dev-churn-*' --uploads 2"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +115,7 @@ class FullDisk(JobFault):
     """The volume of a job's instances is too small."""
 
     KIND: ClassVar[str] = "full-disk"
+    EXAMPLE: ClassVar[str] = "--job 'dev-churn-*'"
 
     volume_bytes: int | None = option(
         "Size of the volume, at least 1 MiB; needs an embedded AWS that runs as root on Linux. Default: the download "
@@ -138,6 +143,7 @@ class SlowUpload(UploadFault):
     """An upload takes longer."""
 
     KIND: ClassVar[str] = "slow-upload"
+    EXAMPLE: ClassVar[str] = "--key 'predictions/*' --seconds 5"
 
     seconds: float = option("Seconds to wait before the upload. Default: 1.", default=1.0)
 
@@ -150,6 +156,7 @@ class FailUpload(UploadFault):
     """An object cannot be uploaded by one job, also when SageMaker tries again: the job fails."""
 
     KIND: ClassVar[str] = "fail-upload"
+    EXAMPLE: ClassVar[str] = "--key 'predictions/*/a.parquet'"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,3 +164,4 @@ class CorruptUpload(UploadFault):
     """One byte of an object that is not empty changes on its way from an instance to S3."""
 
     KIND: ClassVar[str] = "corrupt-upload"
+    EXAMPLE: ClassVar[str] = "--key 'predictions/*/a.parquet'"

@@ -54,6 +54,7 @@ class Throttle(RequestFault):
     """A service refuses requests because there are too many of them."""
 
     KIND: ClassVar[str] = "throttle"
+    EXAMPLE: ClassVar[str] = "--service dynamodb --count 3"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,7 @@ class ServerError(RequestFault):
     """A service answers with an internal error (5xx)."""
 
     KIND: ClassVar[str] = "server-error"
+    EXAMPLE: ClassVar[str] = "--service s3 --operation PutObject"
 
     when: str = option(
         "Whether the service has done its work before the error. Default: before.",
@@ -74,6 +76,7 @@ class AccessDenied(RequestFault):
     """IAM denies requests that the caller's policies allow."""
 
     KIND: ClassVar[str] = "access-denied"
+    EXAMPLE: ClassVar[str] = "--service s3 --resource '*/model.tar.gz'"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +84,7 @@ class KeyUnusable(RequestFault):
     """The KMS key that a service needs for a request cannot be used."""
 
     KIND: ClassVar[str] = "key-unusable"
+    EXAMPLE: ClassVar[str] = "--service s3 --cause disabled"
 
     cause: str = option(
         "Why the key cannot be used. Default: denied.",
@@ -94,6 +98,7 @@ class SlowRequest(RequestFault):
     """A service answers late."""
 
     KIND: ClassVar[str] = "slow-request"
+    EXAMPLE: ClassVar[str] = "--service lambda --seconds 5"
 
     seconds: float = option("Seconds to wait before the service gets the request. Default: 1.", default=1.0)
 
@@ -106,6 +111,7 @@ class DelayedListing(RequestFault):
     """Lists omit what is newer than some seconds, as in stores with eventual consistency."""
 
     KIND: ClassVar[str] = "delayed-listing"
+    EXAMPLE: ClassVar[str] = "--service s3 --seconds 5"
     STANDS: ClassVar[bool] = True
 
     seconds: float = option("Age in seconds from which entries are listed. Default: 5.", default=5.0)
@@ -119,6 +125,7 @@ class ClockSkew(RequestFault):
     """The caller's clock is wrong, so the service does not accept the signature's time."""
 
     KIND: ClassVar[str] = "clock-skew"
+    EXAMPLE: ClassVar[str] = "--caller '*/SageMaker' --seconds 3600"
 
     seconds: float = option("Seconds by which it is ahead; below 0, behind. Default: -3600.", default=-3600.0)
 

@@ -85,6 +85,8 @@ class Faults:
         self._rules_file, self._counts_file = folder / "rules.json", folder / "counts.json"
         self._happened_file = folder / "happened.jsonl"
         self._cached: tuple[object, list[ScheduledFault]] = (None, [])
+        # Ids of faults that cannot happen again. Ids are never used again.
+        self._used_up: set[str] = set()
 
     def add(self, fault: Fault) -> str:
         """Add a fault and return its id, such as `throttle-1`."""
@@ -148,8 +150,15 @@ class Faults:
     # ---- for the embedded AWS ----
 
     def scheduled(self, kind: type[F]) -> list[tuple[str, F]]:
-        """Return id and fault of a kind, used up or not. This is fast: it reads files only if they changed."""
-        return [(each.fault_id, each.fault) for each in self._current() if isinstance(each.fault, kind)]
+        """Return id and fault of a kind, without those that this process knows to be used up.
+
+        This is fast: files are read only if they have changed.
+        """
+        return [
+            (each.fault_id, each.fault)
+            for each in self._current()
+            if isinstance(each.fault, kind) and each.fault_id not in self._used_up
+        ]
 
     def strike(self, kind: type[F], place: str, concerns: Callable[[F], bool] = lambda _: True) -> F | None:
         """Count an occasion, and return the fault that happens at it, if any.
@@ -174,8 +183,11 @@ class Faults:
             occasions, times = counts.get(fault_id, (0, 0))
             limit = scheduled.fault.limit
             if limit is not None and times >= limit:
+                self._used_up.add(fault_id)
                 return False
             happens = scheduled.fault.happens_at(occasions)
+            if limit is not None and times + happens >= limit:
+                self._used_up.add(fault_id)
             self._write(self._counts_file, {**counts, fault_id: (occasions + 1, times + happens)})
             if happens:
                 entry = {"id": fault_id, "kind": scheduled.fault.KIND, "at": time.time(), "place": place}

@@ -39,6 +39,7 @@ from embedded.ministack.events.schedules import (
     install_scheduler,
     remove_schedule,
 )
+from embedded.ministack.events.service_events import install_scheduled_rules, put_service_event
 from embedded.ministack.functions import (
     install_forked_workers,
     install_function_errors,
@@ -81,6 +82,7 @@ from embedded.quotas import service as quotas
 from embedded.requests.violations import log_to
 from embedded.sagemaker.instances.disks import own_mounts
 from embedded.sagemaker.instances.guard import delete_folder
+from embedded.sagemaker.jobs.job import Job, epoch_milliseconds
 from embedded.sagemaker.requests.condition_keys import CREATIONS, condition_keys
 from embedded.sagemaker.service import TARGET_PREFIX, SageMakerService, resource_arn
 from embedded.sagemaker.task_integration import RESOURCES, run_job
@@ -313,12 +315,18 @@ def _add_sagemaker(settings: ServerSettings, faults: Faults) -> SageMakerService
         authorize=authorize,
         pythons=settings.pythons,
         shared_folder=settings.shared_folder,
+        announce=_announce_job,
         faults=faults,
     )
     add_service("sagemaker", TARGET_PREFIX, sagemaker.handle, resource_arn)
     for resource in RESOURCES:
         add_task_integration(resource, partial(run_job, sagemaker))
     return sagemaker
+
+
+def _announce_job(job: Job) -> None:
+    detail = {**job.describe(epoch_milliseconds), "Tags": job.tags}
+    put_service_event("aws.sagemaker", job.kind.event_type, job.arn, detail)
 
 
 def _install_scheduler(settings: ServerSettings, faults: Faults) -> None:
@@ -344,6 +352,7 @@ def _install_scheduler(settings: ServerSettings, faults: Faults) -> None:
     )
     install_schedule_check(scheduler.check)
     install_scheduler(scheduler.sweep, SWEEP_SECONDS)
+    install_scheduled_rules(clock.now, SWEEP_SECONDS)
 
 
 def _wait_for_parent(pipe: int, loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:

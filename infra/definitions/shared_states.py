@@ -15,6 +15,7 @@ from constructs import Construct
 from contract import layout
 from contract.catalog.instance_types import LOCAL_STORAGE
 from contract.codec import SCHEMA_VERSION, SCHEMA_VERSION_FIELD
+from contract.job.job_tags import EXECUTION_TAG, JOB_TAG, STAGE_TAG
 from contract.status import ExecutionStatus, JobStatus
 from contract.table import records
 from contract.workflow.messages import (
@@ -348,9 +349,9 @@ def job_variables(plan: type, *names: str) -> dict[str, str]:
 
 def job_tags(stage: str) -> dict[str, str]:
     return {
-        "fleetscore:stage": stage,
-        "fleetscore:execution-id": path_of(JobPointer, "execution_id"),
-        "fleetscore:job-id": path_of(JobPointer, "job_id"),
+        STAGE_TAG: stage,
+        EXECUTION_TAG: path_of(JobPointer, "execution_id"),
+        JOB_TAG: path_of(JobPointer, "job_id"),
     }
 
 

@@ -1,4 +1,4 @@
-"""The workflows' functions and CheckRequest: sizes, variables and permissions.
+"""The workflows' functions, CheckRequest and Reconcile: sizes, variables and permissions.
 
 Compare the permissions of a function with its code in `lambdas/<name>`.
 """
@@ -34,7 +34,7 @@ _EXECUTION_RESULTS = (layout.EXECUTIONS_PREFIX, *layout.OUTPUT_PREFIXES)
 def workflow_functions(
     settings: AppSettings, storage: Storage, image_uris: Mapping[ImageVariant, str]
 ) -> list[FunctionSpec]:
-    """Return the functions of both state machines, scoring first, and CheckRequest."""
+    """Return the functions of both state machines, scoring first, CheckRequest and Reconcile."""
     variables = {
         environment.TABLE_NAME: storage.table_name,
         environment.DATASETS_BUCKET: storage.datasets_bucket,
@@ -57,11 +57,12 @@ def workflow_functions(
         _record_attempt(storage, {**variables, **comparison}),
         _verify_output(storage, {**variables, **comparison}),
         _classify_failure(settings, storage, variables),
-        _summarize_execution(settings, storage, {**variables, **expiry}),
+        _summarize_execution(storage, {**variables, **expiry}),
         _prepare_training(storage, variables),
         _plan_training(storage, {**variables, **defaults}),
         _register_model_version(storage, variables),
         _check_request(settings, storage, {**variables, **defaults}),
+        _reconcile(settings, storage, {**variables, **expiry}),
     ]
 
 
@@ -139,29 +140,34 @@ def _classify_failure(settings: AppSettings, storage: Storage, variables: Mappin
     )
 
 
-def _summarize_execution(settings: AppSettings, storage: Storage, variables: Mapping[str, str]) -> FunctionSpec:
+def _summarize_execution(storage: Storage, variables: Mapping[str, str]) -> FunctionSpec:
     return FunctionSpec(
         name="summarize_execution",
         # Reads every job record of an execution.
         memory_mb=ONE_VCPU_MB,
         timeout=_LONGEST,
         variables=variables,
+        permissions=[*_allow_closing(storage), allow_key(storage, "dynamodb", "s3", "states")],
+    )
+
+
+def _reconcile(settings: AppSettings, storage: Storage, variables: Mapping[str, str]) -> FunctionSpec:
+    processing_jobs, training_jobs = jobs_arns(settings.stage)
+    return FunctionSpec(
+        name="reconcile",
+        memory_mb=ONE_VCPU_MB,
+        timeout=_LONGEST,
+        variables=variables,
         permissions=[
-            # Counts commits of unfinished jobs, and looks for outputs of unknown jobs.
-            allow_listing_below(storage.results_bucket, *_EXECUTION_RESULTS),
-            allow(["s3:GetObject", "s3:PutObject"], _executions(storage)),
-            allow_items(storage, ["GetItem", "Query", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS),
-            # Moves the pointers to the latest predictions. Without listing, S3 reports a missing
-            # manifest as access denied.
-            allow_items(storage, ["PutItem"], LATEST_PARTITIONS),
-            allow(["s3:GetObject", "s3:PutObject"], latest_arn(storage)),
-            allow_listing_below(storage.results_bucket, layout.LATEST_PREFIX),
-            # The waiting task may belong to any state machine of the account; only its token
-            # identifies it.
-            allow(["states:SendTaskSuccess", "states:SendTaskFailure"], any_state_machine_arn()),
-            # Events about encrypted executions have no input, error or cause. Late ones may be of
-            # an execution that was redriven since.
+            *_allow_closing(storage),
+            allow_items(storage, ["GetItem", "PutItem"], records.RECONCILIATION_PARTITION),
+            allow(["dynamodb:Query"], storage.index_arn),
+            # Events about encrypted executions have no input, error or cause, and events may be lost.
             allow(["states:DescribeExecution"], *executions_arns(settings.stage)),
+            # AWS defines no resources for listing jobs.
+            allow(["sagemaker:ListProcessingJobs", "sagemaker:ListTrainingJobs"], "*"),
+            allow(["sagemaker:ListTags", "sagemaker:StopProcessingJob"], processing_jobs),
+            allow(["sagemaker:ListTags", "sagemaker:StopTrainingJob"], training_jobs),
             allow_key(storage, "dynamodb", "s3", "sqs", "states"),
         ],
     )
@@ -282,6 +288,23 @@ def _allow_reading_for_plans(storage: Storage) -> list[iam.PolicyStatement]:
         allow_listing_below(storage.results_bucket, layout.UPLOADS_PREFIX),
         *allow_catalog_reading(storage),
         allow_items(storage, ["BatchGetItem"], records.FLEET_PARTITIONS),
+    ]
+
+
+def _allow_closing(storage: Storage) -> list[iam.PolicyStatement]:
+    """Allow what closes an execution: its records, accounting and summary, and a waiting task."""
+    return [
+        # Counts commits of unfinished jobs, and looks for outputs of unknown jobs.
+        allow_listing_below(storage.results_bucket, *_EXECUTION_RESULTS),
+        allow(["s3:GetObject", "s3:PutObject"], _executions(storage)),
+        allow_items(storage, ["GetItem", "Query", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS),
+        # Moves the pointers to the latest predictions. Without listing, S3 reports a missing manifest as
+        # access denied.
+        allow_items(storage, ["PutItem"], LATEST_PARTITIONS),
+        allow(["s3:GetObject", "s3:PutObject"], latest_arn(storage)),
+        allow_listing_below(storage.results_bucket, layout.LATEST_PREFIX),
+        # The waiting task may belong to any state machine of the account; only its token identifies it.
+        allow(["states:SendTaskSuccess", "states:SendTaskFailure"], any_state_machine_arn()),
     ]
 
 

@@ -11,7 +11,7 @@ from infra.compute.images import scoring_images
 from infra.definitions.scoring_definition import ScoringDefinition
 from infra.definitions.training_definition import TrainingDefinition
 from infra.functions.function_factory import FunctionFactory
-from infra.functions.record_closing_rule import RecordClosingRule
+from infra.functions.reconciliation import Reconciliation
 from infra.functions.status_events import StatusEvents
 from infra.functions.workflow_functions import workflow_functions
 from infra.permissions import allow
@@ -90,11 +90,12 @@ class WorkflowStack(Stack):
             self.state_machine_role,
         )
 
-        self.record_closing = RecordClosingRule(
+        self.reconciliation = Reconciliation(
             self,
             "Closing",
+            stage=settings.stage,
             state_machines=[self.state_machine, self.training_state_machine],
-            function=self.functions["summarize_execution"],
+            function=self.functions["reconcile"],
             key=self._factory.key,
         )
         self.status_events = StatusEvents(

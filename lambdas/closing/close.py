@@ -68,7 +68,7 @@ def close_execution(
         outcome = ExecutionOutcome(ExecutionStatus.FAILED, "", str(used))
         tokens.report(event.execution_id, _unplanned(event).request_json, outcome)
         return outcome
-    closed = _close_jobs(event, deployment, seconds_left)
+    closed = _close_jobs(record, event, deployment, seconds_left)
     jobs = [whole_job(parts) for parts in group_parts(closed).values()]
     is_first = False
     if record.status is ExecutionStatus.RUNNING:
@@ -98,7 +98,9 @@ def _unplanned(event: SummaryInput) -> ExecutionRecord:
     )
 
 
-def _close_jobs(event: SummaryInput, deployment: Deployment, seconds_left: Callable[[], float]) -> list[JobRecord]:
+def _close_jobs(
+    record: ExecutionRecord, event: SummaryInput, deployment: Deployment, seconds_left: Callable[[], float]
+) -> list[JobRecord]:
     """Close the open jobs and parts of jobs, and return the records of all."""
     error, cause = caught_failure(event.state)
     ended_at = deployment.now()
@@ -108,7 +110,7 @@ def _close_jobs(event: SummaryInput, deployment: Deployment, seconds_left: Calla
             return job
         if seconds_left() > _SECONDS_WITHOUT_COUNTING and job.objects_pinned <= _MAX_COUNTED:
             job = replace(job, commits=count_commits(job, deployment.store))
-        kind, reason = open_job_reason(error, cause, job)
+        kind, reason = open_job_reason(record, job, error, cause)
         return deployment.table.close_job(job, ended_at=ended_at, kind=kind, reason=reason)
 
     closed = list(in_parallel(close, deployment.table.jobs(event.execution_id)))

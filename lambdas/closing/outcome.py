@@ -8,7 +8,6 @@ from contract.json_text import JsonError, parse_json
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
 from contract.table.records import ExecutionRecord, JobRecord
 from contract.workflow.messages import FAILURE_FIELD
-from lambdas.attempts.continuing import how_to_continue
 from lambdas.attempts.failure_cause import read_cause
 from lambdas.shown_text import shorten
 
@@ -60,30 +59,37 @@ def describe_failure(error: str, cause: str) -> str:
     return shorten(": ".join(part for part in (text, message) if part), _MAX_FAILURE_CHARACTERS)
 
 
-def open_job_reason(error: str, cause: str, job: JobRecord) -> tuple[FailureKind, str]:
+def next_step(record: ExecutionRecord) -> str:
+    """Return what continues an execution that has ended: a clause in the imperative."""
+    if record.kind is ExecutionKind.TRAINING or record.plan is None:
+        return "start a new execution"
+    return f"score the rest with `fleetscore resume {record.execution_id}`"
+
+
+def open_job_reason(record: ExecutionRecord, job: JobRecord, error: str, cause: str) -> tuple[FailureKind, str]:
     """Return failure kind and reason for a job that was still open when the execution ended.
 
     `error` and `cause` are those with which the execution itself ended; empty if the Map ended normally.
     """
-    again = how_to_continue(job.kind, job.execution_id)
+    step = next_step(record)
     if job.unrecorded_failure:
         failure = shorten(_describe_noted(job.unrecorded_failure), 500)
         why = shorten(_describe_noted(job.classification_failure), 200)
-        remedy = f"Repair that, and the cause of the failure, then {again}."
+        remedy = f"Repair that, and the cause of the failure, then {step}."
         return FailureKind.UNKNOWN, f"{failure}. The failure could not be classified ({why}). {remedy}"
     if error == _THRESHOLD_ERROR:
         reason = "The execution ended early because more jobs had failed than it tolerates"
-        remedy = f"Fix the failed jobs or raise tolerated_failure_percentage, then {again}."
+        remedy = f"Fix the failed jobs or raise tolerated_failure_percentage, then {step}."
         return FailureKind.STOPPED, f"{reason}. {remedy}"
     if error == ABORT_ERRORS["ABORTED"]:
         reason = f"{_STOPPED} before this job ended"
         detail = f" ({describe_failure('', cause)})" if cause else ""
-        return FailureKind.STOPPED, f"{reason}{detail}. For what is missing, {again}."
+        return FailureKind.STOPPED, f"{reason}{detail}. {step[0].upper()}{step[1:]}."
     if error:
         reason = f"The execution ended before this job did: {describe_failure(error, cause)}"
-        return FailureKind.UNKNOWN, shorten(reason, 800) + f". Fix the cause, then {again}."
+        return FailureKind.UNKNOWN, f"{shorten(reason, 800)}. Fix the cause, then {step}."
     reason = "The job's child execution ended without recording a result"
-    return FailureKind.UNKNOWN, f"{reason}. Read its history in Step Functions, then {again}."
+    return FailureKind.UNKNOWN, f"{reason}. Read its history in Step Functions, then {step}."
 
 
 def _describe_noted(text: str) -> str:
@@ -134,7 +140,10 @@ def execution_reason(record: ExecutionRecord, status: ExecutionStatus, jobs: Seq
         lines.append("Look at what is named, delete files that belong to no job, then start a new execution.")
     if jobs and not failed:
         if not (record.training_failure or record.violations) or failure:
-            lines.append("Every job succeeded, but the execution itself did not")
+            lines.append("Every job succeeded, but the execution itself did not" + (f": {failure}" if failure else ""))
+        if not (record.training_failure or record.violations):
+            resume = f"`fleetscore resume {record.execution_id}`"
+            lines.append(f"Nothing is missing. If others wait for an execution that succeeds, start {resume}.")
     elif not jobs:
         stopped = failure.startswith(_STOPPED)
         why = failure if stopped else f"The plan failed: {failure or 'it recorded neither jobs nor an error'}"
@@ -146,6 +155,7 @@ def execution_reason(record: ExecutionRecord, status: ExecutionStatus, jobs: Seq
         lines += [f"- {job.job_id}: {shorten(job.reason, _MAX_JOB_REASON_CHARACTERS)}" for job in failed[:_LISTED_JOBS]]
         if len(failed) > _LISTED_JOBS:
             lines.append(f"- and {len(failed) - _LISTED_JOBS:,} more")
+        lines.append(f"Fix the causes, then {next_step(record)}.")
         if failure:
             lines.append(f"The workflow reports: {failure}")
     lines.append(f"See `fleetscore status {record.execution_id}`.")

@@ -115,8 +115,8 @@ def _write_open_objects(
     """
     spec = deployment.store.job_spec(pointer.execution_id, pointer.job_id)
     # As long as no SageMaker job was started, all commits are kept ones.
-    is_first = not job.sagemaker_job_name
-    if is_first and spec.sources:
+    is_first = bool(spec.sources) and not job.sagemaker_job_name
+    if is_first:
         keep_commits(spec, deployment.store, rules)
     commits = read_commits(spec, deployment.store, rules)
     valid = commits.expected - commits.missing_count

@@ -45,6 +45,7 @@ from lambdas.stage.settings import (
 )
 from lambdas.stage.tables.job_table import JobTable
 from lambdas.stage.tables.latest_pointers import LatestPointers
+from lambdas.stage.tables.open_executions import OpenExecutions
 from lambdas.stage.tables.upload_table import UploadTable
 
 _ATTEMPTS = 8
@@ -102,6 +103,10 @@ class Resources:
     @cached_property
     def execution_reader(self) -> ExecutionReader:
         return ExecutionReader(_client("stepfunctions"))
+
+    @cached_property
+    def open_executions(self) -> OpenExecutions:
+        return OpenExecutions(_dynamodb_client(), self._settings.table_name)
 
     @cached_property
     def sagemaker_jobs(self) -> SageMakerJobs:

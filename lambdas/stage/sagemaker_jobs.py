@@ -1,6 +1,8 @@
 """Look up and stop the SageMaker jobs of attempts. The only module of the functions that calls SageMaker."""
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -10,8 +12,18 @@ from lambdas.errors import JobStillRunningError
 from lambdas.stage.observability import logger
 
 _NO_SUCH_JOB = re.compile(r"not found|could not find|does not exist", re.IGNORECASE)
+_JOBS_PER_PAGE = 100
 _ENDED = ("", "Completed", "Failed", "Stopped")
 _THROTTLED = frozenset({"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"})
+
+
+@dataclass(frozen=True)
+class RunningJob:
+    """A SageMaker job that runs, or did a moment ago."""
+
+    kind: ExecutionKind
+    name: str
+    arn: str
 
 
 class SageMakerJobs:
@@ -30,7 +42,7 @@ class SageMakerJobs:
             status = self._status(kind, name)
             if status == "InProgress":
                 logger.warning("the workflow no longer waits for this job: it is stopped", sagemaker_job_name=name)
-                self._stop(kind, name)
+                self.stop(kind, name)
                 status = self._status(kind, name)
         except ClientError as error:
             if error.response["Error"]["Code"] not in _THROTTLED:
@@ -38,6 +50,25 @@ class SageMakerJobs:
             status = f"unknown ({error})"
         if status not in _ENDED:
             raise JobStillRunningError(name, status)
+
+    def running(self, prefix: str) -> Iterator[RunningJob]:
+        """Yield the jobs in progress whose names begin with a prefix."""
+        for kind, operation, word in (
+            (ExecutionKind.SCORING, "list_processing_jobs", "Processing"),
+            (ExecutionKind.TRAINING, "list_training_jobs", "Training"),
+        ):
+            pages = self._sagemaker.get_paginator(operation).paginate(
+                StatusEquals="InProgress", NameContains=prefix, PaginationConfig={"PageSize": _JOBS_PER_PAGE}
+            )
+            for page in pages:
+                for found in page[f"{word}JobSummaries"]:
+                    if found[f"{word}JobName"].startswith(prefix):
+                        yield RunningJob(kind, found[f"{word}JobName"], found[f"{word}JobArn"])
+
+    def tags(self, arn: str) -> dict[str, str]:
+        """Return the tags of a job."""
+        pages = self._sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn)
+        return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
 
     def running_status(self, kind: ExecutionKind, name: str) -> str:
         """Return the status of a job that has not ended; empty if it has, or was never created."""
@@ -56,7 +87,8 @@ class SageMakerJobs:
                 return ""
             raise
 
-    def _stop(self, kind: ExecutionKind, name: str) -> None:
+    def stop(self, kind: ExecutionKind, name: str) -> None:
+        """Ask a job to stop. Do nothing if it has ended."""
         try:
             if kind is ExecutionKind.TRAINING:
                 self._sagemaker.stop_training_job(TrainingJobName=name)

@@ -54,7 +54,8 @@ def _verify(job: JobRecord, deployment: Deployment, rules: ChecksumRules) -> Job
 def _check_dataset(spec: JobSpec, deployment: Deployment) -> None:
     replaced = replaced_objects(deployment.store.objects_of(spec), deployment.store.dataset_objects(spec.dataset))
     if replaced:
-        raise ObjectReplacedError(spec.job_id, replaced)
+        resume = f"score them as they are now with `fleetscore resume {spec.execution_id}`"
+        raise ObjectReplacedError(spec.job_id, replaced, resume)
 
 
 def _check_commits(spec: JobSpec, deployment: Deployment, rules: ChecksumRules) -> Commits:

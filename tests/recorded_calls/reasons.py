@@ -122,6 +122,12 @@ _IN_RARE_CASES = (
         "Without it, S3 reports a missing artifact or upload manifest as access denied.",
     ),
     Reason(
+        "SummarizeExecutionRole*",
+        "s3:ListBucket",
+        _ANY,
+        "Without it, S3 reports a missing manifest of latest predictions as access denied.",
+    ),
+    Reason(
         "CheckRequestRole*",
         "dynamodb:Query s3:GetObject",
         _ANY,

@@ -77,21 +77,39 @@ def _classify_failure(make: CallMaker) -> Iterator[Call]:
 
 
 def _summarize_execution(make: CallMaker) -> Iterator[Call]:
+    yield from _closing(make)
+    yield from make.keys_for("dynamodb", "s3", "states")
+
+
+def _reconcile(make: CallMaker) -> Iterator[Call]:
+    yield from _closing(make)
+    yield make.items(records.RECONCILIATION_PARTITION, "GetItem", "PutItem")
+    yield Call(("dynamodb:Query",), f"{make.table}/index/{records.INDEX_NAME}")
+    for machine in make.stage.machines.values():
+        arn = make.stage.arn("states", f"execution:{machine['name']}:one")
+        yield Call(("states:DescribeExecution",), arn)
+    yield Call(("sagemaker:ListProcessingJobs", "sagemaker:ListTrainingJobs"))
+    for word in ("Processing", "Training"):
+        job = make.stage.arn("sagemaker", f"{word.lower()}-job/{make.stage.name}-doctor")
+        yield Call(("sagemaker:ListTags", f"sagemaker:Stop{word}Job"), job)
+        other = make.stage.arn("sagemaker", f"{word.lower()}-job/another-job")
+        yield make.never(f"sagemaker:Stop{word}Job", other)
+    for queue in make.queues("ClosingDeadLetters"):
+        yield Call(("sqs:SendMessage",), queue)
+    yield from make.keys_for("dynamodb", "s3", "sqs", "states")
+
+
+def _closing(make: CallMaker) -> Iterator[Call]:
+    """Yield the calls that close an execution."""
     yield from _listing_results(make)
     yield make.execution_objects("s3:GetObject", "s3:PutObject")
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem", "UpdateItem")
     yield make.items(LATEST_PARTITIONS, "PutItem")
     yield make.listing(make.results, layout.LATEST_PREFIX)
     yield Call(("s3:GetObject", "s3:PutObject"), f"{make.results}/{layout.latest_key('doctor', 'doctor')}")
-    for machine in make.stage.machines.values():
-        arn = make.stage.arn("states", f"execution:{machine['name']}:one")
-        yield Call(("states:DescribeExecution",), arn)
     # A task that waits for an execution belongs to a state machine of the account.
     waiting = make.stage.arn("states", "stateMachine:doctor")
     yield Call(("states:SendTaskSuccess", "states:SendTaskFailure"), waiting)
-    for queue in make.queues("ClosingDeadLetters"):
-        yield Call(("sqs:SendMessage",), queue)
-    yield from make.keys_for("dynamodb", "s3", "sqs", "states")
 
 
 def _prepare_training(make: CallMaker) -> Iterator[Call]:
@@ -226,6 +244,7 @@ _OWN_CALLS: Mapping[str, Callable[[CallMaker], Iterator[Call]]] = {
     "verify_output": _verify_output,
     "classify_failure": _classify_failure,
     "summarize_execution": _summarize_execution,
+    "reconcile": _reconcile,
     "prepare_training": _prepare_training,
     "plan_training": _plan_training,
     "register_model_version": _register_model_version,

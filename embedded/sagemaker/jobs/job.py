@@ -46,6 +46,11 @@ class JobKind:
         return f"{self.name.lower()}-job"
 
     @property
+    def event_type(self) -> str:
+        """Return the detail type of its events in EventBridge."""
+        return f"SageMaker {self.name} Job State Change"
+
+    @property
     def log_group(self) -> str:
         return f"/aws/sagemaker/{self.name}Jobs"
 
@@ -117,6 +122,8 @@ class Job(abc.ABC):
     ended_at: datetime | None = None
     failure_reason: str | None = None
     stop_requested: threading.Event = field(default_factory=threading.Event)
+    announce: Callable[[Job], None] = lambda job: None
+    """Called after each change of the status."""
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def __post_init__(self) -> None:
@@ -178,7 +185,8 @@ class Job(abc.ABC):
                 return False
             self.status = Status.STOPPING
             self.modified_at = datetime.now(UTC)
-            return True
+        self.announce(self)
+        return True
 
     def request_stop(self) -> bool:
         """Ask the job to end early. Return False if it has already ended."""
@@ -197,6 +205,7 @@ class Job(abc.ABC):
             self.ended_at = self.modified_at = datetime.now(UTC)
             self.status = status
             self._changed.notify_all()
+        self.announce(self)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until the job has ended. Return False if `timeout` seconds pass first."""

@@ -9,6 +9,7 @@ from embedded.step_functions import authorization, data_flow
 from embedded.step_functions.authorization import Permission
 from embedded.step_functions.executions.execution import Branch
 from embedded.step_functions.fan_out import map_fields
+from embedded.step_functions.tasks.task_faults import check_s3
 
 ERROR = "States.ItemReaderFailed"
 
@@ -53,6 +54,7 @@ def _read(branch: Branch, reader: dict[str, Any], effective: Any) -> Any:
         if kms_key:
             via = {"kms:ViaService": f"s3.{branch.execution.region}.amazonaws.com"}
             authorization.check(branch.execution, Permission("kms:Decrypt", kms_key, via), ERROR)
+    _meet_faults(branch, reader, parameters)
     config = {key: value for key, value in reader.get("ReaderConfig", {}).items() if not key.startswith("MaxItems")}
     try:
         resolved = {**reader, "Parameters": parameters, "ReaderConfig": config}
@@ -60,3 +62,14 @@ def _read(branch: Branch, reader: dict[str, Any], effective: Any) -> Any:
     except ValueError as failure:
         text = f"Attempting to parse the item source s3://{bucket}/{parameters.get('Key')} failed: {failure}"
         raise TaskError(ERROR, text) from failure
+
+
+def _meet_faults(branch: Branch, reader: dict[str, Any], parameters: dict[str, Any]) -> None:
+    is_listing = reader["Resource"].endswith("s3:listObjectsV2")
+    check_s3(
+        "ListObjectsV2" if is_listing else "GetObject",
+        f"{parameters.get('Bucket')}/{parameters.get('Prefix' if is_listing else 'Key', '')}",
+        role_arn=branch.execution.role_arn,
+        execution_name=branch.execution.arn.rpartition(":")[2],
+        error_name=ERROR,
+    )

@@ -15,6 +15,7 @@ from embedded.step_functions import authorization, data_flow
 from embedded.step_functions.authorization import Permission
 from embedded.step_functions.data_flow import dump
 from embedded.step_functions.executions.execution import Branch
+from embedded.step_functions.tasks.task_faults import check_s3
 
 ERROR = "States.ResultWriterFailed"
 RESOURCE = "arn:aws:states:::s3:putObject"
@@ -46,6 +47,13 @@ def write(
     folder = f"{prefix}/" if prefix and not prefix.endswith("/") else prefix
     folder += map_run_arn.rpartition(":")[2]
     _authorize(branch, bucket, f"{folder}/manifest.json")
+    check_s3(
+        "PutObject",
+        f"{bucket}/{folder}/manifest.json",
+        role_arn=branch.execution.role_arn,
+        execution_name=branch.execution.arn.rpartition(":")[2],
+        error_name=ERROR,
+    )
     files: dict[str, list[dict[str, Any]]] = {}
     for kind in sorted(set(_FILES.values())):
         results = [child for child in children if _FILES[child["Status"]] == kind]

@@ -17,6 +17,7 @@ _NAMES = {
     "dynamodb": ("DynamoDB", "AmazonDynamoDB"),
     "events": ("EventBridge", "AmazonEventBridge"),
     "lambda": ("Lambda", "AWSLambda"),
+    "s3": ("S3", "Amazon S3"),
     "sagemaker": ("SageMaker", "AmazonSageMaker"),
     "sns": ("SNS", "AmazonSNS"),
     "sqs": ("SQS", "AmazonSQS"),
@@ -34,31 +35,65 @@ def install_task_faults(faults: Faults) -> None:
     _faults = faults
 
 
-def with_faults(call: Callable[[], Any], resource: str, parameters: Any, *, role_arn: str, execution_name: str) -> Any:
+def with_faults(
+    call: Callable[[], Any],
+    resource: str,
+    parameters: Any,
+    *,
+    role_arn: str,
+    execution_name: str,
+    begin: Callable[[], Any] | None = None,
+) -> Any:
     """Make a call, or fail as a fault says.
+
+    Args:
+        begin: The call without the wait for its work, if `call` waits.
 
     Raises:
         TaskError: `call` raised it, or a fault happened; error and cause read as on AWS.
     """
-    if _faults is None or not _faults.scheduled(RequestFault):
-        return call()
     request = _describe(resource, parameters, f"{role_arn.rpartition('/')[2]}/{execution_name}")
+    fault = _strike(request)
+    if fault is None:
+        return call()
+    if isinstance(fault, ServerError) and fault.when == "after":
+        (begin or call)()
+    error = _error(fault, request, role_arn)
+    raise TaskError(_error_name(fault, request.service, error), _cause(request.service, error))
+
+
+def check_s3(operation: str, place: str, *, role_arn: str, execution_name: str, error_name: str) -> None:
+    """Let the read or write of a Map in S3 meet its faults. `place` is `bucket/key`.
+
+    Raises:
+        TaskError: Named `error_name`, if a fault happened.
+    """
+    caller = f"{role_arn.rpartition('/')[2]}/{execution_name}"
+    request = ServiceRequest("s3", operation, (place, place.partition("/")[0]), caller)
+    fault = _strike(request)
+    if fault is not None:
+        raise TaskError(error_name, _cause("s3", _error(fault, request, role_arn)))
+
+
+def _strike(request: ServiceRequest) -> RequestFault | None:
+    """Return the fault that ends a request, if any. Slow requests have waited then."""
+    if _faults is None or not _faults.scheduled(RequestFault):
+        return None
     place = f"{request.service}:{request.operation} of {request.caller} on {', '.join(request.resources[:1])}"
     fault = _faults.strike(
         RequestFault, place, lambda each: each.concerns(request) and not isinstance(each, _OF_CLIENTS)
     )
-    if fault is None:
-        return call()
     if isinstance(fault, SlowRequest):
         time.sleep(fault.seconds)
-        return call()
-    if isinstance(fault, ServerError) and fault.when == "after":
-        call()
-    account_id = role_arn.split(":")[4]
-    principal = f"arn:aws:sts::{account_id}:assumed-role/{role_arn.rpartition('/')[2]}/{secrets.token_hex(16)}"
+        return None
+    return fault
+
+
+def _error(fault: RequestFault, request: ServiceRequest, role_arn: str) -> ServiceError:
+    role = role_arn.rpartition("/")[2]
+    principal = f"arn:aws:sts::{role_arn.split(':')[4]}:assumed-role/{role}/{secrets.token_hex(16)}"
     target = request.resources[0] if request.resources else "*"
-    error = error_of(fault, request.service, request.operation, principal=principal, resource=target)
-    raise TaskError(_error_name(fault, request.service, error), _cause(request.service, error))
+    return error_of(fault, request.service, request.operation, principal=principal, resource=target)
 
 
 def _describe(resource: str, parameters: Any, caller: str) -> ServiceRequest:

@@ -1,5 +1,6 @@
 """Task states: call an integration in a thread, so that the call can time out or be stopped."""
 
+import dataclasses
 import secrets
 import threading
 from collections.abc import Callable
@@ -91,23 +92,27 @@ def _call(
     own = task_integration(resource)
     execution = branch.execution
 
-    def faulty(call: Callable[[], Any]) -> Any:
+    def faulty(call: Callable[[], Any], begin: Callable[[], Any] | None = None) -> Any:
         name = execution.arn.rpartition(":")[2]
-        return with_faults(call, resource, parameters, role_arn=execution.role_arn, execution_name=name)
+        return with_faults(call, resource, parameters, role_arn=execution.role_arn, execution_name=name, begin=begin)
 
     if own is not None:
 
         def call_own(token: Cancellation) -> Any:
             call = TaskCall(resource, parameters, execution.arn, execution.role_arn, token.event, submitted)
-            return faulty(lambda: own(call))
+            begun = dataclasses.replace(call, resource=resource.removesuffix(".sync"))
+            return faulty(lambda: own(call), lambda: own(begun))
 
         return interruptible(call_own, branch.cancellation, timeout)
     if nested_execution.serves(resource):
-        return interruptible(
-            lambda token: faulty(lambda: nested_execution.start(resource, parameters, execution.arn, token, submitted)),
-            branch.cancellation,
-            timeout,
-        )
+
+        def call_nested(token: Cancellation) -> Any:
+            def start(kind: str) -> Any:
+                return nested_execution.start(kind, parameters, execution.arn, token, submitted)
+
+            return faulty(lambda: start(resource), lambda: start(resource.partition(".sync")[0]))
+
+        return interruptible(call_nested, branch.cancellation, timeout)
     if token:
         call, abandon = language.call_with_token(resource, parameters, token, state)
         take_back = branch.cancellation.on_cancel(abandon)

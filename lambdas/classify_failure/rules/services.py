@@ -64,6 +64,7 @@ SERVICES: tuple[FailureRule, ...] = (
                 "Lambda.TooManyRequestsException",
                 "Lambda.ClientExecutionTimeoutException",
                 "Lambda.Unknown",
+                "Runtime.ExitError",
                 "Sandbox.Timedout",
                 "ConnectionError",
                 "ReadTimeoutError",

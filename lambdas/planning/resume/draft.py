@@ -120,13 +120,11 @@ def count(coverage: Coverage) -> ResumeCounts:
 
 def resume_notes(resumption: Resumption, coverage: Coverage, snapshots: Snapshots) -> list[str]:
     """Return notes for people on what the execution keeps, what it scores again, and why."""
-    counts = count(coverage)
-    if counts.is_exact:
-        text = f"keeps {counts.kept:,} of {counts.expected:,} commits of {resumption.newest.execution_id}"
-        text += f", scores {counts.again:,} again, and {counts.missing:,} are missing"
-    else:
-        text = f"keeps at most {counts.kept:,} of {counts.expected:,} commits of {resumption.newest.execution_id}"
-        text += ": there are too many to count them in the plan"
+    counts, old = count(coverage), resumption.newest.execution_id
+    text = f"commits of {old}: {counts.kept:,} of {counts.expected:,} kept, "
+    text += f"{counts.again:,} scored again, {counts.missing:,} never scored"
+    if not counts.is_exact:
+        text = f"commits of {old}: at most {counts.kept:,} of {counts.expected:,} kept; they are too many to count here"
     return [text, *_changed_models(resumption, coverage), *_changed_objects(resumption, snapshots), *resumption.notes]
 
 
@@ -142,7 +140,7 @@ def _changed_models(resumption: Resumption, coverage: Coverage) -> list[str]:
     notes = [f"scored again: {list_first(list(reasons.values()), separator='; ')}"] if reasons else []
     if others := sum(map(coverage.quarantined, coverage.scorers)):
         why = "because the version has another name now, or fewer such rows are tolerated"
-        notes.append(f"{others:,} commits with rows in quarantine are scored again, {why}")
+        notes.append(f"commits with rows in quarantine are scored again ({others:,}), {why}")
     return notes
 
 
@@ -165,10 +163,11 @@ def _changed_objects(resumption: Resumption, snapshots: Snapshots) -> list[str]:
         replaced += [f"{dataset}/{key}" for key, item in now.items() if old[key] != item]
     notes = []
     if removed:
-        notes.append(f"{len(removed):,} objects were removed since, and are not scored: {list_first(removed, _LISTED)}")
+        listed = list_first(removed, _LISTED)
+        notes.append(f"objects that were removed since are not scored ({len(removed):,}): {listed}")
     if replaced:
         listed = list_first(replaced, _LISTED)
-        notes.append(f"{len(replaced):,} objects were replaced since, and are scored as they are now: {listed}")
+        notes.append(f"objects that were replaced since are scored as they are now ({len(replaced):,}): {listed}")
     if added := sum(snapshots.others.values()):
-        notes.append(f"{added:,} objects were added to the datasets since, and are not part of this execution")
+        notes.append(f"objects that were added since are not part of this execution ({added:,})")
     return notes

@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class EndedExecution:
-    """Input, error and cause of an execution that has ended.
+    """Input, error, cause and status of an execution, which may have ended.
 
     Each is empty when the execution has none, or does not exist any more.
     """
@@ -17,6 +17,13 @@ class EndedExecution:
     cause: str
     redriven_at: datetime | None = None
     """Time of the last redrive; None without one."""
+    status: str = ""
+    """Status in Step Functions; empty when the execution does not exist any more."""
+
+    @property
+    def text(self) -> str:
+        """Return error and cause as one text."""
+        return ": ".join(text for text in (self.error, self.cause) if text)
 
 
 class ExecutionReader:
@@ -31,7 +38,7 @@ class ExecutionReader:
         except self._stepfunctions.exceptions.ExecutionDoesNotExist:
             found = {}
         request_json, error, cause = (found.get(name) or "" for name in ("input", "error", "cause"))
-        return EndedExecution(request_json, error, cause, found.get("redriveDate"))
+        return EndedExecution(request_json, error, cause, found.get("redriveDate"), found.get("status", ""))
 
     def is_running(self, execution_arn: str) -> bool:
         """Return whether an execution runs or waits for its redrive; False if it does not exist any more."""

@@ -62,14 +62,15 @@ class Table:
         self,
         item: dict[str, Any],
         *,
-        condition: str,
+        condition: str = "",
         names: Mapping[str, str] | None = None,
         values: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Write an item if the condition holds, and return whether it was written."""
-        extra = {"ExpressionAttributeNames": names, "ExpressionAttributeValues": values} if names else {}
+        """Write an item if the condition holds, if there is one, and return whether it was written."""
+        extra: dict[str, Any] = {"ConditionExpression": condition} if condition else {}
+        extra |= {"ExpressionAttributeNames": names, "ExpressionAttributeValues": values} if names else {}
         try:
-            self._dynamodb.put_item(TableName=self._table_name, Item=item, ConditionExpression=condition, **extra)
+            self._dynamodb.put_item(TableName=self._table_name, Item=item, **extra)
         except self._dynamodb.exceptions.ConditionalCheckFailedException:
             return False
         return True

@@ -18,9 +18,13 @@ from cli.stage.diagnosis.evidence import Evidence, Investigation
 from cli.stage.diagnosis.execution_list import ExecutionList, ListChoice
 from cli.stage.fleets import Fleets
 from cli.stage.model_deletion import ModelDeletion
+from cli.stage.predictions.download import download
+from cli.stage.predictions.download import find_files as find_prediction_files
+from cli.stage.predictions.pointers import Predictions
 from cli.stage.request_check import check_on_stage
 from cli.tables.manifest import write_snapshot
 from cli.tables.snapshot import TableChoice
+from contract import layout
 from contract.status import ExecutionKind, ExecutionStatus
 from contract.table import records
 from contract.triggers.uploads import UploadRule
@@ -33,8 +37,8 @@ Person = Callable[..., Stage]
 
 
 @pytest.fixture(scope="module")
-def person(stage: Stage) -> Person:
-    """Create a user with documented policies, and return the stage as this user sees it."""
+def signed_in(stage: Stage) -> Callable[..., Connection]:
+    """Create a user with documented policies, and return the user's connection."""
     deployed = stage.deployment
     key_arn = stack_outputs("fleetscore-dev-storage", stage.aws.endpoint)["KeyArn"]
     values = {
@@ -49,7 +53,7 @@ def person(stage: Stage) -> Person:
         "CHECK_FUNCTION_ARN": stack_outputs("fleetscore-dev-workflow", stage.aws.endpoint)["CheckFunctionArn"],
     }
 
-    def make(name: str, *policies: str) -> Stage:
+    def make(name: str, *policies: str) -> Connection:
         iam = stage.client("iam")
         iam.create_user(UserName=name)
         for policy in policies:
@@ -63,7 +67,17 @@ def person(stage: Stage) -> Person:
             aws_secret_access_key=key["SecretAccessKey"],
             region_name=stage.aws.endpoint.region,
         )
-        connection = Connection(_session=[session])
+        return Connection(_session=[session])
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def person(stage: Stage, signed_in: Callable[..., Connection]) -> Person:
+    """Create a user with documented policies, and return the stage as this user sees it."""
+
+    def make(name: str, *policies: str) -> Stage:
+        connection = signed_in(name, *policies)
         return Stage(stage.aws, find_deployment(connection, "dev"), connection, stage.folder)
 
     return make
@@ -142,6 +156,34 @@ def test_the_read_policy_changes_nothing(stage: Stage, person: Person) -> None:
     refused(table.put_item, Item=records.model_key("read"))
     refused(reader.connection.client("s3").put_object, Bucket=stage.deployment.models_bucket, Key="read/1/x", Body=b"")
     refused(reader.executions.start, "{}", "by-reader")
+
+
+def test_consumers_read_predictions_and_nothing_else(
+    stage: Stage, person: Person, signed_in: Callable[..., Connection], tmp_path: Path
+) -> None:
+    stage.put_dataset("policy-read", {"a.parquet": people(20, 1)})
+    stage.register("policy-read", train_xgboost(1), dataset="policy-read")
+    stage.run({"models": ["policy-read"]}, "policy-read")
+    bucket = stage.deployment.results_bucket
+    consumer = signed_in("consumer", "predictions").client("s3")
+    (manifest,) = consumer.list_objects_v2(Bucket=bucket, Prefix="latest/dataset=policy-read/")["Contents"]
+    latest = json.loads(consumer.get_object(Bucket=bucket, Key=manifest["Key"])["Body"].read())
+    (folder,) = [uri.removeprefix(f"s3://{bucket}/") for uri in latest["predictions_uris"]]
+    (file,) = consumer.list_objects_v2(Bucket=bucket, Prefix=folder)["Contents"]
+    assert consumer.get_object(Bucket=bucket, Key=file["Key"])["Body"].read(4) == b"PAR1"
+    refused(consumer.list_objects_v2, Bucket=bucket, Prefix="executions/")
+    refused(consumer.list_objects_v2, Bucket=stage.deployment.datasets_bucket)
+    refused(consumer.get_object, Bucket=bucket, Key=layout.summary_key("policy-read"))
+    refused(consumer.put_object, Bucket=bucket, Key=manifest["Key"], Body=b"{}")
+
+    reader = person("downloader", "read")
+    found = Predictions(reader.connection, reader.deployment).latest(model_id="policy-read")
+    pointers = [item.pointer for item in found]
+    s3 = reader.connection.client("s3")
+    files = find_prediction_files(s3, bucket, pointers)
+    assert (files.problems, files.without_ledger) == ([], [])
+    download(s3, bucket, list(files.files.values()), pointers, tmp_path / "down")
+    assert [path.name for path in tmp_path.rglob("*.parquet")] == ["a.parquet"]
 
 
 def test_the_logs_policy_adds_what_the_log_says(stage: Stage, person: Person) -> None:

@@ -41,7 +41,7 @@ def test_aws_errors_become_sentences_with_a_remedy(error: Exception, words: str)
 def test_problems_are_listed_one_per_line() -> None:
     problems = [Problem("a", 1, "a string"), Problem("b", None, "a value")]
     assert describe(InvalidInputError("request", problems)) == (
-        "request has 2 problems:\n  - a: got 1, expected a string\n  - b: got None, expected a value",
+        "request has 2 problems:\n  - a: got 1, expected a string\n  - b: got nothing, expected a value",
         ExitStatus.REFUSED,
     )
 

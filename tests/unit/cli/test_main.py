@@ -22,11 +22,14 @@ from tests.unit.cli.builders import (
 Captured = pytest.CaptureFixture[str]
 
 
-def register_arguments(folder: Path) -> list[str]:
+def register_arguments(folder: Path, *more: str) -> list[str]:
+    """Return a command line that registers a model; options of `more` replace those of the same name."""
     archive = make_archive(folder / "model.tar.gz", {"model.joblib": b"some model"})
     words = "--model-file model.joblib --framework sklearn --format sklearn-joblib --method predict --dataset customers"
     features = ["--features", "age:double,plan:string", "--key-columns", "id", "--tag", "team=ads"]
-    return ["models", "register", "churn", "--artifact", str(archive), *words.split(), *features]
+    pairs = ["--artifact", str(archive), *words.split(), *features]
+    kept = [pair for pair in zip(pairs[::2], pairs[1::2], strict=True) if pair[0] == "--tag" or pair[0] not in more]
+    return ["models", "register", "churn", *(word for pair in kept for word in pair), *more]
 
 
 @pytest.mark.usefixtures("account")
@@ -52,7 +55,7 @@ def test_model_is_registered_listed_shown_and_disabled(tmp_path: Path, capsys: C
 @pytest.mark.usefixtures("account")
 def test_quarantine_and_output_options_are_part_of_the_record(tmp_path: Path, capsys: Captured) -> None:
     words = ["--tolerated-quarantine-fraction", "0.01", "--output-format", "jsonl", "--row-number-column", "row"]
-    assert entry.main([*register_arguments(tmp_path), *words]) == 0
+    assert entry.main(register_arguments(tmp_path, *words)) == 0
     capsys.readouterr()
     assert entry.main(["--json", "models", "list"]) == 0
     [model] = json.loads(capsys.readouterr().out)
@@ -62,9 +65,7 @@ def test_quarantine_and_output_options_are_part_of_the_record(tmp_path: Path, ca
         "jsonl",
         "row",
     )
-    assert (
-        entry.main([*register_arguments(tmp_path), "--tolerated-quarantine-fraction", "2", "--output-format", "x"]) == 2
-    )
+    assert entry.main(register_arguments(tmp_path, "--tolerated-quarantine-fraction", "2", "--output-format", "x")) == 2
     shown = capsys.readouterr().err
     assert "tolerated_quarantine_fraction: got 2.0, expected a fraction from 0 (no row may be bad) to 1" in shown
     assert "output_format: got 'x', expected one of 'parquet', 'csv', 'jsonl'" in shown
@@ -72,7 +73,7 @@ def test_quarantine_and_output_options_are_part_of_the_record(tmp_path: Path, ca
 
 @pytest.mark.usefixtures("account")
 def test_all_problems_of_a_model_are_reported_at_once(tmp_path: Path, capsys: Captured) -> None:
-    words = [*register_arguments(tmp_path), "--method", "margin", "--tag", "novalue", "--dataset", "No!"]
+    words = register_arguments(tmp_path, "--method", "margin", "--tag", "novalue", "--dataset", "No!")
     assert entry.main(words) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -203,7 +204,7 @@ def test_resources_prints_all_names_or_one_bare_value(deployment: Deployment, ca
 @pytest.mark.usefixtures("account")
 def test_model_is_promoted_rolled_back_and_compared(tmp_path: Path, capsys: Captured) -> None:
     assert entry.main(register_arguments(tmp_path)) == 0
-    assert entry.main([*register_arguments(tmp_path), "--features", "age:float", "--tag", "team=risk"]) == 0
+    assert entry.main(register_arguments(tmp_path, "--features", "age:float", "--tag", "team=risk")) == 0
     capsys.readouterr()
     assert entry.main(["models", "promote", "churn", "1", "--reason", "2 drifts"]) == 0
     assert "churn: enabled, current version 1, previous version 2" in capsys.readouterr().out
@@ -229,4 +230,4 @@ def test_run_check_form_validates_a_request_without_aws(capsys: pytest.CaptureFi
     assert "modles" in text
     assert "max_concurrency" in text
     assert entry.main(["run", "--check=form", "--input", '{"joined_nulls": true}']) == 2
-    assert "joined_nulls: got True, expected false, because output_layout is not 'joined'" in capsys.readouterr().err
+    assert "joined_nulls: got true, expected false, because output_layout is not 'joined'" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from lambdas.classify_failure.handler import handler as classify_failure_handler
 from lambdas.plan_execution.handler import handler as plan_execution_handler
 from lambdas.plan_training.handler import handler as plan_training_handler
 from lambdas.prepare_training.handler import handler as prepare_training_handler
+from lambdas.reconcile.handler import handler as reconcile_handler
 from lambdas.record_attempt.handler import handler as record_attempt_handler
 from lambdas.register_model_version.handler import handler as register_model_version_handler
 from lambdas.stage.resources import resources
@@ -54,6 +55,7 @@ record = _step(record_attempt_handler)
 verify = _step(verify_output_handler)
 classify = _step(classify_failure_handler)
 summarize = _step(summarize_execution_handler)
+reconcile = _step(reconcile_handler)
 prepare_training = _step(prepare_training_handler)
 plan_training = _step(plan_training_handler)
 register = _step(register_model_version_handler)

@@ -20,6 +20,7 @@ def test_the_functions_with_handlers_are_known() -> None:
         "plan_execution",
         "plan_training",
         "prepare_training",
+        "reconcile",
         "record_attempt",
         "register_model_version",
         "start_on_schedule",

@@ -93,8 +93,9 @@ def _unpack(job: TrainingContext, target: Path) -> str:
     values = decoded(job.spec.hyperparameters)
     program, submitted = values.get(PROGRAM), values.get(SUBMIT_DIRECTORY)
     if not isinstance(program, str) or not program.endswith(".py") or check_object_key(PROGRAM, program):
+        shown = "nothing" if program is None else repr(program)
         raise ConfigurationError(
-            f"hyperparameter {PROGRAM}: got {program!r}, expected the path of a Python script in sourcedir.tar.gz, "
+            f"hyperparameter {PROGRAM}: got {shown}, expected the path of a Python script in sourcedir.tar.gz, "
             "such as 'train.py'"
         )
     archive = job.paths.source

@@ -72,12 +72,28 @@ def test_every_example_is_a_valid_command_line() -> None:
             command.make_context("fleetscore", rest, obj=Invocation())
 
 
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["run", "--name", "a", "--name", "b"], "--name"),
+        (["run", "--name=a", "--name", "a"], "--name"),
+        (["--stage", "a", "--stage", "b", "run"], "--stage"),
+        (["models", "register", "churn", "--dataset", "a", "--method", "x", "--dataset", "a"], "--dataset"),
+    ],
+)
+def test_an_option_with_one_value_is_refused_twice(
+    words: list[str], option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    assert f"Option '{option}' has one value and is given more than once." in capsys.readouterr().err
+
+
 def test_the_top_help_screen_lists_commands_in_sections_and_exit_statuses(
     capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = help_of("", capsys, monkeypatch)
     titles = re.findall(r"^[A-Z][a-z ]+:$", shown, re.MULTILINE)
-    sections = ["Models:", "Executions:", "Training:", "Automation:", "Account:", "This machine:"]
+    sections = ["Models:", "Data:", "Executions:", "Training:", "Automation:", "Account:", "This machine:"]
     assert titles == [*sections, "Global options:", "Examples:", "Exit status:"]
     text = " ".join(shown.split())
     assert all(f"{status.value} {status.meaning}" in text for status in ExitStatus)

@@ -32,8 +32,8 @@ TOKEN = "AQCEAAAAKgAAAAMAAAAAAAAAAQ"
 def hostile(account: Connection, deployment: Deployment, tmp_path: Path, capsys: Captured) -> Connection:
     """Return a stage in which every text that others choose is hostile."""
     tag = ["--tag", f"{HOSTILE}={HOSTILE}"]
-    assert entry.main([*register_arguments(tmp_path), *tag]) == 0
-    assert entry.main([*register_arguments(tmp_path), *tag, "--features", f"{HOSTILE}:double"]) == 0
+    assert entry.main(register_arguments(tmp_path, *tag)) == 0
+    assert entry.main(register_arguments(tmp_path, *tag, "--features", f"{HOSTILE}:double")) == 0
     assert entry.main(["models", "promote", "churn", "1", "--reason", HOSTILE]) == 0
     Executions(account, deployment).start("{}", "nightly-1")
     table: Any = account.resource("dynamodb").Table(deployment.table_name)
@@ -136,8 +136,8 @@ def test_text_of_others_cannot_add_lines(
     words: list[str], account: Connection, deployment: Deployment, tmp_path: Path, capsys: Captured
 ) -> None:
     forged = ["--tag", f"team=a{FORGED}"]
-    assert entry.main([*register_arguments(tmp_path), *forged]) == 0
-    assert entry.main([*register_arguments(tmp_path), *forged, "--features", f"a{FORGED}:double"]) == 0
+    assert entry.main(register_arguments(tmp_path, *forged)) == 0
+    assert entry.main(register_arguments(tmp_path, *forged, "--features", f"a{FORGED}:double")) == 0
     assert entry.main(["models", "promote", "churn", "1", "--reason", f"good{FORGED}"]) == 0
     Executions(account, deployment).start("{}", "nightly-1")
     table: Any = account.resource("dynamodb").Table(deployment.table_name)
@@ -154,12 +154,20 @@ def test_text_of_others_cannot_add_lines(
     assert not [line for line in shown.splitlines() if line.strip().startswith("forged")]
 
 
-def test_a_bug_of_the_program_prints_a_safe_traceback(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_prints_a_safe_sentence_and_a_traceback_with_debug(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(_: object) -> None:
         raise RuntimeError(HOSTILE)
 
     monkeypatch.setattr("cli.command_line.invocation.Invocation.deployment", fail)
     assert entry.main(["models", "list"]) == 1
+    shown = capsys.readouterr().err
+    assert is_printable(shown)
+    assert "Traceback" not in shown
+    assert "An error that the command does not expect: RuntimeError at test_hostile_text.py:" in shown
+    assert "Run the command again with --debug" in shown
+    assert entry.main(["models", "list", "--debug"]) == 1
     shown = capsys.readouterr().err
     assert is_printable(shown)
     assert "Traceback" in shown

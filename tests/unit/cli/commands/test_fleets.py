@@ -71,7 +71,7 @@ def test_a_fleet_is_created_and_changed_field_by_field(table: Any, command: Comm
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--dataset", "flights"], "route_by: got None, expected a value"),
+        (["--dataset", "flights"], "route_by: got nothing, expected a value"),
         (["--dataset", "flights", "--route-by", "carrier", "--unmatched", "drop"], "unmatched: got 'drop', expected"),
         (["--dataset", "No", "--route-by", "carrier"], "dataset: got 'No', expected"),
         (["--dataset", "d", "--route-by", "c", "--max-attempts", "99"], "max_attempts: got 99, expected 1 to 10"),

@@ -154,10 +154,10 @@ def test_pickled_lightgbm_wrapper_is_scored_as_an_estimator(tmp_path: Path, caps
         ({"sklearn": {"pickled_model": "../model.pkl"}}, {}, "the path of a file in the folder"),
         ({"sklearn": {"pickled_model": "m", "serialization_format": "dill"}}, {"m": b""}, "got 'dill'"),
         ({"xgboost": {"data": "model.xgb"}}, {"model.xgb": b"binf..."}, "not in its old binary format"),
-        ({"xgboost": {}}, {}, "xgboost: data: got None"),
+        ({"xgboost": {}}, {}, "xgboost: data: got nothing"),
         ({"lightgbm": {"data": "model.lgb"}}, {}, "lightgbm: data: got 'model.lgb', expected a file"),
         ({"catboost": {"data": "m", "save_format": "json"}}, {"m": b""}, "got 'json', expected the save_format cbm"),
-        ({"onnx": {}}, {}, "onnx: data: got None"),
+        ({"onnx": {}}, {}, "onnx: data: got nothing"),
     ],
 )
 def test_mlflow_folder_that_cannot_be_scored_is_refused(
@@ -198,7 +198,7 @@ def test_folder_without_named_columns_needs_features(sklearn_folder: Path, capsy
     matrix = [{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1, 2]}}]
     words = ["models", "import", "churn", "--mlflow", str(sklearn_folder), "--dataset", "customers"]
     for inputs, why in (
-        (matrix, "signature: got None, expected named columns in the model's signature. Add --features"),
+        (matrix, "signature: got nothing, expected named columns in the model's signature. Add --features"),
         ([{"type": "binary", "name": "day"}], "signature: day: got 'binary', expected one of boolean"),
     ):
         write_folder(sklearn_folder, described["flavors"], signature={"inputs": json.dumps(inputs)})

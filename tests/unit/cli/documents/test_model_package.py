@@ -80,7 +80,7 @@ def test_artifact_in_model_data_source_is_found(stubbed: tuple[Any, Stubber]) ->
         ({"ModelApprovalStatus": "PendingManualApproval"}, "got 'PendingManualApproval', expected 'Approved'. Approve"),
         ({"ModelApprovalStatus": "Rejected", "ModelPackageStatus": "Failed"}, "2 problems.*got 'Failed'"),
         ({"InferenceSpecification": {"Containers": [container(), container()]}}, "got 2, expected exactly one"),
-        ({"InferenceSpecification": {"Containers": [{"Image": IMAGE}]}}, "ModelDataUrl: got None"),
+        ({"InferenceSpecification": {"Containers": [{"Image": IMAGE}]}}, "ModelDataUrl: got nothing"),
     ],
 )
 def test_unusable_model_package_is_refused(stubbed: tuple[Any, Stubber], changes: dict[str, Any], why: str) -> None:
@@ -91,7 +91,7 @@ def test_unusable_model_package_is_refused(stubbed: tuple[Any, Stubber], changes
 def test_package_without_approval_is_refused(stubbed: tuple[Any, Stubber]) -> None:
     unapproved = package()
     del unapproved["ModelApprovalStatus"]
-    with pytest.raises(InvalidInputError, match="ModelApprovalStatus: got None"):
+    with pytest.raises(InvalidInputError, match="ModelApprovalStatus: got nothing"):
         read_model_package(answer(stubbed, unapproved), ARN)
 
 

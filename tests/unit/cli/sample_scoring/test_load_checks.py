@@ -4,6 +4,7 @@ many at once.
 
 import json
 import re
+import threading
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -163,3 +164,16 @@ def test_model_for_which_others_leave_no_room_is_tried_again_alone(
     monkeypatch.setattr(load_checks, "unpack_artifact", unpack_on_small_disk)
     monkeypatch.setattr(load_checks, "_cores", lambda: 1)
     assert problems_of(tmp_path, {"first": (identity(), {}), "second": (identity(), {})}) == {"first": (), "second": ()}
+
+
+def test_no_model_is_loaded_after_an_interruption() -> None:
+    stop = threading.Event()
+    stop.set()
+    limits = load_checks._Limits(1, 0)
+    document: Any = None
+
+    def opened(_: Any) -> Any:
+        raise AssertionError("an artifact was opened")
+
+    assert load_checks._load_batch([(0, document)], opened, limits, stop) == {}
+    assert list(load_checks._load_unpacked([(0, document)], Path(), limits, stop)) == []

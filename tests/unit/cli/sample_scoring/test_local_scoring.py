@@ -197,6 +197,21 @@ def test_names_are_whole_on_a_narrow_terminal(
 
 
 @pytest.mark.usefixtures("no_aws")
+@pytest.mark.parametrize("content", [b"", b"no archive", b"\x1f\x8b\x08 cut"])
+def test_a_broken_artifact_is_reported_without_a_traceback(
+    record: Path, tmp_path: Path, capsys: Captured, content: bytes
+) -> None:
+    sample = write_sample(tmp_path / "sample.parquet")
+    broken = tmp_path / "broken.tar.gz"
+    broken.write_bytes(content)
+    words = ["models", "test", "churn", str(sample), "--record", str(record), "--artifact", str(broken)]
+    assert entry.main(words) in {1, 2}
+    captured = capsys.readouterr().err
+    assert "Traceback" not in captured
+    assert "broken.tar.gz" in captured or "artifact" in captured
+
+
+@pytest.mark.usefixtures("no_aws")
 def test_invalid_command_lines_are_refused_before_scoring(record: Path, tmp_path: Path, capsys: Captured) -> None:
     sample = write_sample(tmp_path / "sample.parquet")
     for words, why in (

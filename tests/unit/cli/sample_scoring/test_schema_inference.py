@@ -256,7 +256,7 @@ def test_register_shows_what_it_inferred_and_registers_it(
     words = ["models", "register", "churn", "--artifact", str(sklearn_archive(tmp_path)), "--dataset", "customers"]
     words += ["--format", "sklearn-joblib", "--model-file", "model.joblib", "--infer-schema", str(sample)]
     assert entry.main(words) == 2
-    assert "method: got None" in capsys.readouterr().err
+    assert "method: got nothing" in capsys.readouterr().err
     words += ["--method", "predict"]
     assert entry.main([*words, "--features", "age:double"]) == 2
     assert "either features or --infer-schema, not both" in capsys.readouterr().err

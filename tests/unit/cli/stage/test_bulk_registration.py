@@ -1,6 +1,7 @@
 """Registration of many models: all or none, and repeatable."""
 
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from cli import main as entry
 from cli.documents.bulk_file import read_bulk
+from cli.stage.bulk_registration import _in_threads
 from cli.stage.catalog import Catalog
 from cli.stage.catalog_table import CatalogTable
 from cli.stage.connection import Connection
@@ -92,7 +94,7 @@ def test_bulk_reports_every_problem_and_writes_nothing(
         "line 2: model_id: got 'UPPER'",
         "line 2: method: got 'margin'",
         "line 3: model_id: got 'good', expected each model once; it is also in line 1",
-        "line 4: artifact: got None",
+        "line 4: artifact: got nothing",
         "line 5: model: got 'not json', expected JSON text",
         "line 7: model: got [], expected a JSON object",
     ):
@@ -114,7 +116,7 @@ def test_bulk_reports_a_problem_of_many_lines_once(catalog: Catalog, tmp_path: P
     shown = capsys.readouterr().err
     assert "models.jsonl has 2 problems:" in shown
     assert "lines 1, 2, 3, 4, 5 and 55 more: format: got 'pickle', expected one of" in shown
-    assert "lines 1, 2, 3, 4, 5 and 55 more: dataset: got None" in shown
+    assert "lines 1, 2, 3, 4, 5 and 55 more: dataset: got nothing" in shown
     lines = [line_of(f"m-{number}", artifact="lost.tar.gz") for number in range(3)]
     assert entry.main(["models", "register", "--bulk", str(write_lines(tmp_path, *lines))]) == 2
     assert "lines 1, 2 and 3: artifact: got" in capsys.readouterr().err
@@ -308,3 +310,18 @@ def test_bulk_names_the_flags_that_it_refuses(tmp_path: Path, capsys: Captured) 
     assert entry.main(["models", "register", "churn", *flags, "--bulk", str(tmp_path / "models.csv")]) == 2
     named = "--csv-quote, --disabled, --infer-schema, --no-csv-header, --tag, MODEL_ID"
     assert f"--bulk takes every field from the file: leave out {named}." in capsys.readouterr().err
+
+
+def test_running_threads_end_at_their_next_step_after_an_interruption() -> None:
+    ended: list[int] = []
+
+    def work(item: int, stop: threading.Event) -> int:
+        if not item:
+            raise KeyboardInterrupt
+        assert stop.wait(10)
+        ended.append(item)
+        return item
+
+    with pytest.raises(KeyboardInterrupt):
+        list(_in_threads(work, range(3)))
+    assert set(ended) <= {1, 2}

@@ -34,7 +34,7 @@ def test_other_instances_and_attempts_write_other_segments() -> None:
     [
         (b"", "it is not JSON"),
         (b"[]", "a JSON object"),
-        (b'{"model_id": "delays-ua"}', "object: got None"),
+        (b'{"model_id": "delays-ua"}', "object: got nothing"),
         (commit_line(COMMIT).replace(b'"rows_in":10', b'"rows_in":11'), "11 != 10"),
         (commit_line(COMMIT).replace(b'"rows_in":10', b'"rows_in":10,"rows_in":10'), "twice"),
         (

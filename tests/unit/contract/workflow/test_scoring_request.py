@@ -99,7 +99,8 @@ def test_invalid_field_is_reported_with_its_value(data: dict[str, Any], field: s
         parse_request(data)
     (problem,) = refused.value.problems
     assert problem.field.startswith(field)
-    assert repr(problem.value)[:100] in str(problem)
+    shown = str(problem.value).lower() if isinstance(problem.value, bool) else repr(problem.value)
+    assert shown[:100] in str(problem)
     assert problem.expected
 
 

@@ -37,3 +37,19 @@ def test_the_app_gets_the_context_of_cdk_json_with_overrides(app: Path, tmp_path
 def test_a_failure_shows_the_apps_output(app: Path, tmp_path: Path) -> None:
     with pytest.raises(SynthesisError, match=r"app\.py did not synthesize \(exit status 1\):\nthe app says why"):
         synthesize(app, tmp_path / "out", {"fail": True})
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"context": 1}', b"\xff"])
+def test_a_broken_cdk_json_is_named(app: Path, tmp_path: Path, content: str | bytes) -> None:
+    (tmp_path / "cdk.json").write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(SynthesisError, match=r"cdk\.json .*Correct the file\."):
+        synthesize(app, tmp_path / "out")
+
+
+def test_a_traceback_of_the_app_is_only_in_the_note(app: Path, tmp_path: Path) -> None:
+    app.write_text("print('before', flush=True)\nraise KeyError('stage')\n")
+    with pytest.raises(SynthesisError) as error:
+        synthesize(app, tmp_path / "out")
+    assert str(error.value).endswith("KeyError: 'stage'")
+    assert "Traceback" not in str(error.value)
+    assert any("Traceback" in note for note in error.value.__notes__)

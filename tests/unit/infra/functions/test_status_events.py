@@ -33,8 +33,10 @@ def test_only_the_announcer_may_send_our_events_to_our_bus(assembly: Assembly) -
     }
 
 
-def test_only_summarize_execution_may_answer_task_tokens(assembly: Assembly) -> None:
+def test_only_what_closes_executions_may_answer_task_tokens(assembly: Assembly) -> None:
     answering = [name for name, item in assembly.statements() if "states:SendTaskSuccess" in item["Action"]]
-    assert answering == ["workflow/SummarizeExecutionRoleDefaultPolicy"]
-    (resource,) = [item["Resource"] for _, item in assembly.statements() if "states:SendTaskSuccess" in item["Action"]]
-    assert flat(resource) == "arn:aws:states:<AWS::Region>:<AWS::AccountId>:stateMachine:*"
+    assert answering == ["workflow/SummarizeExecutionRoleDefaultPolicy", "workflow/ReconcileRoleDefaultPolicy"]
+    resources = [item["Resource"] for _, item in assembly.statements() if "states:SendTaskSuccess" in item["Action"]]
+    assert {flat(resource) for resource in resources} == {
+        "arn:aws:states:<AWS::Region>:<AWS::AccountId>:stateMachine:*"
+    }

@@ -34,6 +34,7 @@ WORKFLOW_FUNCTIONS = {
     "PlanTraining",
     "RegisterModelVersion",
     "CheckRequest",
+    "Reconcile",
     "AnnouncementsAnnounceStatus",
 }
 
@@ -43,6 +44,7 @@ WITHOUT_RESOURCE = {
     "ecr:GetAuthorizationToken", "logs:CreateLogDelivery", "logs:DeleteLogDelivery",
     "logs:DescribeLogGroups", "logs:DescribeResourcePolicies", "logs:GetLogDelivery", "logs:ListLogDeliveries",
     "logs:PutResourcePolicy", "logs:UpdateLogDelivery",
+    "sagemaker:ListProcessingJobs", "sagemaker:ListTrainingJobs",
     "xray:GetSamplingRules", "xray:GetSamplingTargets",
     "xray:PutTelemetryRecords", "xray:PutTraceSegments",
 }  # fmt: skip
@@ -112,6 +114,7 @@ def test_every_function_has_its_own_role_with_only_its_table_actions(assembly: A
         "RegisterModelVersion": {"GetItem", "BatchGetItem", "PutItem"},
         "SummarizeExecution": {"GetItem", "PutItem", "Query", "UpdateItem"},
         "CheckRequest": {"BatchGetItem", "Query"},
+        "Reconcile": {"GetItem", "PutItem", "Query", "UpdateItem"},
         "AnnouncementsAnnounceStatus": {"DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"},
         "UploadsStartOnUpload": {"GetItem", "BatchGetItem", "ConditionCheckItem", "PutItem", "Query"},
     }
@@ -241,9 +244,10 @@ def test_the_check_of_a_request_may_write_nothing_but_logs_and_traces(assembly: 
 
 def test_every_rule_matches_one_source_of_this_account(assembly: Assembly) -> None:
     rules = [rule for stack in assembly.templates for rule in assembly.resources(stack, "AWS::Events::Rule").values()]
-    patterns = [rule["EventPattern"] for rule in rules]
-    assert sorted(source for pattern in patterns for source in pattern["source"]) == ["aws.s3", "aws.states"]
-    assert [[flat(account) for account in pattern["account"]] for pattern in patterns] == [["<AWS::AccountId>"]] * 2
+    patterns = [rule["EventPattern"] for rule in rules if "ScheduleExpression" not in rule]
+    sources = sorted(source for pattern in patterns for source in pattern["source"])
+    assert sources == ["aws.s3", "aws.sagemaker", "aws.sagemaker", "aws.states"]
+    assert {flat(account) for pattern in patterns for account in pattern["account"]} == {"<AWS::AccountId>"}
 
 
 def test_logs_are_encrypted_and_expire(assembly: Assembly) -> None:

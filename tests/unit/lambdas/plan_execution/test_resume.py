@@ -1,23 +1,33 @@
 """The plan of a resumed execution chooses what the old one has planned, and says what it keeps."""
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from contract import codec
-from contract.job.scoring_spec import JobSource, JobSpec
-from contract.status import ExecutionKind
+from contract.job.scoring_spec import JobSource
+from contract.status import ExecutionKind, ExecutionStatus
 from contract.workflow.request_check import CheckInput, RequestCheck, ResumeCounts
 from lambdas.check_request.handler import handler as check_handler
+from lambdas.errors import InvalidRequestError, ObjectReplacedError, ResumedJobRunningError
+from lambdas.planning.resume import coverage
+from lambdas.stage.activity import Activity
 from tests.unit.lambdas.builders import (
     Context,
     Stage,
+    any_execution,
+    any_model_spec,
+    execution_arn,
     plan_event,
+    pointer_event,
     summary_event,
 )
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
+RESUME = {"resume": "e-1"}
 
 
 def stop(summarize: Step, execution_id: str = "e-1") -> None:
@@ -38,20 +48,254 @@ def check(request: Any) -> RequestCheck:
     return codec.from_json(RequestCheck, check_handler(event, Context()))  # type: ignore[arg-type]
 
 
-def spec_of(stage: Stage, job_id: str = "delays-ua", execution_id: str = "e-2") -> JobSpec:
-    return stage.spec(execution_id, job_id)
+def refusal(plan: Step, request: dict[str, Any], execution_id: str = "e-2") -> str:
+    with pytest.raises(InvalidRequestError) as refused:
+        plan(plan_event(request, execution_id))
+    return str(refused.value)
 
 
-def keys(stage: Stage, execution_id: str = "e-2", job_id: str = "delays-ua") -> list[str]:
+def jobs(stage: Stage, execution_id: str = "e-2") -> dict[str, tuple[str, ...]]:
+    """Return the models of each planned job."""
+    return {job.job_id: job.model_ids for job in stage.deployment.table.jobs(execution_id)}
+
+
+def keys(stage: Stage, job_id: str = "delays-ua", execution_id: str = "e-2") -> list[str]:
     return [item.key for item in stage.objects(execution_id, job_id)]
 
 
+def counts(kept: int, again: int, missing: int) -> ResumeCounts:
+    return ResumeCounts(kept + again + missing, kept, again, missing)
+
+
 def test_a_stopped_execution_is_continued_with_its_commits(stopped: Stage, plan: Step) -> None:
-    plan(plan_event({"resume": "e-1"}, "e-2"))
-    spec = spec_of(stopped)
-    assert spec.sources == (JobSource("e-1", "delays-ua"),)
+    assert check(RESUME).resume == counts(1, 0, 1)
+    plan(plan_event(RESUME, "e-2"))
+    assert stopped.spec("e-2").sources == (JobSource("e-1", "delays-ua"),)
     assert keys(stopped) == ["a.parquet", "b.parquet"]
     record = stopped.execution("e-2")
     assert (record.resumes, record.status) == ("e-1", "RUNNING")
-    assert record.notes == ("keeps 1 of 2 commits of e-1, scores 0 again, and 1 are missing",)
-    assert check({"resume": "e-1"}).resume == ResumeCounts(expected=2, kept=1, again=0, missing=1)
+    assert record.notes == ("commits of e-1: 1 of 2 kept, 0 scored again, 1 never scored",)
+
+
+def test_planning_twice_gives_the_same_plan(stopped: Stage, plan: Step) -> None:
+    assert plan(plan_event(RESUME, "e-2")) == plan(plan_event(RESUME, "e-2"))
+
+
+def test_a_version_with_another_name_keeps_and_another_artifact_does_not(stopped: Stage, plan: Step) -> None:
+    spec = any_model_spec(version="2")
+    stopped.register(version="2", spec=spec)
+    # One row of the committed object is in quarantine, and names the version.
+    assert check(RESUME).resume == counts(0, 1, 1)
+    [note] = [note for note in check(RESUME).notes if "quarantine" in note]
+    assert note.startswith("commits with rows in quarantine are scored again (1)")
+    stopped.register(version="3", spec=replace(spec, version="3", method="margin"))
+    found = check(RESUME)
+    assert found.resume == counts(0, 1, 1)
+    assert "scored again: 'delays-ua': method changed between versions '1' and '3'" in found.notes
+    plan(plan_event(RESUME, "e-2"))
+    assert stopped.spec("e-2").sources == ()
+
+
+def test_a_replaced_object_is_scored_again_and_a_deleted_one_is_left_out(
+    stage: Stage, plan: Step, record: Step, summarize: Step
+) -> None:
+    stage.register()
+    stage.upload(keys=["a.parquet", "b.parquet", "c.parquet", "d.parquet"])
+    plan(plan_event({}))
+    record(pointer_event())
+    stage.commit(objects=3)
+    stop(summarize)
+    stage.upload(keys=["b.parquet"], size=7)
+    stage.s3.delete_object(Bucket=stage.datasets, Key="flights/c.parquet")
+    stage.upload(keys=["new.parquet"])
+    request = {**RESUME, "instance_count": 1}
+    found = check(request)
+    assert found.resume == counts(1, 1, 1)
+    assert found.notes[1:] == (
+        "objects that were removed since are not scored (1): flights/c.parquet",
+        "objects that were replaced since are scored as they are now (1): flights/b.parquet",
+        "objects that were added since are not part of this execution (1)",
+    )
+    plan(plan_event(request, "e-2"))
+    assert keys(stage) == ["a.parquet", "b.parquet", "d.parquet"]
+    assert [item.size for item in stage.objects("e-2")] == [100, 7, 100]
+
+
+def test_one_deleted_object_costs_no_other_object_of_any_model(
+    stage: Stage, plan: Step, record: Step, verify: Step, summarize: Step
+) -> None:
+    stage.register("a")
+    stage.register("b")
+    stage.upload(keys=[f"{number:02}.parquet" for number in range(12)])
+    plan(plan_event({}))
+    stage.s3.delete_object(Bucket=stage.datasets, Key="flights/07.parquet")
+    for job_id in ("a", "b"):
+        record(pointer_event(job_id))
+        stage.commit(job_id=job_id)
+        with pytest.raises(ObjectReplacedError, match="removed"):
+            verify(pointer_event(job_id))
+    summarize(summary_event({}))
+    assert stage.execution().status is ExecutionStatus.FAILED
+    assert check(RESUME).resume == counts(22, 0, 0)
+
+
+def test_disabled_and_deleted_models_are_left_out_with_a_note(stage: Stage, plan: Step, summarize: Step) -> None:
+    for model_id in ("a", "b", "c"):
+        stage.register(model_id)
+    stage.upload()
+    plan(plan_event({}))
+    stop(summarize)
+    stage.register("b", enabled=False)
+    stage.table.delete_item(Key={"pk": "MODEL#c", "sk": "MODEL"})
+    assert "not scored any more: model 'b' (disabled), model 'c' (deleted)" in check(RESUME).notes
+    plan(plan_event(RESUME, "e-2"))
+    assert jobs(stage) == {"a": ("a",)}
+    named = refusal(plan, {**RESUME, "models": ["b"]}, "e-3")
+    assert "models[0]: got 'b, which is disabled'" in named
+
+
+def test_a_request_may_select_models_and_name_no_others(stage: Stage, plan: Step, summarize: Step) -> None:
+    stage.register("a", tags={"team": "ads"})
+    stage.register("b")
+    stage.upload()
+    plan(plan_event({"models": ["a", "b"]}))
+    stop(summarize)
+    stage.register("later")
+    plan(plan_event({**RESUME, "models": ["b"]}, "e-2"))
+    plan(plan_event({**RESUME, "models": {"tags": {"team": "ads"}}}, "e-3"))
+    assert (jobs(stage, "e-2"), jobs(stage, "e-3")) == ({"b": ("b",)}, {"a": ("a",)})
+    assert "'later', expected a model of the resumed execution" in refusal(plan, {**RESUME, "models": ["later"]}, "e-4")
+
+
+def test_the_old_request_applies_unless_the_new_one_has_another_value(
+    stage: Stage, plan: Step, summarize: Step
+) -> None:
+    stage.register("a")
+    stage.register("b")
+    stage.upload()
+    request = {"models_per_job": 2, "instance_type": "ml.c5.large", "max_concurrency": 7, "execution_label": "nightly"}
+    plan(plan_event({**request, "task_token": "secret"}))
+    stop(summarize)
+    assert plan(plan_event({**RESUME, "instance_type": "ml.m5.xlarge"}, "e-2"))["max_concurrency"] == 7
+    job = stage.job("a.and-1-more", "e-2")
+    assert (job.compute.instance_type, stage.execution("e-2").label) == ("ml.m5.xlarge", "nightly")
+    stop(summarize, "e-2")
+    # A resumed one inherits what the first request had.
+    plan(plan_event({"resume": "e-2", "models_per_job": 1}, "e-3"))
+    assert jobs(stage, "e-3") == {"a": ("a",), "b": ("b",)}
+    assert stage.job("a", "e-3").compute.instance_type == "ml.m5.xlarge"
+    assert "secret" not in json.dumps(stage.deployment.table.execution("e-3").request_json)
+
+
+def test_models_share_a_job_only_if_they_lack_the_same_objects(
+    stage: Stage, plan: Step, record: Step, summarize: Step
+) -> None:
+    for model_id in ("a", "b", "c", "d"):
+        stage.register(model_id)
+    stage.upload()
+    plan(plan_event({}))
+    for job_id, objects in (("a", 1), ("b", 1), ("c", 2)):
+        record(pointer_event(job_id))
+        stage.commit(job_id=job_id, objects=objects)
+    stop(summarize)
+    plan(plan_event({**RESUME, "models_per_job": 10}, "e-2"))
+    assert jobs(stage) == {"a.and-1-more": ("a", "b"), "c": ("c",), "d": ("d",)}
+    assert stage.spec("e-2", "a.and-1-more").sources == (JobSource("e-1", "a"), JobSource("e-1", "b"))
+
+
+def test_models_of_a_joined_output_stay_together(stage: Stage, plan: Step, record: Step, summarize: Step) -> None:
+    for model_id in ("a", "b", "c"):
+        stage.register(model_id)
+    stage.upload()
+    plan(plan_event({"output_layout": "joined", "models_per_job": 2}))
+    record(pointer_event("a.and-1-more"))
+    stage.commit(job_id="a.and-1-more", objects=1)
+    stop(summarize)
+    assert check(RESUME).resume == counts(2, 0, 4)
+    plan(plan_event(RESUME, "e-2"))
+    assert jobs(stage) == {"a.and-1-more": ("a", "b"), "c": ("c",)}
+    assert stage.spec("e-2", "a.and-1-more").output_layout == "joined"
+    # Another model in the output is another output.
+    stage.register("b", enabled=False)
+    found = check(RESUME)
+    assert found.resume == counts(0, 1, 3)
+    assert "scored again: 'a': the models that share the output have changed" in found.notes
+
+
+def test_a_resumed_execution_that_copied_nothing_is_continued_with_the_first_one(
+    stopped: Stage, plan: Step, summarize: Step
+) -> None:
+    plan(plan_event(RESUME, "e-2"))
+    stop(summarize, "e-2")
+    plan(plan_event({"resume": "e-2"}, "e-3"))
+    assert stopped.spec("e-3").sources == (JobSource("e-1", "delays-ua"),)
+    assert stopped.execution("e-3").notes[0] == "commits of e-2: 1 of 2 kept, 0 scored again, 1 never scored"
+
+
+def test_too_many_commits_are_estimated(stopped: Stage, plan: Step, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coverage, "MAX_COUNTED", 1)
+    found = check(RESUME)
+    assert found.resume == ResumeCounts(2, 1, 0, 1, is_exact=False)
+    assert "commits of e-1: at most 1 of 2 kept; they are too many to count here" in found.notes
+    plan(plan_event(RESUME, "e-2"))
+    assert stopped.spec("e-2").sources == (JobSource("e-1", "delays-ua"),)
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ({}, "'e-1, which was never planned', expected an execution with a plan. Start a new execution"),
+        ({"resumes": "e-0"}, "Resume 'e-0' instead"),
+        ({"kind": ExecutionKind.TRAINING}, "a training execution', expected a scoring execution"),
+    ],
+    ids=["no plan", "no plan, resumes", "training"],
+)
+def test_what_cannot_be_resumed_is_refused(stage: Stage, plan: Step, record: dict[str, Any], said: str) -> None:
+    stage.register()
+    stage.deployment.table.open_execution(any_execution(status=ExecutionStatus.FAILED, **record))
+    assert said in refusal(plan, RESUME)
+
+
+def test_an_unknown_execution_is_refused(stage: Stage, plan: Step) -> None:
+    stage.register()
+    assert "resume: got 'e-1', expected an execution of this stage whose records" in refusal(plan, RESUME)
+
+
+def test_a_running_execution_is_refused_but_one_whose_end_was_not_recorded_is_not(
+    opened: Stage, plan: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = {execution_arn("e-1")}
+    monkeypatch.setattr(Activity, "execution_runs", lambda _, arn: arn in running)
+    assert "which is RUNNING" in refusal(plan, RESUME)
+    running.clear()
+    plan(plan_event(RESUME, "e-3"))
+    assert keys(opened, execution_id="e-3") == ["a.parquet", "b.parquet"]
+
+
+def test_a_plan_waits_for_the_old_sagemaker_jobs(stopped: Stage, plan: Step, monkeypatch: pytest.MonkeyPatch) -> None:
+    statuses = {stopped.job().sagemaker_job_name: "Stopping"}
+    monkeypatch.setattr(Activity, "running_job_status", lambda _, name: statuses.get(name, ""))
+    with pytest.raises(
+        ResumedJobRunningError, match=r"1 of its SageMaker jobs have not: test-delays-ua-.* \(Stopping\)"
+    ):
+        plan(plan_event(RESUME, "e-2"))
+    assert check(RESUME).problem_count == 1
+    statuses.clear()
+    plan(plan_event(RESUME, "e-2"))
+    assert stopped.execution("e-2").plan is not None
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"dataset": "flights"},
+        {"objects_manifest": "uploads/flights/a.json"},
+        {"train": {}},
+        {"output_layout": "joined"},
+    ],
+    ids=str,
+)
+def test_fields_of_the_old_execution_are_refused(stopped: Stage, plan: Step, field: dict[str, Any]) -> None:
+    [name] = field
+    assert f"{name}: got" in refusal(plan, {**RESUME, **field})
+    assert "because the request has resume" in check({**RESUME, **field}).problems[0]

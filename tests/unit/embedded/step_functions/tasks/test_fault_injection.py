@@ -9,6 +9,7 @@ import pytest
 from embedded.faults import (
     AccessDenied,
     CrashFunction,
+    DelayedListing,
     DoubleEvent,
     Fault,
     Faults,
@@ -19,7 +20,7 @@ from embedded.faults import (
     TimeOutFunction,
 )
 from embedded.server.embedded_aws import EmbeddedAws
-from tests.unit.embedded.step_functions.machines import Workflows, one_state
+from tests.unit.embedded.step_functions.machines import Workflows, distributed, one_state
 
 
 @pytest.fixture
@@ -84,6 +85,44 @@ def test_a_task_state_is_named_by_its_execution(workflows: Workflows, faults: Fa
     for name, status in (("another", "SUCCEEDED"), ("named", "FAILED")):
         started = workflows.client.start_execution(stateMachineArn=arn, name=name, input="{}")
         assert workflows.ended(started["executionArn"])["status"] == status
+
+
+def test_a_lost_answer_leaves_a_nested_execution_running(workflows: Workflows, faults: Faults) -> None:
+    inner = workflows.create(one_state({"Type": "Wait", "Seconds": 3000, "End": True}))
+    state = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::states:startExecution.sync:2",
+        "Parameters": {"StateMachineArn": inner},
+        "End": True,
+    }
+    faults.add(ServerError(service="states", operation="StartExecution", caller="role-*", when="after"))
+    ended = workflows.run(one_state(state))
+    assert (ended["status"], ended["error"]) == ("FAILED", "StepFunctions.AWSStepFunctionsException")
+    (started,) = workflows.client.list_executions(stateMachineArn=inner)["executions"]
+    assert started["status"] == "RUNNING"
+    faults.add(DelayedListing(service="states", operation="ListExecutions", seconds=60))
+    assert workflows.client.list_executions(stateMachineArn=inner)["executions"] == []
+    workflows.client.stop_execution(executionArn=started["executionArn"])
+
+
+def test_the_items_and_results_of_a_map_meet_faults(workflows: Workflows, faults: Faults) -> None:
+    workflows.aws.endpoint.client("s3").put_object(Bucket=workflows.bucket, Key="items.json", Body=b"[1]")
+    reader = {
+        "Resource": "arn:aws:states:::s3:getObject",
+        "ReaderConfig": {"InputType": "JSON"},
+        "Parameters": {"Bucket": workflows.bucket, "Key": "items.json"},
+    }
+    writer = {"Resource": "arn:aws:states:::s3:putObject", "Parameters": {"Bucket": workflows.bucket, "Prefix": "r"}}
+    machine = distributed(one_state({"Type": "Pass", "End": True}), ItemReader=reader, ResultWriter=writer)
+    assert workflows.run(machine)["status"] == "SUCCEEDED"
+    for operation, resource, error in (
+        ("GetObject", f"{workflows.bucket}/items.json", "States.ItemReaderFailed"),
+        ("PutObject", f"{workflows.bucket}/r/*", "States.ResultWriterFailed"),
+    ):
+        faults.add(Throttle(service="s3", operation=operation, resource=resource))
+        ended = workflows.run(machine)
+        assert (ended["status"], ended["error"]) == ("FAILED", error)
+        assert "Please reduce your request rate. (Service: Amazon S3; Status Code: 503" in ended["cause"]
 
 
 def test_a_batch_of_a_queue_is_given_to_its_function_twice(workflows: Workflows, faults: Faults) -> None:

@@ -149,7 +149,7 @@ def test_metrics_that_are_not_numbers_are_refused(script: TrainingFolder, metric
 @pytest.mark.parametrize(
     ("hyperparameters", "files", "expected"),
     [
-        ({}, {"train.py": ""}, "hyperparameter sagemaker_program: got None, expected the path of a Python script"),
+        ({}, {"train.py": ""}, "hyperparameter sagemaker_program: got nothing, expected the path of a Python script"),
         ({"sagemaker_program": "../train.py"}, {"train.py": ""}, "hyperparameter sagemaker_program: got '../train.py'"),
         ({"sagemaker_program": "main.py"}, {"train.py": ""}, "sourcedir.tar.gz has no 'main.py', it has 'train.py'"),
         ({"sagemaker_program": "train.py"}, {}, "give the job a channel 'code' with sourcedir.tar.gz"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from embedded.faults import InterruptSpot
+from embedded.faults import InterruptSpot, KillInstance
 from embedded.sagemaker.jobs.job import Status
 from embedded.sagemaker.service import SageMakerService
 from tests.unit.embedded.sagemaker.account import DEADLINE_SECONDS, Aws, allow
@@ -242,3 +242,13 @@ while True:
     service.close()  # kills the instance within its grace period
     assert job.status is Status.STOPPED
     assert statuses(job.describe()).count("Training") == 1
+
+
+def test_a_lost_instance_fails_a_job_on_demand(
+    service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
+) -> None:
+    service.faults.add(KillInstance(after_log="ready"))
+    image = trainer('print("ready", flush=True)\nsignal.pause()')
+    described = run(service, training_request(aws, image, prefix))
+    assert statuses(described) == ["Starting", "Downloading", "Training", "Uploading", "Failed"]
+    assert described["FailureReason"] == "InternalServerError: We encountered an internal error. Please try again."

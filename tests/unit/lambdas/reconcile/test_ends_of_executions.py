@@ -10,8 +10,8 @@ import pytest
 
 from contract.problems import InvalidInputError
 from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus
+from lambdas.reconcile.events import ExecutionEnd, read_event
 from lambdas.stage.messaging.execution_reader import EndedExecution
-from lambdas.summarize_execution.summary_input import read_summary_input
 from tests.unit.lambdas.builders import STARTED_AT, Stage, execution_arn, pointer_event, summary_event
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
@@ -39,8 +39,8 @@ def status_change(status: str, *, execution_id: str = "e-1", **detail: Any) -> d
     }
 
 
-def test_a_stopped_execution_closes_its_records(opened: Stage, summarize: Step) -> None:
-    summarize(status_change("ABORTED", cause="wrong dataset"))
+def test_a_stopped_execution_closes_its_records(opened: Stage, reconcile: Step) -> None:
+    reconcile(status_change("ABORTED", cause="wrong dataset"))
     job, attempt, record = opened.job(), opened.attempt(), opened.execution()
     assert (job.status, job.failure_kind) == (JobStatus.FAILED, FailureKind.STOPPED)
     assert "The execution was stopped by hand before this job ended (wrong dataset)" in job.reason
@@ -49,35 +49,35 @@ def test_a_stopped_execution_closes_its_records(opened: Stage, summarize: Step) 
     assert "wrong dataset" in record.reason
 
 
-def test_records_are_closed_for_input_that_python_cannot_parse(stage: Stage, summarize: Step) -> None:
+def test_records_are_closed_for_input_that_python_cannot_parse(stage: Stage, reconcile: Step) -> None:
     """Python parses numbers of at most 4,300 digits, so every function fails to parse this input."""
     digits = "1" * 5_000
-    outcome = summarize(status_change("FAILED", input=digits, error="Runtime.UnmarshalError"))
-    assert outcome["status"] == "FAILED"
+    reconcile(status_change("FAILED", input=digits, error="Runtime.UnmarshalError"))
     assert stage.execution().status is ExecutionStatus.FAILED
     assert json.loads(stage.execution().request_json) == digits
 
 
-def test_a_late_end_event_changes_nothing(opened: Stage, verify: Step, summarize: Step) -> None:
+def test_a_late_end_event_changes_nothing(opened: Stage, verify: Step, summarize: Step, reconcile: Step) -> None:
     opened.commit()
     verify(pointer_event())
     summarize(summary_event({"execution_id": "e-1"}))
     before = opened.execution(), opened.job()
-    summarize(status_change("FAILED", error="Fleetscore.Failed"))
+    reconcile(status_change("FAILED", error="Fleetscore.Failed"))
     assert (opened.execution(), opened.job()) == before
 
 
-def test_an_execution_stopped_after_its_last_job_is_partly_failed(opened: Stage, verify: Step, summarize: Step) -> None:
+def test_an_execution_stopped_after_its_last_job_is_partly_failed(opened: Stage, verify: Step, reconcile: Step) -> None:
     opened.commit()
     verify(pointer_event())
-    summarize(status_change("ABORTED"))
+    reconcile(status_change("ABORTED"))
     assert opened.job().status is JobStatus.SUCCEEDED
     assert opened.execution().status is ExecutionStatus.PARTLY_FAILED
     assert "Every job succeeded, but the execution itself did not" in opened.execution().reason
+    assert "Nothing is missing" in opened.execution().reason
 
 
-def test_an_execution_stopped_before_its_plan_gets_a_record(stage: Stage, summarize: Step) -> None:
-    summarize(status_change("ABORTED", execution_id="e-2", input=None, cause="enough"))
+def test_an_execution_stopped_before_its_plan_gets_a_record(stage: Stage, reconcile: Step) -> None:
+    reconcile(status_change("ABORTED", execution_id="e-2", input=None, cause="enough"))
     record = stage.execution("e-2")
     assert (record.status, record.started_at) == (ExecutionStatus.FAILED, STARTED_AT)
     assert record.reason.startswith(
@@ -85,12 +85,12 @@ def test_an_execution_stopped_before_its_plan_gets_a_record(stage: Stage, summar
     )
 
 
-def test_other_statuses_are_refused(stage: Stage, summarize: Step) -> None:
+def test_other_statuses_are_refused(stage: Stage, reconcile: Step) -> None:
     with pytest.raises(InvalidInputError, match=r"detail.status: got 'RUNNING', expected the end of an execution"):
-        summarize(status_change("RUNNING"))
+        reconcile(status_change("RUNNING"))
 
 
-def test_a_stopped_execution_whose_event_has_no_data_is_described(stage: Stage, summarize: Step) -> None:
+def test_a_stopped_execution_whose_event_has_no_data_is_described(stage: Stage, reconcile: Step) -> None:
     """Step Functions leaves input, error and cause out of its events about encrypted executions."""
     client = boto3.client("stepfunctions")
     machine = client.create_state_machine(
@@ -101,7 +101,7 @@ def test_a_stopped_execution_whose_event_has_no_data_is_described(stage: Stage, 
     arn = client.start_execution(stateMachineArn=machine, name="e-3", input='{"models": ["a"]}')["executionArn"]
     client.stop_execution(executionArn=arn)
 
-    summarize(status_change("ABORTED", execution_id="e-3", executionArn=arn, input=None, cause=None))
+    reconcile(status_change("ABORTED", execution_id="e-3", executionArn=arn, input=None, cause=None))
 
     assert json.loads(stage.execution("e-3").request_json) == {"models": ["a"]}
 
@@ -109,13 +109,15 @@ def test_a_stopped_execution_whose_event_has_no_data_is_described(stage: Stage, 
 @pytest.mark.parametrize(("seconds", "is_read"), [(-60, True), (60, False)], ids=["before the end", "after it"])
 def test_an_end_is_ignored_only_if_the_execution_was_redriven_since(seconds: int, is_read: bool) -> None:
     described = EndedExecution("{}", "", "", redriven_at=STOPPED_AT + timedelta(seconds=seconds))
-    assert (read_summary_input(status_change("ABORTED"), lambda _: described) is not None) == is_read
+    end = read_event(status_change("ABORTED"), lambda _: described)
+    assert isinstance(end, ExecutionEnd)
+    assert (end.summary is not None) == is_read
 
 
 def test_a_late_event_closes_no_record_of_a_redriven_execution(
-    opened: Stage, summarize: Step, monkeypatch: pytest.MonkeyPatch
+    opened: Stage, reconcile: Step, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     described = EndedExecution("{}", "", "", redriven_at=STOPPED_AT + timedelta(seconds=60))
     monkeypatch.setattr("lambdas.stage.messaging.execution_reader.ExecutionReader.read", lambda *_: described)
-    assert summarize(status_change("ABORTED")) == {}
+    reconcile(status_change("ABORTED"))
     assert (opened.execution().status, opened.job().status) == (ExecutionStatus.RUNNING, JobStatus.RUNNING)

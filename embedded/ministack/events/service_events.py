@@ -1,0 +1,56 @@
+"""Events of our own services on the default bus, and scheduled rules on the embedded AWS's clock."""
+
+# ministack reads its environment at import, and this package exists to reach its private names.
+# ruff: noqa: PLC0415, SLF001
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+
+def put_service_event(source: str, detail_type: str, resource: str, detail: dict[str, Any]) -> None:
+    """Send an event of a service to the rules of the default bus, in the caller's account and Region."""
+    from ministack.core.responses import get_account_id, get_region
+    from ministack.services import eventbridge
+
+    eventbridge._dispatch_event(
+        {
+            "EventId": str(uuid.uuid4()),
+            "Source": source,
+            "DetailType": detail_type,
+            "Detail": json.dumps(detail),
+            "EventBusName": "default",
+            "Time": time.time(),
+            "Resources": [resource],
+            "Account": get_account_id(),
+            "Region": get_region(),
+        }
+    )
+
+
+def install_scheduled_rules(now: Callable[[], datetime], seconds: float) -> None:
+    """Fire rules with a schedule by `now()`, and look for due ones every `seconds`.
+
+    So a test sets one clock, and both rules and EventBridge Scheduler follow it.
+    """
+    from ministack.services import eventbridge
+
+    ministack_now, ministack_tick = eventbridge._now_ts, eventbridge._tick_scheduled_rules
+    ticking = threading.local()
+
+    def now_of_caller() -> float:
+        return now().timestamp() if getattr(ticking, "is_tick", False) else float(ministack_now())
+
+    def tick() -> None:
+        ticking.is_tick = True
+        try:
+            ministack_tick()
+        finally:
+            ticking.is_tick = False
+
+    eventbridge._now_ts, eventbridge._tick_scheduled_rules = now_of_caller, tick
+    eventbridge._SCHEDULER_TICK_INTERVAL = seconds

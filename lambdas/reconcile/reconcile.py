@@ -1,0 +1,161 @@
+"""Compare open records and running SageMaker jobs with the services' own state, and end what has
+ended elsewhere.
+
+However an execution ends, its records are closed and its jobs are stopped: by the events about its end
+and its jobs, and if they are lost, by the schedule. Every step reads the current state first and
+writes with a condition, so doubled, late and shuffled events change nothing.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from contract.status import ExecutionStatus
+from contract.table.records import ExecutionRecord, JobRecord
+from contract.workflow.messages import SummaryInput
+from lambdas.closing.close import close_execution
+from lambdas.errors import ClosingUnfinishedError, JobNotFoundError, ReconciliationError
+from lambdas.reconcile.decisions import JobOwner, end_of, read_owner, why_orphaned
+from lambdas.reconcile.events import ExecutionEnd, JobChange, Sweep
+from lambdas.stage.deployment import Deployment
+from lambdas.stage.messaging.execution_reader import ExecutionReader
+from lambdas.stage.messaging.task_tokens import TaskTokens
+from lambdas.stage.observability import logger, publish_counts
+from lambdas.stage.sagemaker_jobs import RunningJob, SageMakerJobs
+from lambdas.stage.tables.open_executions import OpenExecutions
+
+_RUNNING, _STOPPED = "InProgress", "Stopped"
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """What a call has done."""
+
+    executions_closed: int = 0
+    jobs_stopped: int = 0
+    unfinished: bool = False
+    """Whether the time was too short, so that another call has to continue."""
+
+
+class Reconciler:
+    """Closes records and stops jobs."""
+
+    def __init__(
+        self,
+        *,
+        deployment: Deployment,
+        open_executions: OpenExecutions,
+        executions: ExecutionReader,
+        jobs: SageMakerJobs,
+        tokens: TaskTokens,
+        seconds_left: Callable[[], float],
+    ) -> None:
+        self._deployment = deployment
+        self._open_executions = open_executions
+        self._executions = executions
+        self._jobs = jobs
+        self._tokens = tokens
+        self._seconds_left = seconds_left
+
+    def handle(self, event: JobChange | ExecutionEnd | Sweep) -> Reconciled:
+        """Handle an event and return what was done. Idempotent.
+
+        Raises:
+            ReconciliationError: when executions could not be closed; the event is then delivered again.
+        """
+        match event:
+            case ExecutionEnd(summary):
+                # The end of a redriven execution is out of date.
+                done = Reconciled() if summary is None else self._close(summary)
+            case JobChange():
+                done = self._handle_job(event)
+            case Sweep():
+                done = self._sweep()
+        counts = {"ExecutionsReconciled": done.executions_closed, "OrphanedJobsStopped": done.jobs_stopped}
+        if any(counts.values()):
+            publish_counts(self._deployment.settings.stage, counts)
+        return done
+
+    def _handle_job(self, change: JobChange) -> Reconciled:
+        """Stop a job that has started for nobody, or close its execution if that has ended."""
+        job = RunningJob(change.kind, change.name, change.arn)
+        owner = self._owner(job)
+        if owner is None:
+            return Reconciled()
+        if change.status == _RUNNING:
+            return Reconciled(jobs_stopped=self._stop_orphan(job, owner))
+        execution = self._deployment.table.find_execution(owner.execution_id)
+        if change.status != _STOPPED or execution is None:
+            return Reconciled()
+        return self._close_if_ended(execution)
+
+    def _sweep(self) -> Reconciled:
+        """Close every execution that has ended, and stop every job that belongs to nobody."""
+        now = self._deployment.clock()
+        closed, unfinished = 0, False
+        running: list[ExecutionRecord] = []
+        failed: list[str] = []
+        for record in self._open_executions.find():
+            try:
+                done = self._close_if_ended(record)
+            except Exception:
+                # Another execution's records must be closed all the same.
+                logger.exception("the execution could not be closed", execution_id=record.execution_id)
+                failed.append(record.execution_id)
+                running.append(record)
+                continue
+            closed, unfinished = closed + done.executions_closed, unfinished or done.unfinished
+            if not done.executions_closed:
+                running.append(record)
+        self._open_executions.remember(min((record.started_at for record in running), default=""), now)
+        stopped = self._stop_orphans(running)
+        if failed:
+            raise ReconciliationError(failed)
+        return Reconciled(closed, stopped, unfinished)
+
+    # ---- executions --------------------------------------------------------------------------
+
+    def _close_if_ended(self, execution: ExecutionRecord) -> Reconciled:
+        # The index may be out of date.
+        record = self._deployment.table.find_execution(execution.execution_id)
+        if record is None or record.status is not ExecutionStatus.RUNNING:
+            return Reconciled()
+        end = end_of(record, self._executions.read(record.execution_arn), self._deployment.clock())
+        return Reconciled() if end is None else self._close(end)
+
+    def _close(self, end: SummaryInput) -> Reconciled:
+        try:
+            outcome = close_execution(end, self._deployment, self._tokens, self._seconds_left)
+        except ClosingUnfinishedError as error:
+            logger.warning(str(error))
+            return Reconciled(unfinished=True)
+        logger.info("the execution has ended", execution_id=end.execution_id, status=outcome.status)
+        return Reconciled(executions_closed=1)
+
+    # ---- jobs --------------------------------------------------------------------------------
+
+    def _stop_orphans(self, running: Iterable[ExecutionRecord]) -> int:
+        known = {name for execution in running for name in self._open_executions.running_jobs(execution.execution_id)}
+        stopped = 0
+        for job in self._jobs.running(f"{self._deployment.settings.stage}-"):
+            if job.name not in known and (owner := self._owner(job)) is not None:
+                stopped += self._stop_orphan(job, owner)
+        return stopped
+
+    def _owner(self, job: RunningJob) -> JobOwner | None:
+        return read_owner(self._jobs.tags(job.arn), self._deployment.settings.stage)
+
+    def _stop_orphan(self, job: RunningJob, owner: JobOwner) -> int:
+        """Stop a running job if it belongs to nobody, and return the number of stopped jobs."""
+        table = self._deployment.table
+        why = why_orphaned(job.name, table.find_execution(owner.execution_id), self._find_job(owner))
+        if not why:
+            return 0
+        logger.warning("a job that belongs to nobody is stopped", sagemaker_job_name=job.name, why=why)
+        self._jobs.stop(job.kind, job.name)
+        return 1
+
+    def _find_job(self, owner: JobOwner) -> JobRecord | None:
+        try:
+            return self._deployment.table.job(owner.execution_id, owner.job_id)
+        except JobNotFoundError:
+            return None

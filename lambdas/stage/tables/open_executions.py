@@ -1,0 +1,62 @@
+"""Finds the executions that have not ended, without reading the records of all that have."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from contract.status import ExecutionStatus, JobStatus
+from contract.table import records
+from contract.table.records import ExecutionRecord, record_time
+from lambdas.stage.tables.table import Table
+
+_MARGIN = timedelta(days=1)
+"""Age of an execution at which its record is certainly in the index."""
+
+
+class OpenExecutions(Table):
+    """Reads executions whose records are RUNNING.
+
+    An item remembers the start of the oldest one, so a search reads only the records since then.
+    """
+
+    def find(self) -> Iterator[ExecutionRecord]:
+        """Yield the executions that have not ended, oldest first. The index may be out of date."""
+        found = self._dynamodb.get_item(
+            TableName=self._table_name, Key=records.RECONCILIATION_KEY, ConsistentRead=True
+        ).get("Item", {})
+        pages = self._dynamodb.get_paginator("query").paginate(
+            TableName=self._table_name,
+            IndexName=records.INDEX_NAME,
+            KeyConditionExpression=f"{records.INDEX_PARTITION_KEY} = :all AND {records.INDEX_SORT_KEY} >= :since",
+            FilterExpression="#status = :running",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues={
+                ":all": records.EXECUTIONS_COLLECTION,
+                # An empty value is not allowed, and every time begins with a digit.
+                ":since": found.get("since") or "0",
+                ":running": ExecutionStatus.RUNNING.value,
+            },
+        )
+        for page in pages:
+            yield from (records.read_item(ExecutionRecord, item) for item in page["Items"])
+
+    def remember(self, oldest: str, now: datetime) -> None:
+        """Let the next search begin at the start of the oldest execution that still runs, empty if none
+        does. `now` is the time of this search.
+        """
+        latest = record_time(now - _MARGIN)
+        since = min(oldest, latest) if oldest else latest
+        self._put({**records.RECONCILIATION_KEY, "since": since})
+
+    def running_jobs(self, execution_id: str) -> Iterator[str]:
+        """Yield the names of the SageMaker jobs of an execution's running jobs. The index may be out of
+        date.
+        """
+        pages = self._dynamodb.get_paginator("query").paginate(
+            TableName=self._table_name,
+            IndexName=records.INDEX_NAME,
+            KeyConditionExpression=f"{records.INDEX_PARTITION_KEY} = :jobs",
+            ProjectionExpression="sagemaker_job_name",
+            ExpressionAttributeValues={":jobs": records.jobs_by_status(execution_id, JobStatus.RUNNING)},
+        )
+        for page in pages:
+            yield from (item["sagemaker_job_name"] for item in page["Items"] if item.get("sagemaker_job_name"))

@@ -1,0 +1,156 @@
+"""Everything that an execution left behind, read from the table, S3, SageMaker, Step Functions and the logs."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from boto3.dynamodb.conditions import Key
+
+from contract import layout
+from contract.job.ledger import Commit, Segment, read_segment
+from contract.table import records
+from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
+from tests.e2e.stage import Stage
+from tests.unit.checksums import crc64nvme
+
+_OPEN_JOBS = ("InProgress", "Stopping")
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file of an execution's output as it is in S3."""
+
+    size: int
+    crc64nvme: str
+    rows: tuple[Mapping[str, Any], ...]
+    """Rows of a Parquet file; empty for others."""
+
+
+@dataclass(frozen=True)
+class JobEvidence:
+    """What one job, or one part of a split job, left behind."""
+
+    record: JobRecord
+    models: Mapping[str, str]
+    """Version of each model that scores rows, by id. Those of a fleet are its members."""
+    pinned: Mapping[str, str]
+    """ETag of each object by key."""
+    attempts: tuple[AttemptRecord, ...] = ()
+    segments: tuple[tuple[Segment, tuple[Commit, ...]], ...] = ()
+    files: Mapping[str, StoredFile] = field(default_factory=dict)
+    """Files below the job's output prefixes, by folder and key below the job's prefix."""
+    scored: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """Objects that the container's log says were scored, by attempt."""
+
+    @property
+    def commits(self) -> list[Commit]:
+        return [commit for _, commits in self.segments for commit in commits]
+
+    @property
+    def is_joined(self) -> bool:
+        return self.record.output_layout == "joined"
+
+    @property
+    def committing_models(self) -> tuple[str, ...]:
+        return self.record.model_ids
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one execution left behind."""
+
+    execution_id: str
+    workflow: str
+    """Status in Step Functions."""
+    record: ExecutionRecord | None
+    jobs: tuple[JobEvidence, ...]
+    open_sagemaker_jobs: tuple[str, ...]
+    """SageMaker jobs of the stage that have not ended."""
+    summary: Mapping[str, Any] | None
+
+
+def collect(stage: Stage, execution_id: str) -> Evidence:
+    """Read all evidence of an ended execution."""
+    table = stage.connection.resource("dynamodb").Table(stage.deployment.table_name)
+    key = records.execution_key(execution_id)
+    items = table.query(
+        KeyConditionExpression=Key(records.PARTITION_KEY).eq(key[records.PARTITION_KEY]), ConsistentRead=True
+    )["Items"]
+
+    def read(cls: type[Any], start: str) -> list[Any]:
+        return [records.read_item(cls, item) for item in items if item[records.SORT_KEY].startswith(start)]
+
+    attempts: list[AttemptRecord] = read(AttemptRecord, records.ATTEMPT_SORT_PREFIX)
+    jobs: list[JobRecord] = read(JobRecord, records.JOB_SORT_PREFIX)
+    found = [item for item in items if item[records.SORT_KEY] == records.EXECUTION_SORT_KEY]
+    workflow = stage.client("stepfunctions").describe_execution(
+        executionArn=stage.executions.execution_arn(execution_id)
+    )
+    sagemaker = stage.client("sagemaker")
+    opened = [
+        job["ProcessingJobName"]
+        for status in _OPEN_JOBS
+        for job in sagemaker.list_processing_jobs(StatusEquals=status, MaxResults=100)["ProcessingJobSummaries"]
+    ]
+    return Evidence(
+        execution_id=execution_id,
+        workflow=workflow["status"],
+        record=records.read_item(ExecutionRecord, found[0]) if found else None,
+        jobs=tuple(
+            _read_job(stage, job, tuple(item for item in attempts if item.job_id == job.job_id)) for job in jobs
+        ),
+        open_sagemaker_jobs=tuple(opened),
+        summary=_json(stage, layout.summary_key(execution_id)),
+    )
+
+
+def _read_job(stage: Stage, job: JobRecord, attempts: tuple[AttemptRecord, ...]) -> JobEvidence:
+    spec = _json(stage, layout.job_spec_key(job.execution_id, job.job_id)) or {}
+    snapshot = spec["snapshot"]["uri"].removeprefix(f"s3://{stage.deployment.results_bucket}/")
+    _, *objects = _bytes(stage, snapshot).splitlines()
+    ledger = layout.ledger_prefix(job.execution_id, job.job_id)
+    segments = [read_segment(key.removeprefix(ledger), _bytes(stage, key)) for key in stage.result_keys(ledger)]
+    files = {}
+    for kind in ("predictions", "quarantine"):
+        prefix = layout.job_outputs_prefix(kind, job.dataset, job.execution_id, job.job_id, job.output_layout)
+        for key in stage.result_keys(prefix):
+            body = _bytes(stage, key)
+            rows = pq.read_table(pa.BufferReader(body)).to_pylist() if key.endswith(".parquet") and body else []
+            files[f"{kind}/{key.removeprefix(prefix)}"] = StoredFile(len(body), crc64nvme(body), tuple(rows))
+    return JobEvidence(
+        record=job,
+        models={model["model_id"]: model["version"] for model in spec["models"]},
+        pinned={key: etag for key, _, etag in map(json.loads, objects)},
+        attempts=attempts,
+        segments=tuple((segment, tuple(segment.commits())) for segment in segments),
+        files=files,
+        scored={item.attempt: _scored(stage, item) for item in attempts},
+    )
+
+
+def _scored(stage: Stage, attempt: AttemptRecord) -> tuple[str, ...]:
+    """Return the objects that an attempt has scored, by its container's log."""
+    if not attempt.sagemaker_job_name:
+        return ()
+    logs = stage.client("logs")
+    group = "/aws/sagemaker/ProcessingJobs"
+    events = logs.filter_log_events(
+        logGroupName=group, logStreamNamePrefix=f"{attempt.sagemaker_job_name}/", limit=10_000
+    )["events"]
+    lines = [json.loads(event["message"]) for event in events if event["message"].startswith("{")]
+    return tuple(line["object"] for line in lines if line.get("event") == "object_scored")
+
+
+def _bytes(stage: Stage, key: str) -> bytes:
+    body: bytes = stage.client("s3").get_object(Bucket=stage.deployment.results_bucket, Key=key)["Body"].read()
+    return body
+
+
+def _json(stage: Stage, key: str) -> dict[str, Any] | None:
+    if key not in stage.result_keys(key):
+        return None
+    read: dict[str, Any] = json.loads(_bytes(stage, key))
+    return read

@@ -1,0 +1,121 @@
+"""The faults of the random test, how often they happened, and what each may excuse."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import PurePosixPath
+
+from hypothesis import strategies as st
+
+from embedded.faults import (
+    AccessDenied,
+    CorruptUpload,
+    CrashFunction,
+    DelayEvent,
+    DoubleEvent,
+    FailUpload,
+    Fault,
+    FullDisk,
+    Happening,
+    InstanceQuota,
+    KeyUnusable,
+    KillInstance,
+    LoseEvent,
+    NoCapacity,
+    OutOfMemoryFunction,
+    ServerError,
+    SlowRequest,
+    SlowUpload,
+    Throttle,
+    TimeOutFunction,
+)
+from tests.e2e.reliability.audit import Disturbed
+
+ROLES = "*/*"
+"""Pattern of all callers with a role: functions, workflows and jobs, but not the test itself."""
+SERVICES = ("s3", "dynamodb", "sagemaker", "lambda", "states", "logs")
+STEPS = ("PlanExecution", "RecordAttempt", "VerifyOutput", "ClassifyFailure", "SummarizeExecution")
+_SHARES = (0.4, 0.25, 0.1)
+
+_services = st.sampled_from(SERVICES)
+_shares = st.sampled_from(_SHARES)
+_seeds = st.integers(0, 9)
+_counts = st.integers(1, 3)
+_skips = st.integers(0, 12)
+_steps = st.sampled_from(STEPS).map(lambda step: f"*{step}*")
+_when = st.sampled_from(["before", "after"])
+
+REQUEST_SHOWERS: Sequence[st.SearchStrategy[Fault]] = (
+    st.builds(Throttle, service=_services, caller=st.just(ROLES), probability=_shares, seed=_seeds),
+    st.builds(ServerError, service=_services, caller=st.just(ROLES), probability=_shares, seed=_seeds, when=_when),
+)
+STORMS: Sequence[st.SearchStrategy[Fault]] = (
+    st.builds(Throttle, caller=st.just(ROLES), probability=_shares, seed=_seeds),
+    st.builds(ServerError, caller=st.just(ROLES), probability=_shares, seed=_seeds, when=_when),
+)
+SHOWERS: Sequence[st.SearchStrategy[Fault]] = (
+    *REQUEST_SHOWERS,
+    st.builds(
+        SlowRequest,
+        service=_services,
+        caller=st.just(ROLES),
+        probability=st.just(0.2),
+        seed=_seeds,
+        seconds=st.just(0.05),
+    ),
+    st.builds(CrashFunction, function=_steps, probability=_shares, seed=_seeds, when=_when),
+    st.builds(TimeOutFunction, function=_steps, probability=_shares, seed=_seeds, when=_when),
+    st.builds(SlowUpload, probability=_shares, seed=_seeds, seconds=st.just(0.1)),
+)
+"""Faults that happen at a share of the occasions, as long as an execution runs."""
+
+STROKES: Sequence[st.SearchStrategy[Fault]] = (
+    st.builds(AccessDenied, service=_services, caller=st.just(ROLES), count=_counts, skip=_skips),
+    st.builds(
+        KeyUnusable, service=st.sampled_from(["s3", "dynamodb"]), caller=st.just(ROLES), count=_counts, skip=_skips
+    ),
+    st.builds(Throttle, service=_services, caller=st.just(ROLES), count=st.just(30), skip=_skips),
+    st.builds(CrashFunction, function=_steps, count=_counts, when=_when),
+    st.builds(TimeOutFunction, function=_steps, count=_counts, when=_when),
+    st.builds(OutOfMemoryFunction, function=_steps, count=_counts, when=_when),
+    st.builds(
+        KillInstance,
+        count=_counts,
+        objects=st.integers(0, 3),
+        cause=st.sampled_from(["lost", "out-of-memory"]),
+    ),
+    st.builds(NoCapacity, count=_counts),
+    st.builds(InstanceQuota, count=_counts),
+    st.builds(FullDisk, count=_counts),
+    st.builds(FailUpload, key=st.sampled_from(["*predictions*", "*ledger*", "*quarantine*", "*"]), count=_counts),
+    st.builds(CorruptUpload, key=st.sampled_from(["predictions*", "joined*", "fleets*", "quarantine*"]), count=_counts),
+    st.builds(LoseEvent, source=st.just("aws.states")),
+    st.builds(DoubleEvent, source=st.just("aws.states"), count=_counts),
+    st.builds(DelayEvent, source=st.just("aws.states"), count=_counts, seconds=st.just(0.5)),
+)
+"""Faults that happen a few times."""
+
+FAULTS = st.one_of(*SHOWERS, *STROKES)
+WEATHER = st.tuples(
+    st.one_of(*STORMS).map(lambda fault: [fault]),
+    st.lists(st.one_of(*REQUEST_SHOWERS), min_size=1, max_size=4),
+    st.lists(FAULTS, min_size=1, max_size=4),
+).map(lambda drawn: [fault for faults in drawn for fault in faults])
+"""The faults of an execution: requests are refused all the time, and some other things happen."""
+
+
+_OUTPUT_AREAS = ("predictions/", "joined/", "fleets/", "quarantine/", "/ledger/")
+
+
+def disturbed_by(happened: Iterable[Happening], *, keys: Iterable[str], stopped: bool) -> Disturbed:
+    """Return what the faults that happened may have caused.
+
+    An output that did not arrive, or arrived damaged, is scored again although the ledger has its commit. So
+    are outputs of an instance that was lost before it had uploaded them.
+    """
+    names = {PurePosixPath(key).name: key for key in keys}
+    outputs: set[str] = set()
+    for happening in happened:
+        if happening.kind == KillInstance.KIND or "/ledger/" in happening.place:
+            return Disturbed(outputs=set(names.values()), stopped=stopped)
+        if any(area in happening.place for area in _OUTPUT_AREAS):
+            outputs |= {key for name, key in names.items() if name in happening.place}
+    return Disturbed(outputs=outputs, stopped=stopped)

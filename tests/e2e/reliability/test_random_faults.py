@@ -1,0 +1,16 @@
+"""A short run of the random test. `make soak` runs it for as long as wanted."""
+
+from hypothesis import seed
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.e2e.reliability.fleet_machine import FleetMachine, machine_settings
+from tests.e2e.stage import Stage
+
+SEED = 14
+
+
+def test_every_promise_is_kept_whatever_happens(stage: Stage) -> None:
+    FleetMachine.stage = stage
+    machine = seed(SEED)(FleetMachine)
+    run_state_machine_as_test(machine, settings=machine_settings(1, 6, shrink=False))
+    assert FleetMachine.counts.total() > 0

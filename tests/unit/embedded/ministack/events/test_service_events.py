@@ -1,0 +1,46 @@
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from ministack.services import eventbridge
+
+from embedded.ministack.events.service_events import install_scheduled_rules, put_service_event
+
+
+@pytest.fixture
+def delivered(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """Yield the events that reach the function."""
+    found: list[dict[str, Any]] = []
+    for name in ("_now_ts", "_tick_scheduled_rules", "_SCHEDULER_TICK_INTERVAL"):
+        monkeypatch.setattr(eventbridge, name, getattr(eventbridge, name))
+    monkeypatch.setattr(eventbridge, "_dispatch_to_lambda", lambda _arn, payload: found.append(json.loads(payload)))
+    yield found
+    eventbridge.reset()
+
+
+def put_rule(**fields: str) -> None:
+    eventbridge._ensure_default_bus()
+    eventbridge._put_rule({"Name": "rule", **fields})
+    arn = f"arn:aws:lambda:{eventbridge.get_region()}:{eventbridge.get_account_id()}:function:reconcile"
+    eventbridge._put_targets({"Rule": "rule", "Targets": [{"Id": "1", "Arn": arn}]})
+
+
+def test_events_of_our_services_reach_matching_rules(delivered: list[dict[str, Any]]) -> None:
+    put_rule(EventPattern=json.dumps({"source": ["aws.sagemaker"], "detail": {"Name": [{"prefix": "dev-"}]}}))
+    for name in ("dev-1", "prod-1"):
+        put_service_event("aws.sagemaker", "SageMaker Processing Job State Change", f"arn:{name}", {"Name": name})
+    assert [(event["detail"], event["resources"]) for event in delivered] == [({"Name": "dev-1"}, ["arn:dev-1"])]
+
+
+def test_scheduled_rules_follow_the_clock_of_the_embedded_aws(delivered: list[dict[str, Any]]) -> None:
+    times = [datetime.now(UTC)]
+    install_scheduled_rules(lambda: times[-1], 0.25)
+    put_rule(ScheduleExpression="rate(15 minutes)")
+    eventbridge._tick_scheduled_rules()
+    times.append(times[0] + timedelta(minutes=15, seconds=1))
+    eventbridge._tick_scheduled_rules()
+    eventbridge._tick_scheduled_rules()
+    assert [event["source"] for event in delivered] == ["aws.events"]
+    assert eventbridge._SCHEDULER_TICK_INTERVAL == 0.25
