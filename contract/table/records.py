@@ -184,6 +184,11 @@ class JobRecord:
     """Those of them that the job took over from the execution that its own resumes."""
     changes: tuple[str, ...] = ()
     """The `AttemptRecord.changes` of the latest attempt."""
+    unrecorded_failure: str = ""
+    """JSON of the last failure's Error and Cause, if ClassifyFailure could not record it. The
+    workflow writes it without a function; the closing of the record turns it into a reason."""
+    classification_failure: str = ""
+    """JSON of the Error and Cause with which ClassifyFailure failed then."""
 
     @property
     def objects_pinned(self) -> int:

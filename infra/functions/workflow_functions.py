@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from aws_cdk import Duration
 from aws_cdk import aws_iam as iam
 
-from contract import codec, environment, layout
+from contract import codec, environment, layout, training_layout
 from contract.catalog.image_variants import ImageVariant
 from contract.table import records
 from contract.table.latest_predictions import LATEST_PARTITIONS
@@ -207,11 +207,11 @@ def _plan_training(storage: Storage, variables: Mapping[str, str]) -> FunctionSp
                 ["s3:GetObject"],
                 # Reads a dataset's columns from the footer of its first object.
                 storage.objects_arn(storage.datasets_bucket, "*"),
-                storage.objects_arn(storage.models_bucket, layout.code_key("*", "*")),
+                storage.objects_arn(storage.models_bucket, training_layout.code_key("*", "*")),
                 _executions(storage),
             ),
             # Without this permission, S3 reports a missing code archive as access denied.
-            allow_listing_below(storage.models_bucket, layout.CODE_PREFIX),
+            allow_listing_below(storage.models_bucket, training_layout.CODE_PREFIX),
             allow(["s3:PutObject"], _executions(storage)),
             allow_items(storage, ["GetItem", "Query", "PutItem"], records.EXECUTION_PARTITIONS),
             *allow_catalog_reading(storage),
@@ -256,7 +256,7 @@ def _check_request(settings: AppSettings, storage: Storage, variables: Mapping[s
             *_allow_reading_for_plans(storage),
             allow(
                 ["s3:GetObject"],
-                storage.objects_arn(storage.models_bucket, layout.code_key("*", "*")),
+                storage.objects_arn(storage.models_bucket, training_layout.code_key("*", "*")),
                 _executions(storage),
             ),
             allow_items(storage, ["GetItem", "Query"], records.EXECUTION_PARTITIONS),

@@ -103,7 +103,7 @@ def _close_jobs(
     record: ExecutionRecord, event: SummaryInput, deployment: Deployment, seconds_left: Callable[[], float]
 ) -> list[JobRecord]:
     """Close the open jobs and parts of jobs, and return the records of all."""
-    kind, reason = open_job_reason(record, *caught_failure(event.state))
+    error, cause = caught_failure(event.state)
     ended_at = deployment.now()
 
     def close(job: JobRecord) -> JobRecord:
@@ -111,6 +111,7 @@ def _close_jobs(
             return job
         if seconds_left() > _SECONDS_WITHOUT_COUNTING and job.objects_pinned <= _MAX_COUNTED:
             job = replace(job, commits=count_commits(job, deployment.store))
+        kind, reason = open_job_reason(record, job, error, cause)
         return deployment.table.close_job(job, ended_at=ended_at, kind=kind, reason=reason)
 
     closed = list(in_parallel(close, deployment.table.jobs(event.execution_id)))

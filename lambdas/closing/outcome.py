@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from contract.json_text import JsonError, parse_json
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
 from contract.table.records import ExecutionRecord, JobRecord
 from contract.workflow.messages import FAILURE_FIELD
@@ -65,9 +66,17 @@ def next_step(record: ExecutionRecord) -> str:
     return f"score the rest with `fleetscore resume {record.execution_id}`"
 
 
-def open_job_reason(record: ExecutionRecord, error: str, cause: str) -> tuple[FailureKind, str]:
-    """Return failure kind and reason for jobs that were still open when the execution ended."""
+def open_job_reason(record: ExecutionRecord, job: JobRecord, error: str, cause: str) -> tuple[FailureKind, str]:
+    """Return failure kind and reason for a job that was still open when the execution ended.
+
+    `error` and `cause` are those with which the execution itself ended; empty if the Map ended normally.
+    """
     step = next_step(record)
+    if job.unrecorded_failure:
+        failure = shorten(_describe_noted(job.unrecorded_failure), 500)
+        why = shorten(_describe_noted(job.classification_failure), 200)
+        remedy = f"Repair that, and the cause of the failure, then {step}."
+        return FailureKind.UNKNOWN, f"{failure}. The failure could not be classified ({why}). {remedy}"
     if error == _THRESHOLD_ERROR:
         reason = "The execution ended early because more jobs had failed than it tolerates"
         remedy = f"Fix the failed jobs or raise tolerated_failure_percentage, then {step}."
@@ -81,6 +90,15 @@ def open_job_reason(record: ExecutionRecord, error: str, cause: str) -> tuple[Fa
         return FailureKind.UNKNOWN, f"{shorten(reason, 800)}. Fix the cause, then {step}."
     reason = "The job's child execution ended without recording a result"
     return FailureKind.UNKNOWN, f"{reason}. Read its history in Step Functions, then {step}."
+
+
+def _describe_noted(text: str) -> str:
+    """Return one line about the failure whose JSON the workflow has noted in a job's record."""
+    try:
+        failure = parse_json(text, keep_surrogates=True)
+    except JsonError:
+        failure = {}
+    return describe_failure(*caught_failure({FAILURE_FIELD: failure})).rstrip(".") or "unknown"
 
 
 def execution_status(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from cli.doctor.roles.calls import EXECUTION, JOB, USE_KEY, Call, CallMaker, leading_keys
-from contract import layout
+from contract import layout, training_layout
 from contract.table import records, upload_records
 from contract.table.latest_predictions import LATEST_PARTITIONS
 
@@ -39,7 +39,7 @@ def _check_request(make: CallMaker) -> Iterator[Call]:
     yield from _resuming(make)
     yield make.execution_objects("s3:GetObject")
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query")
-    yield Call(("s3:GetObject",), f"{make.models}/{layout.code_key('doctor', '0')}")
+    yield Call(("s3:GetObject",), f"{make.models}/{training_layout.code_key('doctor', '0')}")
     for service in ("dynamodb", "s3"):
         yield make.key(service, "kms:Decrypt")
     yield make.never("s3:PutObject", f"{make.results}/{layout.summary_key(EXECUTION)}")
@@ -121,9 +121,9 @@ def _prepare_training(make: CallMaker) -> Iterator[Call]:
 
 def _plan_training(make: CallMaker) -> Iterator[Call]:
     yield Call(("s3:ListBucket",), make.datasets)
-    yield make.listing(make.models, layout.CODE_PREFIX)
+    yield make.listing(make.models, training_layout.CODE_PREFIX)
     yield Call(("s3:GetObject",), f"{make.datasets}/doctor/part-0.parquet")
-    yield Call(("s3:GetObject",), f"{make.models}/{layout.code_key('doctor', '0')}")
+    yield Call(("s3:GetObject",), f"{make.models}/{training_layout.code_key('doctor', '0')}")
     yield make.execution_objects("s3:GetObject", "s3:PutObject")
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem")
     yield from _catalog(make)

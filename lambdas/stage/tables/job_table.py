@@ -140,7 +140,15 @@ class JobTable(Tallies):
         first.
         """
         while job.status not in FINAL_JOB_STATUSES:
-            closed = replace(job, status=JobStatus.FAILED, ended_at=ended_at, failure_kind=kind, reason=reason)
+            closed = replace(
+                job,
+                status=JobStatus.FAILED,
+                ended_at=ended_at,
+                failure_kind=kind,
+                reason=reason,
+                unrecorded_failure="",
+                classification_failure="",
+            )
             writes = [self._job_move(job, closed)]
             attempt = self.find_attempt(job.execution_id, job.job_id, job.attempt)
             if attempt is not None and attempt.status is AttemptStatus.RUNNING:

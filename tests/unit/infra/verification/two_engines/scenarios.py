@@ -93,6 +93,7 @@ class Scenario:
             "RunTrainingJob": returns({"TrainingJobStatus": "Completed"}),
             "VerifyOutput": returns({"job_id": f"job-{index}"}),
             "RegisterModelVersion": returns({"job_id": f"job-{index}"}),
+            "NoteFailure": returns({}),
         }
         return _with_usual(self.jobs[index].answers, defaults)
 
@@ -254,11 +255,12 @@ def _scenarios(workflow: str) -> list[Scenario]:
              "RecordJobLeftRunning": returns(decision(0, again=False))},
         ),
         one_failed(
-            "a job left running is not recorded", [*left, "JobNotRecorded"], "Fleetscore.JobNotRecorded",
+            "a job left running is not recorded", [*left, "NoteFailure", "JobNotRecorded"], "Fleetscore.JobNotRecorded",
             {run: JOB_FAILED, "ClassifyFailure": STILL_RUNNING, "RecordJobLeftRunning": fails("TableUnavailable")},
         ),
         one_failed(
-            "a failure is not recorded", [*begin, "ClassifyFailure", "JobNotRecorded"], "Fleetscore.JobNotRecorded",
+            "a failure is not recorded", [*begin, "ClassifyFailure", "NoteFailure", "JobNotRecorded"],
+            "Fleetscore.JobNotRecorded",
             {run: JOB_FAILED, "ClassifyFailure": fails("TableUnavailable")},
         ),
     ]  # fmt: skip
