@@ -106,9 +106,9 @@ def test_every_function_has_its_own_role_with_only_its_table_actions(assembly: A
             table_actions.setdefault(role, set()).update(actions)
     assert table_actions == {
         "PlanExecution": {"GetItem", "BatchGetItem", "PutItem", "Query"},
-        "RecordAttempt": {"GetItem", "PutItem"},
-        "VerifyOutput": {"GetItem", "PutItem"},
-        "ClassifyFailure": {"GetItem", "PutItem", "Query"},
+        "RecordAttempt": {"GetItem", "PutItem", "Query", "UpdateItem"},
+        "VerifyOutput": {"GetItem", "PutItem", "UpdateItem"},
+        "ClassifyFailure": {"GetItem", "PutItem", "Query", "UpdateItem"},
         "PrepareTraining": {"GetItem", "BatchGetItem", "PutItem", "Query"},
         "PlanTraining": {"GetItem", "BatchGetItem", "PutItem", "Query"},
         "RegisterModelVersion": {"GetItem", "BatchGetItem", "PutItem"},
