@@ -10,6 +10,7 @@ from contract.status import ExecutionKind, FailureKind, Shortage
 from contract.table.explanation import Explanation
 from contract.table.records import AttemptRecord, JobRecord
 from lambdas.attempts.adaptation import difference, settings_after, settings_of
+from lambdas.attempts.continuing import how_to_continue
 from lambdas.attempts.failure_cause import Cause
 from lambdas.classify_failure.decision_table import DECISION_TABLE
 from lambdas.classify_failure.failure_rule import AGAIN, FailureRule, Retry
@@ -173,9 +174,8 @@ def wait_seconds(base_seconds: int, attempt: int, job_key: str) -> int:
 
 
 def _remedy(rule: FailureRule, job: JobRecord) -> str:
-    if job.kind is ExecutionKind.TRAINING:
-        return (rule.training_remedy or rule.remedy).replace(AGAIN, "train again")
-    return rule.remedy.replace(AGAIN, f"resume the execution: `fleetscore resume {job.execution_id}`")
+    remedy = rule.training_remedy if job.kind is ExecutionKind.TRAINING else ""
+    return (remedy or rule.remedy).replace(AGAIN, how_to_continue(job.kind, job.execution_id))
 
 
 def _one_line(message: str) -> str:
