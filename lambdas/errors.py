@@ -165,6 +165,13 @@ class KeptOutputsLeftError(FleetscoreError):
         super().__init__(f"job {job_id!r}: {copied:,} commits are kept so far. The next call copies the rest.")
 
 
+class ToleranceExceededError(FleetscoreError):
+    """More of the execution has failed than it tolerates, so it starts no new attempts."""
+
+    def __init__(self, passed_level: str) -> None:
+        super().__init__(f"the execution starts no new jobs, because a tolerated level is passed: {passed_level}")
+
+
 class OutputIncompleteError(FleetscoreError):
     """The processing job succeeded, but the ledger and the outputs in S3 do not cover every pinned
     object."""

@@ -32,7 +32,7 @@ _overrides = click.option(
     examples="""
     fleetscore resume nightly-2026-03-01 --wait
     fleetscore resume nightly-2026-03-01 --check
-    fleetscore resume nightly-2026-03-01 --input '{"instance_type": "ml.m5.4xlarge"}'
+    fleetscore resume nightly --input '{"instance_type": "ml.m5.4xlarge"}'
     fleetscore resume nightly-2026-03-01 --models churn,upsell
     """,
 )

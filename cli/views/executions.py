@@ -80,6 +80,8 @@ def execution_view(
     """Return what `fleetscore status` shows."""
     status_line, *details = heading_lines(snapshot)
     facts = fact_lines(snapshot)
+    if snapshot.ended and snapshot.status != "SUCCEEDED":
+        details.append(f"Why: `fleetscore why {snapshot.execution_id}`")
     if not snapshot.jobs:
         return [status_line, *facts, *details]
     shown = replace(snapshot, jobs=tuple(job for job in snapshot.jobs if choice.has(job)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import fields
 from typing import Any
 
@@ -71,10 +72,10 @@ def given_fields(fault: Fault) -> dict[str, Any]:
 
 
 def text(fault: Fault) -> str:
-    """Return a fault as the words of the command.
+    """Return a fault as the words of the command, quoted for a shell.
 
     >>> text(Throttle(service="dynamodb", count=2))
     'throttle --count 2 --service dynamodb'
     """
-    words = [f"--{name.replace('_', '-')} {value}" for name, value in given_fields(fault).items()]
+    words = [f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in given_fields(fault).items()]
     return " ".join([fault.KIND, *words])

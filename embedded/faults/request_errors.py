@@ -48,6 +48,20 @@ _INTERNAL = {
     "events": ServiceError(500, "InternalException", "This exception occurs due to unexpected causes."),
 }
 _INTERNAL_ELSEWHERE = ServiceError(500, "InternalFailure", _UNKNOWN)
+_ACTIONS = {
+    "lambda:Invoke": "lambda:InvokeFunction",
+    "s3:CompleteMultipartUpload": "s3:PutObject",
+    "s3:CopyObject": "s3:PutObject",
+    "s3:CreateMultipartUpload": "s3:PutObject",
+    "s3:DeleteObjects": "s3:DeleteObject",
+    "s3:HeadBucket": "s3:ListBucket",
+    "s3:HeadObject": "s3:GetObject",
+    "s3:ListObjects": "s3:ListBucket",
+    "s3:ListObjectsV2": "s3:ListBucket",
+    "s3:UploadPart": "s3:PutObject",
+    "sqs:SendMessageBatch": "sqs:SendMessage",
+}
+"""IAM action of an operation, where its name is another one."""
 _XML = ("iam", "sts", "cloudformation", "ec2")
 """Services whose answers are XML, besides S3. Their codes have no ending."""
 _DENIED_CODES = dict.fromkeys(("s3", *_XML), "AccessDenied")
@@ -118,6 +132,9 @@ def _stamp(moment: datetime) -> str:
 
 
 def _denied(service: str, action: str, principal: str, resource: str) -> ServiceError:
+    action = _ACTIONS.get(action, action)
+    if action.startswith("s3:"):
+        resource = f'"arn:aws:s3:::{resource}"'
     text = (
         f"User: {principal} is not authorized to perform: {action} on resource: {resource} because no identity-based "
         f"policy allows the {action} action"

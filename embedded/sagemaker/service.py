@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 
 from cli.sandbox.isolation import Isolation, probe
 from contract.catalog.instance_types import has_local_storage
-from embedded.faults import Faults, InstanceQuota
+from embedded.faults import Faults
 from embedded.images.image_store import ImageStore
 from embedded.ministack.http.services import Response
 from embedded.ministack.iam.identity import Credentials
@@ -27,6 +27,7 @@ from embedded.sagemaker.clients import ClientFactory
 from embedded.sagemaker.errors import ApiError, validation_error
 from embedded.sagemaker.instances.capacity import Capacity
 from embedded.sagemaker.instances.guard import Guard, delete_folder
+from embedded.sagemaker.instances.quotas import check_quotas
 from embedded.sagemaker.instances.settings import InstanceSettingsFile
 from embedded.sagemaker.jobs.job import Job, Status
 from embedded.sagemaker.jobs.job_run import JobContext
@@ -219,7 +220,7 @@ class SageMakerService:
                     "Job name must be unique within an AWS account and region, and a job with this name already exists "
                     f"({arn})",
                 )
-            self._check_quotas(job)
+            check_quotas(self.faults, job, self._jobs.values())
             self._jobs[arn] = job
         job.announce(job)
         withdraw = self._capacity.submit(job.instance_count, lambda: self._start(job_type, job, context.copy()))
@@ -228,36 +229,6 @@ class SageMakerService:
         if job.stop_requested.is_set():  # stopped before it could be withdrawn
             self._withdraw(job)
         return {job_type.kind.member("Arn"): arn}
-
-    def _check_quotas(self, job: Job) -> None:
-        """Check that the account's quotas, which faults set, leave room for a job's instances.
-
-        Raises:
-            ApiError: They do not.
-        """
-        usage = job.kind.name.lower()
-
-        def running() -> int:
-            return sum(
-                each.instance_count
-                for each in self._jobs.values()
-                if each.instance_type == job.instance_type and each.kind == job.kind and not each.status.is_final
-            )
-
-        quota = self.faults.strike(
-            InstanceQuota,
-            f"{job.kind.noun} {job.name}",
-            lambda each: each.limits(job.instance_type, usage) and running() + job.instance_count > each.instances,
-        )
-        if quota is not None:
-            raise ApiError(
-                "ResourceLimitExceeded",
-                f"The account-level service limit '{job.instance_type} for {usage} job usage' is {quota.instances} "
-                f"Instances, with current utilization of {running()} Instances and a request delta of "
-                f"{job.instance_count} Instances. Please use AWS Service Quotas to request an increase for this "
-                "quota. If AWS Service Quotas is not available, contact AWS support to request an increase for this "
-                "quota.",
-            )
 
     def _describe(self, job_type: JobType, request: dict[str, Any]) -> dict[str, Any]:
         return self.job(request[job_type.kind.member("Name")], job_type).describe()

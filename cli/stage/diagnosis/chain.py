@@ -10,6 +10,9 @@ from cli.stage.execution_snapshot import Snapshot
 from contract.status import ExecutionKind, FailureKind, JobStatus
 from contract.table.records import AttemptRecord, JobRecord
 
+_SHORTEST_CAUSE = 20
+"""Length of what may be left of a recorded cause when the texts that have steps are taken out."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -145,7 +148,9 @@ def _service_steps(evidence: Evidence, attempt: AttemptRecord) -> Iterator[Step]
         yield Step(job.ended_at if job else None, f"SageMaker job {attempt.sagemaker_job_name}", status)
     # The record begins a text of SageMaker with the name of the rule.
     cause = attempt.cause.removeprefix(f"{attempt.rule}: ")
-    if cause and cause.rstrip("…") not in shown:
+    for text in filter(None, shown.split("\n")):
+        cause = cause.replace(text.partition(": ")[2] or text, "").strip("; ")
+    if len(cause) > _SHORTEST_CAUSE and cause.rstrip("…") not in shown:
         yield Step(_time(attempt.ended_at), "reported", _without_object(evidence, cause))
 
 

@@ -35,7 +35,7 @@ class Evidence:
     """The SageMaker job of the last failed attempt."""
     failed_object: FailedObject | None = None
     training: Snapshot | None = None
-    """The training execution of a scoring execution without jobs."""
+    """The training execution of a scoring execution of which no job failed."""
     unread: tuple[str, ...] = ()
     """What could not be read, and why."""
 
@@ -91,7 +91,7 @@ class Investigation:
         attempts = self._executions.attempts(snapshot.execution_id)
         item = _worst(items_of(snapshot, job)) if job else explaining_job(snapshot)
         if item is None:
-            return Evidence(snapshot)
+            return Evidence(snapshot, training=self._training(snapshot))
         found = Evidence(snapshot, asked_job=job, job=item, attempts=tuple(attempts.get(item.job_id, ())))
         return self._of_attempt(found)
 

@@ -20,6 +20,9 @@ def fact_lines(snapshot: Snapshot) -> list[str]:
     if snapshot.workflow is not None and snapshot.workflow.status == "ABORTED":
         said = ": ".join(text for text in (snapshot.workflow.error, snapshot.workflow.cause) if text)
         lines.append(f"Stopped by hand: {said}" if said else "Stopped by hand, without a cause.")
+    if snapshot.record is not None and snapshot.record.resumes:
+        kept = sum(job.commits_kept for job in snapshot.jobs)
+        lines.append(f"Resumes {snapshot.record.resumes}: {counted(kept, 'commit')} taken over so far")
     data = datasets(snapshot)
     if data:
         lines.append(f"{'Datasets' if len(data) > 1 else 'Dataset'}: {_first_of(list(data.values()))}")

@@ -62,6 +62,7 @@ CAPACITY, TRANSIENT = FailureKind.CAPACITY, FailureKind.TRANSIENT
         ("no-capacity", NoCapacity(), CAPACITY, "CapacityError: Unable to provision requested ML compute capacity"),
         ("lost", KillInstance(objects=1), TRANSIENT, "InternalServerError: We encountered an internal error"),
         ("memory", KillInstance(cause="out-of-memory"), TRANSIENT, "exit code: 137"),
+        ("full-disk", FullDisk(), TRANSIENT, "Data download failed:Insufficient disk space"),
         ("upload", FailUpload(key="predictions/*"), TRANSIENT, "InternalError: We encountered an internal"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -96,11 +97,3 @@ def test_the_workflow_recovers(faulty: Stage, name: str, fault: Fault) -> None:
     assert execution.status == ExecutionStatus.SUCCEEDED, execution.reason
     predictions = faulty.predictions("faulty-people", MODEL, f"faulty-{name}")
     assert sum(table.num_rows for table in predictions.values()) == 150
-
-
-def test_a_full_disk_ends_the_job_with_what_to_do(faulty: Stage) -> None:
-    execution = run(faulty, "faulty-full-disk", FullDisk())
-    (job,) = execution.jobs
-    assert (execution.status, job.attempt, job.failure_kind) == (ExecutionStatus.FAILED, 1, FailureKind.CONFIGURATION)
-    assert "Data download failed:Insufficient disk space" in job.reason
-    assert "Raise volume_size_gb" in job.reason

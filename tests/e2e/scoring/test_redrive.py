@@ -78,3 +78,27 @@ def test_a_redriven_execution_completes_and_doubles_no_row(stage: Stage, shared_
     counts = map_run["itemCounts"]
     assert (map_run["redriveCount"], counts["succeeded"], counts["total"]) == (1, 2, 2)
     assert stage.summary(execution_id).rows_scored == 140
+
+
+def test_a_redrive_of_a_closed_execution_scores_nothing_and_resume_does(stage: Stage, shared_folder: Path) -> None:
+    stage.put_dataset("closed", {"a.parquet": people(40, 1), "b.parquet": people(30, 2, first_row=40)})
+    stage.register("closed", Gate(shared_folder), dataset="closed")
+    execution_id = stage.executions.start(json.dumps({"models": ["closed"]}), "closed")
+    arn = stage.executions.execution_arn(execution_id)
+    wait_for((shared_folder / "waiting").exists, "the model waits", seconds=180)
+    stepfunctions = stage.client("stepfunctions")
+    stepfunctions.stop_execution(executionArn=arn)
+    wait_for(lambda: stage.executions.snapshot(execution_id).closed, "its records are closed")
+    (shared_folder / "open").touch()
+
+    stepfunctions.redrive_execution(executionArn=arn)
+    snapshot = stage.watch(execution_id)
+    ended = stepfunctions.describe_execution(executionArn=arn)
+    assert (ended["status"], ended["redriveCount"]) == ("FAILED", 1)
+    [job] = snapshot.jobs
+    assert (job.status, job.attempt, job.rows_scored) == (JobStatus.FAILED, 1, 0)
+    assert f"fleetscore resume {execution_id}" in job.reason
+    assert len(stage.processing_jobs(execution_id)) == 1
+
+    resumed = stage.run({"resume": execution_id}, "closed-resumed")
+    assert (resumed.status, stage.summary("closed-resumed").rows_scored) == (ExecutionStatus.SUCCEEDED, 70)

@@ -1,15 +1,19 @@
 """`fleetscore resume` continues an execution: the objects that are scored already are not scored again."""
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
+from cli.main import main
 from cli.stage.execution_snapshot import Snapshot
+from cli.stage.fleets import Fleets
 from contract import layout
 from contract.status import FINAL_EXECUTION_STATUSES, ExecutionStatus
-from tests.e2e.failing_models import WaitsToBeKilled
-from tests.e2e.stage import Stage, people, wait_for
+from tests.e2e.failing_models import RefusesOneRow, WaitsToBeKilled
+from tests.e2e.stage import Stage, parquet, people, train_xgboost, wait_for
 
 OBJECTS = {f"{key}.parquet": people(40, number, first_row=100 * number) for number, key in enumerate("abcdef")}
 
@@ -59,7 +63,8 @@ def stop(stage: Stage, execution_id: str) -> Snapshot:
         seen = stage.executions.snapshot(execution_id)
         return seen if seen.record is not None and seen.record.status in FINAL_EXECUTION_STATUSES else None
 
-    return wait_for(closed, "its records are closed")
+    snapshot: Snapshot = wait_for(closed, "its records are closed")
+    return snapshot
 
 
 def test_a_stopped_execution_scores_only_the_rest(stage: Stage, shared_folder: Path) -> None:
@@ -80,3 +85,108 @@ def test_a_stopped_execution_scores_only_the_rest(stage: Stage, shared_folder: P
     assert (job.commits_kept, job.rows_scored, job.compute.instance_type) == (len(before), 240, "ml.c5.xlarge")
     stage.run({"models": ["resumed"]}, "resumed-undisturbed")
     assert table_of(stage, "resumed-2").equals(table_of(stage, "resumed-undisturbed"))
+
+
+def test_a_partly_failed_execution_is_continued_after_everything_changed(stage: Stage) -> None:
+    """Between the executions a model is fixed, one disabled, one object deleted, one replaced, one added."""
+    objects = {**OBJECTS, "d.parquet": bad(OBJECTS["d.parquet"], RefusesOneRow.REFUSED_VISITS)}
+    stage.put_dataset("mended", objects)
+    stage.register("mended", RefusesOneRow(), dataset="mended")
+    stage.register("whole", train_xgboost(1), dataset="mended")
+    stage.register("retired", train_xgboost(2), dataset="mended")
+    models = ["mended", "whole", "retired"]
+    first = stage.run({"models": models, "models_per_job": 3}, "mended-1")
+    assert first.status in (ExecutionStatus.PARTLY_FAILED, ExecutionStatus.FAILED)
+
+    s3 = stage.client("s3")
+    s3.delete_object(Bucket=stage.deployment.datasets_bucket, Key="mended/a.parquet")
+    stage.put_dataset("mended", {"b.parquet": people(50, 99, first_row=1_000), "added.parquet": people(5, 5)})
+    stage.register("mended", train_xgboost(3), dataset="mended", version="2")
+    stage.catalog.set_enabled("retired", enabled=False)
+    second = stage.run({"resume": "mended-1", "models_per_job": 1, "instance_type": "ml.m5.large"}, "mended-2")
+
+    assert (second.status, second.reason) == (ExecutionStatus.SUCCEEDED, "")
+    rest = ["c.parquet", "d.parquet", "e.parquet", "f.parquet"]
+    scored = scored_in(stage, "mended-2")
+    assert scored["mended"] == ["b.parquet", *rest], "the fixed model scores all objects"
+    assert set(scored["whole"]) <= {"b.parquet", "d.parquet"}, "of the other one, only what failed or was replaced"
+    assert second.record is not None
+    notes = "\n".join(second.record.notes)
+    assert "objects that were removed since are not scored (1): mended/a.parquet" in notes
+    assert "objects that were replaced since are scored as they are now (1): mended/b.parquet" in notes
+    assert "objects that were added since are not part of this execution (1)" in notes
+    assert "not scored any more: model 'retired' (disabled)" in notes
+
+    # A resumed execution can be resumed. Now everything is kept, and no SageMaker job starts.
+    third = stage.run({"resume": "mended-2"}, "mended-3")
+    assert (third.status, scored_in(stage, "mended-3")) == (ExecutionStatus.SUCCEEDED, {})
+    assert stage.processing_jobs("mended-3") == []
+
+    s3.delete_object(Bucket=stage.deployment.datasets_bucket, Key="mended/added.parquet")
+    stage.run({"models": ["mended", "whole"], "dataset": "mended"}, "mended-undisturbed")
+    expected = table_of(stage, "mended-undisturbed")
+    assert table_of(stage, "mended-2").equals(expected)
+    assert table_of(stage, "mended-3").equals(expected)
+    assert stage.summary("mended-3").rows_scored == len(expected)
+
+
+def test_joined_outputs_are_kept_and_only_the_failed_object_is_scored(stage: Stage) -> None:
+    broken = {**OBJECTS, "d.parquet": parquet(OBJECTS["d.parquet"])[:-100]}
+    stage.put_dataset("rejoined", broken)
+    for number in (1, 2):
+        stage.register(f"rejoined-{number}", train_xgboost(number), dataset="rejoined")
+    models = ["rejoined-1", "rejoined-2"]
+    stage.run({"models": models, "output_layout": "joined"}, "rejoined-1")
+    stage.put_dataset("rejoined", OBJECTS)
+    second = stage.run({"resume": "rejoined-1"}, "rejoined-2")
+    assert (second.status, second.reason) == (ExecutionStatus.SUCCEEDED, "")
+    assert scored_in(stage, "rejoined-2") == {"rejoined-1.and-1-more": ["d.parquet"]}
+    stage.run({"models": models, "output_layout": "joined"}, "rejoined-undisturbed")
+    assert table_of(stage, "rejoined-2").equals(table_of(stage, "rejoined-undisturbed"))
+
+
+def test_a_split_job_keeps_the_objects_of_its_parts(stage: Stage) -> None:
+    objects = {"big.parquet": people(4_000, 1, first_row=10_000), **OBJECTS}
+    stage.put_dataset("resplit", {**objects, "d.parquet": parquet(OBJECTS["d.parquet"])[:-100]})
+    stage.register("resplit", train_xgboost(1), dataset="resplit", instance_count=2)
+    first = stage.run({"models": ["resplit"]}, "resplit-1")
+    assert len(first.parts["resplit"]) == 2
+    stage.put_dataset("resplit", objects)
+    second = stage.run({"resume": "resplit-1", "instance_count": 1}, "resplit-2")
+    assert (second.status, second.reason) == (ExecutionStatus.SUCCEEDED, "")
+    assert scored_in(stage, "resplit-2") == {"resplit": ["d.parquet"]}
+    stage.run({"models": ["resplit"]}, "resplit-undisturbed")
+    assert table_of(stage, "resplit-2").equals(table_of(stage, "resplit-undisturbed"))
+
+
+def test_retry_continues_a_fleet_alone_and_scores_its_failed_object(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the command, as an operator does it."""
+    objects = {
+        key: table.append_column("store", pa.array([("north", "south")[row % 2] for row in range(len(table))]))
+        for key, table in OBJECTS.items()
+    }
+    broken = {**objects, "d.parquet": parquet(objects["d.parquet"])[:-100]}
+    stage.put_dataset("refleet", broken)
+    stage.put_dataset("alone", {"a.parquet": people(10, 1)})
+    Fleets(stage.connection, stage.deployment).set("stores", {"dataset": "refleet", "route_by": "store"})
+    for number, route in enumerate(("north", "south")):
+        stage.register(f"store-{route}", train_xgboost(number), dataset="refleet", fleet="stores", route=(route,))
+    stage.register("alone", train_xgboost(1), dataset="alone")
+    try:
+        stage.run({"models": ["alone"], "fleets": ["stores"]}, "refleet-1")
+        stage.put_dataset("refleet", objects)
+        monkeypatch.setattr("cli.command_line.invocation.Connection", lambda *_: stage.connection)
+        assert main(["retry", "refleet-1", "stores.fleet", "--check", "--json"]) == 0
+        checked = json.loads(capsys.readouterr().out)
+        assert checked["resume"] == {"expected": 6, "kept": 5, "again": 0, "missing": 1, "is_exact": True}
+        assert main(["retry", "refleet-1", "stores.fleet", "--name", "refleet-2", "--wait"]) == 0
+        assert "Continues refleet-1: kept 5 of 6 commits." in capsys.readouterr().out
+        assert scored_in(stage, "refleet-2") == {"stores.fleet": ["d.parquet"]}
+        stage.run({"fleets": ["stores"]}, "refleet-undisturbed")
+    finally:
+        for model_id in ("store-north", "store-south", "alone"):
+            stage.catalog.set_enabled(model_id, enabled=False)
+    assert table_of(stage, "refleet-2").equals(table_of(stage, "refleet-undisturbed"))
+    assert stage.summary("refleet-2").commits_kept == 5

@@ -72,7 +72,7 @@ class ProcessingRun(JobRun[ProcessingJob]):
 
     def _exit_message(self) -> str:
         """Return the concatenated messages of all hosts, cut at 1 KB."""
-        roots = [self._folder / host / "ml" for host in self._job.hosts]
+        roots = [self._folder / host / "ml" for host in self._job.hosts if host not in self._lost_hosts]
         message = b"".join(read_file(root, root / "output/message", _EXIT_MESSAGE_BYTES) for root in roots)
         return message[:_EXIT_MESSAGE_BYTES].decode("utf-8", "ignore")
 

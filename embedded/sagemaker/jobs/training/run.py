@@ -132,7 +132,7 @@ class TrainingRun(JobRun[TrainingJob]):
             folders = {
                 host: instance.local(path)
                 for host, instance in instances.items()
-                if is_folder(instance.ml_root, instance.local(path))
+                if host not in self._lost_hosts and is_folder(instance.ml_root, instance.local(path))
             }
             is_due = path == MODEL and outcome.ending is Ending.COMPLETED
             if is_due or not artifacts.is_empty(folders):

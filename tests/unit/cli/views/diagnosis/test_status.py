@@ -50,6 +50,7 @@ def test_three_thousand_stopped_jobs_are_at_most_20_lines() -> None:
     assert f"3,000 jobs (churn-0, churn-1, churn-2 and 2,997 more): STOPPED: {STOPPED}" in lines
     assert "1,406 jobs (churn-0, churn-1, churn-2 and 1,403 more), attempt 1: killed: exit code: 137" in lines
     assert "… and 2,994 more jobs (2,994 FAILED); --all shows them" in lines
+    assert lines[-1] == "Why: `fleetscore why nightly-1`"
     assert len(shown(snapshot, 400, JobChoice(every=True))) > 3_000
     json = snapshot_json(snapshot, attempts)
     assert [len(group["jobs"]) for group in json["failures"]] == [3_000, 1_406]
@@ -104,6 +105,12 @@ def test_facts_say_when_an_execution_ran_and_where_its_predictions_are() -> None
         r"Stopped by hand: Operator.Stop\nenough",
     ]
     assert "Committed: 3 of 4 objects" in fact_lines(stopped), "objects are shown also after a failure"
+
+
+def test_facts_say_what_a_resumed_execution_took_over() -> None:
+    snapshot = snapshot_of(running_job("ads", commits_kept=3), any_job("churn"))
+    resumed = replace(snapshot, record=any_execution(resumes="nightly-0"))
+    assert "Resumes nightly-0: 3 commits taken over so far" in fact_lines(resumed)
 
 
 def test_an_end_is_expected_only_when_something_was_committed() -> None:

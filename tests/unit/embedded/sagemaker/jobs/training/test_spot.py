@@ -248,6 +248,7 @@ def test_a_lost_instance_fails_a_job_on_demand(
     service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
     service.faults.add(KillInstance(after_log="ready"))
-    described = run(service, training_request(aws, trainer(ENDLESS), prefix))
+    image = trainer('print("ready", flush=True)\nsignal.pause()')
+    described = run(service, training_request(aws, image, prefix))
     assert statuses(described) == ["Starting", "Downloading", "Training", "Uploading", "Failed"]
     assert described["FailureReason"] == "InternalServerError: We encountered an internal error. Please try again."

@@ -1,0 +1,100 @@
+"""`fleetscore resume` and `retry` start an execution that continues another one."""
+
+import json
+from typing import Any
+
+import pytest
+
+from cli.main import main
+from cli.stage.connection import Connection
+from cli.stage.deployment import Deployment
+from cli.stage.execution_snapshot import Snapshot
+from cli.stage.executions import Executions
+from cli.views.executions import resume_lines
+from cli.views.request_check import check_json
+from contract.job.parts import JobPart
+from contract.status import ExecutionStatus
+from contract.table import records
+from contract.workflow.request_check import RequestCheck, ResumeCounts
+from tests.unit.cli.builders import NOW, any_execution, any_job
+
+Captured = pytest.CaptureFixture[str]
+ARN = "arn:aws:states:eu-central-1:123456789012:execution:fleetscore-dev:nightly-1"
+
+
+@pytest.fixture
+def ended(account: Connection, deployment: Deployment) -> Executions:
+    """Return executions with the records of one that has ended: a job, one of two parts, and a fleet."""
+    table = account.resource("dynamodb").Table(deployment.table_name)
+    table.put_item(Item=records.execution_item(any_execution(status=ExecutionStatus.PARTLY_FAILED)))
+    part = any_job("upsell.and-1-more.part-1-of-2", model_ids=("upsell", "visits"), model_versions=("1", "1"))
+    part = any_job(**{**vars(part), "part": JobPart("upsell.and-1-more", 1, 2)})
+    for job in (any_job("churn"), part, any_job("delays.fleet", model_ids=("delays",), fleet="delays")):
+        table.put_item(Item=records.job_item(job))
+    return Executions(account, deployment)
+
+
+def started(executions: Executions, account: Connection, name: str = "second") -> Any:
+    """Return the input of an execution."""
+    described = account.client("stepfunctions").describe_execution(executionArn=executions.execution_arn(name))
+    return json.loads(described["input"])
+
+
+@pytest.mark.parametrize("execution", ["nightly-1", ARN])
+def test_resume_starts_an_execution(ended: Executions, account: Connection, capsys: Captured, execution: str) -> None:
+    words = ["--models", "churn", "--input", '{"instance_type": "ml.c5.xlarge"}', "--name", "second", "--json"]
+    assert main(["resume", execution, *words]) == 0
+    assert json.loads(capsys.readouterr().out)["execution_id"] == "second"
+    expected = {"resume": "nightly-1", "instance_type": "ml.c5.xlarge", "models": ["churn"]}
+    assert started(ended, account) == expected
+
+
+def test_retry_names_the_models_and_fleets_of_jobs(ended: Executions, account: Connection) -> None:
+    words = ["churn", "upsell.and-1-more.part-2-of-2", "upsell.and-1-more", "delays.fleet", "--name", "second"]
+    assert main(["retry", "nightly-1", *words]) == 0
+    expected = {"resume": "nightly-1", "models": ["churn", "upsell", "visits"], "fleets": ["delays"]}
+    assert started(ended, account) == expected
+    assert main(["retry", "nightly-1", "delays.fleet", "--name", "third"]) == 0
+    assert started(ended, account, "third") == {"resume": "nightly-1", "fleets": ["delays"]}
+
+
+@pytest.mark.usefixtures("ended")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["retry", "nightly-1", "chrun"], "Execution 'nightly-1' has no job 'chrun'. See its jobs with"),
+        (
+            ["resume", "nightly-1", "--input", '{"resume": "e"}'],
+            "Name the execution once: leave resume out of --input.",
+        ),
+        (["resume", "nightly-1", "--input", '{"dataset": "d"}'], "dataset: got 'd', expected nothing, because the"),
+        (["resume", "no name"], "resume: got 'no name', expected 1 to 80 of letters"),
+        (["retry", "nightly-1"], "JOB..."),
+    ],
+    ids=str,
+)
+def test_mistakes_are_named(words: list[str], said: str, capsys: Captured) -> None:
+    assert main(words) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("account")
+def test_the_form_is_checked_without_a_stage(capsys: Captured) -> None:
+    assert main(["resume", "nightly-1", "--check=form"]) == 0
+    assert "form is valid" in capsys.readouterr().out
+
+
+def test_status_shows_what_is_continued_and_kept() -> None:
+    record = any_execution(resumes="nightly-0", notes=("objects that were removed since are not scored (1): a",))
+    jobs = (any_job(commits_kept=3), any_job("b", model_ids=("b", "c"), model_versions=("1", "1"), commits_kept=8))
+    assert resume_lines(Snapshot("nightly-1", NOW, None, record, jobs)) == [
+        "Continues nightly-0: kept 11 of 12 commits.",
+        "Plan: objects that were removed since are not scored (1): a",
+    ]
+    assert resume_lines(Snapshot("nightly-1", NOW, None, any_execution(), jobs)) == []
+
+
+def test_a_check_counts_commits() -> None:
+    counts = {"expected": 4, "kept": 1, "again": 1, "missing": 2, "is_exact": True}
+    assert check_json(RequestCheck(resume=ResumeCounts(4, 1, 1, 2)))["resume"] == counts
+    assert check_json(RequestCheck())["resume"] is None
