@@ -143,7 +143,11 @@ def _move_pointers(record: ExecutionRecord, jobs: list[JobRecord], deployment: D
     """Point to the predictions of the jobs that succeeded, where they are the latest complete ones."""
     original = original_execution(record, deployment.table.find_execution)
     found = latest_predictions(
-        original, jobs, deployment.settings.results_bucket, deployment.settings.predictions_expiry_days
+        original,
+        jobs,
+        deployment.settings.results_bucket,
+        deployment.settings.predictions_expiry_days,
+        record.moved_datasets,
     )
     moved = sum(in_parallel(deployment.latest.move, found))
     if found:
