@@ -148,7 +148,12 @@ def _move_pointers(record: ExecutionRecord, jobs: list[JobRecord], deployment: D
     """Point to the predictions of the jobs that succeeded, where they are the latest complete ones."""
     original = original_execution(record, deployment.table.find_execution)
     found = latest_predictions(
-        original, jobs, deployment.settings.results_bucket, deployment.settings.predictions_expiry_days
+        original,
+        jobs,
+        deployment.settings.results_bucket,
+        # A resumed execution has the objects of the original, which is older than its own plan.
+        planned_at=deployment.table.planned_at(original.execution_id) if original else "",
+        expiry_days=deployment.settings.predictions_expiry_days,
     )
     moved = sum(in_parallel(deployment.latest.move, found))
     if found:

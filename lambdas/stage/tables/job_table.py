@@ -133,6 +133,11 @@ class JobTable(Tallies):
         """Return every job of the execution, ordered by job id."""
         return list(self._query_execution(JobRecord, execution_id, records.JOB_SORT_PREFIX))
 
+    def planned_at(self, execution_id: str) -> str:
+        """Return when the execution's jobs were planned; empty if it has none."""
+        first = next(iter(self._query_execution(JobRecord, execution_id, records.JOB_SORT_PREFIX)), None)
+        return first.created_at if first else ""
+
     def close_job(self, job: JobRecord, *, ended_at: str, kind: FailureKind, reason: str) -> JobRecord:
         """Record a job and its current attempt as failed, when no later event will end them.
 
