@@ -4,7 +4,8 @@ import os
 from pathlib import Path, PurePosixPath
 
 from contract.environment import ML_ROOT
-from contract.layout import SNAPSHOT_NAME, SOURCE_NAME, TRAINING_SPEC_NAME
+from contract.layout import SNAPSHOT_NAME
+from contract.training_layout import SOURCE_NAME, TRAINING_SPEC_NAME
 
 
 class ContainerPaths:

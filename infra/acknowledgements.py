@@ -11,7 +11,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct, IConstruct
 
-from contract import layout
+from contract import layout, training_layout
 from contract.triggers.uploads import MARKER_NAME
 from infra.compute.job_roles import OUTPUT_PATTERNS, SCORING_LOG_GROUP, TRAINING_LOG_GROUP, log_streams
 from infra.dead_letters import DeadLetters
@@ -77,11 +77,13 @@ def acknowledge(
         compute.training_role,
         {
             names.objects_arn(names.datasets_bucket, "*"): "A job may train on any dataset of its stage.",
-            names.objects_arn(names.results_bucket, layout.training_job_spec_key("*", "*")): _KEYS_UNKNOWN,
+            names.objects_arn(names.results_bucket, training_layout.training_job_spec_key("*", "*")): _KEYS_UNKNOWN,
             names.objects_arn(names.results_bucket, f"{layout.job_prefix('*', '*')}*.manifest"): _KEYS_UNKNOWN,
-            names.objects_arn(names.results_bucket, layout.job_code_key("*", "*")): _KEYS_UNKNOWN,
-            names.objects_arn(names.results_bucket, f"{layout.checkpoints_prefix('*', '*')}*"): _KEYS_UNKNOWN,
-            names.objects_arn(names.results_bucket, f"{layout.training_output_prefix('*', '*')}*"): _KEYS_UNKNOWN,
+            names.objects_arn(names.results_bucket, training_layout.job_code_key("*", "*")): _KEYS_UNKNOWN,
+            names.objects_arn(names.results_bucket, f"{training_layout.checkpoints_prefix('*', '*')}*"): _KEYS_UNKNOWN,
+            names.objects_arn(
+                names.results_bucket, f"{training_layout.training_output_prefix('*', '*')}*"
+            ): _KEYS_UNKNOWN,
             log_streams(TRAINING_LOG_GROUP): _LOG_STREAMS,
             "*": _JOBS_ANYWHERE,
         },
@@ -125,7 +127,7 @@ def acknowledge(
         {
             names.objects_arn(names.datasets_bucket, "*"): _FIRST_OBJECTS,
             names.objects_arn(
-                names.models_bucket, layout.code_key("*", "*")
+                names.models_bucket, training_layout.code_key("*", "*")
             ): "Scripts are uploaded after the deployment.",
         },
     )
@@ -136,7 +138,7 @@ def acknowledge(
                 names.models_bucket, f"*/{layout.ARTIFACT_NAME}"
             ): "Models are registered after the deployment, so their artifacts have no known keys.",
             names.objects_arn(
-                names.models_bucket, layout.code_key("*", "*")
+                names.models_bucket, training_layout.code_key("*", "*")
             ): "Scripts are uploaded after the deployment.",
             names.objects_arn(names.datasets_bucket, "*"): _FIRST_OBJECTS,
             uploads: _KEYS_UNKNOWN,

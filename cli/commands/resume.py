@@ -32,14 +32,14 @@ _overrides = click.option(
     examples="""
     fleetscore resume nightly-2026-03-01 --wait
     fleetscore resume nightly-2026-03-01 --check
-    fleetscore resume nightly-2026-03-01 --input '{"instance_type": "ml.m5.4xlarge"}'
+    fleetscore resume nightly --input '{"instance_type": "ml.m5.4xlarge"}'
     fleetscore resume nightly-2026-03-01 --models churn,upsell
     """,
 )
 @execution_argument
 @_overrides
-@click.option("--models", type=words, metavar="A,B", help="Models to score. Default: those of the execution.")
-@click.option("--fleets", type=words, metavar="A,B", help="Fleets to score. Default: all of it, without --models.")
+@click.option("--models", type=words, metavar="A,B", help="Models to score. Default: all; none with --fleets.")
+@click.option("--fleets", type=words, metavar="A,B", help="Fleets to score. Default: all; none with --models.")
 @start_options
 @click.pass_obj
 def resume(

@@ -13,14 +13,14 @@ from typing import Any
 from boto3.dynamodb.conditions import Attr, Key
 from botocore.exceptions import ClientError
 
-from cli.failures import CommandError
+from cli.failures import CommandError, error_code
 from cli.stage.catalog import unknown_model_message, unknown_version_message
 from cli.stage.catalog_table import CatalogTable, VersionTakenError
 from cli.stage.connection import Connection, query_items
 from cli.stage.deployment import Deployment
 from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions
-from contract import layout
+from contract import layout, training_layout
 from contract.catalog.models import Model, ModelVersion
 from contract.table import records
 
@@ -184,7 +184,7 @@ class ModelDeletion:
 
     def _keys(self, model_id: str, versions: Sequence[str]) -> list[str]:
         """Return the keys of these versions' artifacts, and of all archives of training scripts."""
-        prefix = layout.code_prefix(model_id)
+        prefix = training_layout.code_prefix(model_id)
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
         archives = [str(entry["Key"]) for page in pages for entry in page.get("Contents", ())]
         return [*(layout.artifact_key(model_id, version) for version in versions), *archives]
@@ -216,7 +216,7 @@ class ModelDeletion:
                 Key=records.model_key(model.model_id), ConditionExpression=Attr("updated_at").eq(model.updated_at)
             )
         except ClientError as error:
-            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+            if error_code(error) == "ConditionalCheckFailedException":
                 raise CommandError(_CHANGED.format(model_id=model.model_id)) from error
             raise
 

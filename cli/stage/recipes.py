@@ -10,7 +10,7 @@ from cli.stage.catalog import Catalog
 from cli.stage.catalog_table import now
 from cli.stage.connection import Connection, query_items
 from cli.stage.deployment import Deployment
-from contract import layout
+from contract import training_layout
 from contract.problems import InvalidInputError
 from contract.table import records
 from contract.training.recipes import ModelRecipe
@@ -38,7 +38,7 @@ class Recipes:
         item = records.recipe_item(recipe)
         if document.archive is not None and recipe.code is not None:
             # The key contains the digest, so an object that exists there has the same bytes.
-            key = layout.code_key(recipe.model_id, recipe.code.sha256)
+            key = training_layout.code_key(recipe.model_id, recipe.code.sha256)
             self._s3.put_object(Bucket=self._bucket, Key=key, Body=document.archive)
         self._table.put_item(Item=item)
         return recipe

@@ -73,7 +73,7 @@ class LatestPredictions:
     def place(self) -> str:
         """Text that sorts the pointers of one model by time.
 
-        Executions that continue the same one have its time of the plan.
+        Of executions with the same snapshots, one that resumed the other started later.
         """
         return f"{self.planned_at}#{self.started_at}#{self.execution_id}"
 

@@ -6,7 +6,7 @@ from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from contract import layout
+from contract import layout, training_layout
 from contract.log_groups import LOG_GROUPS
 from contract.status import ExecutionKind
 from infra.permissions import allow, allow_listing, allow_listing_below, via
@@ -67,21 +67,21 @@ def training_role(scope: Construct, storage: Storage, repository_arns: Sequence[
     after RegisterModelVersion has checked it.
     """
     results = storage.results_bucket
-    checkpoints = storage.objects_arn(results, f"{layout.checkpoints_prefix('*', '*')}*")
+    checkpoints = storage.objects_arn(results, f"{training_layout.checkpoints_prefix('*', '*')}*")
     statements = [
         allow_listing(storage.datasets_bucket),
         allow_listing_below(results, layout.EXECUTIONS_PREFIX),
         allow(
             ["s3:GetObject"],
             storage.objects_arn(storage.datasets_bucket, "*"),
-            storage.objects_arn(results, layout.training_job_spec_key("*", "*")),
+            storage.objects_arn(results, training_layout.training_job_spec_key("*", "*")),
             storage.objects_arn(results, f"{layout.job_prefix('*', '*')}*.manifest"),
-            storage.objects_arn(results, layout.job_code_key("*", "*")),
+            storage.objects_arn(results, training_layout.job_code_key("*", "*")),
             checkpoints,
         ),
         allow(
             ["s3:PutObject", "s3:AbortMultipartUpload"],
-            storage.objects_arn(results, f"{layout.training_output_prefix('*', '*')}*"),
+            storage.objects_arn(results, f"{training_layout.training_output_prefix('*', '*')}*"),
             checkpoints,
         ),
         *_common_permissions(storage, repository_arns, TRAINING_LOG_GROUP, in_vpc=in_vpc),

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aws_cdk import Duration
+from aws_cdk import Aws, Duration
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
@@ -16,7 +16,8 @@ from contract import layout
 from contract.catalog.instance_types import LOCAL_STORAGE
 from contract.codec import SCHEMA_VERSION, SCHEMA_VERSION_FIELD
 from contract.job.job_tags import EXECUTION_TAG, JOB_TAG, STAGE_TAG
-from contract.status import ExecutionStatus
+from contract.status import ExecutionStatus, JobStatus
+from contract.table import records
 from contract.workflow.messages import (
     FAILURE_FIELD,
     AttemptFailure,
@@ -28,7 +29,7 @@ from contract.workflow.messages import (
     path_of,
 )
 from infra.definitions.error_names import Retry, Service, names_of
-from infra.permissions import allow, allow_data_keys, via
+from infra.permissions import allow, allow_data_keys, allow_items, via
 from infra.sagemaker_tasks import JobNetwork, SageMakerProcessingJob, SageMakerTrainingJob
 from infra.settings import AppSettings
 from infra.stack_outputs import Storage
@@ -36,6 +37,8 @@ from infra.stack_outputs import Storage
 FAILURE = f"$.{FAILURE_FIELD}"
 JOB = {field.name: path_of(JobPointer, field.name) for field in dataclasses.fields(JobPointer)}
 """JSONPath of each field of a job pointer, in the input of a Map's child."""
+_CLASSIFICATION = "$.classification"
+"""Path of the failure of ClassifyFailure itself."""
 PLAN = "$.plan"
 """Path of the attempt's plan, which RecordAttempt adds."""
 EXECUTION = {
@@ -119,7 +122,8 @@ class WorkflowStates:
                 key=sfn.JsonPath.string_at(path_of(ExecutionPlan, "jobs_key")),
             ),
             max_concurrency_path=path_of(ExecutionPlan, "max_concurrency"),
-            tolerated_failure_percentage_path=path_of(ExecutionPlan, "tolerated_failure_percentage"),
+            # RecordAttempt refuses new attempts past a tolerated level. The Map would abort running jobs.
+            tolerated_failure_percentage=100,
             result_writer_v2=MapResults(self._scope, self._storage, name),
             result_path=sfn.JsonPath.DISCARD,
         )
@@ -205,10 +209,11 @@ class WorkflowStates:
         job_not_recorded = sfn.Fail(
             self._scope,
             "JobNotRecorded",
-            comment="The failure could not be recorded. SummarizeExecution closes the open records.",
+            comment="The failure could not be classified. SummarizeExecution closes the open records.",
             error="Fleetscore.JobNotRecorded",
             cause_path=f"{FAILURE}.Cause",
         )
+        note_failure = self._note_failure(job_not_recorded)
         record_job_left_running = self.call(
             "RecordJobLeftRunning",
             "classify_failure",
@@ -216,8 +221,9 @@ class WorkflowStates:
             message(AttemptFailure, **JOB, failure=FAILURE),
         )
         classify_failure.add_catch(record_job_left_running, errors=["JobStillRunningError"], result_path=FAILURE)
-        classify_failure.add_catch(job_not_recorded, result_path=FAILURE)
-        record_job_left_running.add_catch(job_not_recorded, result_path=FAILURE)
+        # Beside the failure that was to be recorded, which is kept.
+        classify_failure.add_catch(note_failure, result_path=_CLASSIFICATION)
+        record_job_left_running.add_catch(note_failure, result_path=_CLASSIFICATION)
         record_job_left_running.next(job_failed)
         classify_failure.next(try_again)
         try_again.when(
@@ -226,6 +232,55 @@ class WorkflowStates:
         )
         try_again.otherwise(job_failed)
         return classify_failure
+
+    def _note_failure(self, job_not_recorded: sfn.IChainable) -> sfn.CustomState:
+        """Create a state that adds a failure to the record of its job without a function.
+
+        The failure is kept as JSON text, because it may have no Cause. The record of a job that has
+        ended is not changed.
+        """
+        names = {"#failure": "unrecorded_failure", "#why": "classification_failure", "#status": "status"}
+        note_failure = sfn.CustomState(
+            self._scope,
+            "NoteFailure",
+            state_json={
+                "Type": "Task",
+                "Comment": "Keeps the cause for the job's record when ClassifyFailure itself has failed, whatever is "
+                "wrong with the functions.",
+                "Resource": f"arn:{Aws.PARTITION}:states:::dynamodb:updateItem",
+                "Parameters": {
+                    "TableName": self._storage.table_name,
+                    "Key": {
+                        records.PARTITION_KEY: {
+                            "S.$": f"States.Format('{records.EXECUTION_PARTITIONS}{{}}', {JOB['execution_id']})"
+                        },
+                        records.SORT_KEY: {"S.$": f"States.Format('{records.JOB_SORT_PREFIX}{{}}', {JOB['job_id']})"},
+                    },
+                    "UpdateExpression": "SET #failure = :failure, #why = :why",
+                    "ConditionExpression": f"attribute_exists({records.PARTITION_KEY}) "
+                    "AND NOT #status IN (:succeeded, :failed)",
+                    "ExpressionAttributeNames": names,
+                    "ExpressionAttributeValues": {
+                        ":failure": {"S.$": f"States.JsonToString({FAILURE})"},
+                        ":why": {"S.$": f"States.JsonToString({_CLASSIFICATION})"},
+                        ":succeeded": {"S": JobStatus.SUCCEEDED.value},
+                        ":failed": {"S": JobStatus.FAILED.value},
+                    },
+                },
+                "ResultPath": "$.noted",
+            },
+        )
+        note_failure.add_retry(
+            errors=["States.ALL"],
+            interval=Duration.seconds(2),
+            backoff_rate=2,
+            max_attempts=4,
+            max_delay=Duration.seconds(30),
+            jitter_strategy=sfn.JitterType.FULL,
+        )
+        note_failure.add_catch(job_not_recorded, result_path="$.noted")
+        note_failure.next(job_not_recorded)
+        return note_failure
 
 
 class MapResults(sfn.ResultWriterV2):
@@ -302,11 +357,12 @@ def job_tags(stage: str) -> dict[str, str]:
 
 
 def map_permissions(storage: Storage) -> list[iam.PolicyStatement]:
-    """Return the permissions with which the Map reads its jobs."""
+    """Return the permissions with which the Map reads its jobs, and notes failures in their records."""
     jobs = storage.objects_arn(storage.results_bucket, layout.jobs_key("*"))
     return [
         allow(["s3:GetObject"], jobs),
-        allow(["kms:Decrypt"], storage.key_arn, conditions=via("s3")),
+        allow_items(storage, ["UpdateItem"], records.EXECUTION_PARTITIONS),
+        allow(["kms:Decrypt"], storage.key_arn, conditions=via("dynamodb", "s3")),
     ]
 
 

@@ -5,10 +5,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from contract.log_groups import LOG_GROUPS
 from contract.status import ExecutionKind, FailureKind, Shortage
 from contract.table.explanation import Explanation
 from contract.table.records import AttemptRecord, JobRecord
 from lambdas.attempts.adaptation import difference, settings_after, settings_of
+from lambdas.attempts.continuing import how_to_continue
 from lambdas.attempts.failure_cause import Cause
 from lambdas.classify_failure.decision_table import DECISION_TABLE
 from lambdas.classify_failure.failure_rule import AGAIN, FailureRule, Retry
@@ -17,10 +19,6 @@ from lambdas.shown_text import shorten
 MAX_WAIT_SECONDS = 900
 MAX_REASON_CHARACTERS = 1_000
 MAX_CAUSE_CHARACTERS = 560
-LOG_GROUPS = {
-    ExecutionKind.SCORING: "/aws/sagemaker/ProcessingJobs",
-    ExecutionKind.TRAINING: "/aws/sagemaker/TrainingJobs",
-}
 _NO_PROGRESS = {
     ExecutionKind.SCORING: "no object was committed in that time",
     ExecutionKind.TRAINING: "no checkpoint was written in that time",
@@ -176,9 +174,8 @@ def wait_seconds(base_seconds: int, attempt: int, job_key: str) -> int:
 
 
 def _remedy(rule: FailureRule, job: JobRecord) -> str:
-    if job.kind is ExecutionKind.TRAINING:
-        return (rule.training_remedy or rule.remedy).replace(AGAIN, "train again")
-    return rule.remedy.replace(AGAIN, f"resume the execution: `fleetscore resume {job.execution_id}`")
+    remedy = rule.training_remedy if job.kind is ExecutionKind.TRAINING else ""
+    return (remedy or rule.remedy).replace(AGAIN, how_to_continue(job.kind, job.execution_id))
 
 
 def _one_line(message: str) -> str:

@@ -11,6 +11,7 @@ from contract.table.latest_predictions import original_execution
 from contract.table.records import ExecutionRecord, JobRecord, execution_kind
 from contract.table.request_text import request_text
 from contract.workflow.messages import REQUEST_FIELD, ExecutionOutcome, SummaryInput
+from contract.workflow.tolerance import add_tallies, passed_level, tally_of
 from lambdas.attempts.commits import count_commits
 from lambdas.closing.accounting import find_violations
 from lambdas.closing.latest import latest_predictions
@@ -102,7 +103,7 @@ def _close_jobs(
     record: ExecutionRecord, event: SummaryInput, deployment: Deployment, seconds_left: Callable[[], float]
 ) -> list[JobRecord]:
     """Close the open jobs and parts of jobs, and return the records of all."""
-    kind, reason = open_job_reason(record, *caught_failure(event.state))
+    error, cause = caught_failure(event.state)
     ended_at = deployment.now()
 
     def close(job: JobRecord) -> JobRecord:
@@ -110,6 +111,7 @@ def _close_jobs(
             return job
         if seconds_left() > _SECONDS_WITHOUT_COUNTING and job.objects_pinned <= _MAX_COUNTED:
             job = replace(job, commits=count_commits(job, deployment.store))
+        kind, reason = open_job_reason(record, job, error, cause)
         return deployment.table.close_job(job, ended_at=ended_at, kind=kind, reason=reason)
 
     closed = list(in_parallel(close, deployment.table.jobs(event.execution_id)))
@@ -125,9 +127,12 @@ def _closed(
     planned = record.plan.job_count if record.plan else 0
     # An execution may end while its plan writes jobs.
     violations = find_violations(planned, closed, deployment.store) if record.plan else ()
+    passed = record.passed_level
+    if record.plan and not passed:
+        passed = passed_level(record.plan, add_tallies(map(tally_of, closed)))
     jobs = [whole_job(parts) for parts in group_parts(closed).values()]
-    status = execution_status(jobs, planned, error, record.training_failure, violations)
-    accounted = replace(record, violations=violations)
+    status = execution_status(jobs, planned, error, record.training_failure, [*violations, *filter(None, [passed])])
+    accounted = replace(record, violations=violations, passed_level=passed)
     return replace(
         accounted,
         status=status,
@@ -146,8 +151,10 @@ def _move_pointers(record: ExecutionRecord, jobs: list[JobRecord], deployment: D
         original,
         jobs,
         deployment.settings.results_bucket,
-        deployment.settings.predictions_expiry_days,
-        record.moved_datasets,
+        # A resumed execution has the objects of the original, which is older than its own plan.
+        planned_at=deployment.table.planned_at(original.execution_id) if original else "",
+        expiry_days=deployment.settings.predictions_expiry_days,
+        moved_datasets=record.moved_datasets,
     )
     moved = sum(in_parallel(deployment.latest.move, found))
     if found:

@@ -13,6 +13,8 @@ def latest_predictions(
     original: ExecutionRecord | None,
     records: Iterable[JobRecord],
     results_bucket: str,
+    *,
+    planned_at: str,
     expiry_days: int | None,
     moved_datasets: Collection[str] = (),
 ) -> list[LatestPredictions]:
@@ -20,7 +22,8 @@ def latest_predictions(
     of datasets.
 
     `records` are of the execution's jobs and parts of jobs, `original` is the one whose snapshots
-    they have. Objects of `moved_datasets` have new keys, which are not scored.
+    they have, and `planned_at` is when it was planned. Objects of `moved_datasets` have new keys, which
+    are not scored.
     """
     if original is None or not covers_whole_datasets(original.request_json):
         return []
@@ -33,7 +36,5 @@ def latest_predictions(
             continue
         if any(True for part in parts for _ in job_violations(part)):
             continue
-        # A resumed execution has the objects of the original, which is older than its own plan.
-        planned_at = job.created_at if original.execution_id == job.execution_id else original.started_at
         pointers += point_to_job(parts, results_bucket, planned_at=planned_at, expiry_days=expiry_days)
     return pointers

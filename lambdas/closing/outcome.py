@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from contract.json_text import JsonError, parse_json
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
 from contract.table.records import ExecutionRecord, JobRecord
 from contract.workflow.messages import FAILURE_FIELD
@@ -65,9 +66,17 @@ def next_step(record: ExecutionRecord) -> str:
     return f"score the rest with `fleetscore resume {record.execution_id}`"
 
 
-def open_job_reason(record: ExecutionRecord, error: str, cause: str) -> tuple[FailureKind, str]:
-    """Return failure kind and reason for jobs that were still open when the execution ended."""
+def open_job_reason(record: ExecutionRecord, job: JobRecord, error: str, cause: str) -> tuple[FailureKind, str]:
+    """Return failure kind and reason for a job that was still open when the execution ended.
+
+    `error` and `cause` are those with which the execution itself ended; empty if the Map ended normally.
+    """
     step = next_step(record)
+    if job.unrecorded_failure:
+        failure = shorten(_describe_noted(job.unrecorded_failure), 500)
+        why = shorten(_describe_noted(job.classification_failure), 200)
+        remedy = f"Repair that, and the cause of the failure, then {step}."
+        return FailureKind.UNKNOWN, f"{failure}. The failure could not be classified ({why}). {remedy}"
     if error == _THRESHOLD_ERROR:
         reason = "The execution ended early because more jobs had failed than it tolerates"
         remedy = f"Fix the failed jobs or raise tolerated_failure_percentage, then {step}."
@@ -83,14 +92,24 @@ def open_job_reason(record: ExecutionRecord, error: str, cause: str) -> tuple[Fa
     return FailureKind.UNKNOWN, f"{reason}. Read its history in Step Functions, then {step}."
 
 
+def _describe_noted(text: str) -> str:
+    """Return one line about the failure whose JSON the workflow has noted in a job's record."""
+    try:
+        failure = parse_json(text, keep_surrogates=True)
+    except JsonError:
+        failure = {}
+    return describe_failure(*caught_failure({FAILURE_FIELD: failure})).rstrip(".") or "unknown"
+
+
 def execution_status(
     jobs: Sequence[JobRecord],
     planned: int,
     error: str = "",
     training_failure: str = "",
-    violations: Sequence[str] = (),
+    objections: Sequence[str] = (),
 ) -> ExecutionStatus:
-    """Return SUCCEEDED only if each planned job succeeded and the accounting holds.
+    """Return SUCCEEDED only if each planned job succeeded, and there are no objections: violations of
+    the accounting, or a tolerated level that is passed.
 
     `planned` is 0 when there is no plan.
 
@@ -101,7 +120,7 @@ def execution_status(
     if succeeded == 0:
         return ExecutionStatus.FAILED
     complete = succeeded == len(jobs) == planned and error not in ABORT_ERRORS.values()
-    complete = complete and not training_failure and not violations
+    complete = complete and not training_failure and not objections
     return ExecutionStatus.SUCCEEDED if complete else ExecutionStatus.PARTLY_FAILED
 
 
@@ -116,14 +135,17 @@ def execution_reason(record: ExecutionRecord, status: ExecutionStatus, jobs: Seq
             f"The training execution {record.training_execution_id} did not succeed, so models were scored with the "
             f"current versions: {shorten(record.training_failure, _MAX_FAILURE_CHARACTERS)}"
         )
+    if record.passed_level:
+        lines.append(f"More failed than the execution tolerates. {record.passed_level}")
     if record.violations:
         lines.append("The accounting of the execution does not hold:")
         lines += [f"- {text}" for text in record.violations]
         lines.append("Look at what is named, delete files that belong to no job, then start a new execution.")
     if jobs and not failed:
-        if not (record.training_failure or record.violations) or failure:
+        explained = record.training_failure or record.violations or record.passed_level
+        if not explained or failure:
             lines.append("Every job succeeded, but the execution itself did not" + (f": {failure}" if failure else ""))
-        if not (record.training_failure or record.violations):
+        if not explained:
             resume = f"`fleetscore resume {record.execution_id}`"
             lines.append(f"Nothing is missing. If others wait for an execution that succeeds, start {resume}.")
     elif not jobs:

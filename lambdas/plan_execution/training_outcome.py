@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from contract import layout
+from contract import training_layout
 from contract.status import ExecutionStatus
 from contract.table.records import ExecutionRecord, JobRecord
 from contract.workflow.messages import ExecutionPlanInput
@@ -25,7 +25,7 @@ def training_failure(event: ExecutionPlanInput, train: TrainFirst | None, deploy
     """
     if train is None:
         return ""
-    name = layout.training_execution_name(event.execution_arn, event.started_at)
+    name = training_layout.training_execution_name(event.execution_arn, event.started_at)
     record = deployment.table.find_execution(name)
     jobs = deployment.table.jobs(name) if record is not None else []
     current = deployment.table.models([model_id for job in jobs for model_id in job.model_ids])

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from contract import layout
+from contract import layout, training_layout
 from contract.checks import raise_if_any
 from contract.names import check_execution_name
 from contract.problems import InvalidInputError
@@ -58,7 +58,7 @@ def _write_plan(
         # Read again here, because all scripts together would not fit into memory.
         archive = read_code(job.recipe, deployment)
         if check_code(job.recipe, archive):
-            raise PlanChangedError(layout.s3_uri(deployment.settings.models_bucket, layout.CODE_PREFIX))
+            raise PlanChangedError(layout.s3_uri(deployment.settings.models_bucket, training_layout.CODE_PREFIX))
         if archive is not None:
             store.add_training_code(execution_id, job.spec.job_id, archive)
         store.add_training(job.spec, job.recipe)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from contract import layout
+from contract import training_layout
 from contract.checks import raise_if_any
 from contract.names import check_execution_name
 from contract.problems import InvalidInputError, Problem
@@ -24,7 +24,7 @@ def prepare_training(event: PlanInput, deployment: Deployment) -> TrainingStart:
         ExecutionNameUsedError: when another execution with this name has records.
         ExecutionClosedError: when the execution has ended.
     """
-    name = layout.training_execution_name(event.execution_arn, event.started_at)
+    name = training_layout.training_execution_name(event.execution_arn, event.started_at)
     record = open_execution(event, deployment, training_execution_id=name)
     try:
         raise_if_any(check_execution_name("execution name", event.execution_id))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from contract import container_paths, layout
+from contract import container_paths, layout, training_layout
 from contract.table.records import AttemptRecord, JobRecord
 from contract.training.recipes import ModelRecipe
 from contract.training.training_spec import TrainingSpec
@@ -30,8 +30,8 @@ def training_attempt_plan(job: JobRecord, attempt: AttemptRecord, deployment: De
         training_job_name=attempt.sagemaker_job_name,
         channels=tuple(_channels(spec, recipe, bucket)),
         hyperparameters=_script_hyperparameters(recipe),
-        output_uri=layout.output_uri(bucket, layout.training_output_prefix(execution_id, job_id)),
-        checkpoints_uri=layout.output_uri(bucket, layout.checkpoints_prefix(execution_id, job_id)),
+        output_uri=layout.output_uri(bucket, training_layout.training_output_prefix(execution_id, job_id)),
+        checkpoints_uri=layout.output_uri(bucket, training_layout.checkpoints_prefix(execution_id, job_id)),
         resources=instance_fields(job, attempt, deployment),
         spot=recipe.compute.spot,
         stopping_condition=stopping,
@@ -48,17 +48,17 @@ def _channels(spec: TrainingSpec, recipe: ModelRecipe, bucket: str) -> list[dict
         return _channel(name, "S3Prefix", layout.s3_uri(bucket, key.rpartition("/")[0] + "/"))
 
     def manifest(name: str) -> dict[str, Any]:
-        uri = layout.s3_uri(bucket, layout.training_manifest_key(execution_id, job_id, name))
+        uri = layout.s3_uri(bucket, training_layout.training_manifest_key(execution_id, job_id, name))
         return {**_channel(name, "ManifestFile", uri), "ContentType": _PARQUET}
 
     channels = [
-        folder(container_paths.SPEC_CHANNEL, layout.training_job_spec_key(execution_id, job_id)),
+        folder(container_paths.SPEC_CHANNEL, training_layout.training_job_spec_key(execution_id, job_id)),
         manifest(container_paths.TRAIN_CHANNEL),
     ]
     if spec.validation_objects:
         channels.append(manifest(container_paths.VALIDATION_CHANNEL))
     if recipe.code is not None:
-        channels.append(folder(container_paths.CODE_CHANNEL, layout.job_code_key(execution_id, job_id)))
+        channels.append(folder(container_paths.CODE_CHANNEL, training_layout.job_code_key(execution_id, job_id)))
     return channels
 
 
@@ -71,5 +71,5 @@ def _script_hyperparameters(recipe: ModelRecipe) -> dict[str, str]:
     """Return the hyperparameters by which SageMaker names the script and its archive."""
     if recipe.code is None:
         return {}
-    archive = f"/opt/ml/input/data/{container_paths.CODE_CHANNEL}/{layout.SOURCE_NAME}"
+    archive = f"/opt/ml/input/data/{container_paths.CODE_CHANNEL}/{training_layout.SOURCE_NAME}"
     return {"sagemaker_program": recipe.code.program, "sagemaker_submit_directory": archive}

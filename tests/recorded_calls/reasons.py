@@ -122,7 +122,7 @@ _IN_RARE_CASES = (
         "Without it, S3 reports a missing artifact or upload manifest as access denied.",
     ),
     Reason(
-        "SummarizeExecutionRole*",
+        "SummarizeExecutionRole* ReconcileRole*",
         "s3:ListBucket",
         _ANY,
         "Without it, S3 reports a missing manifest of latest predictions as access denied.",

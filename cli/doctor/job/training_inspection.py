@@ -19,7 +19,7 @@ from cli.doctor.job.inspection import (
     vpc_fields,
 )
 from cli.doctor.stage import DeployedStage
-from contract import container_paths, layout
+from contract import container_paths, layout, training_layout
 from contract.catalog.image_variants import CORE
 from contract.json_text import parse_json
 
@@ -37,7 +37,7 @@ def run_training_inspection(
     """
     execution_id, instance_type = new_execution_id(), instance_type or str(stage.compute.instance_type)
     request = training_request(stage, execution_id, instance_type)
-    artifact = layout.trained_artifact_key(execution_id, JOB_ID, request["TrainingJobName"])
+    artifact = training_layout.trained_artifact_key(execution_id, JOB_ID, request["TrainingJobName"])
 
     def read_report(s3: Any, bucket: str, keys: Sequence[str]) -> Mapping[str, Any] | None:
         return _report_in(s3.get_object(Bucket=bucket, Key=artifact)["Body"].read()) if artifact in keys else None
@@ -48,7 +48,7 @@ def run_training_inspection(
         "Training",
         request,
         instance_type=instance_type,
-        outputs_prefix=layout.training_output_prefix(execution_id, JOB_ID),
+        outputs_prefix=training_layout.training_output_prefix(execution_id, JOB_ID),
         read_report=read_report,
         notice=notice,
     )
@@ -73,7 +73,7 @@ def training_request(stage: DeployedStage, execution_id: str, instance_type: str
         "RoleArn": stage.training_role_arn,
         "InputDataConfig": [{"ChannelName": _CHANNEL, "DataSource": {"S3DataSource": source}}],
         "OutputDataConfig": {
-            "S3OutputPath": layout.output_uri(bucket, layout.training_output_prefix(execution_id, JOB_ID)),
+            "S3OutputPath": layout.output_uri(bucket, training_layout.training_output_prefix(execution_id, JOB_ID)),
             "KmsKeyId": stage.key_arn,
         },
         "ResourceConfig": instance_fields(stage, instance_type),

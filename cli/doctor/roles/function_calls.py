@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from cli.doctor.roles.calls import EXECUTION, JOB, USE_KEY, Call, CallMaker, leading_keys
-from contract import layout
+from contract import layout, training_layout
 from contract.table import records, upload_records
 from contract.table.latest_predictions import LATEST_PARTITIONS
 
@@ -39,7 +39,7 @@ def _check_request(make: CallMaker) -> Iterator[Call]:
     yield from _resuming(make)
     yield make.execution_objects("s3:GetObject")
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query")
-    yield Call(("s3:GetObject",), f"{make.models}/{layout.code_key('doctor', '0')}")
+    yield Call(("s3:GetObject",), f"{make.models}/{training_layout.code_key('doctor', '0')}")
     for service in ("dynamodb", "s3"):
         yield make.key(service, "kms:Decrypt")
     yield make.never("s3:PutObject", f"{make.results}/{layout.summary_key(EXECUTION)}")
@@ -51,7 +51,8 @@ def _record_attempt(make: CallMaker) -> Iterator[Call]:
     yield make.execution_objects("s3:GetObject", "s3:PutObject")
     for output in _outputs(make):
         yield Call(("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"), output)
-    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "PutItem")
+    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem", "UpdateItem")
+    yield Call(("dynamodb:Query",), f"{make.table}/index/{records.INDEX_NAME}")
     yield from make.keys_for("dynamodb", "s3")
 
 
@@ -59,7 +60,7 @@ def _verify_output(make: CallMaker) -> Iterator[Call]:
     yield Call(("s3:ListBucket",), make.datasets)
     yield from _listing_results(make)
     yield make.execution_objects("s3:GetObject")
-    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "PutItem")
+    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "PutItem", "UpdateItem")
     yield from _reading_checksums(make)
     yield from make.keys_for("dynamodb", "s3")
 
@@ -67,7 +68,7 @@ def _verify_output(make: CallMaker) -> Iterator[Call]:
 def _classify_failure(make: CallMaker) -> Iterator[Call]:
     yield from _listing_results(make)
     yield make.execution_objects("s3:GetObject")
-    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem")
+    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem", "UpdateItem")
     yield from make.keys_for("dynamodb", "s3")
     for word in ("Processing", "Training"):
         job = make.stage.arn("sagemaker", f"{word.lower()}-job/{make.stage.name}-doctor")
@@ -120,9 +121,9 @@ def _prepare_training(make: CallMaker) -> Iterator[Call]:
 
 def _plan_training(make: CallMaker) -> Iterator[Call]:
     yield Call(("s3:ListBucket",), make.datasets)
-    yield make.listing(make.models, layout.CODE_PREFIX)
+    yield make.listing(make.models, training_layout.CODE_PREFIX)
     yield Call(("s3:GetObject",), f"{make.datasets}/doctor/part-0.parquet")
-    yield Call(("s3:GetObject",), f"{make.models}/{layout.code_key('doctor', '0')}")
+    yield Call(("s3:GetObject",), f"{make.models}/{training_layout.code_key('doctor', '0')}")
     yield make.execution_objects("s3:GetObject", "s3:PutObject")
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem")
     yield from _catalog(make)

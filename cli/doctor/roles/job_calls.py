@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from cli.doctor.roles.calls import EXECUTION, JOB, SAGEMAKER, USE_KEY, Call, CallMaker, leading_keys
-from contract import layout
+from contract import layout, training_layout
 from contract.table import records
 
 
@@ -40,12 +40,12 @@ def training_job_calls(make: CallMaker) -> Iterator[Call]:
     yield Call(("s3:ListBucket",), make.datasets)
     yield make.listing(results, layout.EXECUTIONS_PREFIX)
     yield Call(("s3:GetObject",), f"{make.datasets}/doctor/part-0.parquet")
-    yield Call(("s3:GetObject",), f"{results}/{layout.training_job_spec_key(EXECUTION, JOB)}")
-    yield Call(("s3:GetObject",), f"{results}/{layout.training_manifest_key(EXECUTION, JOB, 'train')}")
-    yield Call(("s3:GetObject",), f"{results}/{layout.job_code_key(EXECUTION, JOB)}")
-    checkpoint = f"{results}/{layout.checkpoints_prefix(EXECUTION, JOB)}round-1"
+    yield Call(("s3:GetObject",), f"{results}/{training_layout.training_job_spec_key(EXECUTION, JOB)}")
+    yield Call(("s3:GetObject",), f"{results}/{training_layout.training_manifest_key(EXECUTION, JOB, 'train')}")
+    yield Call(("s3:GetObject",), f"{results}/{training_layout.job_code_key(EXECUTION, JOB)}")
+    checkpoint = f"{results}/{training_layout.checkpoints_prefix(EXECUTION, JOB)}round-1"
     yield Call(("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"), checkpoint)
-    output = f"{results}/{layout.training_output_prefix(EXECUTION, JOB)}doctor/output/model.tar.gz"
+    output = f"{results}/{training_layout.training_output_prefix(EXECUTION, JOB)}doctor/output/model.tar.gz"
     yield Call(("s3:PutObject", "s3:AbortMultipartUpload"), output)
     yield from _any_job(make, "TrainingJobs")
     yield make.never("s3:PutObject", f"{make.models}/{layout.artifact_key('doctor', '1')}")

@@ -7,6 +7,7 @@ from cli.doctor.roles.calls import EXECUTION, LAMBDA, SAGEMAKER, USE_KEY, Call, 
 from cli.doctor.stage import DeployedStage
 from contract import layout
 from contract.catalog.instance_types import has_local_storage
+from contract.table.records import EXECUTION_PARTITIONS
 
 _MAP_LABELS = {"scoring": "ScoreModels", "training": "TrainModels"}
 """Label of each workflow's Map, in the keys of its results."""
@@ -51,6 +52,9 @@ def workflow_calls(make: CallMaker, kind: str) -> Iterator[Call]:
     yield Call(("states:StartExecution",), machine)
     yield Call(("states:DescribeExecution", "states:StopExecution"), stage.arn("states", f"execution:{name}:one"))
     yield Call(("s3:GetObject",), f"{make.results}/{layout.jobs_key(EXECUTION)}")
+    # A failure that ClassifyFailure could not record.
+    yield make.items(EXECUTION_PARTITIONS, "UpdateItem")
+    yield make.key("dynamodb", "kms:Decrypt")
     results = f"{make.results}/{layout.map_runs_prefix(_MAP_LABELS[kind])}/doctor/manifest.json"
     yield Call(("s3:PutObject", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:AbortMultipartUpload"), results)
     yield make.key("s3", *USE_KEY)

@@ -10,7 +10,7 @@ from cli.failures import CommandError, describe_refusal
 from cli.stage.connection import Connection
 from cli.stage.diagnosis.attempt_logs import AttemptLogs
 from cli.stage.diagnosis.container_log import FailedObject, failed_object
-from cli.stage.diagnosis.job_choice import items_of
+from cli.stage.diagnosis.job_choice import all_items, items_of
 from cli.stage.diagnosis.sagemaker_jobs import SageMakerJob, SageMakerJobs, is_job_name
 from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions
@@ -35,7 +35,7 @@ class Evidence:
     """The SageMaker job of the last failed attempt."""
     failed_object: FailedObject | None = None
     training: Snapshot | None = None
-    """The training execution of a scoring execution without jobs."""
+    """The training execution of a scoring execution of which no job failed."""
     unread: tuple[str, ...] = ()
     """What could not be read, and why."""
 
@@ -91,7 +91,7 @@ class Investigation:
         attempts = self._executions.attempts(snapshot.execution_id)
         item = _worst(items_of(snapshot, job)) if job else explaining_job(snapshot)
         if item is None:
-            return Evidence(snapshot)
+            return Evidence(snapshot, training=self._training(snapshot))
         found = Evidence(snapshot, asked_job=job, job=item, attempts=tuple(attempts.get(item.job_id, ())))
         return self._of_attempt(found)
 
@@ -130,7 +130,7 @@ def explaining_job(snapshot: Snapshot) -> JobRecord | None:
     Jobs that were only stopped are consequences of others, so they come last, then jobs that wait
     for another attempt.
     """
-    items = [item for job in snapshot.jobs for item in snapshot.parts.get(job.job_id, (job,))]
+    items = all_items(snapshot)
     failed = [item for item in items if item.status is JobStatus.FAILED]
     causes = [item for item in failed if item.failure_kind is not FailureKind.STOPPED]
     waiting = [item for item in items if item.status is JobStatus.WAITING]

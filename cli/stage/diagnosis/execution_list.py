@@ -31,6 +31,9 @@ _READ_ATTRIBUTES = (
     "resumes",
 )
 """Attributes of a record that a list needs. Requests and reasons can be long."""
+_SMALLEST_PAGE = 25
+_LARGEST_PAGE = 1_000
+"""Executions per query of the table. A page of the newest 20 costs a hundredth of a full one."""
 _PAGE_OF_WORKFLOW = 1_000
 """Executions per call of ListExecutions, the most that Step Functions returns."""
 _ROUNDING = timedelta(seconds=1)
@@ -94,7 +97,7 @@ class ExecutionList:
         seen: set[str] = set()
 
         def from_records() -> Iterator[ListedExecution]:
-            for record in self._records(choice):
+            for record in self._records(choice, min(max(limit, _SMALLEST_PAGE), _LARGEST_PAGE)):
                 if record.kind in workflows:
                     seen.add(record.execution_id)
                     listed = _merged(record, workflows[record.kind])
@@ -113,7 +116,7 @@ class ExecutionList:
         ]
         return sorted(found, key=lambda listed: listed.started_at, reverse=True)[:limit]
 
-    def _records(self, choice: ListChoice) -> Iterator[ExecutionRecord]:
+    def _records(self, choice: ListChoice, page: int) -> Iterator[ExecutionRecord]:
         key = Key(records.INDEX_PARTITION_KEY).eq(records.EXECUTIONS_COLLECTION)
         first = records.record_time(choice.since) if choice.since else ""
         # A sort key is `<time>#<id>`, and no character of an id sorts after a tilde.
@@ -124,6 +127,7 @@ class ExecutionList:
             IndexName=records.INDEX_NAME,
             KeyConditionExpression=key & Key(records.INDEX_SORT_KEY).between(first or "0", last),
             ScanIndexForward=False,
+            Limit=page,
             ProjectionExpression=", ".join(names),
             ExpressionAttributeNames=names,
         ):

@@ -26,8 +26,8 @@ def next_command(evidence: Evidence) -> str:
         return _command_while_running(evidence, name)
     if snapshot.status == "SUCCEEDED" or (job is not None and job.status is JobStatus.SUCCEEDED):
         return f"fleetscore status {name}"
-    if not snapshot.jobs:
-        return _command_without_jobs(evidence)
+    if job is None:
+        return _command_without_job(evidence, name)
     attempt = evidence.failed_attempt
     if job is not None and attempt is not None and (command := _command_of_attempt(job, attempt)):
         return command
@@ -58,11 +58,17 @@ def _command_while_running(evidence: Evidence, name: str) -> str:
     return f"fleetscore watch {name}"
 
 
-def _command_without_jobs(evidence: Evidence) -> str:
-    """Return the check of a refused request, or the start of one that was stopped before its plan."""
+def _command_without_job(evidence: Evidence, name: str) -> str:
+    """Return the command for an execution that failed although none of its jobs did.
+
+    For one without jobs: the check of a refused request, or the start of one that was stopped
+    before its plan.
+    """
     snapshot, training = evidence.snapshot, evidence.training
     if training is not None and training.status != "SUCCEEDED":
         return f"fleetscore why {shlex.quote(training.execution_id)}"
+    if snapshot.jobs:
+        return f"fleetscore status {name}"
     verb = "train" if snapshot.kind is ExecutionKind.TRAINING else "run"
     check = "" if snapshot.status == "ABORTED" else " --check"
     return f"fleetscore {verb}{check} --input {_request(snapshot)}"

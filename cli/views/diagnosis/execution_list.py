@@ -17,7 +17,10 @@ def executions_table(listed: Sequence[ListedExecution], now: datetime) -> Table:
     """Return a table with a line per execution. Columns that no execution fills are left out."""
     has_labels = any(execution.label for execution in listed)
     has_trainings = any(execution.kind is ExecutionKind.TRAINING for execution in listed)
-    optional = (*(("kind",) if has_trainings else ()), *(("label",) if has_labels else ()))
+    has_resumed = any(execution.resumes for execution in listed)
+    optional = [
+        name for name, used in (("kind", has_trainings), ("resumes", has_resumed), ("label", has_labels)) if used
+    ]
     table = plain_table("execution", "status", "started", "took", "jobs", "failed", *optional, right=("jobs", "failed"))
     for execution in listed:
         cells: list[Text | str] = [
@@ -29,6 +32,7 @@ def executions_table(listed: Sequence[ListedExecution], now: datetime) -> Table:
             f"{execution.jobs_failed:,}" if execution.jobs_failed else "",
         ]
         cells += [execution.kind.value] if has_trainings else []
+        cells += [execution.resumes] if has_resumed else []
         cells += [execution.label] if has_labels else []
         add_row(table, *cells)
     return table

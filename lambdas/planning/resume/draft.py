@@ -182,7 +182,7 @@ def _changed_objects(resumption: Resumption, snapshots: Snapshots) -> list[str]:
         notes.append(f"objects that were added since are not part of this execution ({added:,})")
     if moved := moved_datasets(resumption, snapshots):
         notes.append(
-            f"these predictions do not become the latest ones of {list_first(list(moved), _LISTED)}, which lost objects "
-            "and got others: their rows may have moved. Start a new execution to score all"
+            f"these predictions do not become the latest ones of {list_first(list(moved), _LISTED)}, which lost "
+            "objects and got others: rows may have moved. Start a new execution to score all"
         )
     return notes

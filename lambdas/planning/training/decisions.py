@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from contract import layout
+from contract import training_layout
 from contract.catalog.image_variants import ImageVariant, image_of
 from contract.catalog.instance_types import check_allowed, has_local_storage
 from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT
@@ -72,7 +72,7 @@ def form_trainings(
     """
     jobs: list[PlannedTraining] = []
     for recipe in recipes:
-        version = layout.trained_version(event.execution_arn, event.started_at, recipe.model_id)
+        version = training_layout.trained_version(event.execution_arn, event.started_at, recipe.model_id)
         training = objects[recipe.training_dataset]
         validation = objects[recipe.validation_dataset] if recipe.validation_dataset else ()
         spec = recipe.training_spec(event.execution_id, recipe.model_id, version, training, validation)

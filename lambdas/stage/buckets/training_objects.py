@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from contract import codec, container_paths, layout
+from contract import codec, container_paths, layout, training_layout
 from contract.archives import MAX_MEMBERS, read_files
 from contract.json_text import dump_json
 from contract.problems import InvalidInputError
@@ -56,27 +56,27 @@ class TrainingObjects(ABC):
             PlanChangedError: when an earlier call wrote different content.
         """
         execution_id, job_id = spec.execution_id, spec.job_id
-        self._put_once(layout.training_job_spec_key(execution_id, job_id), _text(codec.to_json(spec)))
-        self._put_once(layout.recipe_copy_key(execution_id, job_id), _text(codec.to_json(recipe)))
+        self._put_once(training_layout.training_job_spec_key(execution_id, job_id), _text(codec.to_json(spec)))
+        self._put_once(training_layout.recipe_copy_key(execution_id, job_id), _text(codec.to_json(recipe)))
         channels = {
             container_paths.TRAIN_CHANNEL: (recipe.training_dataset, spec.objects),
             container_paths.VALIDATION_CHANNEL: (recipe.validation_dataset or "", spec.validation_objects),
         }
         for channel, (dataset, objects) in channels.items():
             if objects:
-                key = layout.training_manifest_key(execution_id, job_id, channel)
+                key = training_layout.training_manifest_key(execution_id, job_id, channel)
                 prefix = layout.dataset_prefix(dataset)
                 self._put_once(
                     key, _text(input_manifest(self.datasets_bucket, [prefix + item.key for item in objects]))
                 )
 
     def training_spec(self, execution_id: str, job_id: str) -> TrainingSpec:
-        key = layout.training_job_spec_key(execution_id, job_id)
+        key = training_layout.training_job_spec_key(execution_id, job_id)
         return codec.loads(TrainingSpec, self._get(key), subject=layout.s3_uri(self.results_bucket, key))
 
     def recipe_copy(self, execution_id: str, job_id: str) -> ModelRecipe:
         """Return the recipe as the plan read it."""
-        key = layout.recipe_copy_key(execution_id, job_id)
+        key = training_layout.recipe_copy_key(execution_id, job_id)
         return codec.loads(ModelRecipe, self._get(key), subject=layout.s3_uri(self.results_bucket, key))
 
     def training_code(self, model_id: str, code: TrainingCode) -> bytes | None:
@@ -84,7 +84,7 @@ class TrainingObjects(ABC):
 
         The caller compares its digest.
         """
-        key = layout.code_key(model_id, code.sha256)
+        key = training_layout.code_key(model_id, code.sha256)
         if not self._exists(self.models_bucket, key):
             return None
         try:
@@ -100,11 +100,11 @@ class TrainingObjects(ABC):
 
     def add_training_code(self, execution_id: str, job_id: str, archive: bytes) -> None:
         """Write the archive to the job's own folder."""
-        self._put_once(layout.job_code_key(execution_id, job_id), archive)
+        self._put_once(training_layout.job_code_key(execution_id, job_id), archive)
 
     def checkpointed_since(self, execution_id: str, job_id: str, moment: float) -> bool:
         """Return whether the job wrote a checkpoint at or after this time, in epoch seconds."""
-        prefix = layout.checkpoints_prefix(execution_id, job_id)
+        prefix = training_layout.checkpoints_prefix(execution_id, job_id)
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.results_bucket, Prefix=prefix)
         return any(entry["LastModified"].timestamp() >= moment for page in pages for entry in page.get("Contents", ()))
 
@@ -117,7 +117,7 @@ class TrainingObjects(ABC):
             ArtifactMissingError: when there is no artifact.
             TrainedArtifactError: when it is not an archive, or has no report of this release.
         """
-        key = layout.trained_artifact_key(execution_id, job_id, training_job_name)
+        key = training_layout.trained_artifact_key(execution_id, job_id, training_job_name)
         uri = layout.s3_uri(self.results_bucket, key)
         if not self._exists(self.results_bucket, key):
             raise ArtifactMissingError(job_id, uri)

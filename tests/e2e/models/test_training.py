@@ -11,6 +11,8 @@ import pytest
 
 from cli.documents.recipe_document import read_recipe
 from cli.stage.decisions import Decisions
+from cli.stage.diagnosis.chain import Chain, explain
+from cli.stage.diagnosis.evidence import Investigation
 from cli.stage.execution_snapshot import Snapshot
 from cli.stage.recipes import Recipes
 from contract import layout
@@ -105,6 +107,11 @@ def trained(trainable: Stage) -> Snapshot:
     return train(trainable, "train-three", "tree", "line", "broken")
 
 
+def why(stage: Stage, execution_id: str) -> Chain:
+    """Return what `fleetscore why` says."""
+    return explain(Investigation(stage.connection, stage.executions).read(execution_id))
+
+
 def test_a_model_that_cannot_be_trained_fails_alone(trainable: Stage, trained: Snapshot) -> None:
     assert trained.status == ExecutionStatus.PARTLY_FAILED
     assert trained.kind is ExecutionKind.TRAINING
@@ -119,6 +126,10 @@ def test_a_model_that_cannot_be_trained_fails_alone(trainable: Stage, trained: S
     assert versions(trainable, "broken") == {}
     summary = trainable.summary("train-three")
     assert (summary.kind, summary.jobs_succeeded, summary.jobs_failed) == (ExecutionKind.TRAINING, 2, 1)
+    chain = why(trainable, "train-three")
+    assert [step.what.split()[0] for step in chain.steps][:3] == ["job", "attempt", "SageMaker"]
+    assert "late" in chain.steps[2].text
+    assert chain.next_command == "fleetscore train --models broken"
 
 
 def test_a_version_records_its_training_metrics_and_reason_for_promotion(trainable: Stage, trained: Snapshot) -> None:
@@ -217,6 +228,8 @@ def test_a_failed_training_fails_the_request_unless_continue_on_failure(trainabl
     assert summary.status is ExecutionStatus.PARTLY_FAILED
     assert "late" in summary.training_failure
     assert "current versions" in summary.reason
+    for execution_id in ("train-fails", "train-fails-score-on"):
+        assert why(trainable, execution_id).next_command.startswith(f"fleetscore why {execution_id}-training-")
 
 
 def test_an_interrupted_spot_job_continues_from_its_checkpoint(trainable: Stage, tmp_path: Path) -> None:

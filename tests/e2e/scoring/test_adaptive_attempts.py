@@ -3,9 +3,10 @@
 import pytest
 
 from cli.sandbox.isolation import IsolationKind, probe
-from contract.status import AttemptStatus, ExecutionStatus, FailureKind, Shortage
+from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus, Shortage
+from embedded.faults.delivery_faults import CrashFunction
 from embedded.sagemaker.instances.settings import InstanceSettings
-from tests.e2e.failing_models import NeedsSmallBatches
+from tests.e2e.failing_models import AlwaysFails, NeedsSmallBatches
 from tests.e2e.stage import Stage, people, train_xgboost
 from tests.e2e.test_instances import MIB, with_noise
 
@@ -54,3 +55,22 @@ def test_a_full_volume_is_followed_by_a_larger_one(stage: Stage) -> None:
         job["ProcessingResources"]["ClusterConfig"]["VolumeSizeInGB"] for job in stage.processing_jobs("larger-volume")
     ]
     assert sizes == [30, 60]
+
+
+def test_a_cause_reaches_the_record_although_classify_failure_crashes(stage: Stage) -> None:
+    stage.put_dataset("unclassified", {"a.parquet": people(50, 1)})
+    stage.register("unclassified", AlwaysFails(), dataset="unclassified")
+    fault = stage.aws.faults.add(CrashFunction(function="*ClassifyFailure*", when="before", count=20))
+    try:
+        snapshot = stage.run({"models": ["unclassified"]}, "unclassified")
+    finally:
+        stage.aws.faults.clear(fault)
+        stage.catalog.set_enabled("unclassified", enabled=False)
+    assert snapshot.status == ExecutionStatus.FAILED
+    (job,) = snapshot.jobs
+    assert (job.status, job.failure_kind, job.unrecorded_failure) == (JobStatus.FAILED, FailureKind.UNKNOWN, "")
+    assert "ValueError at failing_models.py:" in job.reason
+    assert "The failure could not be classified (" in job.reason
+    assert "score the rest with `fleetscore resume unclassified`" in job.reason
+    (attempt,) = stage.executions.attempts("unclassified")["unclassified"]
+    assert attempt.reason == job.reason

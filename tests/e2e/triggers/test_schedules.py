@@ -85,6 +85,25 @@ def test_a_local_time_is_skipped_in_spring_and_fires_once_in_autumn(  # noqa: PL
     assert starts(stage, name) == expected
 
 
+def test_an_updated_schedule_keeps_the_times_that_have_fired(
+    stage: Stage, clock: Clock, add: Add, schedules: Schedules
+) -> None:
+    clock("2026-05-02T00:59:00+00:00")
+    add("updated", "cron(0 1,3 * * ? *)")
+    wait_until_seen(stage, add, "mark-update")
+    clock("2026-05-02T01:00:30+00:00")
+    wait_for(lambda: starts(stage, "updated") == {"20260502T010000Z"}, "the first time has fired")
+    changes = {"expression": "cron(0 1,2 * * ? *)", "request": {**REQUEST, "execution_label": "updated"}}
+    schedules.update("updated", changes, datetime(2000, 1, 1, tzinfo=UTC))
+    wait_until_seen(stage, add, "mark-update-2")
+    clock("2026-05-02T03:00:30+00:00")
+    expected = {"20260502T010000Z", "20260502T020000Z"}
+    wait_for(lambda: starts(stage, "updated") >= expected, "the new time has fired")
+    assert starts(stage, "updated") == expected, "01:00 has one execution, and 03:00 none"
+    record = wait_for(lambda: stage.executions.snapshot("updated-20260502T020000Z").record, "its record")
+    assert record.label == "updated"
+
+
 def deliver(stage: Stage, start: ScheduledStart) -> dict[str, Any]:
     outputs = stage.client("cloudformation").describe_stacks(StackName="fleetscore-dev-triggers")["Stacks"][0][
         "Outputs"

@@ -231,3 +231,9 @@ def test_run_check_form_validates_a_request_without_aws(capsys: pytest.CaptureFi
     assert "max_concurrency" in text
     assert entry.main(["run", "--check=form", "--input", '{"joined_nulls": true}']) == 2
     assert "joined_nulls: got true, expected false, because output_layout is not 'joined'" in capsys.readouterr().err
+
+
+def test_a_field_that_a_request_has_twice_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("run", "train"):
+        assert entry.main([command, "--check=form", "--input", '{"models": ["a"], "models": ["b"]}']) == 2
+        assert "an object has the name 'models' twice" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from contract import codec, container_paths, layout
+from contract import codec, container_paths, training_layout
 from contract.catalog.model_fields import Feature
 from contract.catalog.models import Model, ModelVersion
 from contract.status import JobStatus
@@ -129,6 +129,6 @@ def train(
     body = archive or pack({spec.model_file: MODEL_FILE, container_paths.TRAINING_REPORT_NAME: report})
     job = stage.job(job_id, execution_id)
     assert job.status is JobStatus.RUNNING
-    key = layout.trained_artifact_key(execution_id, job_id, job.sagemaker_job_name)
+    key = training_layout.trained_artifact_key(execution_id, job_id, job.sagemaker_job_name)
     stage.s3.put_object(Bucket=stage.results, Key=key, Body=body)
     return body

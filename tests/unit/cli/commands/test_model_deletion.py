@@ -15,7 +15,7 @@ from cli.stage.deployment import Deployment
 from cli.stage.executions import Executions
 from cli.stage.fleets import Fleets
 from cli.stage.model_deletion import ModelDeletion
-from contract import layout
+from contract import training_layout
 from contract.catalog.model_fields import Feature
 from contract.status import ExecutionStatus
 from contract.table import records
@@ -56,13 +56,13 @@ def keys(catalog: Catalog) -> list[str]:
 def test_a_model_goes_with_its_versions_recipe_and_objects(catalog: Catalog, table: Any, capsys: Captured) -> None:
     table.put_item(Item=records.recipe_key("churn"))
     for model_id in ("churn", "churn-b"):
-        catalog.s3.put_object(Bucket="some-models", Key=layout.code_key(model_id, "0" * 64), Body=b"script")
+        catalog.s3.put_object(Bucket="some-models", Key=training_layout.code_key(model_id, "0" * 64), Body=b"script")
     assert main(["models", "delete", "churn", "--yes"]) == 0
     shown = capsys.readouterr()
     assert shown.out.splitlines()[0] == "Deleted model churn with 3 versions and its recipe."
     assert "noncurrent_version_days" in shown.out
     assert catalog.read("churn") == (None, {})
-    assert sorted(keys(catalog)) == sorted(["churn-b/1/model.tar.gz", layout.code_key("churn-b", "0" * 64)])
+    assert sorted(keys(catalog)) == sorted(["churn-b/1/model.tar.gz", training_layout.code_key("churn-b", "0" * 64)])
     assert [model.model_id for model, _ in catalog.models()] == ["churn-b"]
     versions = catalog.s3.list_object_versions(Bucket="some-models", Prefix="churn/")["Versions"]
     assert len(versions) == 3, "the bucket keeps what was deleted"

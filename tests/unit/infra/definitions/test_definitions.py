@@ -20,7 +20,7 @@ from tests.unit.infra.assembly import Assembly, states_of
 ROOT = Path(__file__).parents[4]
 GOLDEN = Path(__file__).parent / "golden"
 GOLDEN_FILES = {"scoring": GOLDEN / "scoring.asl.json", "training": GOLDEN / "training.asl.json"}
-TASKS = {"scoring": 9, "training": 7}
+TASKS = {"scoring": 10, "training": 8}
 
 
 def definition(assembly: Assembly, workflow: str) -> dict[str, Any]:
@@ -56,8 +56,10 @@ def test_every_task_catches_all_errors_and_retries_with_full_jitter(assembly: As
             assert "Catch" not in state, "a redrive must call it again"
         else:
             assert state["Catch"][-1]["ErrorEquals"] == ["States.ALL"], name
-            place = "$.training.failure" if name == "RunTraining" else "$.failure"
-            assert state["Catch"][-1]["ResultPath"] == place, name
+            # The failure that is to be recorded stays beside the one of recording it.
+            recording = dict.fromkeys(("ClassifyFailure", "RecordJobLeftRunning"), "$.classification")
+            places = {"RunTraining": "$.training.failure", "NoteFailure": "$.noted", **recording}
+            assert state["Catch"][-1]["ResultPath"] == places.get(name, "$.failure"), name
         for retrier in state["Retry"]:
             assert retrier["JitterStrategy"] == "FULL", name
             assert retrier["MaxDelaySeconds"] >= retrier["IntervalSeconds"], name
@@ -67,7 +69,7 @@ def test_every_task_catches_all_errors_and_retries_with_full_jitter(assembly: As
 @pytest.mark.parametrize("workflow", GOLDEN_FILES)
 def test_a_crashed_function_is_called_again(assembly: Assembly, workflow: str) -> None:
     functions = {name: state for name, state in tasks(assembly, workflow).items() if "Lambda" in str(state["Retry"])}
-    assert len(functions) == TASKS[workflow] - (2 if workflow == "scoring" else 1)
+    assert len(functions) == TASKS[workflow] - (3 if workflow == "scoring" else 2)
     for name, state in functions.items():
         retried = {error for retrier in state["Retry"] for error in retrier["ErrorEquals"]}
         assert retried >= {"Sandbox.Timedout", "Runtime.ExitError", "Lambda.Unknown"}, name
@@ -171,7 +173,7 @@ def test_the_map_takes_its_settings_from_the_plan_and_discards_results(assembly:
     score = assembly.definition["States"]["ScoreModels"]
     assert score["ItemProcessor"]["ProcessorConfig"] == {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
     assert score["MaxConcurrencyPath"] == "$.max_concurrency"
-    assert score["ToleratedFailurePercentagePath"] == "$.tolerated_failure_percentage"
+    assert score["ToleratedFailurePercentage"] == 100
     assert score["ItemReader"]["Parameters"] == {"Bucket.$": "$.jobs_bucket", "Key.$": "$.jobs_key"}
     assert score["ResultPath"] is None
 

@@ -26,12 +26,15 @@ CALLED = {
 
 
 def tasks(assembly: Assembly) -> list[tuple[str, dict[str, Any], Service]]:
-    """Return every Task of both definitions with the service that it calls."""
+    """Return every Task of both definitions with the service that it calls.
+
+    NoteFailure is left out: it retries every error of DynamoDB, because nothing else keeps the cause.
+    """
     states = {**states_of(assembly.definition), **states_of(assembly.training_definition)}
     return [
         (name, state, next(service for part, service in CALLED.items() if part in state["Resource"]))
         for name, state in states.items()
-        if state["Type"] == "Task"
+        if state["Type"] == "Task" and name != "NoteFailure"
     ]
 
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from contract import codec, layout
+from contract import codec, layout, training_layout
 from contract.catalog.model_formats import ModelFormat
 from contract.catalog.models import Compute
 from contract.status import ExecutionKind, ExecutionStatus, JobStatus
@@ -39,7 +39,7 @@ def test_one_job_per_recipe_is_planned(stage: Stage, plan_training: Step) -> Non
     execution = stage.execution("t-1")
     assert (execution.kind, execution.status, execution.plan) == (ExecutionKind.TRAINING, ExecutionStatus.RUNNING, plan)
     job = stage.job("delays-ua", "t-1")
-    version = layout.trained_version(training_arn(), STARTED_AT, "delays-ua")
+    version = training_layout.trained_version(training_arn(), STARTED_AT, "delays-ua")
     assert (job.kind, job.status, job.model_versions) == (ExecutionKind.TRAINING, JobStatus.PENDING, (version,))
     assert (job.dataset, job.object_count, job.compute.instance_count) == ("flights-to-learn", 1, 1)
     assert job.compute.instance_type == STAGE_COMPUTE.instance_type
@@ -47,7 +47,7 @@ def test_one_job_per_recipe_is_planned(stage: Stage, plan_training: Step) -> Non
     assert (spec.version, spec.metric, spec.label) == (version, "auc", "late")
     assert [item.key for item in spec.objects] == ["a.parquet"]
     assert stage.deployment.store.recipe_copy("t-1", "delays-ua") == any_recipe()
-    assert stage.read_json(layout.training_manifest_key("t-1", "delays-ua", "train")) == [
+    assert stage.read_json(training_layout.training_manifest_key("t-1", "delays-ua", "train")) == [
         {"prefix": "s3://datasets-test/"},
         "flights-to-learn/a.parquet",
     ]
@@ -143,7 +143,7 @@ def test_a_script_is_copied_only_with_the_recipes_digest(stage: Stage, plan_trai
     archive = b"an archive"
     sha256 = hashlib.sha256(archive).hexdigest()
     put_trainable(stage, any_recipe(trainer="script", code=TrainingCode("train.py", sha256, len(archive))))
-    key = layout.code_key("delays-ua", sha256)
+    key = training_layout.code_key("delays-ua", sha256)
     with pytest.raises(InvalidRequestError, match=r"code.*SHA-256"):
         plan_training(training_event({}, "missing"))
     stage.s3.put_object(Bucket=stage.models, Key=key, Body=archive + b", changed")
@@ -151,7 +151,7 @@ def test_a_script_is_copied_only_with_the_recipes_digest(stage: Stage, plan_trai
         plan_training(training_event({}, "another"))
     stage.s3.put_object(Bucket=stage.models, Key=key, Body=archive)
     plan_training(training_event({}))
-    copied = stage.s3.get_object(Bucket=stage.results, Key=layout.job_code_key("t-1", "delays-ua"))
+    copied = stage.s3.get_object(Bucket=stage.results, Key=training_layout.job_code_key("t-1", "delays-ua"))
     assert copied["Body"].read() == archive
 
 
@@ -159,7 +159,7 @@ def script_recipe(stage: Stage, model_id: str, format_: ModelFormat) -> ModelRec
     """Upload a script and return its recipe."""
     archive = b"an archive"
     code = TrainingCode("train.py", hashlib.sha256(archive).hexdigest(), len(archive))
-    stage.s3.put_object(Bucket=stage.models, Key=layout.code_key(model_id, code.sha256), Body=archive)
+    stage.s3.put_object(Bucket=stage.models, Key=training_layout.code_key(model_id, code.sha256), Body=archive)
     return any_recipe(model_id, trainer="script", format=format_, code=code)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from contract import codec, layout
+from contract import codec, layout, training_layout
 from contract.status import ExecutionKind, ExecutionStatus, JobStatus
 from contract.table import records
 from contract.workflow.messages import ExecutionPlan, TrainingStart
@@ -24,7 +24,7 @@ from tests.unit.lambdas.builders import (
 from tests.unit.lambdas.conftest import Step
 from tests.unit.lambdas.training_builders import any_recipe, plan_after_training, put_recipe, training_arn
 
-TRAINING = layout.training_execution_name(execution_arn("e-1"), STARTED_AT)
+TRAINING = training_layout.training_execution_name(execution_arn("e-1"), STARTED_AT)
 FAILED = {
     "Error": "States.TaskFailed",
     "Cause": json.dumps({"ExecutionArn": "x", "Status": "FAILED", "Cause": "no quota"}),

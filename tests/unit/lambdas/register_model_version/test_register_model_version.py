@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from contract import layout
+from contract import layout, training_layout
 from contract.catalog.models import Model, ModelVersion
 from contract.status import AttemptStatus, FailureKind, JobStatus, VersionState
 from contract.table import records
@@ -35,7 +35,7 @@ from tests.unit.lambdas.training_builders import (
 )
 
 POINTER = pointer_event(execution_id="t-1")
-VERSION = layout.trained_version(training_arn(), STARTED_AT, "delays-ua")
+VERSION = training_layout.trained_version(training_arn(), STARTED_AT, "delays-ua")
 
 
 @pytest.fixture

@@ -194,3 +194,27 @@ def test_a_chain_fits_its_terminal(width: int | None) -> None:
     else:
         assert all(len(line) <= max(width, 30) for line in lines if not line.startswith("Next: "))
     assert " ".join(" ".join(lines).split()).startswith("2026-03-01T12:00:25.000Z job churn: FAILED (DATA)")
+
+
+def test_what_a_function_adds_to_the_services_text_is_shown_alone() -> None:
+    added = "no object was committed in that time, so another attempt would fail again"
+    sagemaker = SageMakerJob("dev-churn-1", "Stopped", END, "the job reached its time limit")
+    attempt = attempt_of(
+        failed(), rule="runtime limit", cause=f"runtime limit: the job reached its time limit; {added}"
+    )
+    chain = explain(evidence_of(failed(), attempts=(attempt,), sagemaker_job=sagemaker))
+    assert texts(chain)[-2:] == [
+        "SageMaker job dev-churn-1: Stopped: the job reached its time limit",
+        f"reported: {added}",
+    ]
+    unchanged = attempt_of(failed(), rule="killed", cause="killed: the job reached its time limit")
+    assert len(explain(evidence_of(failed(), attempts=(unchanged,), sagemaker_job=sagemaker)).steps) == 3
+
+
+def test_an_execution_that_failed_without_a_failed_job_has_its_reason() -> None:
+    snapshot = snapshot_of(
+        succeeded_job(), status="PARTLY_FAILED", reason="Every job succeeded, but the execution did not"
+    )
+    chain = explain(Evidence(snapshot))
+    assert texts(chain) == ["execution nightly-1: Every job succeeded, but the execution did not"]
+    assert chain.next_command == "fleetscore status nightly-1"

@@ -65,11 +65,11 @@ def test_a_list_ends_with_the_page_that_has_enough(
 
     def one_item_per_page(**arguments: Any) -> Any:
         pages.append(arguments)
-        return query(**arguments, Limit=1)
+        return query(**{**arguments, "Limit": 1})
 
     monkeypatch.setattr(executions._table.meta.client, "query", one_item_per_page)
     assert names(executions.read(ListChoice(), 2)) == ["e-5", "e-4"]
-    assert len(pages) == 2
+    assert [page["Limit"] for page in pages] == [25, 25]
 
 
 def test_step_functions_says_whether_an_execution_was_stopped_or_has_no_record_yet(
@@ -92,11 +92,11 @@ def test_step_functions_says_whether_an_execution_was_stopped_or_has_no_record_y
 def test_list_prints_a_table_or_json(table: Any, capsys: Captured) -> None:
     assert entry.main(["list"]) == 0
     assert capsys.readouterr().out == "No such executions. Start one with `fleetscore run`.\n"
-    put(table, "nightly-1", 0, label="nightly", ended_at="2026-03-01T13:02:00.000Z", jobs_failed=1)
+    put(table, "nightly-1", 0, label="nightly", resumes="nightly-0", ended_at="2026-03-01T13:02:00.000Z", jobs_failed=1)
     assert entry.main(["list", "--since", "2026-03-01", "--status", "succeeded"]) == 0
     heading, line = capsys.readouterr().out.splitlines()
-    assert heading.split() == ["execution", "status", "started", "took", "jobs", "failed", "label"]
-    for part in ("nightly-1", "SUCCEEDED", "2026-03-01 12:00:00 UTC", "1 h 2 min", "nightly"):
+    assert heading.split() == ["execution", "status", "started", "took", "jobs", "failed", "resumes", "label"]
+    for part in ("nightly-1", "SUCCEEDED", "2026-03-01 12:00:00 UTC", "1 h 2 min", "nightly-0", "nightly"):
         assert part in line
     assert entry.main(["list", "--json", "--last", "1"]) == 0
     [shown] = json.loads(capsys.readouterr().out)

@@ -50,6 +50,7 @@ def test_three_thousand_stopped_jobs_are_at_most_20_lines() -> None:
     assert f"3,000 jobs (churn-0, churn-1, churn-2 and 2,997 more): STOPPED: {STOPPED}" in lines
     assert "1,406 jobs (churn-0, churn-1, churn-2 and 1,403 more), attempt 1: killed: exit code: 137" in lines
     assert "… and 2,994 more jobs (2,994 FAILED); --all shows them" in lines
+    assert lines[-1] == "Why: `fleetscore why nightly-1`"
     assert len(shown(snapshot, 400, JobChoice(every=True))) > 3_000
     json = snapshot_json(snapshot, attempts)
     assert [len(group["jobs"]) for group in json["failures"]] == [3_000, 1_406]
