@@ -117,8 +117,10 @@ def test_a_replaced_object_is_scored_again_and_a_deleted_one_is_left_out(
         "objects that were removed since are not scored (1): flights/c.parquet",
         "objects that were replaced since are scored as they are now (1): flights/b.parquet",
         "objects that were added since are not part of this execution (1)",
-        "these predictions do not become the latest ones of flights, which lost objects and got others: their rows may "
-        "have moved. Start a new execution to score all",
+        (
+            "these predictions do not become the latest ones of flights, which lost objects and got others: rows may "
+            "have moved. Start a new execution to score all"
+        ),
     )
     plan(plan_event(request, "e-2"))
     assert stage.execution("e-2").moved_datasets == ("flights",)
