@@ -175,6 +175,8 @@ class AppSettings:
     instance_types: tuple[str, ...]
     default_max_concurrency: int
     default_tolerated_failure_percentage: float
+    default_tolerated_failed_objects_percentage: float
+    default_tolerated_quarantined_rows_percentage: float
     provisioning_margin_seconds: int
     compared_checksums: ComparedChecksums
     image_uri: str | None = None
@@ -226,6 +228,8 @@ _CHECKS: dict[str, Callable[[str, Any], list[Problem]]] = {
     "instance_types": _check_instance_types,
     "default_max_concurrency": partial(_check_number, 1, MAX_CONCURRENCY_LIMIT, "jobs at once"),
     "default_tolerated_failure_percentage": partial(_check_number, 0, 100, "percent"),
+    "default_tolerated_failed_objects_percentage": partial(_check_number, 0, 100, "percent"),
+    "default_tolerated_quarantined_rows_percentage": partial(_check_number, 0, 100, "percent"),
     "provisioning_margin_seconds": partial(_check_number, 60, 86_400, "seconds"),
     "image_uri": partial(_check_text, _IMAGE_URI, _AN_IMAGE),
     "image_variants": _check_variants,

@@ -121,7 +121,7 @@ class JobClosedError(FleetscoreError):
     def __init__(self, execution_id: str, job_id: str, status: str) -> None:
         super().__init__(
             f"job {job_id!r} of execution {execution_id!r} is already {status} and is not opened again. "
-            "Start a new execution to score its models again."
+            f"Continue a scoring execution with `fleetscore resume {execution_id}`."
         )
 
 
@@ -163,6 +163,13 @@ class KeptOutputsLeftError(FleetscoreError):
 
     def __init__(self, job_id: str, copied: int) -> None:
         super().__init__(f"job {job_id!r}: {copied:,} commits are kept so far. The next call copies the rest.")
+
+
+class ToleranceExceededError(FleetscoreError):
+    """More of the execution has failed than it tolerates, so it starts no new attempts."""
+
+    def __init__(self, passed_level: str) -> None:
+        super().__init__(f"the execution starts no new jobs, because a tolerated level is passed: {passed_level}")
 
 
 class OutputIncompleteError(FleetscoreError):

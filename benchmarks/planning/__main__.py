@@ -36,6 +36,8 @@ _VARIABLES = {
     environment.DEFAULT_COMPUTE: codec.dumps(_COMPUTE),
     environment.DEFAULT_MAX_CONCURRENCY: "100",
     environment.DEFAULT_TOLERATED_FAILURE_PERCENTAGE: "0",
+    environment.DEFAULT_TOLERATED_FAILED_OBJECTS_PERCENTAGE: "100",
+    environment.DEFAULT_TOLERATED_QUARANTINED_ROWS_PERCENTAGE: "100",
     environment.IMAGE_URIS: f'{{"core": "123456789012.dkr.ecr.{_REGION}.amazonaws.com/scoring:core"}}',
     "AWS_DEFAULT_REGION": _REGION,
     "AWS_ACCESS_KEY_ID": "no-key",

@@ -87,7 +87,8 @@ def add(
     "update",
     examples="""
     fleetscore schedules update nightly --expression "cron(0 4 * * ? *)"
-    fleetscore schedules update nightly --input '{"models": ["churn"]}' --no-flexible-window
+    fleetscore schedules update nightly --input '{"models": ["churn"]}'
+    fleetscore schedules update nightly --no-flexible-window --paused
     """,
 )
 @name_argument

@@ -71,8 +71,11 @@ class LatestPredictions:
 
     @property
     def place(self) -> str:
-        """Text that sorts the pointers of one model by time."""
-        return f"{self.planned_at}#{self.execution_id}"
+        """Text that sorts the pointers of one model by time.
+
+        Of executions with the same snapshots, one that resumed the other started later.
+        """
+        return f"{self.planned_at}#{self.started_at}#{self.execution_id}"
 
     @property
     def key(self) -> str:

@@ -7,6 +7,7 @@ Access patterns (one table, one index):
 | an execution by id                    | get  pk=EXECUTION#<id>, sk=EXECUTION                     |
 | the jobs of an execution              | query pk=EXECUTION#<id>, sk begins with JOB#             |
 | the attempts of a job                 | query pk=EXECUTION#<id>, sk begins with ATTEMPT#<job>#   |
+| what an execution's jobs add up to    | query pk=EXECUTION#<id>, sk begins with TALLY#           |
 | executions by time                    | index pk=EXECUTIONS, sk=<started_at>#<id>                |
 | since when executions may be open     | get  pk=RECONCILIATION, sk=SINCE                         |
 | jobs of an execution by status        | index pk=EXECUTION#<id>#<status>, sk=<job id>            |
@@ -60,6 +61,7 @@ ATTEMPT_SORT_PREFIX = "ATTEMPT#"
 VERSION_SORT_PREFIX = "VERSION#"
 EXECUTIONS_COLLECTION = "EXECUTIONS"
 MODELS_COLLECTION = "MODELS"
+TALLY_SORT_PREFIX = "TALLY#"
 RECONCILIATION_PARTITION = "RECONCILIATION"
 RECONCILIATION_KEY = {PARTITION_KEY: RECONCILIATION_PARTITION, SORT_KEY: "SINCE"}
 """Item with the time since which executions may be open: see `OpenExecutions`."""
@@ -110,9 +112,12 @@ class ExecutionRecord:
     """What a resumed execution keeps and scores again, and why, as its plan has counted."""
     violations: tuple[str, ...] = ()
     """The first violations of the accounting, with which no execution succeeds."""
+    passed_level: str = ""
+    """The tolerated level that was passed, with its numbers and the first reasons. Such an execution
+    starts no new jobs, and never succeeds."""
 
     def __post_init__(self) -> None:
-        _make_printable(self, "reason", "training_failure")
+        _make_printable(self, "reason", "training_failure", "passed_level")
         for name in ("notes", "violations"):
             object.__setattr__(self, name, tuple(map(replace_control_characters, getattr(self, name))))
 
@@ -277,6 +282,11 @@ def attempt_key(execution_id: str, job_id: str, attempt: int) -> dict[str, str]:
         PARTITION_KEY: f"{EXECUTION_PARTITIONS}{execution_id}",
         SORT_KEY: f"{ATTEMPT_SORT_PREFIX}{job_id}#{attempt:03d}",
     }
+
+
+def tally_key(execution_id: str, item: int) -> dict[str, str]:
+    """Return the key of one of the items that count an execution's ended jobs: see `Tallies`."""
+    return {PARTITION_KEY: f"{EXECUTION_PARTITIONS}{execution_id}", SORT_KEY: f"{TALLY_SORT_PREFIX}{item:02d}"}
 
 
 def model_key(model_id: str) -> dict[str, str]:

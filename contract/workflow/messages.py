@@ -70,6 +70,12 @@ class ExecutionPlan:
     max_concurrency: int
     """Largest number of items of the Map (jobs and parts of jobs) that run concurrently."""
     tolerated_failure_percentage: float
+    """Share of failed jobs, above which no new job starts. The Map itself tolerates every failure, because
+    it would abort the running jobs."""
+    tolerated_failed_objects_percentage: float = 100.0
+    tolerated_quarantined_rows_percentage: float = 100.0
+    object_count: int = 0
+    """Number of objects that the jobs have to commit. An object counts once per model."""
 
 
 @dataclass(frozen=True)

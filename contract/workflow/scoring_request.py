@@ -109,7 +109,9 @@ class ExecutionOptions:
     )
     tolerated_failure_percentage: float | None = field(
         default=None,
-        metadata=describe("Percentage of failed jobs above which the execution stops.", check=Range(0, 100, "percent")),
+        metadata=describe(
+            "Percentage of failed jobs above which the execution starts no new jobs.", check=Range(0, 100, "percent")
+        ),
     )
     execution_label: str | None = field(
         default=None,
@@ -183,6 +185,22 @@ class ExecutionRequest(ExecutionOptions):
         metadata=describe(
             "Share of an object's rows, from 0 to 1, that may go to quarantine. Overrides the models' records.",
             check=Fraction(),
+        ),
+    )
+    tolerated_failed_objects_percentage: float | None = field(
+        default=None,
+        metadata=describe(
+            "Percentage of the execution's objects that may fail, above which it starts no new jobs. An object counts "
+            "once per model.",
+            check=Range(0, 100, "percent"),
+        ),
+    )
+    tolerated_quarantined_rows_percentage: float | None = field(
+        default=None,
+        metadata=describe(
+            "Percentage of the execution's rows that may go to quarantine, above which it starts no new jobs and does "
+            "not succeed.",
+            check=Range(0, 100, "percent"),
         ),
     )
     objects_manifest: str | None = field(

@@ -115,3 +115,9 @@ class ExecutionSummary:
     """The first violations of the accounting. An execution with one never succeeds."""
     training_failure: str = ""
     """Reason why the training did not succeed, if this execution scored nevertheless."""
+    resumes: str = ""
+    """Id of the execution that this one continues."""
+    notes: tuple[str, ...] = ()
+    """What a resumed execution keeps and scores again, and why, as its plan has counted."""
+    commits_kept: int = 0
+    """Commits that its jobs have taken over."""

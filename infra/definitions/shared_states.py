@@ -122,7 +122,8 @@ class WorkflowStates:
                 key=sfn.JsonPath.string_at(path_of(ExecutionPlan, "jobs_key")),
             ),
             max_concurrency_path=path_of(ExecutionPlan, "max_concurrency"),
-            tolerated_failure_percentage_path=path_of(ExecutionPlan, "tolerated_failure_percentage"),
+            # RecordAttempt refuses new attempts past a tolerated level. The Map would abort running jobs.
+            tolerated_failure_percentage=100,
             result_writer_v2=MapResults(self._scope, self._storage, name),
             result_path=sfn.JsonPath.DISCARD,
         )

@@ -48,6 +48,12 @@ def workflow_functions(
         environment.INSTANCE_TYPES: json.dumps(settings.instance_types),
         environment.DEFAULT_MAX_CONCURRENCY: str(settings.default_max_concurrency),
         environment.DEFAULT_TOLERATED_FAILURE_PERCENTAGE: f"{settings.default_tolerated_failure_percentage:g}",
+        environment.DEFAULT_TOLERATED_FAILED_OBJECTS_PERCENTAGE: (
+            f"{settings.default_tolerated_failed_objects_percentage:g}"
+        ),
+        environment.DEFAULT_TOLERATED_QUARANTINED_ROWS_PERCENTAGE: (
+            f"{settings.default_tolerated_quarantined_rows_percentage:g}"
+        ),
         environment.IMAGE_URIS: json.dumps(dict(image_uris)),
     }
     expiry = {environment.PREDICTIONS_EXPIRY_DAYS: str(settings.predictions_expiry_days or "")}
@@ -96,7 +102,9 @@ def _record_attempt(storage: Storage, variables: Mapping[str, str]) -> FunctionS
             _allow_reading_checksums(storage),
             # Copies the outputs that a resumed execution keeps, large ones in parts.
             allow(["s3:PutObject", "s3:AbortMultipartUpload"], *outputs_arns(storage)),
-            allow_items(storage, ["GetItem", "PutItem"], records.EXECUTION_PARTITIONS),
+            # The tally of an execution shows whether a tolerated level is passed, and the index its failed jobs.
+            allow_items(storage, ["GetItem", "Query", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS),
+            allow(["dynamodb:Query"], storage.index_arn),
             allow_key(storage, "dynamodb", "s3"),
         ],
     )
@@ -114,7 +122,7 @@ def _verify_output(storage: Storage, variables: Mapping[str, str]) -> FunctionSp
             allow_listing_below(storage.results_bucket, *_EXECUTION_RESULTS),
             allow(["s3:GetObject"], _executions(storage)),
             _allow_reading_checksums(storage),
-            allow_items(storage, ["GetItem", "PutItem"], records.EXECUTION_PARTITIONS),
+            allow_items(storage, ["GetItem", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS),
             allow_key(storage, "dynamodb", "s3"),
         ],
     )
@@ -134,7 +142,7 @@ def _classify_failure(settings: AppSettings, storage: Storage, variables: Mappin
             allow(["sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"], training_jobs),
             allow_listing_below(storage.results_bucket, *_EXECUTION_RESULTS),
             allow(["s3:GetObject"], _executions(storage)),
-            allow_items(storage, ["GetItem", "Query", "PutItem"], records.EXECUTION_PARTITIONS),
+            allow_items(storage, ["GetItem", "Query", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS),
             allow_key(storage, "dynamodb", "s3"),
         ],
     )

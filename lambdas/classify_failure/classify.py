@@ -10,6 +10,7 @@ from contract.table.records import AttemptRecord, JobRecord
 from contract.workflow.messages import AttemptFailure, FailureDecision
 from lambdas.attempts.commits import count_commits
 from lambdas.attempts.failure_cause import Cause, read_cause
+from lambdas.attempts.tolerance import counted
 from lambdas.classify_failure.decisions import Decision, decide, find_rule
 from lambdas.classify_failure.failure_rule import FailureRule, Retry
 from lambdas.stage.deployment import Deployment
@@ -48,7 +49,9 @@ def classify_failure(failure: AttemptFailure, deployment: Deployment, jobs: Jobs
     )
     if not decision.try_again:
         moved = replace(moved, commits=count_commits(moved, deployment.store))
-    recorded = deployment.table.end_attempt(job, moved, ended_at=ended_at, explanation=decision.explanation)
+    recorded = deployment.table.end_attempt(
+        job, moved, ended_at=ended_at, explanation=decision.explanation, tally=counted(moved, deployment)
+    )
     if recorded.status in FINAL_JOB_STATUSES and decision.try_again:
         return _as_recorded(failure, recorded)
     return FailureDecision(

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from contract.log_groups import LOG_GROUPS
 from contract.status import ExecutionKind, FailureKind, Shortage
 from contract.table.explanation import Explanation
 from contract.table.records import AttemptRecord, JobRecord
@@ -18,10 +19,6 @@ from lambdas.shown_text import shorten
 MAX_WAIT_SECONDS = 900
 MAX_REASON_CHARACTERS = 1_000
 MAX_CAUSE_CHARACTERS = 560
-LOG_GROUPS = {
-    ExecutionKind.SCORING: "/aws/sagemaker/ProcessingJobs",
-    ExecutionKind.TRAINING: "/aws/sagemaker/TrainingJobs",
-}
 _NO_PROGRESS = {
     ExecutionKind.SCORING: "no object was committed in that time",
     ExecutionKind.TRAINING: "no checkpoint was written in that time",

@@ -11,6 +11,7 @@ from contract.table.latest_predictions import original_execution
 from contract.table.records import ExecutionRecord, JobRecord, execution_kind
 from contract.table.request_text import request_text
 from contract.workflow.messages import REQUEST_FIELD, ExecutionOutcome, SummaryInput
+from contract.workflow.tolerance import add_tallies, passed_level, tally_of
 from lambdas.attempts.commits import count_commits
 from lambdas.closing.accounting import find_violations
 from lambdas.closing.latest import latest_predictions
@@ -126,9 +127,12 @@ def _closed(
     planned = record.plan.job_count if record.plan else 0
     # An execution may end while its plan writes jobs.
     violations = find_violations(planned, closed, deployment.store) if record.plan else ()
+    passed = record.passed_level
+    if record.plan and not passed:
+        passed = passed_level(record.plan, add_tallies(map(tally_of, closed)))
     jobs = [whole_job(parts) for parts in group_parts(closed).values()]
-    status = execution_status(jobs, planned, error, record.training_failure, violations)
-    accounted = replace(record, violations=violations)
+    status = execution_status(jobs, planned, error, record.training_failure, [*violations, *filter(None, [passed])])
+    accounted = replace(record, violations=violations, passed_level=passed)
     return replace(
         accounted,
         status=status,
@@ -144,7 +148,12 @@ def _move_pointers(record: ExecutionRecord, jobs: list[JobRecord], deployment: D
     """Point to the predictions of the jobs that succeeded, where they are the latest complete ones."""
     original = original_execution(record, deployment.table.find_execution)
     found = latest_predictions(
-        original, jobs, deployment.settings.results_bucket, deployment.settings.predictions_expiry_days
+        original,
+        jobs,
+        deployment.settings.results_bucket,
+        # A resumed execution has the objects of the original, which is older than its own plan.
+        planned_at=deployment.table.planned_at(original.execution_id) if original else "",
+        expiry_days=deployment.settings.predictions_expiry_days,
     )
     moved = sum(in_parallel(deployment.latest.move, found))
     if found:

@@ -13,13 +13,15 @@ def latest_predictions(
     original: ExecutionRecord | None,
     records: Iterable[JobRecord],
     results_bucket: str,
+    *,
+    planned_at: str,
     expiry_days: int | None,
 ) -> list[LatestPredictions]:
     """Return a pointer per model of the jobs that succeeded and whose accounting holds; none for parts
     of datasets.
 
     `records` are of the execution's jobs and parts of jobs, `original` is the one whose snapshots
-    they have.
+    they have, and `planned_at` is when it was planned.
     """
     if original is None or not covers_whole_datasets(original.request_json):
         return []
@@ -30,7 +32,5 @@ def latest_predictions(
             continue
         if any(True for part in parts for _ in job_violations(part)):
             continue
-        # A resumed execution has the objects of the original, which is older than its own plan.
-        planned_at = job.created_at if original.execution_id == job.execution_id else original.started_at
         pointers += point_to_job(parts, results_bucket, planned_at=planned_at, expiry_days=expiry_days)
     return pointers

@@ -106,9 +106,10 @@ def execution_status(
     planned: int,
     error: str = "",
     training_failure: str = "",
-    violations: Sequence[str] = (),
+    objections: Sequence[str] = (),
 ) -> ExecutionStatus:
-    """Return SUCCEEDED only if each planned job succeeded and the accounting holds.
+    """Return SUCCEEDED only if each planned job succeeded, and there are no objections: violations of
+    the accounting, or a tolerated level that is passed.
 
     `planned` is 0 when there is no plan.
 
@@ -119,7 +120,7 @@ def execution_status(
     if succeeded == 0:
         return ExecutionStatus.FAILED
     complete = succeeded == len(jobs) == planned and error not in ABORT_ERRORS.values()
-    complete = complete and not training_failure and not violations
+    complete = complete and not training_failure and not objections
     return ExecutionStatus.SUCCEEDED if complete else ExecutionStatus.PARTLY_FAILED
 
 
@@ -134,14 +135,17 @@ def execution_reason(record: ExecutionRecord, status: ExecutionStatus, jobs: Seq
             f"The training execution {record.training_execution_id} did not succeed, so models were scored with the "
             f"current versions: {shorten(record.training_failure, _MAX_FAILURE_CHARACTERS)}"
         )
+    if record.passed_level:
+        lines.append(f"More failed than the execution tolerates. {record.passed_level}")
     if record.violations:
         lines.append("The accounting of the execution does not hold:")
         lines += [f"- {text}" for text in record.violations]
         lines.append("Look at what is named, delete files that belong to no job, then start a new execution.")
     if jobs and not failed:
-        if not (record.training_failure or record.violations) or failure:
+        explained = record.training_failure or record.violations or record.passed_level
+        if not explained or failure:
             lines.append("Every job succeeded, but the execution itself did not" + (f": {failure}" if failure else ""))
-        if not (record.training_failure or record.violations):
+        if not explained:
             resume = f"`fleetscore resume {record.execution_id}`"
             lines.append(f"Nothing is missing. If others wait for an execution that succeeds, start {resume}.")
     elif not jobs:

@@ -47,6 +47,9 @@ def summarize(record: ExecutionRecord, records: Sequence[JobRecord], results_buc
         kind=record.kind,
         training_execution_id=record.training_execution_id,
         training_failure=record.training_failure,
+        resumes=record.resumes,
+        notes=record.notes,
+        commits_kept=sum(job.commits_kept for job in jobs),
     )
 
 

@@ -54,7 +54,10 @@ def write_plan(
     deployment.table.add_jobs(item.record(execution_id, created_at, defaults.image_uris[item.image]) for item in items)
     publish_counts(deployment.settings.stage, {"JobsPlanned": len(jobs)})
     concurrency = items_at_once(jobs, request.max_concurrency or defaults.max_concurrency)
-    return record_plan(record, request, len(jobs), deployment, defaults, max_concurrency=concurrency)
+    pinned = sum(len(item.objects) * item.commits_per_object for item in items)
+    return record_plan(
+        record, request, len(jobs), deployment, defaults, max_concurrency=concurrency, object_count=pinned
+    )
 
 
 def items_at_once(jobs: Sequence[PlannedJob], max_concurrency: int) -> int:

@@ -73,22 +73,32 @@ def record_plan(
     defaults: PlanDefaults,
     *,
     max_concurrency: int | None = None,
+    object_count: int = 0,
 ) -> ExecutionPlan:
     """Add the plan to the record and return the plan that is then in the record.
 
     It is the last write of a plan. `max_concurrency` replaces the request's and the stage's.
+    `object_count` is the number of objects to commit, each once per model.
 
     Raises:
         ExecutionClosedError: when the execution has ended in the meantime; its jobs are closed too.
     """
-    percentage = request.tolerated_failure_percentage
+
+    def chosen(name: str) -> float:
+        requested: float | None = getattr(request, name, None)
+        stage: float = getattr(defaults, name)
+        return stage if requested is None else requested
+
     plan = ExecutionPlan(
         execution_id=record.execution_id,
         jobs_bucket=deployment.settings.results_bucket,
         jobs_key=layout.jobs_key(record.execution_id),
         job_count=job_count,
         max_concurrency=max_concurrency or request.max_concurrency or defaults.max_concurrency,
-        tolerated_failure_percentage=defaults.tolerated_failure_percentage if percentage is None else percentage,
+        tolerated_failure_percentage=chosen("tolerated_failure_percentage"),
+        tolerated_failed_objects_percentage=chosen("tolerated_failed_objects_percentage"),
+        tolerated_quarantined_rows_percentage=chosen("tolerated_quarantined_rows_percentage"),
+        object_count=object_count,
     )
     try:
         return deployment.table.record_plan(record, plan)

@@ -34,8 +34,6 @@ _SEGMENT_BYTES = MAX_SEGMENT_BYTES - (1 << 20)
 _SECONDS_AFTERWARDS = 120.0
 _SECONDS_PER_COMMIT = 0.0005
 """Time to leave for the rest of the step, which lists outputs and reads the ledger."""
-_NO_CHECKSUMS = ChecksumRules("sampled", lambda: 0.0)
-"""The copies are compared instead."""
 _GONE = frozenset({"NoSuchKey", "404", "403", "AccessDenied"})
 
 
@@ -103,7 +101,8 @@ def _kept_of(source: JobSource, spec: JobSpec, pairs: Pairs, is_kept: bytearray,
     if old_pairs is None:
         return
     unexpected = UnexpectedFiles()
-    files = OutputFiles(old, old_pairs, store, unexpected, _NO_CHECKSUMS)
+    # The checksums of the copies are compared instead.
+    files = OutputFiles(old, old_pairs, store, unexpected, ChecksumRules.without_checksums())
     if unexpected.count:
         logger.warning("nothing is kept of a job with files that no commit names", source=source.job_id)
         return

@@ -12,6 +12,7 @@ from contract.workflow.messages import AttemptPlan, JobPointer, TrainingAttemptP
 from lambdas.attempts.adaptation import AttemptSettings, settings_of
 from lambdas.attempts.checksums import ChecksumRules
 from lambdas.attempts.commits import read_commits
+from lambdas.attempts.tolerance import check_tolerance
 from lambdas.errors import JobClosedError, StaleEventError
 from lambdas.record_attempt.container_variables import container_variables
 from lambdas.record_attempt.instance_fields import instance_fields
@@ -30,6 +31,7 @@ def record_attempt(
     commits of an earlier execution.
 
     Raises:
+        ToleranceExceededError: when more of the execution has failed than it tolerates.
         KeptOutputsLeftError: when the function's time ends before all kept outputs are copied.
         JobClosedError: when the job has ended.
         StaleEventError: when the job is in another attempt.
@@ -38,6 +40,7 @@ def record_attempt(
     is_training = job.kind is ExecutionKind.TRAINING
     attempt = deployment.table.find_attempt(pointer.execution_id, pointer.job_id, pointer.attempt)
     if attempt is None:
+        check_tolerance(deployment.table.execution(pointer.execution_id), deployment)
         if is_training:
             new_attempt = _new_training_attempt(pointer, job, deployment)
         else:

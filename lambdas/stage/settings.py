@@ -18,6 +18,7 @@ from contract.workflow.scoring_request import MAX_CONCURRENCY_LIMIT
 N = TypeVar("N", int, float)
 _Limits = tuple[float, float, str]
 """Lowest value, highest value, unit."""
+_PERCENT: _Limits = (0, 100, "percent")
 
 _REMEDY = "The stack of the workflow sets it: deploy that stack again."
 _TRIGGERS_REMEDY = "The stack of the triggers sets it: deploy that stack again."
@@ -46,6 +47,8 @@ class PlanDefaults:
     compute: Compute
     max_concurrency: int
     tolerated_failure_percentage: float
+    tolerated_failed_objects_percentage: float
+    tolerated_quarantined_rows_percentage: float
     instance_types: tuple[str, ...]
     """Patterns of the instance types that the stage allows."""
     image_uris: Mapping[ImageVariant, str] = field(default_factory=dict)
@@ -108,7 +111,13 @@ def read_plan_defaults(variables: Mapping[str, str]) -> PlanDefaults:
             (1, MAX_CONCURRENCY_LIMIT, "jobs at once"),
         ),
         tolerated_failure_percentage=_number(
-            float, variables, environment.DEFAULT_TOLERATED_FAILURE_PERCENTAGE, problems, (0, 100, "percent")
+            float, variables, environment.DEFAULT_TOLERATED_FAILURE_PERCENTAGE, problems, _PERCENT
+        ),
+        tolerated_failed_objects_percentage=_number(
+            float, variables, environment.DEFAULT_TOLERATED_FAILED_OBJECTS_PERCENTAGE, problems, _PERCENT
+        ),
+        tolerated_quarantined_rows_percentage=_number(
+            float, variables, environment.DEFAULT_TOLERATED_QUARANTINED_ROWS_PERCENTAGE, problems, _PERCENT
         ),
         image_uris=_image_uris(variables, environment.IMAGE_URIS, problems),
         instance_types=_patterns(variables, environment.INSTANCE_TYPES, problems),

@@ -10,6 +10,7 @@ from contract.workflow.messages import JobPointer, JobResult
 from lambdas.attempts.checksums import ChecksumRules
 from lambdas.attempts.commits import Commits, read_commits
 from lambdas.attempts.job_events import complete_job
+from lambdas.attempts.tolerance import counted
 from lambdas.dataset.pinning import replaced_objects
 from lambdas.errors import ObjectReplacedError, OutputIncompleteError, UnexpectedOutputError
 from lambdas.stage.deployment import Deployment
@@ -48,7 +49,7 @@ def _verify(job: JobRecord, deployment: Deployment, rules: ChecksumRules) -> Job
         notes=commits.notes,
         commits=commits.valid,
     )
-    return deployment.table.end_attempt(job, succeeded, ended_at=ended_at)
+    return deployment.table.end_attempt(job, succeeded, ended_at=ended_at, tally=counted(succeeded, deployment))
 
 
 def _check_dataset(spec: JobSpec, deployment: Deployment) -> None:

@@ -51,7 +51,8 @@ def _record_attempt(make: CallMaker) -> Iterator[Call]:
     yield make.execution_objects("s3:GetObject", "s3:PutObject")
     for output in _outputs(make):
         yield Call(("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"), output)
-    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "PutItem")
+    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem", "UpdateItem")
+    yield Call(("dynamodb:Query",), f"{make.table}/index/{records.INDEX_NAME}")
     yield from make.keys_for("dynamodb", "s3")
 
 
@@ -59,7 +60,7 @@ def _verify_output(make: CallMaker) -> Iterator[Call]:
     yield Call(("s3:ListBucket",), make.datasets)
     yield from _listing_results(make)
     yield make.execution_objects("s3:GetObject")
-    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "PutItem")
+    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "PutItem", "UpdateItem")
     yield from _reading_checksums(make)
     yield from make.keys_for("dynamodb", "s3")
 
@@ -67,7 +68,7 @@ def _verify_output(make: CallMaker) -> Iterator[Call]:
 def _classify_failure(make: CallMaker) -> Iterator[Call]:
     yield from _listing_results(make)
     yield make.execution_objects("s3:GetObject")
-    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem")
+    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem", "UpdateItem")
     yield from make.keys_for("dynamodb", "s3")
     for word in ("Processing", "Training"):
         job = make.stage.arn("sagemaker", f"{word.lower()}-job/{make.stage.name}-doctor")

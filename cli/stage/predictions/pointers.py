@@ -16,7 +16,7 @@ from contract.table import records
 from contract.table.job_parts import group_parts, whole_job
 from contract.table.latest_predictions import LatestPredictions
 from contract.table.records import ExecutionRecord, JobRecord
-from contract.table.upload_records import UPLOADS_PARTITIONS, UploadWindow
+from contract.table.upload_records import UPLOADS_PARTITIONS, WINDOW_SORT_PREFIX, UploadWindow
 
 PredictionsState = Literal["latest", "complete", "part", "expired"]
 """`part`: of an execution over some objects of a dataset, such as one of uploads. `complete`: of an
@@ -105,7 +105,7 @@ class Predictions:
         """Return the newest upload windows of a dataset whose executions started later, newest first."""
         key = Key(records.PARTITION_KEY).eq(f"{UPLOADS_PARTITIONS}{dataset}")
         page = self._table.query(
-            KeyConditionExpression=key & Key(records.SORT_KEY).begins_with("WINDOW#"),
+            KeyConditionExpression=key & Key(records.SORT_KEY).begins_with(WINDOW_SORT_PREFIX),
             ScanIndexForward=False,
             Limit=_SHOWN_WINDOWS,
         )

@@ -5,6 +5,13 @@ from lambdas.classify_failure.failure_rule import AGAIN, TRANSIENT_SECONDS, Fail
 
 FUNCTIONS: tuple[FailureRule, ...] = (
     FailureRule(
+        "tolerance exceeded",
+        FailureKind.STOPPED,
+        Retry.NO,
+        f"Fix what failed or raise the named percentage, then {AGAIN}",
+        errors=frozenset({"ToleranceExceededError"}),
+    ),
+    FailureRule(
         "object replaced",
         FailureKind.DATA,
         Retry.NO,

@@ -21,6 +21,8 @@ MAX_LINEAGE = 20
 _INHERITED = (
     "max_concurrency",
     "tolerated_failure_percentage",
+    "tolerated_failed_objects_percentage",
+    "tolerated_quarantined_rows_percentage",
     "execution_label",
     "instance_type",
     "instance_count",

@@ -25,6 +25,7 @@ from contract.table.explanation import UNEXPLAINED, Explanation
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
 from contract.training.recipes import ModelRecipe
 from contract.workflow.messages import ExecutionPlan
+from contract.workflow.tolerance import NOTHING, Tally
 from lambdas.errors import (
     ExecutionClosedError,
     ExecutionNotFoundError,
@@ -33,12 +34,13 @@ from lambdas.errors import (
     StaleEventError,
 )
 from lambdas.stage.parallel import in_parallel
-from lambdas.stage.tables.table import NEW, Table, in_transactions
+from lambdas.stage.tables.table import NEW, in_transactions
+from lambdas.stage.tables.tallies import Tallies
 
 R = TypeVar("R")
 
 
-class JobTable(Table):
+class JobTable(Tallies):
     """Reads and writes the records of executions, jobs, attempts, models and recipes.
 
     All writes are idempotent.
@@ -131,6 +133,11 @@ class JobTable(Table):
         """Return every job of the execution, ordered by job id."""
         return list(self._query_execution(JobRecord, execution_id, records.JOB_SORT_PREFIX))
 
+    def planned_at(self, execution_id: str) -> str:
+        """Return when the execution's jobs were planned; empty if it has none."""
+        first = next(iter(self._query_execution(JobRecord, execution_id, records.JOB_SORT_PREFIX)), None)
+        return first.created_at if first else ""
+
     def close_job(self, job: JobRecord, *, ended_at: str, kind: FailureKind, reason: str) -> JobRecord:
         """Record a job and its current attempt as failed, when no later event will end them.
 
@@ -190,13 +197,20 @@ class JobTable(Table):
         return list(self._query_execution(AttemptRecord, execution_id, f"{records.ATTEMPT_SORT_PREFIX}{job_id}#"))
 
     def end_attempt(
-        self, job: JobRecord, moved: JobRecord, *, ended_at: str, explanation: Explanation = UNEXPLAINED
+        self,
+        job: JobRecord,
+        moved: JobRecord,
+        *,
+        ended_at: str,
+        explanation: Explanation = UNEXPLAINED,
+        tally: Tally = NOTHING,
     ) -> JobRecord:
         """End the attempt `moved.attempt` and change its job's status, in one transaction.
 
         The job becomes SUCCEEDED, FAILED or WAITING. An attempt that could not be opened has no
         record yet and gets one. Return the job's record afterwards: `moved`, or the current record
-        when an earlier event ended this attempt.
+        when an earlier event ended this attempt. `tally` is added to the execution's in the same
+        transaction.
 
         Raises:
             JobClosedError: when the job has ended without this attempt.
@@ -210,7 +224,10 @@ class JobTable(Table):
         else:
             attempt_write = self._new_attempt(_ended(_never_opened(moved, ended_at), moved, ended_at, explanation))
         follows = moved.attempt in (job.attempt, job.attempt + 1)
-        if follows and self._write_all([attempt_write, self._job_move(job, moved)]):
+        writes = [attempt_write, self._job_move(job, moved)]
+        if tally:
+            writes.append(self._tally_write(moved, tally, self._expires_at(job.created_at)))
+        if follows and self._write_all(writes):
             return moved
         opened = self.find_attempt(job.execution_id, job.job_id, moved.attempt)
         if opened is not None and opened.status is not AttemptStatus.RUNNING:

@@ -129,7 +129,7 @@ def test_why_names_an_artifact_that_was_replaced(capsys: Captured) -> None:
     sources, answer = explained(capsys, WRONG_DIGEST)
     assert sources[-1] == "exit message of its container"
     assert "its artifact has SHA-256" in answer["steps"][-1]["text"]
-    assert answer["remedy"]
+    assert f"`{answer['next_command']}`" in answer["remedy"], "the remedy and the next command agree"
 
 
 @pytest.mark.usefixtures("failures")

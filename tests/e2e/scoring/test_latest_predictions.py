@@ -42,6 +42,14 @@ def test_reruns_move_the_pointer_and_failed_or_late_ones_do_not(stage: Stage) ->
     assert moved is not None
     assert (moved.execution_id, moved.rows_scored) == ("latest-2", 40)
 
+    # The object is corrected, and the execution resumed: all models have its snapshot.
+    stage.put_dataset(DATASET, {"b.parquet": people(10, 3)})
+    assert stage.run({"resume": "latest-2"}, "latest-3").status == ExecutionStatus.SUCCEEDED
+    moved = latest(stage, "latest-steady")
+    for found in (latest(stage, "latest-picky"), moved):
+        assert found is not None
+        assert (found.execution_id, found.rows_scored) == ("latest-3", 40)
+
     # The event of the first execution's end arrives once more.
     (function,) = [
         item["FunctionName"]

@@ -1,13 +1,19 @@
 """`fleetscore resume` continues an execution: the objects that are scored already are not scored again."""
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
+from cli.main import main
 from cli.stage.execution_snapshot import Snapshot
+from cli.stage.fleets import Fleets
+from cli.stage.request_check import check_on_stage
 from contract import layout
-from contract.status import FINAL_EXECUTION_STATUSES, ExecutionStatus
+from contract.status import FINAL_EXECUTION_STATUSES, ExecutionKind, ExecutionStatus
+from contract.workflow.request_check import RequestCheck
 from tests.e2e.failing_models import RefusesOneRow, WaitsToBeKilled
 from tests.e2e.stage import Stage, parquet, people, train_xgboost, wait_for
 
@@ -59,7 +65,8 @@ def stop(stage: Stage, execution_id: str) -> Snapshot:
         seen = stage.executions.snapshot(execution_id)
         return seen if seen.record is not None and seen.record.status in FINAL_EXECUTION_STATUSES else None
 
-    return wait_for(closed, "its records are closed")
+    snapshot: Snapshot = wait_for(closed, "its records are closed")
+    return snapshot
 
 
 def test_a_stopped_execution_scores_only_the_rest(stage: Stage, shared_folder: Path) -> None:
@@ -68,9 +75,20 @@ def test_a_stopped_execution_scores_only_the_rest(stage: Stage, shared_folder: P
     stage.register("resumed", WaitsToBeKilled(shared_folder), dataset="resumed")
     execution_id = stage.executions.start('{"models": ["resumed"]}', "resumed-1")
     wait_for((shared_folder / "waiting").exists, "an object is committed and another one is scored")
+
+    def check() -> RequestCheck:
+        return check_on_stage(stage.connection, "dev", ExecutionKind.SCORING, '{"resume": "resumed-1"}')
+
+    assert "resumed-1, which is RUNNING" in check().problems[0]
+    early = stage.run({"resume": "resumed-1"}, "resumed-early")
+    assert early.status == ExecutionStatus.FAILED
+    assert "resumed-1, which is RUNNING" in early.reason
     stop(stage, execution_id)
     before = {commit.object for commit in stage.commits("resumed-1", "resumed")}
     assert 0 < len(before) < len(objects)
+    counts = check().resume
+    assert counts is not None
+    assert (counts.expected, counts.kept, counts.missing) == (len(objects), len(before), len(objects) - len(before))
 
     snapshot = stage.run({"resume": "resumed-1", "instance_type": "ml.c5.xlarge"}, "resumed-2")
 
@@ -152,3 +170,36 @@ def test_a_split_job_keeps_the_objects_of_its_parts(stage: Stage) -> None:
     assert scored_in(stage, "resplit-2") == {"resplit": ["d.parquet"]}
     stage.run({"models": ["resplit"]}, "resplit-undisturbed")
     assert table_of(stage, "resplit-2").equals(table_of(stage, "resplit-undisturbed"))
+
+
+def test_retry_continues_a_fleet_alone_and_scores_its_failed_object(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the command, as an operator does it."""
+    objects = {
+        key: table.append_column("store", pa.array([("north", "south")[row % 2] for row in range(len(table))]))
+        for key, table in OBJECTS.items()
+    }
+    broken = {**objects, "d.parquet": parquet(objects["d.parquet"])[:-100]}
+    stage.put_dataset("refleet", broken)
+    stage.put_dataset("alone", {"a.parquet": people(10, 1)})
+    Fleets(stage.connection, stage.deployment).set("stores", {"dataset": "refleet", "route_by": "store"})
+    for number, route in enumerate(("north", "south")):
+        stage.register(f"store-{route}", train_xgboost(number), dataset="refleet", fleet="stores", route=(route,))
+    stage.register("alone", train_xgboost(1), dataset="alone")
+    try:
+        stage.run({"models": ["alone"], "fleets": ["stores"]}, "refleet-1")
+        stage.put_dataset("refleet", objects)
+        monkeypatch.setattr("cli.command_line.invocation.Connection", lambda *_: stage.connection)
+        assert main(["retry", "refleet-1", "stores.fleet", "--check", "--json"]) == 0
+        checked = json.loads(capsys.readouterr().out)
+        assert checked["resume"] == {"expected": 6, "kept": 5, "again": 0, "missing": 1, "is_exact": True}
+        assert main(["retry", "refleet-1", "stores.fleet", "--name", "refleet-2", "--wait"]) == 0
+        assert "Continues refleet-1: kept 5 of 6 commits." in capsys.readouterr().out
+        assert scored_in(stage, "refleet-2") == {"stores.fleet": ["d.parquet"]}
+        stage.run({"fleets": ["stores"]}, "refleet-undisturbed")
+    finally:
+        for model_id in ("store-north", "store-south", "alone"):
+            stage.catalog.set_enabled(model_id, enabled=False)
+    assert table_of(stage, "refleet-2").equals(table_of(stage, "refleet-undisturbed"))
+    assert stage.summary("refleet-2").commits_kept == 5

@@ -64,6 +64,8 @@ VARIABLES = {
     environment.DEFAULT_COMPUTE: codec.dumps(STAGE_COMPUTE),
     environment.DEFAULT_MAX_CONCURRENCY: "20",
     environment.DEFAULT_TOLERATED_FAILURE_PERCENTAGE: "100",
+    environment.DEFAULT_TOLERATED_FAILED_OBJECTS_PERCENTAGE: "100",
+    environment.DEFAULT_TOLERATED_QUARANTINED_ROWS_PERCENTAGE: "100",
     environment.IMAGE_URIS: json.dumps({"core": CORE_IMAGE, "pytorch": PYTORCH_IMAGE}),
 }
 

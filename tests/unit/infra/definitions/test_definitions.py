@@ -173,7 +173,7 @@ def test_the_map_takes_its_settings_from_the_plan_and_discards_results(assembly:
     score = assembly.definition["States"]["ScoreModels"]
     assert score["ItemProcessor"]["ProcessorConfig"] == {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
     assert score["MaxConcurrencyPath"] == "$.max_concurrency"
-    assert score["ToleratedFailurePercentagePath"] == "$.tolerated_failure_percentage"
+    assert score["ToleratedFailurePercentage"] == 100
     assert score["ItemReader"]["Parameters"] == {"Bucket.$": "$.jobs_bucket", "Key.$": "$.jobs_key"}
     assert score["ResultPath"] is None
 

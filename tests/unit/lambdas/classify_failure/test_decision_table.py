@@ -63,6 +63,12 @@ def api_error(code: str, status: int = 400) -> tuple[str, str]:
 
 
 CASES: list[tuple[str, tuple[str, str], FailureKind, Retry]] = [
+    (
+        "tolerance exceeded",
+        function_error("ToleranceExceededError", "jobs: 3 of 20 have failed"),
+        FailureKind.STOPPED,
+        Retry.NO,
+    ),
     ("object replaced", function_error("ObjectReplacedError", "a.parquet"), FailureKind.DATA, Retry.NO),
     (
         "artifact does not match its spec",

@@ -193,6 +193,17 @@ def test_a_resumed_execution_moves_the_pointer_if_none_was_planned_since(stage: 
     assert manifest(stage).planned_at == STARTED_AT
 
 
+def test_a_resumed_execution_replaces_the_one_that_it_resumed(stage: Stage, summarize: Step) -> None:
+    run(stage, "first", STARTED_AT)
+    summarize(summary_event({}, "first"))
+    run(stage, "resumed", LATER, resumes="first")
+    for _ in range(2):
+        summarize(summary_event({}, "resumed", LATER))
+        summarize(summary_event({}, "first"))
+    assert latest_execution(stage) == "resumed"
+    assert manifest(stage).planned_at == STARTED_AT
+
+
 @pytest.mark.parametrize("request_json", [None, '{"objects_manifest": "uploads/flights/window-1.json"}'])
 def test_a_resumed_execution_of_uploads_or_of_unknown_origin_is_no_whole(
     stage: Stage, summarize: Step, request_json: str | None

@@ -32,6 +32,9 @@ def split(stage: Stage, plan: Step) -> Stage:
         # Three instances, as for the whole job.
         "max_concurrency": 3,
         "tolerated_failure_percentage": 100.0,
+        "tolerated_failed_objects_percentage": 100.0,
+        "tolerated_quarantined_rows_percentage": 100.0,
+        "object_count": 6,
     }
     return stage
 

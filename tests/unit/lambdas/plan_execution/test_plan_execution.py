@@ -41,6 +41,9 @@ def test_an_empty_request_plans_one_job_per_enabled_model(stage: Stage, plan: St
         "job_count": 2,
         "max_concurrency": 20,
         "tolerated_failure_percentage": 100.0,
+        "tolerated_failed_objects_percentage": 100.0,
+        "tolerated_quarantined_rows_percentage": 100.0,
+        "object_count": 3,
     }
     pointers = [codec.from_json(JobPointer, item) for item in stage.read_json(result["jobs_key"])]
     # The job with more bytes comes first.

@@ -61,7 +61,6 @@ class Scenario:
     request: Any = field(default_factory=dict)
     answers: Answers = field(default_factory=dict)
     jobs: tuple[Job, ...] = ()
-    tolerated: float = 100.0
 
     def items(self) -> list[dict[str, Any]]:
         return [{"execution_id": "e-1", "job_id": f"job-{index}", "attempt": 1} for index in range(len(self.jobs))]
@@ -74,7 +73,7 @@ class Scenario:
         """Return the answers of the tasks outside the Map."""
         plan = {
             "execution_id": "e-1", "jobs_bucket": BUCKET, "jobs_key": self.jobs_key, "job_count": len(self.jobs),
-            "max_concurrency": 1, "tolerated_failure_percentage": self.tolerated,
+            "max_concurrency": 1, "tolerated_failure_percentage": 100,
         }  # fmt: skip
         defaults = {
             "PlanExecution": returns(plan),
@@ -205,8 +204,14 @@ def _scenarios(workflow: str) -> list[Scenario]:
             jobs=(good, Job([*begin, *final], "DATA", {run: JOB_FAILED, **refused(1)})),
         ),
         Scenario(
-            "more jobs fail than tolerated", workflow, [*done, "Failed"], "Fleetscore.Failed", answers=failed,
-            tolerated=0, jobs=(Job([*begin, *final], "DATA", {run: JOB_FAILED, **refused()}), Job([], None)),
+            "no job starts past a tolerated level", workflow, [*done, "Failed"], "Fleetscore.Failed", answers=failed,
+            jobs=(
+                Job([*begin, *final], "DATA", {run: JOB_FAILED, **refused()}),
+                Job(
+                    ["RecordAttempt", *final], "DATA",
+                    {"RecordAttempt": fails("ToleranceExceededError"), **refused(1)},
+                ),
+            ),
         ),
         Scenario(
             "the summary fails once", workflow, [*done, "Succeeded"], jobs=(good,),
