@@ -121,7 +121,7 @@ class JobClosedError(FleetscoreError):
     def __init__(self, execution_id: str, job_id: str, status: str) -> None:
         super().__init__(
             f"job {job_id!r} of execution {execution_id!r} is already {status} and is not opened again. "
-            "Start a new execution to score its models again."
+            f"Continue a scoring execution with `fleetscore resume {execution_id}`."
         )
 
 

@@ -70,7 +70,7 @@ def predictions(invocation: Invocation, *, model: str, dataset: str, execution: 
     if not found:
         output.data(value, nothing_found(model, dataset, execution))
     else:
-        # Of few, people want to know the place; of many, tables stay narrow.
+        # Places are long, so they are shown for one model only.
         output.data(value, predictions_table(found), *(location_lines(found) if model else ()))
     if windows:
         output.show("Parts that came later, of upload windows:", windows_table(windows))

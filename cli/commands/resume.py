@@ -38,8 +38,8 @@ _overrides = click.option(
 )
 @execution_argument
 @_overrides
-@click.option("--models", type=words, metavar="A,B", help="Models to score. Default: those of the execution.")
-@click.option("--fleets", type=words, metavar="A,B", help="Fleets to score. Default: all of it, without --models.")
+@click.option("--models", type=words, metavar="A,B", help="Models to score. Default: all; none with --fleets.")
+@click.option("--fleets", type=words, metavar="A,B", help="Fleets to score. Default: all; none with --models.")
 @start_options
 @click.pass_obj
 def resume(

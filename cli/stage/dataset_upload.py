@@ -86,7 +86,6 @@ class DatasetUpload:
     def compare(self, files: Sequence[DatasetFile]) -> Comparison:
         """Compare files with the objects under their keys. Only files of equal size are read."""
         stored = self._sizes(files)
-        equal: set[str] = set()
         alike = [file for file in files if stored.get(file.key) == file.size]
         with ThreadPoolExecutor(_THREADS) as pool:
             equal = {file.key for file, same in zip(alike, pool.map(self._is_equal, alike), strict=True) if same}

@@ -92,13 +92,6 @@ class Executions:
     def training_arn(self, execution_id: str) -> str:
         return _execution_arn(self._deployment.training_state_machine_arn, execution_id)
 
-    def find_arn(self, execution: str) -> str:
-        """Return the ARN of an execution of either workflow, by its id or ARN."""
-        if execution.startswith("arn:"):
-            return execution
-        workflow = self._describe(execution)
-        return workflow.arn if workflow is not None else self.execution_arn(execution)
-
     def workflow_status(self, execution_id: str) -> str | None:
         """Return Step Functions' status of a scoring execution; None if it is unknown there."""
         workflow = self._describe_arn(self.execution_arn(execution_id))

@@ -13,7 +13,7 @@ from typing import Any
 from boto3.dynamodb.conditions import Attr, Key
 from botocore.exceptions import ClientError
 
-from cli.failures import CommandError
+from cli.failures import CommandError, error_code
 from cli.stage.catalog import unknown_model_message, unknown_version_message
 from cli.stage.catalog_table import CatalogTable, VersionTakenError
 from cli.stage.connection import Connection, query_items
@@ -153,10 +153,10 @@ class ModelDeletion:
                 if snapshot is None or snapshot.ended:
                     continue
                 name = snapshot.execution_id
-                if not snapshot.jobs:
+                if snapshot.record is None or snapshot.record.plan is None:
                     raise CommandError(
                         f"Execution {name} is being planned and may use it, so {subject} was not deleted. Run the "
-                        f"command again when it has jobs (`fleetscore status {name}`)."
+                        f"command again when it is planned (`fleetscore status {name}`)."
                     )
                 if any(_uses(snapshot, model_id, names, fleets)):
                     raise CommandError(
@@ -216,7 +216,7 @@ class ModelDeletion:
                 Key=records.model_key(model.model_id), ConditionExpression=Attr("updated_at").eq(model.updated_at)
             )
         except ClientError as error:
-            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+            if error_code(error) == "ConditionalCheckFailedException":
                 raise CommandError(_CHANGED.format(model_id=model.model_id)) from error
             raise
 

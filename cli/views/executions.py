@@ -20,6 +20,7 @@ from cli.views.execution_figures import (
     objects_done,
     rows_counted,
     rows_per_second,
+    seconds_so_far,
     started_at,
     totals,
 )
@@ -39,13 +40,14 @@ _SHOWN_JOBS = 20
 """Largest table of jobs that is shown completely, in lines."""
 _SHOWN_OF_MANY = 6
 """Number of jobs that are shown of more, those first that may need action."""
-_ORDER = {
+JOB_ORDER = {
     JobStatus.RUNNING: 0,
     JobStatus.WAITING: 1,
     JobStatus.FAILED: 2,
     JobStatus.PENDING: 3,
     JobStatus.SUCCEEDED: 4,
 }
+"""Order of jobs when not all are shown: those that may need action come first."""
 _STYLES = {
     "SUCCEEDED": "green",
     "RUNNING": "cyan",
@@ -96,7 +98,7 @@ def _jobs_lines(shown: Snapshot, choice: JobChoice) -> list[RenderableType]:
     lines = sum(1 + len(shown.parts.get(job.job_id, ())) for job in shown.jobs)
     if choice.every or lines <= _SHOWN_JOBS:
         return [jobs_table(shown)]
-    first = sorted(shown.jobs, key=lambda job: _ORDER[job.status])[:_SHOWN_OF_MANY]
+    first = sorted(shown.jobs, key=lambda job: JOB_ORDER[job.status])[:_SHOWN_OF_MANY]
     hidden = Counter(job.status.value for job in shown.jobs)
     hidden.subtract(job.status.value for job in first)
     kinds = ", ".join(f"{count:,} {status}" for status, count in sorted(hidden.items()) if count)
@@ -219,9 +221,7 @@ def snapshot_json(
         "read_at": snapshot.read_at.isoformat(),
         "started_at": start.isoformat() if start else None,
         "ended_at": end.isoformat() if end else None,
-        "seconds": ((end or snapshot.read_at) - start).total_seconds()
-        if start and (end or not snapshot.ended)
-        else None,
+        "seconds": seconds_so_far(snapshot),
         "expected_end": expected.isoformat() if expected else None,
         "datasets": list(datasets(snapshot)),
         "predictions_uris": predictions_uris(snapshot),

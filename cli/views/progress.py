@@ -13,17 +13,18 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.command_line.output import Output
+from cli.stage.diagnosis.job_choice import job_name
 from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions
-from cli.views.diagnosis.failure_lines import job_name
 from cli.views.execution_figures import (
+    committed_objects,
     distinct_objects,
     objects_done,
     overall_rows_per_second,
     rows_counted,
     rows_per_second,
 )
-from cli.views.executions import job_cells, job_reason, objects_text, totals_line
+from cli.views.executions import JOB_ORDER, job_cells, job_reason, objects_text, totals_line
 from cli.views.tables import add_row, counted, one_line, plain_text
 from contract.status import ExecutionKind, JobStatus
 from contract.table.records import JobRecord
@@ -37,21 +38,13 @@ EventBridge usually needs a few.
 _JOBS_READ_PER_SECOND = 500
 """Limit on reads of large fleets. A read of n jobs costs about n/8 DynamoDB read units."""
 _REFRESHES_PER_SECOND = 4
-_SECONDS_BETWEEN_LINES = 30.0
+SECONDS_BETWEEN_LINES = 30.0
 """Longest silence without a terminal, in seconds, so that a reader of a log sees that it is alive."""
 _REASON_CHARACTERS = 120
 """Longest part of a reason in the line of a job, in characters."""
 _LINES_BESIDE_JOBS = 8
 """Lines of the terminal that do not show jobs."""
 _BAR_WIDTH = 78
-_ORDER = {
-    JobStatus.RUNNING: 0,
-    JobStatus.WAITING: 1,
-    JobStatus.FAILED: 2,
-    JobStatus.PENDING: 3,
-    JobStatus.SUCCEEDED: 4,
-}
-"""Priority of jobs when not all fit on the screen: those that may need action come first."""
 
 
 class Progress(Protocol):
@@ -124,7 +117,7 @@ class PlainProgress:
 
     def show(self, snapshot: Snapshot) -> None:
         self._show_changes(snapshot)
-        silent = self._printed_at is None or self._clock() - self._printed_at >= _SECONDS_BETWEEN_LINES
+        silent = self._printed_at is None or self._clock() - self._printed_at >= SECONDS_BETWEEN_LINES
         if silent and not snapshot.ended:
             self._write(state_line(snapshot))
 
@@ -179,8 +172,7 @@ def _objects_so_far(snapshot: Snapshot) -> list[str]:
     """Return the number of committed objects; nothing for a training, which commits none."""
     if snapshot.kind is ExecutionKind.TRAINING:
         return []
-    done = sum(objects_done(job, snapshot) or 0 for job in snapshot.jobs)
-    objects = sum(job.object_count for job in snapshot.jobs)
+    done, objects = committed_objects(snapshot)
     per_job = " (counted per job)" if len(snapshot.jobs) > 1 else ""
     return [f"{done:,} of {counted(objects, 'object')}{per_job}"]
 
@@ -222,7 +214,7 @@ def live_view(snapshot: Snapshot, lines: int) -> RenderableType:
         table.add_column(name, justify="right", no_wrap=True)
     shown = list(snapshot.jobs)
     if len(shown) > lines:
-        shown = sorted(shown, key=lambda job: (_ORDER[job.status], job.job_id))[:lines]
+        shown = sorted(shown, key=lambda job: (JOB_ORDER[job.status], job.job_id))[:lines]
     for job in shown:
         add_row(table, *job_cells(job, snapshot))
     parts: list[RenderableType] = [table]

@@ -13,12 +13,11 @@ from cli.command_line.output import Output
 from cli.documents.dataset_files import DatasetFile, DatasetFiles
 from cli.failures import CommandError
 from cli.stage.dataset_upload import Comparison, UploadStart
+from cli.views.progress import SECONDS_BETWEEN_LINES
 from cli.views.tables import counted, one_line, size_text
 from contract.triggers.uploads import MARKER_NAME
 
 _SHOWN_NAMES = 5
-_SECONDS_BETWEEN_LINES = 30.0
-"""Time between lines of progress without a terminal, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class UploadProgress:
             self._bytes += size
             if self._bar is not None and self._task is not None:
                 self._bar.update(self._task, completed=self._bytes)
-            elif time.monotonic() - self._shown_at >= _SECONDS_BETWEEN_LINES:
+            elif time.monotonic() - self._shown_at >= SECONDS_BETWEEN_LINES:
                 self._shown_at = time.monotonic()
                 self._output.notice(f"Uploaded {size_text(self._bytes)} of {size_text(self._total)} ...")
 

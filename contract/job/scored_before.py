@@ -53,11 +53,6 @@ def digests_of(spec: JobSpec) -> dict[str, str]:
     )
 
 
-def scoring_fingerprint(spec: ModelSpec) -> str:
-    """Return a digest of all that decides about a model's predictions. Versions with the same one predict the same."""
-    return _digest(_fields_of(spec))
-
-
 def keeps_commit(commit: Commit, version: str, now: ModelSpec) -> bool:
     """Return whether a commit of a version counts for a job whose output digests are the same.
 

@@ -22,6 +22,8 @@ from contract.triggers.uploads import ObjectVersion
 UPLOAD_PARTITIONS = "UPLOAD#"
 UPLOADS_PARTITIONS = "UPLOADS#"
 """Prefixes of the partition keys, which policies of roles name."""
+WINDOW_SORT_PREFIX = "WINDOW#"
+"""Prefix of the sort keys of upload windows."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def current_window_key(dataset: str) -> dict[str, str]:
 
 
 def upload_window_key(dataset: str, window: int) -> dict[str, str]:
-    return {PARTITION_KEY: f"{UPLOADS_PARTITIONS}{dataset}", SORT_KEY: f"WINDOW#{window:012d}"}
+    return {PARTITION_KEY: f"{UPLOADS_PARTITIONS}{dataset}", SORT_KEY: f"{WINDOW_SORT_PREFIX}{window:012d}"}
 
 
 def upload_claim_item(claim: UploadClaim, upload: ObjectVersion, expires_at: int | None = None) -> dict[str, Any]:

@@ -34,8 +34,6 @@ _SEGMENT_BYTES = MAX_SEGMENT_BYTES - (1 << 20)
 _SECONDS_AFTERWARDS = 120.0
 _SECONDS_PER_COMMIT = 0.0005
 """Time to leave for the rest of the step, which lists outputs and reads the ledger."""
-_NO_CHECKSUMS = ChecksumRules("sampled", lambda: 0.0)
-"""The copies are compared instead."""
 _GONE = frozenset({"NoSuchKey", "404", "403", "AccessDenied"})
 
 
@@ -77,7 +75,7 @@ def keep_commits(spec: JobSpec, store: ObjectStore, rules: ChecksumRules) -> Non
     for source in spec.sources:
         if all(is_kept):
             break
-        for batch in _batches(_kept_of(source, spec, pairs, is_kept, store)):
+        for batch in _batches(_until_gone(source, _kept_of(source, spec, pairs, is_kept, store))):
             written = _copy(batch, spec, store)
             for kept in written:
                 for pair in kept.pairs:
@@ -103,7 +101,8 @@ def _kept_of(source: JobSource, spec: JobSpec, pairs: Pairs, is_kept: bytearray,
     if old_pairs is None:
         return
     unexpected = UnexpectedFiles()
-    files = OutputFiles(old, old_pairs, store, unexpected, _NO_CHECKSUMS)
+    # The checksums of the copies are compared instead.
+    files = OutputFiles(old, old_pairs, store, unexpected, ChecksumRules.without_checksums())
     if unexpected.count:
         logger.warning("nothing is kept of a job with files that no commit names", source=source.job_id)
         return
@@ -129,6 +128,16 @@ def _kept_of(source: JobSource, spec: JobSpec, pairs: Pairs, is_kept: bytearray,
         if len(found) == count:
             del waiting[first]
             yield _Kept(tuple(found), tuple(found.values()), _copies(found.values(), old, spec))
+
+
+def _until_gone(source: JobSource, found: Iterator[_Kept]) -> Iterator[_Kept]:
+    """Yield what is found until a file of the source turns out to have expired. The rest is scored."""
+    try:
+        yield from found
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in _GONE:
+            raise
+        logger.warning("files of an earlier job have expired meanwhile", source=source.job_id, error=str(error))
 
 
 def _copies(commits: Iterable[Commit], old: JobSpec, spec: JobSpec) -> tuple[_Copy, ...]:

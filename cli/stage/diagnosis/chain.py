@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cli.stage.diagnosis.evidence import Evidence
+from cli.stage.diagnosis.job_choice import job_name
 from cli.stage.diagnosis.next_command import next_command
 from cli.stage.execution_snapshot import Snapshot
 from contract.status import ExecutionKind, FailureKind, JobStatus
@@ -75,7 +76,7 @@ def _steps(evidence: Evidence) -> Iterator[Step]:
     if job is None:
         yield from _steps_without_job(evidence)
         return
-    yield Step(_time(job.ended_at) or snapshot.read_at, f"job {_name(job)}", _job_text(evidence, job))
+    yield Step(_time(job.ended_at) or snapshot.read_at, f"job {job_name(job)}", _job_text(evidence, job))
     attempt = evidence.failed_attempt
     if attempt is not None and job.status is not JobStatus.SUCCEEDED:
         yield from _earlier_attempts(evidence, attempt)
@@ -93,7 +94,7 @@ def _steps_without_job(evidence: Evidence) -> Iterator[Step]:
         return
     moment = _ended_at(snapshot)
     if snapshot.status == "ABORTED":
-        yield Step(moment, "StopExecution", _stop_text(snapshot))
+        yield Step(moment, "StopExecution", stop_text(snapshot))
         return
     training = evidence.training
     if training is not None and training.status != "SUCCEEDED":
@@ -180,7 +181,7 @@ def _object_steps(evidence: Evidence) -> Iterator[Step]:
 def _end_of_execution(snapshot: Snapshot, job: JobRecord) -> Iterator[Step]:
     """Yield why a job ended that no failure of its own ended."""
     if snapshot.status == "ABORTED":
-        yield Step(_ended_at(snapshot), "StopExecution", _stop_text(snapshot))
+        yield Step(_ended_at(snapshot), "StopExecution", stop_text(snapshot))
         return
     yield Step(_time(job.ended_at), "reported", job.reason)
     others = [
@@ -193,14 +194,11 @@ def _end_of_execution(snapshot: Snapshot, job: JobRecord) -> Iterator[Step]:
         yield Step(_time(first.ended_at), f"job {first.job_id}, before", first.reason)
 
 
-def _stop_text(snapshot: Snapshot) -> str:
+def stop_text(snapshot: Snapshot) -> str:
+    """Return that the execution was stopped by hand, and the cause that the operator gave."""
     workflow = snapshot.workflow
     said = ": ".join(text for text in (workflow.error, workflow.cause) if text) if workflow is not None else ""
     return f"stopped by hand: {said}" if said else "stopped by hand, without a cause"
-
-
-def _name(job: JobRecord) -> str:
-    return f"{job.part.job_id}, {job.part.text}" if job.part else job.job_id
 
 
 def _ended_at(snapshot: Snapshot) -> datetime | None:

@@ -13,7 +13,7 @@ from contract.status import ExecutionKind
 from contract.table.records import AttemptRecord
 
 _READ_LINES = 200
-"""Largest number of lines that are read of each sort."""
+"""Largest number of lines that are read of each kind."""
 _FAILED_OBJECTS = '{ $.event = "object_failed" }'
 _DETAILS = '"Detail: "'
 _ROW = re.compile(r"\brow [\d,]+\b")

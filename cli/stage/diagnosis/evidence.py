@@ -10,7 +10,7 @@ from cli.failures import CommandError, describe_refusal
 from cli.stage.connection import Connection
 from cli.stage.diagnosis.attempt_logs import AttemptLogs
 from cli.stage.diagnosis.container_log import FailedObject, failed_object
-from cli.stage.diagnosis.job_choice import items_of
+from cli.stage.diagnosis.job_choice import all_items, items_of
 from cli.stage.diagnosis.sagemaker_jobs import SageMakerJob, SageMakerJobs, is_job_name
 from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions
@@ -130,7 +130,7 @@ def explaining_job(snapshot: Snapshot) -> JobRecord | None:
     Jobs that were only stopped are consequences of others, so they come last, then jobs that wait
     for another attempt.
     """
-    items = [item for job in snapshot.jobs for item in snapshot.parts.get(job.job_id, (job,))]
+    items = all_items(snapshot)
     failed = [item for item in items if item.status is JobStatus.FAILED]
     causes = [item for item in failed if item.failure_kind is not FailureKind.STOPPED]
     waiting = [item for item in items if item.status is JobStatus.WAITING]

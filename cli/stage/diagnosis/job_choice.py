@@ -1,10 +1,15 @@
-"""Finds the jobs of an execution that a person names."""
+"""Finds the jobs of an execution that a person names, and names jobs for people."""
 
 from difflib import get_close_matches
 
 from cli.failures import CommandError
 from cli.stage.execution_snapshot import Snapshot
 from contract.table.records import JobRecord
+
+
+def job_name(job: JobRecord) -> str:
+    """Return the job's id; for a part, the id of its job and which part it is."""
+    return f"{job.part.job_id}, {job.part.text}" if job.part else job.job_id
 
 
 def all_items(snapshot: Snapshot) -> list[JobRecord]:

@@ -16,7 +16,7 @@ from contract.table import records
 from contract.table.job_parts import group_parts, whole_job
 from contract.table.latest_predictions import LatestPredictions
 from contract.table.records import ExecutionRecord, JobRecord
-from contract.table.upload_records import UPLOADS_PARTITIONS, UploadWindow
+from contract.table.upload_records import UPLOADS_PARTITIONS, WINDOW_SORT_PREFIX, UploadWindow
 
 PredictionsState = Literal["latest", "complete", "part", "expired"]
 """`part`: of an execution over some objects of a dataset, such as one of uploads. `complete`: of an
@@ -90,6 +90,7 @@ class Predictions:
                 incomplete.append(job.job_id)
                 continue
             bucket = self._deployment.results_bucket
+            is_all = is_whole and job.dataset not in record.moved_datasets
             for item in latest.point_to_job(parts, bucket, planned_at=job.created_at, expiry_days=None):
                 if model_id not in ("", item.model_id):
                     continue
@@ -97,7 +98,7 @@ class Predictions:
                 if now_latest is not None and now_latest.execution_id == execution_id:
                     found.append(FoundPredictions(now_latest, "latest"))
                 else:
-                    found.append(FoundPredictions(item, "complete" if is_whole else "part"))
+                    found.append(FoundPredictions(item, "complete" if is_all else "part"))
         found.sort(key=lambda each: (each.pointer.dataset, each.pointer.model_id))
         return ExecutionPredictions(found, sorted(incomplete))
 
@@ -105,7 +106,7 @@ class Predictions:
         """Return the newest upload windows of a dataset whose executions started later, newest first."""
         key = Key(records.PARTITION_KEY).eq(f"{UPLOADS_PARTITIONS}{dataset}")
         page = self._table.query(
-            KeyConditionExpression=key & Key(records.SORT_KEY).begins_with("WINDOW#"),
+            KeyConditionExpression=key & Key(records.SORT_KEY).begins_with(WINDOW_SORT_PREFIX),
             ScanIndexForward=False,
             Limit=_SHOWN_WINDOWS,
         )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from cli.stage.diagnosis.chain import stop_text
 from cli.stage.execution_snapshot import Snapshot
 from cli.views.execution_figures import committed_objects, ended_at, expected_end, started_at
 from cli.views.tables import counted, duration_text, one_line, shown_time, size_text
@@ -18,11 +19,8 @@ def fact_lines(snapshot: Snapshot) -> list[str]:
     if (start := started_at(snapshot)) is not None:
         lines.append(_times(snapshot, start))
     if snapshot.workflow is not None and snapshot.workflow.status == "ABORTED":
-        said = ": ".join(text for text in (snapshot.workflow.error, snapshot.workflow.cause) if text)
-        lines.append(f"Stopped by hand: {said}" if said else "Stopped by hand, without a cause.")
-    if snapshot.record is not None and snapshot.record.resumes:
-        kept = sum(job.commits_kept for job in snapshot.jobs)
-        lines.append(f"Resumes {snapshot.record.resumes}: {counted(kept, 'commit')} taken over so far")
+        text = stop_text(snapshot)
+        lines.append(text[0].upper() + text[1:])
     data = datasets(snapshot)
     if data:
         lines.append(f"{'Datasets' if len(data) > 1 else 'Dataset'}: {_first_of(list(data.values()))}")

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cli.stage.diagnosis.failure_groups import Failure, FailureGroup, group_failures
+from cli.stage.diagnosis.job_choice import all_items, job_name
 from cli.stage.execution_snapshot import Snapshot
 from cli.views.tables import counted, one_line
 from contract.status import FailureKind
@@ -22,7 +23,7 @@ def reason_lines(snapshot: Snapshot, attempts: Attempts) -> list[str]:
 
     Jobs with the same reason share a line.
     """
-    outcomes = [f"{job_name(item)}: {item.outcome}" for item in _items(snapshot) if item.outcome and not item.reason]
+    outcomes = [f"{job_name(item)}: {item.outcome}" for item in all_items(snapshot) if item.outcome and not item.reason]
     hidden = len(outcomes) - _SHOWN_OUTCOMES
     more = [f"… and {counted(hidden, 'more outcome')}; `--json` has all"] if hidden > 0 else []
     lines = [
@@ -52,25 +53,14 @@ def groups_json(groups: Sequence[FailureGroup]) -> list[dict[str, Any]]:
     ]
 
 
-def job_name(job: JobRecord) -> str:
-    """Return the job's id; for a part, the id of its job and which part it is."""
-    return f"{job.part.job_id}, {job.part.text}" if job.part else job.job_id
-
-
 def with_kind(kind: FailureKind | None, reason: str) -> str:
     """Return a reason that begins with the kind of the failure."""
     # A container's message already begins with its kind.
     return f"{kind}: {reason}" if kind and not reason.startswith(f"{kind}:") else reason
 
 
-def _items(snapshot: Snapshot) -> Iterator[JobRecord]:
-    """Yield the jobs, and the parts in place of split jobs."""
-    for job in snapshot.jobs:
-        yield from snapshot.parts.get(job.job_id, (job,))
-
-
 def _failures(snapshot: Snapshot, attempts: Attempts) -> Iterator[Failure]:
-    for job in _items(snapshot):
+    for job in all_items(snapshot):
         tried = attempts.get(job.job_id, ())
         names = _names(job, tried)
         if job.reason:

@@ -107,12 +107,6 @@ def test_facts_say_when_an_execution_ran_and_where_its_predictions_are() -> None
     assert "Committed: 3 of 4 objects" in fact_lines(stopped), "objects are shown also after a failure"
 
 
-def test_facts_say_what_a_resumed_execution_took_over() -> None:
-    snapshot = snapshot_of(running_job("ads", commits_kept=3), any_job("churn"))
-    resumed = replace(snapshot, record=any_execution(resumes="nightly-0"))
-    assert "Resumes nightly-0: 3 commits taken over so far" in fact_lines(resumed)
-
-
 def test_an_end_is_expected_only_when_something_was_committed() -> None:
     assert expected_end(snapshot_of(any_job())) is None
     assert expected_end(snapshot_of(running_job(), committed={"churn": 0})) is None
