@@ -86,7 +86,7 @@ def open_job_reason(record: ExecutionRecord, job: JobRecord, error: str, cause: 
         return FailureKind.STOPPED, f"{reason}{detail}. {step[0].upper()}{step[1:]}."
     if error:
         reason = f"The execution ended before this job did: {describe_failure(error, cause)}"
-        return FailureKind.UNKNOWN, f"{shorten(reason, 800)}. Fix the cause, then {step}."
+        return FailureKind.STOPPED, f"{shorten(reason, 800)}. Fix the cause, then {step}."
     reason = "The job's child execution ended without recording a result"
     return FailureKind.UNKNOWN, f"{reason}. Read its history in Step Functions, then {step}."
 
