@@ -77,7 +77,7 @@ def merge_lines(found: Iterable[LineProblem]) -> list[Problem]:
 
     >>> field = Problem("dataset", None, "a value")
     >>> [str(problem) for problem in merge_lines([LineProblem(1, field), LineProblem(2, field)])]
-    ['lines 1 and 2: dataset: got None, expected a value']
+    ['lines 1 and 2: dataset: got nothing, expected a value']
     """
     groups: dict[str, list[LineProblem]] = {}
     for item in found:

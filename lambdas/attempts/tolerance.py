@@ -1,7 +1,7 @@
 """Check an execution's tolerance before a new attempt, and count jobs that have ended for it."""
 
 from contract.table.records import ExecutionRecord, JobRecord
-from contract.workflow.tolerance import NOTHING, Tally, limits_failures, passed_level, tally_of
+from contract.table.tolerance import NOTHING, Tally, limits_failures, passed_level, tally_of
 from lambdas.errors import ToleranceExceededError
 from lambdas.shown_text import shorten
 from lambdas.stage.deployment import Deployment

@@ -10,8 +10,8 @@ from contract.table.job_parts import group_parts, whole_job
 from contract.table.latest_predictions import original_execution
 from contract.table.records import ExecutionRecord, JobRecord, execution_kind
 from contract.table.request_text import request_text
+from contract.table.tolerance import add_tallies, passed_level, tally_of
 from contract.workflow.messages import REQUEST_FIELD, ExecutionOutcome, SummaryInput
-from contract.workflow.tolerance import add_tallies, passed_level, tally_of
 from lambdas.attempts.commits import count_commits
 from lambdas.closing.accounting import find_violations
 from lambdas.closing.latest import latest_predictions

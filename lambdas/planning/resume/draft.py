@@ -1,6 +1,6 @@
 """Draft what a resumed execution scores, and which commits its jobs keep."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from contract.catalog.model_spec import ModelSpec
@@ -116,6 +116,24 @@ def count(coverage: Coverage) -> ResumeCounts:
     expected = sum(map(coverage.pairs, coverage.scorers))
     kept, again = sum(map(coverage.kept, coverage.scorers)), sum(map(coverage.again, coverage.scorers))
     return ResumeCounts(expected, kept, again, expected - kept - again, coverage.is_exact)
+
+
+def image_notes(coverage: Coverage, old_jobs: Sequence[OldJob], images: Mapping[str, str]) -> list[str]:
+    """Return a note about models whose kept commits another image has scored: its libraries may differ.
+
+    `images` are the URIs of the images that score the models now, by id.
+    """
+    before = {job.source: job.image_uri for job in old_jobs}
+    other = sorted(
+        model_id
+        for model_id, sources in coverage.useful.items()
+        if any(before[source] not in ("", images[model_id]) for source in sources)
+    )
+    if not other:
+        return []
+    kept = sum(map(coverage.kept, other))
+    listed = list_first(other, _LISTED)
+    return [f"up to {kept:,} of the kept commits were scored by another image, of {len(other):,} models: {listed}"]
 
 
 def resume_notes(resumption: Resumption, coverage: Coverage, snapshots: Snapshots) -> list[str]:

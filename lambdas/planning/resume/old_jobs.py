@@ -38,6 +38,8 @@ class OldJob:
     """Id of the whole job if this is a part, else of the job itself."""
     output_layout: layout.OutputLayout
     joined_nulls: bool
+    image_uri: str = ""
+    """URI of the image that scored it."""
 
     @property
     def is_fleet(self) -> bool:
@@ -98,6 +100,7 @@ def _old_job(job: JobRecord, spec: JobSpec, chosen: Mapping[str, ModelSpec]) -> 
         job_id=job.part.job_id if job.part else job.job_id,
         output_layout=spec.output_layout,
         joined_nulls=spec.joined_nulls,
+        image_uri=job.image_uri,
     )
 
 

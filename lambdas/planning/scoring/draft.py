@@ -9,7 +9,14 @@ from dataclasses import dataclass, field, replace
 from contract.checks import raise_if_any
 from contract.workflow.request_check import ResumeCounts
 from contract.workflow.scoring_request import ExecutionRequest
-from lambdas.planning.resume.draft import count, moved_datasets, read_resumption, resume_notes, resumed_jobs
+from lambdas.planning.resume.draft import (
+    count,
+    image_notes,
+    moved_datasets,
+    read_resumption,
+    resume_notes,
+    resumed_jobs,
+)
 from lambdas.planning.scoring.check_fleets import find_routes
 from lambdas.planning.scoring.check_models import check_models
 from lambdas.planning.scoring.check_volumes import check_volumes, volume_notes
@@ -83,6 +90,10 @@ def draft_scoring(
     draft = ScoringDraft(tuple(jobs), skipped, (*notes, *split_notes(jobs), *volume_notes(jobs)), request)
     if resumption is None or coverage is None:
         return draft
-    told = tuple(resume_notes(resumption, coverage, snapshots))
+    images = {model.model_id: defaults.image_uris[job.image] for job in jobs for model in job.committing_models}
+    told = (
+        *resume_notes(resumption, coverage, snapshots),
+        *image_notes(coverage, resumption.old_jobs, images),
+    )
     moved = moved_datasets(resumption, snapshots)
     return replace(draft, resume_notes=told, resume_counts=count(coverage), moved_datasets=moved)

@@ -23,9 +23,9 @@ from contract.status import (
 from contract.table import records
 from contract.table.explanation import UNEXPLAINED, Explanation
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
+from contract.table.tolerance import NOTHING, Tally
 from contract.training.recipes import ModelRecipe
 from contract.workflow.messages import ExecutionPlan
-from contract.workflow.tolerance import NOTHING, Tally
 from lambdas.errors import (
     ExecutionClosedError,
     ExecutionNotFoundError,

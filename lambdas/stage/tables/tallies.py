@@ -10,7 +10,7 @@ from typing import Any
 from contract.status import FailureKind, JobStatus
 from contract.table import records
 from contract.table.records import JobRecord
-from contract.workflow.tolerance import Tally, add_tallies
+from contract.table.tolerance import Tally, add_tallies
 from lambdas.stage.tables.table import Table
 
 _ITEMS = 16

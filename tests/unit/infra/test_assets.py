@@ -47,7 +47,7 @@ def test_the_image_gets_only_its_code_and_the_contract(assembly: Assembly) -> No
 def test_every_handler_imports_from_the_staged_folder_alone(assembly: Assembly) -> None:
     folder, _ = staged(assembly, "workflow", "files")
     handlers = {item["Handler"] for item in assembly.resources("workflow", "AWS::Lambda::Function").values()}
-    assert len(handlers) == 10
+    assert len(handlers) == 11
     modules = sorted(handler.rpartition(".")[0] for handler in handlers)
     code = (
         "import importlib, sys\n"

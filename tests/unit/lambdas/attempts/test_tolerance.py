@@ -11,8 +11,8 @@ from contract import layout
 from contract.job.parts import JobPart
 from contract.status import AttemptStatus, FailureKind, JobStatus
 from contract.table.records import AttemptRecord, JobRecord
+from contract.table.tolerance import Tally, add_tallies, limits_failures, passed_level, tally_of
 from contract.workflow.messages import ExecutionPlan
-from contract.workflow.tolerance import Tally, add_tallies, limits_failures, passed_level, tally_of
 from lambdas.errors import ToleranceExceededError
 from tests.unit.lambdas.builders import (
     STARTED_AT,

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from lambdas.errors import ExecutionClosedError, ExecutionNameUsedError, Invalid
 from tests.unit.lambdas.builders import (
     CORE_IMAGE,
     PYTORCH_IMAGE,
+    STAGE_COMPUTE,
     STARTED_AT,
     Stage,
     any_model_spec,
@@ -290,7 +292,7 @@ def test_compute_of_request_overrides_model_and_stage(stage: Stage, plan: Step) 
     result = plan(plan_event(request))
     assert (result["max_concurrency"], result["tolerated_failure_percentage"]) == (3, 0)
     # The request asks for nine instances, but five objects keep only five busy.
-    expected = Compute(instance_type="ml.c5.xlarge", instance_count=5, volume_size_gb=30, max_runtime_seconds=60)
+    expected = replace(STAGE_COMPUTE, instance_type="ml.c5.xlarge", instance_count=5, max_runtime_seconds=60)
     assert stage.job().compute == expected
 
 

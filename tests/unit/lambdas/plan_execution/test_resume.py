@@ -239,6 +239,18 @@ def test_a_resumed_execution_that_copied_nothing_is_continued_with_the_first_one
     assert stopped.execution("e-3").notes[0] == "commits of e-2: 1 of 2 kept, 0 scored again, 1 never scored"
 
 
+def test_commits_of_another_image_are_kept_with_a_note(stopped: Stage, plan: Step) -> None:
+    stopped.table.update_item(
+        Key=job_key("e-1", "delays-ua"),
+        UpdateExpression="SET image_uri = :older",
+        ExpressionAttributeValues={":older": "123456789012.dkr.ecr.eu-central-1.amazonaws.com/scoring:older"},
+    )
+    plan(plan_event(RESUME, "e-2"))
+    kept, image = stopped.execution("e-2").notes
+    assert kept == "commits of e-1: 1 of 2 kept, 0 scored again, 1 never scored"
+    assert image == "up to 1 of the kept commits were scored by another image, of 1 models: delays-ua"
+
+
 def test_too_many_commits_are_estimated(stopped: Stage, plan: Step, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(coverage, "MAX_COUNTED", 1)
     found = check(RESUME)

@@ -1,11 +1,11 @@
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from contract import codec, layout, training_layout
 from contract.catalog.model_formats import ModelFormat
-from contract.catalog.models import Compute
 from contract.status import ExecutionKind, ExecutionStatus, JobStatus
 from contract.training.recipes import ModelRecipe, TrainingCode, TrainingCompute
 from contract.workflow.messages import ExecutionPlan
@@ -182,8 +182,8 @@ def test_a_script_whose_image_is_not_deployed_is_refused(stage: Stage, plan_trai
 def test_the_recipes_compute_overrides_the_stages(stage: Stage, plan_training: Step) -> None:
     put_trainable(stage, any_recipe(compute=TrainingCompute(instance_type="ml.c5.xlarge")))
     plan_training(training_event({}))
-    assert stage.job("delays-ua", "t-1").compute == Compute(
-        "ml.c5.xlarge", 1, STAGE_COMPUTE.volume_size_gb, STAGE_COMPUTE.max_runtime_seconds
+    assert stage.job("delays-ua", "t-1").compute == replace(
+        STAGE_COMPUTE, instance_type="ml.c5.xlarge", instance_count=1
     )
 
 

@@ -70,14 +70,17 @@ def for_second_engine(definition: dict[str, Any]) -> tuple[dict[str, Any], dict[
             continue
         processors[name] = state.pop("ItemProcessor")
         assert state.pop("ItemReader")["Parameters"].keys() == {"Bucket.$", "Key.$"}
-        paths = {field: state.pop(f"{field}Path") for field in ("MaxConcurrency", "ToleratedFailurePercentage")}
+        limits = {
+            "MaxConcurrency.$": state.pop("MaxConcurrencyPath"),
+            "ToleratedFailurePercentage": state.pop("ToleratedFailurePercentage"),
+        }
         reader = definition["States"][name]["ItemReader"]["Parameters"]
         state |= {
             "Type": "Task",
             "Resource": f"arn:aws:lambda:{ACCOUNT}:function:map",
             # A Task of the engine ends after a minute otherwise.
             "TimeoutSeconds": NO_TIMEOUT_SECONDS,
-            "Parameters": {**reader, **{f"{field}.$": path for field, path in paths.items()}},
+            "Parameters": {**reader, **limits},
         }
         del state["ResultWriter"], state["Label"]
         added = {"Resource", "Parameters", "TimeoutSeconds"}
