@@ -74,9 +74,7 @@ def _check(execution_id: str, record: ExecutionRecord | None, activity: Activity
     if record.kind is not ExecutionKind.SCORING:
         return refuse(f"{execution_id}, a training execution", "a scoring execution", "Train again.")
     if record.status is ExecutionStatus.RUNNING and activity.execution_runs(record.execution_arn):
-        remedy = (
-            f"Wait for its end, or stop it: `aws stepfunctions stop-execution --execution-arn {record.execution_arn}`."
-        )
+        remedy = f"Wait for its end, or stop it: `fleetscore stop {record.execution_id}`."
         return refuse(f"{execution_id}, which is RUNNING", "an execution that has ended", remedy)
     if record.plan is None:
         remedy = f"Resume {record.resumes!r} instead." if record.resumes else "Start a new execution."
