@@ -229,6 +229,8 @@ def upload_manifest_key(dataset: str, batch_id: str) -> str:
 
 TABLE_MANIFEST = "table-"
 """Prefix of the names of manifests that the command writes for a table's snapshot."""
+TABLE_PART_MANIFEST = "table-part-"
+"""The same for an older snapshot, or for a table that is only a folder of its dataset."""
 
 
 def upload_part_key(dataset: str, part: str) -> str:

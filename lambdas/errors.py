@@ -121,7 +121,7 @@ class JobClosedError(FleetscoreError):
     def __init__(self, execution_id: str, job_id: str, status: str) -> None:
         super().__init__(
             f"job {job_id!r} of execution {execution_id!r} is already {status} and is not opened again. "
-            "Start a new execution to score its models again."
+            f"Continue a scoring execution with `fleetscore resume {execution_id}`."
         )
 
 
@@ -219,7 +219,7 @@ class ObjectReplacedError(FleetscoreError):
     """Pinned objects were replaced or removed, so it is unknown which content was scored or trained
     on."""
 
-    def __init__(self, job_id: str, replaced: Sequence[str], next_step: str = "start a new execution") -> None:
+    def __init__(self, job_id: str, replaced: Sequence[str], next_step: str = "train again") -> None:
         super().__init__(
             f"job {job_id!r}: {len(replaced):,} objects of its dataset were replaced or removed while it was read: "
             f"{_list(replaced)}. Let uploads end, then {next_step}."

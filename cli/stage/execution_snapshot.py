@@ -100,7 +100,7 @@ class Snapshot:
             open_jobs = sum(job.status not in FINAL_JOB_STATUSES for job in self.jobs)
             return (
                 f"The execution ended ({self._end_text()}), but its records are not closed. Jobs that are shown as "
-                f"open ({open_jobs:,}) do not continue: start another execution to score the rest."
+                f"open ({open_jobs:,}) do not continue: score the rest with `fleetscore resume`."
             )
         if (self.record.status is ExecutionStatus.SUCCEEDED) != (self.workflow.status == "SUCCEEDED"):
             return f"The record says {self.record.status.value}, but Step Functions says {self._end_text()}."

@@ -153,10 +153,10 @@ class ModelDeletion:
                 if snapshot is None or snapshot.ended:
                     continue
                 name = snapshot.execution_id
-                if not snapshot.jobs:
+                if snapshot.record is None or snapshot.record.plan is None:
                     raise CommandError(
                         f"Execution {name} is being planned and may use it, so {subject} was not deleted. Run the "
-                        f"command again when it has jobs (`fleetscore status {name}`)."
+                        f"command again when it is planned (`fleetscore status {name}`)."
                     )
                 if any(_uses(snapshot, model_id, names, fleets)):
                     raise CommandError(

@@ -50,7 +50,10 @@ def write_snapshot(connection: Connection, deployment: Deployment, choice: Table
     manifest = UploadManifest(choice.dataset, "table", objects, names_objects=True, table=snapshot.name)
     text = json.dumps(codec.to_json(manifest), ensure_ascii=False, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_CHARACTERS]
-    key = layout.upload_manifest_key(choice.dataset, f"{layout.TABLE_MANIFEST}{digest}")
+    # Only predictions of all that the dataset has now may become its latest ones.
+    is_whole = choice.version is None and not choice.at and not choice.folder
+    name = layout.TABLE_MANIFEST if is_whole else layout.TABLE_PART_MANIFEST
+    key = layout.upload_manifest_key(choice.dataset, f"{name}{digest}")
     # The key is a digest of the content, so concurrent writers write the same object.
     s3.put_object(Bucket=deployment.results_bucket, Key=key, Body=text.encode(), ContentType="application/json")
     return key, manifest

@@ -42,7 +42,7 @@ def whole_job(parts: Sequence[JobRecord]) -> JobRecord:
     if (lost := first.part.count - len(parts)) and status in FINAL_JOB_STATUSES:
         # Nobody knows whether their objects were scored.
         status, kind = JobStatus.FAILED, kind or FailureKind.UNKNOWN
-        reasons.append(f"{lost:,} of {first.part.count:,} parts have no record: resume the execution")
+        reasons.append(f"{lost:,} of {first.part.count:,} parts have no record: start a new execution")
     return replace(
         first,
         job_id=first.part.job_id,

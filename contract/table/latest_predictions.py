@@ -159,7 +159,7 @@ def original_execution(
 def covers_whole_datasets(request_json: str) -> bool:
     """Return whether an execution of this request scores all objects of its datasets.
 
-    Executions of uploads have a manifest of some objects. That of a table's snapshot has all.
+    Executions of uploads have a manifest of some objects. That of a table's newest snapshot has all.
 
     >>> covers_whole_datasets('{"dataset": "flights"}')
     True
@@ -170,8 +170,12 @@ def covers_whole_datasets(request_json: str) -> bool:
         request = parse_json(request_json, keep_surrogates=True)
     except JsonError:
         return False
-    manifest = request.get("objects_manifest") if isinstance(request, dict) else None
-    return manifest is None or str(manifest).rpartition("/")[2].startswith(layout.TABLE_MANIFEST)
+    if not isinstance(request, dict) or "left_out" in request:
+        return False
+    manifest = request.get("objects_manifest")
+    name = str(manifest).rpartition("/")[2]
+    is_table = name.startswith(layout.TABLE_MANIFEST) and not name.startswith(layout.TABLE_PART_MANIFEST)
+    return manifest is None or is_table
 
 
 def latest_key(dataset: str, model_id: str, fleet: str = "") -> dict[str, str]:

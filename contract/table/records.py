@@ -108,6 +108,11 @@ class ExecutionRecord:
     """
     resumes: str = ""
     """Id of the execution that this one continues."""
+    moved_datasets: tuple[str, ...] = ()
+    """Datasets whose objects were replaced by others with new keys since the first plan.
+
+    A resumed execution scores none of these, so its predictions never become the latest ones.
+    """
     notes: tuple[str, ...] = ()
     """What a resumed execution keeps and scores again, and why, as its plan has counted."""
     violations: tuple[str, ...] = ()

@@ -21,13 +21,18 @@ from types import CodeType
 from typing import Any, NamedTuple, TextIO
 
 from contract.control_characters import replace_control_characters
+from contract.json_text import dump_json
 from contract.status import FailureKind
+from scoring.log_fields import job_fields
 
 IN_LOG = "its text is in the job's log"
 """What a reason says about an exception whose text it leaves out."""
 
 MORE_ROOM = "raise the job's volume size"
 """Remedy for a full disk. Unfinished work is where most bytes are free, which then is the volume."""
+
+ERROR_EVENT = "error"
+"""Event of a line with a traceback."""
 
 _OWN_PACKAGES = frozenset({"contract", "launcher", "scoring", "training"})
 _LIBRARY_FOLDERS = frozenset({"site-packages", "dist-packages"})
@@ -177,8 +182,15 @@ def text_of(error: BaseException) -> str:
 
 
 def log_error(error: BaseException) -> None:
-    """Write an error with its traceback, detail and causes to stderr in one call."""
-    write_log(sys.stderr, replace_control_characters("".join(traceback.format_exception(error))))
+    """Write an error with its traceback, detail and causes to stderr in one call.
+
+    In a job it is one line of JSON.
+    """
+    text = "".join(traceback.format_exception(error))
+    if fields := job_fields():
+        write_log(sys.stderr, dump_json({"event": ERROR_EVENT, "traceback": text, **fields}) + "\n")
+    else:
+        write_log(sys.stderr, replace_control_characters(text))
 
 
 def write_log(stream: TextIO, text: str) -> None:

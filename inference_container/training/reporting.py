@@ -8,6 +8,7 @@ from contract.json_text import dump_json
 from contract.status import FailureKind
 from scoring.errors import log_error, write_log
 from scoring.files.new_file import new_file
+from scoring.log_fields import job_fields
 
 _CHARACTERS = 1_024
 """Number of characters of the failure file that SageMaker keeps."""
@@ -16,7 +17,7 @@ _ELLIPSIS = "…"
 
 def log_event(name: str, **fields: object) -> None:
     """Write one JSON object as one line of the job's log."""
-    write_log(sys.stdout, dump_json({"event": name, **fields}) + "\n")
+    write_log(sys.stdout, dump_json({"event": name, **fields, **job_fields()}) + "\n")
 
 
 def failure_line(kind: FailureKind, text: str) -> str:

@@ -154,6 +154,7 @@ def _move_pointers(record: ExecutionRecord, jobs: list[JobRecord], deployment: D
         # A resumed execution has the objects of the original, which is older than its own plan.
         planned_at=deployment.table.planned_at(original.execution_id) if original else "",
         expiry_days=deployment.settings.predictions_expiry_days,
+        moved_datasets=record.moved_datasets,
     )
     moved = sum(in_parallel(deployment.latest.move, found))
     if found:

@@ -8,6 +8,7 @@ from contract.json_text import JsonError, parse_json
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
 from contract.table.records import ExecutionRecord, JobRecord
 from contract.workflow.messages import FAILURE_FIELD
+from lambdas.attempts.continuing import how_to_continue
 from lambdas.attempts.failure_cause import read_cause
 from lambdas.shown_text import shorten
 
@@ -61,9 +62,7 @@ def describe_failure(error: str, cause: str) -> str:
 
 def next_step(record: ExecutionRecord) -> str:
     """Return what continues an execution that has ended: a clause in the imperative."""
-    if record.kind is ExecutionKind.TRAINING or record.plan is None:
-        return "start a new execution"
-    return f"score the rest with `fleetscore resume {record.execution_id}`"
+    return "start a new execution" if record.plan is None else how_to_continue(record.kind, record.execution_id)
 
 
 def open_job_reason(record: ExecutionRecord, job: JobRecord, error: str, cause: str) -> tuple[FailureKind, str]:
@@ -87,7 +86,7 @@ def open_job_reason(record: ExecutionRecord, job: JobRecord, error: str, cause: 
         return FailureKind.STOPPED, f"{reason}{detail}. {step[0].upper()}{step[1:]}."
     if error:
         reason = f"The execution ended before this job did: {describe_failure(error, cause)}"
-        return FailureKind.UNKNOWN, f"{shorten(reason, 800)}. Fix the cause, then {step}."
+        return FailureKind.STOPPED, f"{shorten(reason, 800)}. Fix the cause, then {step}."
     reason = "The job's child execution ended without recording a result"
     return FailureKind.UNKNOWN, f"{reason}. Read its history in Step Functions, then {step}."
 
@@ -140,7 +139,7 @@ def execution_reason(record: ExecutionRecord, status: ExecutionStatus, jobs: Seq
     if record.violations:
         lines.append("The accounting of the execution does not hold:")
         lines += [f"- {text}" for text in record.violations]
-        lines.append("Look at what is named, delete files that belong to no job, then start a new execution.")
+        lines.append(f"Look at what is named, delete files that belong to no job, then {next_step(record)}.")
     if jobs and not failed:
         explained = record.training_failure or record.violations or record.passed_level
         if not explained or failure:

@@ -54,7 +54,12 @@ def plan_execution(
     except TrainingFailedError as error:
         close_refused(record, str(error), deployment)
         raise
-    record = replace(record, notes=draft.resume_notes, label=draft.request.execution_label or record.label)
+    record = replace(
+        record,
+        notes=draft.resume_notes,
+        moved_datasets=draft.moved_datasets,
+        label=draft.request.execution_label or record.label,
+    )
     return write_plan(
         record, draft.request, draft.jobs, skipped=draft.skipped, deployment=deployment, defaults=defaults
     )

@@ -75,7 +75,7 @@ def keep_commits(spec: JobSpec, store: ObjectStore, rules: ChecksumRules) -> Non
     for source in spec.sources:
         if all(is_kept):
             break
-        for batch in _batches(_kept_of(source, spec, pairs, is_kept, store)):
+        for batch in _batches(_until_gone(source, _kept_of(source, spec, pairs, is_kept, store))):
             written = _copy(batch, spec, store)
             for kept in written:
                 for pair in kept.pairs:
@@ -128,6 +128,16 @@ def _kept_of(source: JobSource, spec: JobSpec, pairs: Pairs, is_kept: bytearray,
         if len(found) == count:
             del waiting[first]
             yield _Kept(tuple(found), tuple(found.values()), _copies(found.values(), old, spec))
+
+
+def _until_gone(source: JobSource, found: Iterator[_Kept]) -> Iterator[_Kept]:
+    """Yield what is found until a file of the source turns out to have expired. The rest is scored."""
+    try:
+        yield from found
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in _GONE:
+            raise
+        logger.warning("files of an earlier job have expired meanwhile", source=source.job_id, error=str(error))
 
 
 def _copies(commits: Iterable[Commit], old: JobSpec, spec: JobSpec) -> tuple[_Copy, ...]:

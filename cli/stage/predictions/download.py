@@ -84,6 +84,7 @@ def download(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+    _check_is_whole(partial, files)
     if folder.exists():
         folder.rmdir()
     partial.rename(folder)
@@ -118,6 +119,20 @@ def _partial_folder(folder: Path, content: str) -> Path:
     partial.mkdir(parents=True)
     known.write_text(content, encoding="utf-8")
     return partial
+
+
+def _check_is_whole(partial: Path, files: Sequence[PredictionsFile]) -> None:
+    """Check that every file has a place of its own.
+
+    Raises:
+        CommandError: when the file system takes two names for one, as on macOS names that differ in case.
+    """
+    places = {(status.st_dev, status.st_ino) for status in ((partial / file.key).stat() for file in files)}
+    if len(places) != len(files):
+        raise CommandError(
+            f"--download: {len(files):,} files became {len(places):,} in {partial}, because this file system does not "
+            "tell some of their names apart. Delete the folder, and download to another file system."
+        )
 
 
 def _content(pointers: Sequence[LatestPredictions]) -> str:

@@ -90,6 +90,7 @@ class Predictions:
                 incomplete.append(job.job_id)
                 continue
             bucket = self._deployment.results_bucket
+            is_all = is_whole and job.dataset not in record.moved_datasets
             for item in latest.point_to_job(parts, bucket, planned_at=job.created_at, expiry_days=None):
                 if model_id not in ("", item.model_id):
                     continue
@@ -97,7 +98,7 @@ class Predictions:
                 if now_latest is not None and now_latest.execution_id == execution_id:
                     found.append(FoundPredictions(now_latest, "latest"))
                 else:
-                    found.append(FoundPredictions(item, "complete" if is_whole else "part"))
+                    found.append(FoundPredictions(item, "complete" if is_all else "part"))
         found.sort(key=lambda each: (each.pointer.dataset, each.pointer.model_id))
         return ExecutionPredictions(found, sorted(incomplete))
 

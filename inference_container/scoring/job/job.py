@@ -29,6 +29,7 @@ from scoring.job import exit_message
 from scoring.job.artifacts import extract_model, verify_artifacts
 from scoring.job.resource_config import current_host
 from scoring.job.shard import find_shard
+from scoring.log_fields import job_fields
 from scoring.protocol import ObjectDone, WorkerSetup
 from scoring.separation.descendants import adopt_orphans, kill_descendants
 from scoring.separation.worker_user import WorkerUser, find_worker_user, make_folder
@@ -222,7 +223,7 @@ def _report(done: ObjectDone) -> None:
 
 
 def _print(**fields: object) -> None:
-    write_log(sys.stdout, dump_json(fields) + "\n")
+    write_log(sys.stdout, dump_json({**fields, **job_fields()}) + "\n")
 
 
 @contextmanager

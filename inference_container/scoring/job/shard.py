@@ -48,5 +48,5 @@ def _size_problem(item: PinnedObject, path: Path) -> ScoringError | None:
         return None
     return DataError(
         f"object {item.key!r} has {size:,} bytes, the plan pinned {item.size:,}: it was replaced after the execution "
-        "started; start a new execution"
+        "started"
     )

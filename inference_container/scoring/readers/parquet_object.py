@@ -265,7 +265,7 @@ class ParquetObject:
         place = f" after row {after:,}" if after else ""
         return DataError(
             f"object {self.key!r} cannot be read as Parquet{place} ({describe_error(error)}; {IN_LOG}): it is "
-            "damaged or not Parquet; write it again and start a new execution"
+            "damaged or not Parquet; write it again"
         )
 
 

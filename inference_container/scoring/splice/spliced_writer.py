@@ -86,7 +86,7 @@ class SplicedWriter:
         if self.rows != self._footer.rows:
             raise self._wrong_rows(self.rows)
         if not self._source.unchanged:
-            raise SpliceError(f"file {self._source.path} was changed while it was scored: start a new execution")
+            raise SpliceError(f"file {self._source.path} was changed while it was scored")
         try:
             encoded = self._predictions.finish()
             extension = self._source.extension(self._columns, encoded.footer)
@@ -162,7 +162,7 @@ class SplicedWriter:
     def _wrong_rows(self, rows: int) -> SpliceError:
         return SpliceError(
             f"{rows:,} rows of predictions for the {self._footer.rows:,} rows in the footer of {self._source.path}: "
-            "the file is damaged, or was not read to its end; write it again and start a new execution"
+            "the file is damaged, or was not read to its end; write it again"
         )
 
     def _not_as_expected(self, why: str) -> SpliceError:

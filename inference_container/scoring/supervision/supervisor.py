@@ -2,6 +2,7 @@
 
 import itertools
 import selectors
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from contract.catalog.model_formats import ModelFormat
 from contract.job.scoring_spec import PinnedObject
-from scoring.errors import ModelError, ScoringError, error_of_kind, log_error, with_cause
+from contract.json_text import dump_json
+from scoring.errors import ModelError, ScoringError, error_of_kind, log_error, with_cause, write_log
 from scoring.fleets.setup import batches_for_members
+from scoring.log_fields import job_fields
 from scoring.protocol import (
     Event,
     Failure,
@@ -78,6 +81,7 @@ class Supervisor:
         """Tasks of split objects; dispatched before the queue."""
         self._split_objects = SplitObjects(0)
         self._retries = CrashRetries(0)
+        self._batch_rows = 0
         self._packing = GroupPacking(0)
         self._done: list[ObjectDone] = []
         self._scratch = scratch
@@ -105,6 +109,7 @@ class Supervisor:
             self._send_setup(worker, self._setup)
 
     def _send_setup(self, worker: WorkerProcess, setup: WorkerSetup) -> None:
+        worker.models = tuple(model.model_id for model in setup.models)
         worker.send(replace(setup, scratch=str(worker.folder)))
 
     def score(
@@ -122,6 +127,7 @@ class Supervisor:
         self._data = Path(setup.data)
         self._split_objects = SplitObjects(len(setup.models))
         self._retries = CrashRetries(setup.batch_rows)
+        self._batch_rows = setup.batch_rows
         self._packing = GroupPacking(
             len(setup.models), batches_for_members(len(setup.fleet.members)) if setup.fleet else 1
         )
@@ -354,7 +360,11 @@ class Supervisor:
         self._selector.unregister(worker)
         self._workers.remove(worker)
         tasks = worker.computing
-        error = explain_exit(worker.reap(), tasks)
+        code, doing = worker.reap(), worker.doing()
+        error = explain_exit(code, tasks)
+        rows = {"batch_rows": min(task.batch_rows for task in tasks) or self._batch_rows} if tasks else {}
+        line = {"event": "worker_died", "exit_code": code, "reason": error.text, **doing, **rows, **job_fields()}
+        write_log(sys.stdout, dump_json(line) + "\n")
         delete_tree(worker.folder)
         self._queue[:0] = [item for task in worker.waiting for item in objects_of(task)]
         if not tasks:

@@ -14,6 +14,7 @@ from contract.catalog.model_formats import ModelFormat
 from contract.job.scoring_spec import PinnedObject
 from scoring.device import visible_gpus, worker_variables
 from scoring.errors import ModelError, ScoringError, TransientError
+from scoring.log_fields import job_fields
 from scoring.protocol import (
     MAX_EVENT_BYTES,
     Command,
@@ -31,9 +32,12 @@ from scoring.protocol import (
     objects_of,
 )
 from scoring.separation.worker_user import WorkerUser, make_folder, process_options
+from scoring.supervision.worker_output import WorkerOutput
 
 _EXIT_SECONDS = 30
 _MAX_SHOWN_OBJECTS = 3
+_MAX_LOGGED = 10
+"""Most objects, and models, that a line of the log names."""
 _KEEP_FREED_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
@@ -70,10 +74,15 @@ class WorkerProcess:
             [sys.executable, *(["-P"] if user else []), "-m", "scoring.worker.__main__", *formats],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            # Outside of a job, people see what a model prints as it is.
+            stderr=subprocess.PIPE if job_fields() else None,
             # A buffer would be flushed when the pipe is closed, which waits for a worker that does not read.
             bufsize=0,
             **process_options(user, folder, environment),
         )
+        self._number = number
+        self.models: tuple[str, ...] = ()
+        """Ids of the models that it scores with."""
         self.ready = False
         self.computing: list[Task] = []
         self.waiting: deque[ScoreObject | ScoreGroup] = deque()
@@ -82,6 +91,20 @@ class WorkerProcess:
         """Objects that are written and are being committed, which does not need the worker."""
         self._computed_count = 0
         self._received = bytearray()
+        printed = self._process.stderr if job_fields() else None
+        self._output = WorkerOutput(printed, self.doing) if printed is not None else None
+
+    def doing(self) -> dict[str, object]:
+        """Return what the worker is doing, as fields of a line of the log."""
+        keys = list(dict.fromkeys(item.key for task in tuple(self.computing) for item in objects_of(task)))
+        counts = {"object_count": len(keys)} if len(keys) > _MAX_LOGGED else {}
+        counts |= {"model_count": len(self.models)} if len(self.models) > _MAX_LOGGED else {}
+        return {
+            "worker": self._number,
+            "objects": keys[:_MAX_LOGGED],
+            "models": list(self.models[:_MAX_LOGGED]),
+            **counts,
+        }
 
     def fileno(self) -> int:
         assert self._process.stdout is not None  # noqa: S101 - a pipe, see above
@@ -157,10 +180,14 @@ class WorkerProcess:
         """Wait for a worker whose pipe has closed. Returns its exit code, negative for a signal."""
         # The pipe closes a moment before the exit code is available; a kill would replace that
         # code.
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return self._process.wait(_EXIT_SECONDS)
-        self.kill()
-        return self._process.wait()
+        try:
+            code = self._process.wait(_EXIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            code = self._process.wait()
+        if self._output is not None:
+            self._output.finish()
+        return code
 
     def kill(self) -> None:
         """Kill the worker.

@@ -69,8 +69,8 @@ def find_channel(folder: Path, dataset: str | None, pinned: tuple[PinnedObject, 
         more = f" and {len(problems) - _SHOWN:,} more" if len(problems) > _SHOWN else ""
         raise DataError(
             f"channel {channel!r} does not match the plan: {'; '.join(problems[:_SHOWN])}{more}. Objects were replaced "
-            "or removed after the execution started, or the channel is sharded over instances: start a new execution "
-            "with FullyReplicated data"
+            "or removed after the execution started, or the channel is sharded over instances: give it FullyReplicated "
+            "data"
         )
     if not sources:
         raise DataError(

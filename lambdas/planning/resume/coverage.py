@@ -17,7 +17,7 @@ from lambdas.stage.parallel import in_parallel
 MAX_COUNTED = 1_000_000
 """Largest number of commits in ledgers, and of objects times models, that a plan reads and counts.
 
-A function reads about 5,000 commits per second. Beyond, the plan estimates, and the jobs count.
+A function reads some thousand commits per second. Beyond, the plan estimates, and the jobs count.
 """
 _BYTES_AT_ONCE = 64 << 20
 """Segments in memory, in bytes."""

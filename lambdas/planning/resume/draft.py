@@ -128,6 +128,16 @@ def resume_notes(resumption: Resumption, coverage: Coverage, snapshots: Snapshot
     return [text, *_changed_models(resumption, coverage), *_changed_objects(resumption, snapshots), *resumption.notes]
 
 
+def moved_datasets(resumption: Resumption, snapshots: Snapshots) -> tuple[str, ...]:
+    """Return the datasets that lost objects and got others, such as by compaction, since the first plan."""
+    found = set(resumption.newest.record.moved_datasets)
+    for dataset, old in resumption.objects.items():
+        now = {item.key for item in snapshots.by_dataset[dataset].objects}
+        if snapshots.others.get(dataset) and old.keys() - now:
+            found.add(dataset)
+    return tuple(sorted(found & resumption.objects.keys()))
+
+
 def _changed_models(resumption: Resumption, coverage: Coverage) -> list[str]:
     reasons: dict[str, str] = {}
     for job in resumption.old_jobs:
@@ -170,4 +180,9 @@ def _changed_objects(resumption: Resumption, snapshots: Snapshots) -> list[str]:
         notes.append(f"objects that were replaced since are scored as they are now ({len(replaced):,}): {listed}")
     if added := sum(snapshots.others.values()):
         notes.append(f"objects that were added since are not part of this execution ({added:,})")
+    if moved := moved_datasets(resumption, snapshots):
+        notes.append(
+            f"these predictions do not become the latest ones of {list_first(list(moved), _LISTED)}, which lost "
+            "objects and got others: rows may have moved. Start a new execution to score all"
+        )
     return notes

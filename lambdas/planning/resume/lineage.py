@@ -9,6 +9,7 @@ from contract.codec import decode_fields
 from contract.json_text import JsonError, parse_json
 from contract.problems import Problem
 from contract.status import FINAL_JOB_STATUSES, ExecutionKind, ExecutionStatus, FailureKind
+from contract.table.job_parts import group_parts
 from contract.table.records import ExecutionRecord, JobRecord
 from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.errors import ResumedJobRunningError
@@ -57,6 +58,8 @@ def read_lineage(execution_id: str, deployment: Deployment, activity: Activity) 
     found: list[OldExecution] = []
     while record is not None and len(found) < MAX_LINEAGE:
         old = OldExecution(record, tuple(deployment.table.jobs(record.execution_id)))
+        if not found:
+            raise_if_any(_check_records(old), "request")
         _check_jobs(old, activity)
         found.append(old)
         # The records of an older one may have expired.
@@ -69,17 +72,30 @@ def _check(execution_id: str, record: ExecutionRecord | None, activity: Activity
         return [Problem("resume", value, expected, remedy)]
 
     if record is None:
-        remedy = "Check the id with `fleetscore status`, or start a new execution."
+        remedy = "Check the id with `fleetscore list`, or start a new execution."
         return refuse(execution_id, "an execution of this stage whose records have not expired", remedy)
     if record.kind is not ExecutionKind.SCORING:
         return refuse(f"{execution_id}, a training execution", "a scoring execution", "Train again.")
     if record.status is ExecutionStatus.RUNNING and activity.execution_runs(record.execution_arn):
-        remedy = f"Wait for its end, or stop it: `fleetscore stop {record.execution_id}`."
+        remedy = f"Wait for its end, or stop it with `fleetscore stop {execution_id}`."
         return refuse(f"{execution_id}, which is RUNNING", "an execution that has ended", remedy)
     if record.plan is None:
         remedy = f"Resume {record.resumes!r} instead." if record.resumes else "Start a new execution."
         return refuse(f"{execution_id}, which was never planned", "an execution with a plan", remedy)
     return []
+
+
+def _check_records(old: OldExecution) -> list[Problem]:
+    """Refuse an execution whose records do not tell any more what it planned: its rest would look complete."""
+    planned = old.record.plan.job_count if old.record.plan else 0
+    jobs = group_parts(old.jobs)
+    parts = sum(job.part is not None for job in old.jobs)
+    expected = sum(group[0].part.count for group in jobs.values() if group[0].part)
+    if (len(jobs), parts) == (planned, expected):
+        return []
+    lost = f"{len(jobs):,} of {planned:,} jobs, and {parts:,} of {expected:,} parts of split jobs"
+    value = f"{old.execution_id}, which has records of {lost}"
+    return [Problem("resume", value, "an execution whose records have not expired", "Start a new execution.")]
 
 
 def _check_jobs(old: OldExecution, activity: Activity) -> None:

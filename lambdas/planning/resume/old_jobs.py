@@ -11,6 +11,7 @@ from contract.catalog.model_spec import ModelSpec
 from contract.job.scored_before import changed_fields, digests_of
 from contract.job.scoring_spec import JobSource, JobSpec, PinnedObject, SnapshotRef
 from contract.problems import InvalidInputError, Problem
+from contract.table.job_parts import group_parts, whole_job
 from contract.table.records import JobRecord
 from lambdas.planning.resume.lineage import OldExecution
 from lambdas.stage.buckets.object_store import ObjectStore
@@ -103,7 +104,11 @@ def _old_job(job: JobRecord, spec: JobSpec, chosen: Mapping[str, ModelSpec]) -> 
 def objects_of_datasets(
     newest: OldExecution, old_jobs: Sequence[OldJob], datasets: Iterable[str], store: ObjectStore
 ) -> tuple[dict[str, dict[str, PinnedObject]], list[Problem]]:
-    """Return the objects that the newest execution pinned of each dataset, by key."""
+    """Return the objects that the newest execution pinned of each dataset, by key.
+
+    A dataset is a problem unless all of its objects are found: a part's snapshot may have expired.
+    """
+    counts = {job.dataset: job.object_count for job in map(whole_job, group_parts(newest.jobs).values())}
     found: dict[str, dict[str, PinnedObject]] = {}
     problems: list[Problem] = []
     for dataset in datasets:
@@ -117,8 +122,10 @@ def objects_of_datasets(
         for ref in dict.fromkeys(refs):
             pinned |= {item.key: item for item in snapshot_objects(ref, store)}
         found[dataset] = pinned
-        if not pinned:
-            value = f"{newest.execution_id}, whose files about dataset {dataset!r} cannot be read"
+        if len(pinned) != counts[dataset]:
+            value = (
+                f"{newest.execution_id}, whose files name {len(pinned):,} of {counts[dataset]:,} objects of {dataset!r}"
+            )
             expected = "an execution whose specs and snapshots have not expired"
             problems.append(Problem("resume", value, expected, "Start a new execution."))
     return found, problems

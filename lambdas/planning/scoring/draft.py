@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from contract.checks import raise_if_any
 from contract.workflow.request_check import ResumeCounts
 from contract.workflow.scoring_request import ExecutionRequest
-from lambdas.planning.resume.draft import count, read_resumption, resume_notes, resumed_jobs
+from lambdas.planning.resume.draft import count, moved_datasets, read_resumption, resume_notes, resumed_jobs
 from lambdas.planning.scoring.check_fleets import find_routes
 from lambdas.planning.scoring.check_models import check_models
 from lambdas.planning.scoring.check_volumes import check_volumes, volume_notes
@@ -43,6 +43,8 @@ class ScoringDraft:
     resume_notes: tuple[str, ...] = ()
     """What a resumed execution keeps and scores again, and why."""
     resume_counts: ResumeCounts | None = None
+    moved_datasets: tuple[str, ...] = ()
+    """See `ExecutionRecord.moved_datasets`."""
 
 
 def draft_scoring(
@@ -82,4 +84,5 @@ def draft_scoring(
     if resumption is None or coverage is None:
         return draft
     told = tuple(resume_notes(resumption, coverage, snapshots))
-    return replace(draft, resume_notes=told, resume_counts=count(coverage))
+    moved = moved_datasets(resumption, snapshots)
+    return replace(draft, resume_notes=told, resume_counts=count(coverage), moved_datasets=moved)

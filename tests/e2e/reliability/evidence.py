@@ -72,6 +72,17 @@ class Evidence:
     summary: Mapping[str, Any] | None
 
 
+_clients: dict[tuple[str, str], Any] = {}
+
+
+def client(stage: Stage, service: str) -> Any:
+    """Return a client of the stage, the same each time: making one takes as long as many requests."""
+    key = (str(stage.aws.root), service)
+    if key not in _clients:
+        _clients[key] = stage.client(service)
+    return _clients[key]
+
+
 def collect(stage: Stage, execution_id: str) -> Evidence:
     """Read all evidence of an ended execution."""
     table = stage.connection.resource("dynamodb").Table(stage.deployment.table_name)
@@ -86,10 +97,10 @@ def collect(stage: Stage, execution_id: str) -> Evidence:
     attempts: list[AttemptRecord] = read(AttemptRecord, records.ATTEMPT_SORT_PREFIX)
     jobs: list[JobRecord] = read(JobRecord, records.JOB_SORT_PREFIX)
     found = [item for item in items if item[records.SORT_KEY] == records.EXECUTION_SORT_KEY]
-    workflow = stage.client("stepfunctions").describe_execution(
+    workflow = client(stage, "stepfunctions").describe_execution(
         executionArn=stage.executions.execution_arn(execution_id)
     )
-    sagemaker = stage.client("sagemaker")
+    sagemaker = client(stage, "sagemaker")
     opened = [
         job["ProcessingJobName"]
         for status in _OPEN_JOBS
@@ -135,17 +146,20 @@ def _scored(stage: Stage, attempt: AttemptRecord) -> tuple[str, ...]:
     """Return the objects that an attempt has scored, by its container's log."""
     if not attempt.sagemaker_job_name:
         return ()
-    logs = stage.client("logs")
+    logs = client(stage, "logs")
     group = "/aws/sagemaker/ProcessingJobs"
-    events = logs.filter_log_events(
-        logGroupName=group, logStreamNamePrefix=f"{attempt.sagemaker_job_name}/", limit=10_000
-    )["events"]
+    try:
+        events = logs.filter_log_events(
+            logGroupName=group, logStreamNamePrefix=f"{attempt.sagemaker_job_name}/", limit=10_000
+        )["events"]
+    except logs.exceptions.ResourceNotFoundException:  # no job of the stage has printed anything
+        return ()
     lines = [json.loads(event["message"]) for event in events if event["message"].startswith("{")]
     return tuple(line["object"] for line in lines if line.get("event") == "object_scored")
 
 
 def _bytes(stage: Stage, key: str) -> bytes:
-    body: bytes = stage.client("s3").get_object(Bucket=stage.deployment.results_bucket, Key=key)["Body"].read()
+    body: bytes = client(stage, "s3").get_object(Bucket=stage.deployment.results_bucket, Key=key)["Body"].read()
     return body
 
 

@@ -30,12 +30,13 @@ from embedded.faults import (
     TimeOutFunction,
 )
 
-Outcome = Literal["succeeds", "second attempt", "refused", "fails", "closed late"]
+Outcome = Literal["succeeds", "second attempt", "refused", "fails", "stopped", "closed late"]
 OUTCOMES: dict[Outcome, str] = {
     "succeeds": "The execution succeeds, with one attempt per job: the call is repeated.",
     "second attempt": "The first attempt fails and is explained. The second one scores what is missing, and succeeds.",
     "refused": "The execution fails before anything is scored, and its reason names the cause.",
     "fails": "The job fails with the named kind, a reason and a next step. What it committed stays.",
+    "stopped": "The function goes on, as on AWS. A job whose work it ends has succeeded, others fail as STOPPED.",
     "closed late": "The execution ends as it would have, and its records are closed by the reconciler.",
 }
 """How an execution ends. After each, a resume without the fault scores what is missing and succeeds."""
@@ -106,10 +107,14 @@ def _steps() -> Iterator[Case]:
             return Case(text, state, (*before, *faults), outcome, kind, resumes=resumes, quick=quick)
 
         plans, closes = state == "PlanExecution", state == "SummarizeExecution"
+        classifies = state == "ClassifyFailure"
         final: Outcome = "refused" if plans else "closed late" if closes else "fails"
 
-        def failure(kind: FailureKind, plain: bool = plans or closes) -> FailureKind | None:
-            return None if plain else kind
+        def failure(
+            kind: FailureKind, plain: bool = plans or closes, classifies: bool = classifies
+        ) -> FailureKind | None:
+            # What ClassifyFailure cannot record is known to Step Functions only.
+            return None if plain else FailureKind.UNKNOWN if classifies else kind
 
         yield case("requests throttled", Throttle(caller=name, count=4), quick=plans)
         yield case("internal errors", ServerError(caller=name, count=4))
@@ -130,8 +135,8 @@ def _steps() -> Iterator[Case]:
             yield case(
                 "access to S3 denied",
                 AccessDenied(service="s3", caller=name, count=_ALWAYS),
-                outcome=final,
-                kind=failure(FailureKind.CONFIGURATION),
+                outcome=mended if classifies else final,
+                kind=FailureKind.TRANSIENT if classifies else failure(FailureKind.CONFIGURATION),
             )
             yield case(
                 "access to the table denied",
@@ -142,15 +147,14 @@ def _steps() -> Iterator[Case]:
             yield case(
                 "key of S3 unusable",
                 KeyUnusable(service="s3", cause="disabled", caller=name, count=_ALWAYS),
-                outcome=final,
-                kind=failure(FailureKind.CONFIGURATION),
+                outcome=mended if classifies else final,
+                kind=FailureKind.TRANSIENT if classifies else failure(FailureKind.CONFIGURATION),
             )
         yield Case(
             "execution stopped",
             state,
             (*before, SlowRequest(caller=name, seconds=1.0)),
-            "refused" if plans else "fails",
-            None if plans else FailureKind.STOPPED,
+            "stopped",
             action="stop",
             resumes=resumes,
         )
@@ -244,7 +248,19 @@ TABLE: tuple[Case, ...] = (
     Case(
         "event lost",
         _CLOSING,
-        (SlowUpload(key=_LEDGER, seconds=0.5), LoseEvent(source="aws.states")),
+        (SlowUpload(key=_LEDGER, seconds=0.5), LoseEvent(source="aws.states", count=3)),
+        "fails",
+        FailureKind.STOPPED,
+        action="stop",
+    ),
+    Case(
+        "all events lost",
+        _CLOSING,
+        (
+            SlowUpload(key=_LEDGER, seconds=0.5),
+            LoseEvent(source="aws.states", count=3),
+            LoseEvent(source="aws.sagemaker", count=9),
+        ),
         "closed late",
         FailureKind.STOPPED,
         action="stop",

@@ -54,9 +54,17 @@ class FleetMachine(RuleBasedStateMachine):
     def stop(self, moment: str) -> None:
         self.world.stop(moment)
 
+    @rule(times=st.integers(1, 2))
+    def redrive(self, times: int) -> None:
+        for _ in range(times):
+            self.world.redrive()
+
     @rule()
-    def redrive(self) -> None:
-        self.world.redrive()
+    def resume_without_faults(self) -> None:
+        # Without arguments, so that it is the first rule that Hypothesis tries.
+        self.world.settle()
+        self.world.calm()
+        self.world.resume()
 
     @rule(key=_keys, refused=st.integers(0, 2))
     def replace_object(self, key: str, refused: int) -> None:

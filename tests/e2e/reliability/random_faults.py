@@ -47,6 +47,16 @@ REQUEST_SHOWERS: Sequence[st.SearchStrategy[Fault]] = (
     st.builds(Throttle, service=_services, caller=st.just(ROLES), probability=_shares, seed=_seeds),
     st.builds(ServerError, service=_services, caller=st.just(ROLES), probability=_shares, seed=_seeds, when=_when),
 )
+STORM = st.tuples(
+    st.builds(Throttle, caller=st.just(ROLES), probability=st.sampled_from([0.3, 0.2, 0.1]), seed=_seeds),
+    st.builds(ServerError, caller=st.just(ROLES), probability=st.sampled_from([0.2, 0.1]), seed=_seeds, when=_when),
+    st.builds(SlowRequest, caller=st.just(ROLES), probability=st.just(0.3), seed=_seeds, seconds=st.just(0.02)),
+).map(list)
+"""Faults of all requests at once: most of them meet one, and are repeated or late."""
+SHOWERS: Sequence[st.SearchStrategy[Fault]] = (
+    st.builds(Throttle, service=_services, caller=st.just(ROLES), probability=_shares, seed=_seeds),
+    st.builds(ServerError, service=_services, caller=st.just(ROLES), probability=_shares, seed=_seeds, when=_when),
+)
 STORMS: Sequence[st.SearchStrategy[Fault]] = (
     st.builds(Throttle, caller=st.just(ROLES), probability=_shares, seed=_seeds),
     st.builds(ServerError, caller=st.just(ROLES), probability=_shares, seed=_seeds, when=_when),
@@ -95,9 +105,7 @@ STROKES: Sequence[st.SearchStrategy[Fault]] = (
 
 FAULTS = st.one_of(*SHOWERS, *STROKES)
 WEATHER = st.tuples(
-    st.one_of(*STORMS).map(lambda fault: [fault]),
-    st.lists(st.one_of(*REQUEST_SHOWERS), min_size=1, max_size=4),
-    st.lists(FAULTS, min_size=1, max_size=4),
+    STORM, st.lists(st.one_of(*REQUEST_SHOWERS), max_size=2), st.lists(FAULTS, min_size=1, max_size=4)
 ).map(lambda drawn: [fault for faults in drawn for fault in faults])
 """The faults of an execution: requests are refused all the time, and some other things happen."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.status import AttemptStatus, ExecutionStatus, JobStatus
+from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus
 from tests.e2e.reliability.evidence import Evidence
 from tests.e2e.reliability.fault_table import OUTCOMES, TABLE, Case, as_markdown
 from tests.e2e.reliability.world import World
@@ -68,6 +68,10 @@ def _check(case: Case, evidence: Evidence, *, reconciled: bool) -> None:
         failed = [attempt for attempt in attempts if attempt.status is AttemptStatus.FAILED]
         assert len(failed) == (case.outcome == "second attempt"), (told, failed)
         assert {attempt.failure_kind for attempt in failed} <= {case.kind}, failed
+        return
+    if case.outcome == "stopped":
+        assert evidence.workflow == "ABORTED", told
+        assert {job.failure_kind for job in jobs if job.status is JobStatus.FAILED} <= {FailureKind.STOPPED}, told
         return
     assert reconciled == (case.outcome == "closed late"), told
     assert record.status is not ExecutionStatus.SUCCEEDED, told

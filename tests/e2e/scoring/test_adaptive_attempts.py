@@ -71,6 +71,6 @@ def test_a_cause_reaches_the_record_although_classify_failure_crashes(stage: Sta
     assert (job.status, job.failure_kind, job.unrecorded_failure) == (JobStatus.FAILED, FailureKind.UNKNOWN, "")
     assert "ValueError at failing_models.py:" in job.reason
     assert "The failure could not be classified (" in job.reason
-    assert "score the rest with `fleetscore resume unclassified`" in job.reason
+    assert "`fleetscore resume unclassified`" in job.reason
     (attempt,) = stage.executions.attempts("unclassified")["unclassified"]
     assert attempt.reason == job.reason

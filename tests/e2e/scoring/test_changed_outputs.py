@@ -120,4 +120,4 @@ def test_a_job_whose_outputs_always_change_fails_and_names_one(stage: Stage) -> 
     assert (execution.status, job.attempt) == (ExecutionStatus.FAILED, 3)
     (changed,) = [body for key, body in outputs(stage, "changed-always").items() if key.endswith("a.parquet")]
     assert f"predictions/model_id=changed-a/a.parquet has the CRC64NVME {crc64nvme(changed)} in S3" in job.reason
-    assert "Start a new execution" in job.reason
+    assert f"fleetscore resume {execution.execution_id}" in job.reason

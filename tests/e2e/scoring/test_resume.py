@@ -10,8 +10,10 @@ import pytest
 from cli.main import main
 from cli.stage.execution_snapshot import Snapshot
 from cli.stage.fleets import Fleets
+from cli.stage.request_check import check_on_stage
 from contract import layout
-from contract.status import FINAL_EXECUTION_STATUSES, ExecutionStatus
+from contract.status import FINAL_EXECUTION_STATUSES, ExecutionKind, ExecutionStatus
+from contract.workflow.request_check import RequestCheck
 from tests.e2e.failing_models import RefusesOneRow, WaitsToBeKilled
 from tests.e2e.stage import Stage, parquet, people, train_xgboost, wait_for
 
@@ -73,9 +75,20 @@ def test_a_stopped_execution_scores_only_the_rest(stage: Stage, shared_folder: P
     stage.register("resumed", WaitsToBeKilled(shared_folder), dataset="resumed")
     execution_id = stage.executions.start('{"models": ["resumed"]}', "resumed-1")
     wait_for((shared_folder / "waiting").exists, "an object is committed and another one is scored")
+
+    def check() -> RequestCheck:
+        return check_on_stage(stage.connection, "dev", ExecutionKind.SCORING, '{"resume": "resumed-1"}')
+
+    assert "resumed-1, which is RUNNING" in check().problems[0]
+    early = stage.run({"resume": "resumed-1"}, "resumed-early")
+    assert early.status == ExecutionStatus.FAILED
+    assert "resumed-1, which is RUNNING" in early.reason
     stop(stage, execution_id)
     before = {commit.object for commit in stage.commits("resumed-1", "resumed")}
     assert 0 < len(before) < len(objects)
+    counts = check().resume
+    assert counts is not None
+    assert (counts.expected, counts.kept, counts.missing) == (len(objects), len(before), len(objects) - len(before))
 
     snapshot = stage.run({"resume": "resumed-1", "instance_type": "ml.c5.xlarge"}, "resumed-2")
 

@@ -133,7 +133,7 @@ def test_missing_and_changed_objects_are_refused(job: TrainingFolder) -> None:
 
     assert failure.startswith("DATA: channel 'train' does not match the plan: object 'a.parquet' has ")
     assert "object 'gone.parquet' is missing" in failure
-    assert "start a new execution" in failure
+    assert "give it FullyReplicated data" in failure
 
 
 def test_a_channel_without_planned_objects_is_refused(job: TrainingFolder) -> None:

@@ -69,5 +69,5 @@ class TextStream:
         what = self._kind.compression or "text"
         return DataError(
             f"object {self._key!r} cannot be read as {what}{place} ({describe_error(error)}; {IN_LOG}): it is "
-            "damaged or was cut off; write it again and start a new execution"
+            "damaged or was cut off; write it again"
         )

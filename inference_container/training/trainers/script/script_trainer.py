@@ -108,7 +108,7 @@ def _unpack(job: TrainingContext, target: Path) -> str:
     if digest != job.spec.code_sha256:
         raise ConfigurationError(
             f"{archive.name} has SHA-256 {digest}, the training spec says {job.spec.code_sha256}: it was replaced "
-            "after the training was planned; start a new execution"
+            "after the training was planned"
         )
     try:
         unpack(archive, target)

@@ -236,6 +236,25 @@ def test_an_interrupted_download_is_continued(stage: Stage, tmp_path: Path, monk
     assert found == {name.rpartition("/")[2]: body for name, body in BODIES.items()}
 
 
+def test_files_whose_names_a_file_system_takes_for_one_are_not_lost(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    """On macOS, `A.parquet` replaces `a.parquet`."""
+    job = succeeded_job("churn")
+    stage.write(job)
+    stage.point(job)
+    (tmp_path / "one").write_bytes(b"")
+
+    def replace_other(_s3: Any, _bucket: str, _file: Any, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.hardlink_to(tmp_path / "one")
+
+    monkeypatch.setattr("cli.stage.predictions.download._fetch", replace_other)
+    assert main(["predictions", "--model", "churn", "--download", str(tmp_path / "down")]) == 2
+    assert "2 files became 1 in" in capsys.readouterr().err
+    assert not (tmp_path / "down").exists()
+
+
 def test_a_folder_of_another_interrupted_download_is_kept(stage: Stage, tmp_path: Path, capsys: Captured) -> None:
     job = succeeded_job("churn")
     stage.write(job)

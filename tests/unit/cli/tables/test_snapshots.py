@@ -25,6 +25,7 @@ from cli.tables.footers import difference
 from cli.tables.manifest import write_snapshot
 from cli.tables.snapshot import TableChoice, TableFile, TableSnapshot, import_extra
 from contract import codec
+from contract.table.latest_predictions import covers_whole_datasets
 from contract.triggers.uploads import UploadManifest
 
 deltalake = pytest.importorskip("deltalake")
@@ -58,7 +59,10 @@ def write(s3: Any) -> Write:
 
     def run(choice: TableChoice) -> UploadManifest:
         key, manifest = write_snapshot(connection, DEPLOYMENT, choice)
+        # Only all that the dataset has now may become its latest predictions.
+        is_whole = (choice.version, choice.at, choice.folder) == (None, "", "")
         assert key.startswith("uploads/events/table-")
+        assert covers_whole_datasets(json.dumps({"objects_manifest": key})) == is_whole
         stored = s3.get_object(Bucket="results", Key=key)["Body"].read()
         assert codec.loads(UploadManifest, stored) == manifest
         assert (manifest.origin, manifest.names_objects) == ("table", True)

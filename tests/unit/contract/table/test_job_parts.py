@@ -20,6 +20,6 @@ def test_the_values_of_a_note_are_summed_over_the_parts() -> None:
 def test_a_job_without_the_record_of_a_part_has_failed() -> None:
     lost = whole_job([replace(PART, part=JobPart("j", 2, 3)), replace(PART, part=JobPart("j", 3, 3))])
     assert (lost.status, lost.failure_kind) == (JobStatus.FAILED, FailureKind.UNKNOWN)
-    assert lost.reason == "1 of 3 parts have no record: resume the execution"
+    assert lost.reason == "1 of 3 parts have no record: start a new execution"
     running = whole_job([replace(PART, part=JobPart("j", 2, 3), status=JobStatus.RUNNING)])
     assert (running.status, running.reason) == (JobStatus.RUNNING, "")

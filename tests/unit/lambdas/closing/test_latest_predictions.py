@@ -163,7 +163,8 @@ def test_a_manifest_that_was_lost_is_written_again(stage: Stage, summarize: Step
 
 
 @pytest.mark.parametrize(
-    ("manifest_name", "moves"), [("window-7-1.json", False), ("b-1.json", False), ("table-0123abcd.json", True)]
+    ("manifest_name", "moves"),
+    [("window-7-1.json", False), ("b-1.json", False), ("table-part-0123.json", False), ("table-0123abcd.json", True)],
 )
 def test_an_execution_of_uploads_is_a_part_and_that_of_a_table_is_whole(
     stage: Stage, summarize: Step, manifest_name: str, moves: bool
@@ -191,6 +192,30 @@ def test_a_resumed_execution_moves_the_pointer_if_none_was_planned_since(stage: 
     summarize(summary_event({}, "resumed", LATEST_OF_ALL))
     assert latest_execution(stage) == "resumed"
     assert manifest(stage).planned_at == STARTED_AT
+
+
+def test_of_two_that_continue_the_same_execution_the_later_one_is_the_latest(stage: Stage, summarize: Step) -> None:
+    run(stage, "first", STARTED_AT, any_job(status=JobStatus.FAILED), status=ExecutionStatus.FAILED)
+    run(stage, "z", LATER, resumes="first")
+    summarize(summary_event({}, "z", LATER))
+    run(stage, "a", LATEST_OF_ALL, resumes="z")
+    for _ in range(2):
+        summarize(summary_event({}, "a", LATEST_OF_ALL))
+        summarize(summary_event({}, "z", LATER))
+    assert latest_execution(stage) == "a"
+
+
+def test_a_resumed_execution_without_objects_that_moved_is_no_whole(stage: Stage, summarize: Step) -> None:
+    run(stage, "first", STARTED_AT, any_job(status=JobStatus.FAILED), status=ExecutionStatus.FAILED)
+    run(stage, "resumed", LATER, resumes="first", moved_datasets=("flights",))
+    summarize(summary_event({}, "resumed", LATER))
+    assert latest_execution(stage) == ""
+
+
+def test_a_request_that_was_too_long_for_its_record_is_no_whole(stage: Stage, summarize: Step) -> None:
+    run(stage, "e-1", STARTED_AT, request_json='{"left_out": "The request has 400,000 characters"}')
+    summarize(summary_event({}))
+    assert latest_execution(stage) == ""
 
 
 def test_a_resumed_execution_replaces_the_one_that_it_resumed(stage: Stage, summarize: Step) -> None:

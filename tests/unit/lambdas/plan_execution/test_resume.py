@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from contract import codec
+from contract import codec, layout
+from contract.catalog.models import Compute
 from contract.job.scoring_spec import JobSource
 from contract.status import ExecutionKind, ExecutionStatus
+from contract.table.records import job_key
 from contract.workflow.request_check import CheckInput, RequestCheck, ResumeCounts
 from lambdas.check_request.handler import handler as check_handler
 from lambdas.errors import InvalidRequestError, ObjectReplacedError, ResumedJobRunningError
@@ -115,8 +117,13 @@ def test_a_replaced_object_is_scored_again_and_a_deleted_one_is_left_out(
         "objects that were removed since are not scored (1): flights/c.parquet",
         "objects that were replaced since are scored as they are now (1): flights/b.parquet",
         "objects that were added since are not part of this execution (1)",
+        (
+            "these predictions do not become the latest ones of flights, which lost objects and got others: rows may "
+            "have moved. Start a new execution to score all"
+        ),
     )
     plan(plan_event(request, "e-2"))
+    assert stage.execution("e-2").moved_datasets == ("flights",)
     assert keys(stage) == ["a.parquet", "b.parquet", "d.parquet"]
     assert [item.size for item in stage.objects("e-2")] == [100, 7, 100]
 
@@ -254,6 +261,35 @@ def test_what_cannot_be_resumed_is_refused(stage: Stage, plan: Step, record: dic
     stage.register()
     stage.deployment.table.open_execution(any_execution(status=ExecutionStatus.FAILED, **record))
     assert said in refusal(plan, RESUME)
+
+
+@pytest.fixture
+def split(stage: Stage, plan: Step, record: Step, summarize: Step) -> Stage:
+    """Return a stage whose execution e-1, of one split job, was stopped."""
+    stage.register(compute=Compute(instance_count=2))
+    stage.upload(keys=["a.parquet"], size=1_000)
+    stage.upload(keys=["b.parquet", "c.parquet"])
+    plan(plan_event({}))
+    assert len(jobs(stage, "e-1")) == 2
+    stop(summarize)
+    return stage
+
+
+@pytest.mark.parametrize("lost", ["spec", "snapshot"])
+def test_a_part_whose_files_have_expired_is_not_left_out(split: Stage, plan: Step, lost: str) -> None:
+    """S3 deletes expired objects at different times, and the objects of one part are nowhere else."""
+    part = split.deployment.table.jobs("e-1")[1].part
+    assert part is not None
+    key = layout.job_spec_key("e-1", part.id) if lost == "spec" else layout.snapshot_key("e-1", "flights", part.name)
+    assert key in split.result_keys()
+    split.s3.delete_object(Bucket=split.results, Key=key)
+    assert "of 3 objects of 'flights'" in refusal(plan, RESUME)
+
+
+def test_a_part_or_job_whose_record_is_lost_is_not_left_out(split: Stage, plan: Step) -> None:
+    lost = split.deployment.table.jobs("e-1")[1]
+    split.table.delete_item(Key=job_key("e-1", lost.job_id))
+    assert "has records of 1 of 1 jobs, and 1 of 2 parts of split jobs" in refusal(plan, RESUME)
 
 
 def test_an_unknown_execution_is_refused(stage: Stage, plan: Step) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from botocore.exceptions import ClientError
 
 from contract import layout
 from contract.job.ledger import read_segment
@@ -181,6 +182,24 @@ def test_nothing_is_kept_of_a_job_with_files_that_no_commit_names(resumed: Stage
     resumed.put_output("predictions", resumed.spec(), "model_id=delays-ua/forged.parquet", b"rows")
     result = record(pointer_event(execution_id="e-2"))
     assert (committed(resumed), len(left(resumed, result))) == ([], 2)
+
+
+@pytest.mark.parametrize("method", ["objects_of", "segment"])
+def test_a_source_that_expires_while_it_is_read_is_scored_again(
+    resumed: Stage, record: Step, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """The listing still had the file, or the spec was read before."""
+    read = getattr(ObjectStore, method)
+
+    def expired(store: ObjectStore, subject: Any, *rest: str) -> Any:
+        if "e-1" in (subject, getattr(subject, "execution_id", "")):
+            raise ClientError({"Error": {"Code": "NoSuchKey"}}, "GetObject")
+        return read(store, subject, *rest)
+
+    monkeypatch.setattr(ObjectStore, method, expired)
+    result = record(pointer_event(execution_id="e-2"))
+    assert (result["nothing_left"], committed(resumed)) == (False, [])
+    assert resumed.job(execution_id="e-2").commits_kept == 0
 
 
 def test_large_outputs_are_copied_in_parts(
