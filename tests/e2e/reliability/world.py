@@ -123,9 +123,13 @@ class World:
         self._wait(lambda: self._status() not in _OPEN or reached[moment](), _SECONDS_TO_END)
         if self._status() in _OPEN:
             self._note(f"stop, {moment}")
-            self.counts["stop"] += 1
             self.stopped = True
-            self._workflow("stop_execution", executionArn=self._arn)
+            try:
+                self._workflow("stop_execution", executionArn=self._arn)
+                self.counts["stop"] += 1
+            except ClientError:
+                # It has ended since its status was read.
+                assert self._status() not in _OPEN
 
     def redrive(self) -> None:
         """Redrive the last execution, if Step Functions can."""
