@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import rich_click as click
+from botocore.exceptions import BotoCoreError, ClientError
 
 from cli.command_line.click_classes import Command, argument
 from cli.command_line.invocation import Invocation
@@ -201,6 +202,9 @@ def follow(executions: Executions, execution: str, output: Output) -> ExitStatus
             f"stop it with `fleetscore stop {execution}`."
         )
         return ExitStatus.INTERRUPTED
+    except (BotoCoreError, ClientError):
+        output.notice(f"The state of the execution cannot be read. Follow it with `fleetscore watch {execution}`.")
+        raise
     _print(executions, snapshot, output)
     return snapshot.exit_status
 

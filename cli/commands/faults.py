@@ -84,7 +84,9 @@ def list_faults(invocation: Invocation, *, state_dir: Path) -> ExitStatus:
         ],
     }
     state = {True: "used up", False: "pending"}
-    lines = [f"{each} ({state[each.is_used_up]}, happened {each.times} of {each.occasions} times)" for each in added]
+    lines = [
+        f"{each} ({state[each.is_used_up]}, happened at {each.times} of {each.occasions} occasions)" for each in added
+    ]
     invocation.output.data(
         value, *(lines or ["No faults."]), *(["", "Happened:", *map(str, happened)] if happened else [])
     )

@@ -111,6 +111,8 @@ class Snapshot:
             return "The execution is being planned."
         if self.record.training_execution_id and self.record.plan is None:
             return f"The execution trains first, in execution {self.record.training_execution_id}."
+        if self.record.resumes and self.record.plan is None:
+            return f"The execution is being planned, once every SageMaker job of {self.record.resumes} has ended."
         return ""
 
     def _end_text(self) -> str:

@@ -177,7 +177,9 @@ def heading_lines(snapshot: Snapshot) -> list[str]:
     # The jobs' reasons do not mention a failed training.
     explained = explained and not (record is not None and record.training_failure)
     if snapshot.ended and snapshot.reason and not explained and snapshot.reason not in snapshot.note:
-        lines.append(f"Reason: {snapshot.reason}")
+        # The console shows the same text, where this command comes next.
+        reason = snapshot.reason.removesuffix(f"\nSee `fleetscore status {snapshot.execution_id}`.")
+        lines.append(f"Reason: {reason}")
     if record is not None and record.summary_uri:
         lines.append(f"Summary: {record.summary_uri}")
     return lines

@@ -36,7 +36,7 @@ def _continuation(after: Snapshot) -> list[str]:
     """Return what happens to the results, and how to continue."""
     if after.kind is ExecutionKind.TRAINING:
         return ["Versions that its jobs registered stay. To train the other models, start `fleetscore train` again."]
-    if not after.jobs:
+    if not after.jobs or (after.record is not None and after.record.plan is None):
         return ["Start another one with `fleetscore run`."]
     done = [objects_done(job, after) for job in after.jobs]
     objects = sum(job.object_count for job in after.jobs)

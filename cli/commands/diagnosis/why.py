@@ -53,7 +53,8 @@ def why(invocation: Invocation, *, execution: str | None, job: str | None) -> Ex
         **chain_json(chain),
         "not_read": list(evidence.unread),
     }
-    several = len(snapshot.jobs) > 1 and groups
+    # The chain has the reason of a single failed job.
+    several = sum(len(group.failures) for group in groups) > 1
     width = output.console.width if output.console.is_terminal else None
     output.data(
         value,

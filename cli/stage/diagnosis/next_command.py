@@ -36,7 +36,7 @@ def next_command(evidence: Evidence) -> str:
             {model for each in snapshot.jobs if each.status is JobStatus.FAILED for model in each.model_ids}
         )
         return f"fleetscore train --models {','.join(models)}" if models else f"fleetscore status {name}"
-    return f"fleetscore resume {name}"
+    return _resume(snapshot)
 
 
 def _command_of_attempt(job: JobRecord, attempt: AttemptRecord) -> str:
@@ -69,6 +69,19 @@ def _command_without_job(evidence: Evidence, name: str) -> str:
         return f"fleetscore why {shlex.quote(training.execution_id)}"
     if snapshot.jobs:
         return f"fleetscore status {name}"
+    return _start_again(snapshot)
+
+
+def _resume(snapshot: Snapshot) -> str:
+    """Return the command that continues an execution; one that was never planned cannot be resumed."""
+    record = snapshot.record
+    if record is None or record.plan is not None:
+        return f"fleetscore resume {shlex.quote(snapshot.execution_id)}"
+    return f"fleetscore resume {shlex.quote(record.resumes)}" if record.resumes else _start_again(snapshot)
+
+
+def _start_again(snapshot: Snapshot) -> str:
+    """Return the command for a new execution with the same request; its check if the plan failed."""
     verb = "train" if snapshot.kind is ExecutionKind.TRAINING else "run"
     check = "" if snapshot.status == "ABORTED" else " --check"
     return f"fleetscore {verb}{check} --input {_request(snapshot)}"

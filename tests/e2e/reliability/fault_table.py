@@ -249,7 +249,7 @@ TABLE: tuple[Case, ...] = (
         "event lost",
         _CLOSING,
         (SlowUpload(key=_LEDGER, seconds=3.0), LoseEvent(source="aws.states", count=3)),
-        "fails",
+        "closed late",
         FailureKind.STOPPED,
         action="stop",
     ),

@@ -20,6 +20,7 @@ from tests.e2e.stage import Stage
 
 _SECONDS_TO_END = 300.0
 _SECONDS_TO_CLOSE = 8.0
+_SECONDS_TO_IDLE = 60.0
 _OPEN = ("RUNNING", "PENDING_REDRIVE")
 
 
@@ -159,6 +160,8 @@ class World:
             self.stage.aws.faults.clear()
             self.reconcile()
             self._wait(self._closed, _SECONDS_TO_END)
+        # A stopped job has time to end, and uploads its outputs then.
+        self._wait(self._is_idle, _SECONDS_TO_IDLE)
         self._count()
         evidence = collect(self.stage, self.execution_id)
         disturbed = disturbed_by(self.happened(), keys={key for key, _ in self.fleet.contents}, stopped=self.stopped)
@@ -244,6 +247,10 @@ class World:
 
     def _status(self) -> str:
         return str(self._workflow("describe_execution", executionArn=self._arn)["status"])
+
+    def _is_idle(self) -> bool:
+        jobs = client(self.stage, "sagemaker").list_processing_jobs(MaxResults=100)["ProcessingJobSummaries"]
+        return not any(job["ProcessingJobStatus"] in ("InProgress", "Stopping") for job in jobs)
 
     def _closed(self) -> bool:
         return self.stage.executions.snapshot(self.execution_id, count_committed=False).closed

@@ -2,8 +2,10 @@
 
 import json
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from botocore.exceptions import ClientError
 
 from cli.main import main
 from cli.stage.connection import Connection
@@ -90,12 +92,24 @@ def test_what_was_stopped_says_what_stays_and_how_to_continue() -> None:
         "To score the rest: `fleetscore resume nightly-1`.",
     ]
     assert stopped_lines(sent, stopped())[0] == "Execution nightly-1 is stopped. No job had been planned."
+    assert stopped_lines(sent, stopped(*jobs, plan=None))[1:] == ["Start another one with `fleetscore run`."]
     [line] = stopped_lines(sent, stopped(*jobs, status="SUCCEEDED"))
     assert line == "Execution nightly-1 ended before it could be stopped: SUCCEEDED."
     [line] = stopped_lines(sent, running)
     assert line.startswith("Execution nightly-1 is being stopped.")
     training = stopped(any_job(), kind=ExecutionKind.TRAINING)
     assert "fleetscore train" in stopped_lines(sent, training)[1]
+
+
+def test_an_execution_that_cannot_be_read_for_a_while_goes_on(
+    executions: Executions, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    error = ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, "GetItem")
+    monkeypatch.setattr("cli.commands.executions.watch", Mock(side_effect=error))
+    assert main(["run", "--name", "nightly-1", "--wait"]) == 4
+    said = capsys.readouterr().err
+    assert "Follow it with `fleetscore watch nightly-1`." in said
+    assert "AWS throttles GetItem" in said
 
 
 def test_a_start_under_the_name_of_a_running_execution_says_so(executions: Executions, capsys: Captured) -> None:

@@ -94,6 +94,8 @@ def test_a_line_is_printed_at_once_and_then_every_30_seconds() -> None:
     progress = PlainProgress(lines.append, clock=lambda: next(seconds))
     progress.show(Snapshot("nightly-1", NOW, WorkflowState("RUNNING", NOW), None))
     assert lines == ["nightly-1: RUNNING. The execution is being planned."]
+    waiting = Snapshot("nightly-1", NOW, WorkflowState("RUNNING", NOW), any_execution(plan=None, resumes="sunday-1"))
+    assert waiting.note == "The execution is being planned, once every SageMaker job of sunday-1 has ended."
     running = snapshot_of(running_job(), succeeded_job("ads"), committed={"churn": 1})
     for _ in range(7):
         progress.show(running)

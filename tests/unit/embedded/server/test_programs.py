@@ -64,8 +64,8 @@ def test_faults_are_added_listed_and_cleared(running: Path, tmp_path: Path, caps
     faults.strike(KillInstance, "processing job a")
     shown = call("list").splitlines()
     assert shown[:2] == [
-        "throttle-1: throttle --probability 0.5 --seed 3 --service s3 (pending, happened 0 of 0 times)",
-        "kill-instance-2: kill-instance --instance 2 (used up, happened 1 of 1 times)",
+        "throttle-1: throttle --probability 0.5 --seed 3 --service s3 (pending, happened at 0 of 0 occasions)",
+        "kill-instance-2: kill-instance --instance 2 (used up, happened at 1 of 1 occasions)",
     ]
     assert shown[-1].endswith("Z kill-instance-2: processing job a")
     listed = json.loads(call("list", "--json"))

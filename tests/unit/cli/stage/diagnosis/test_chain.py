@@ -109,6 +109,14 @@ def test_a_stop_by_hand_is_the_cause_with_the_operators_words() -> None:
     assert (chain.remedy, chain.next_command) == ("", "fleetscore resume nightly-1")
 
 
+def test_an_execution_that_was_never_planned_is_started_again_not_resumed() -> None:
+    job = failed(kind=FailureKind.STOPPED, attempt=0)
+    stopped = Evidence(snapshot_of(job, status="ABORTED", plan=None), job=job)
+    assert explain(stopped).next_command == "fleetscore run --input '{}'"
+    resuming = Evidence(snapshot_of(job, status="ABORTED", plan=None, resumes="sunday-1"), job=job)
+    assert explain(resuming).next_command == "fleetscore resume sunday-1"
+
+
 def test_a_job_that_others_stopped_leads_to_the_first_of_them() -> None:
     first, last = failed("ads", reason="no rows"), failed("churn", FailureKind.STOPPED, attempt=0, reason="ended early")
     snapshot = snapshot_of(first, last)
