@@ -7,7 +7,7 @@ from dataclasses import replace
 from contract import layout
 from contract.names import LABEL
 from contract.problems import Problem
-from contract.status import ExecutionStatus, FailureKind
+from contract.status import FINAL_JOB_STATUSES, ExecutionStatus, FailureKind
 from contract.table.records import ExecutionRecord, JobRecord, execution_kind
 from contract.table.request_text import request_text
 from contract.workflow.messages import ExecutionPlan, PlanInput
@@ -103,12 +103,12 @@ def record_plan(
     try:
         return deployment.table.record_plan(record, plan)
     except ExecutionClosedError:
-        _close_jobs(record.execution_id, deployment)
+        close_unplanned_jobs(record.execution_id, deployment)
         raise
 
 
-def _close_jobs(execution_id: str, deployment: Deployment) -> None:
-    """Close the jobs of an execution that ended during planning.
+def close_unplanned_jobs(execution_id: str, deployment: Deployment) -> int:
+    """Close the open jobs of an execution that ended during planning, and return their number. Idempotent.
 
     SummarizeExecution may have run before these jobs were written.
     """
@@ -118,8 +118,8 @@ def _close_jobs(execution_id: str, deployment: Deployment) -> None:
     def close(job: JobRecord) -> JobRecord:
         return deployment.table.close_job(job, ended_at=ended_at, kind=FailureKind.STOPPED, reason=reason)
 
-    for _ in in_parallel(close, deployment.table.jobs(execution_id)):
-        pass
+    found = [job for job in deployment.table.jobs(execution_id) if job.status not in FINAL_JOB_STATUSES]
+    return len(list(in_parallel(close, found)))
 
 
 def _label(request: object) -> str:

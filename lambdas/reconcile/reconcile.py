@@ -14,6 +14,7 @@ from contract.table.records import ExecutionRecord, JobRecord
 from contract.workflow.messages import SummaryInput
 from lambdas.closing.close import close_execution
 from lambdas.errors import ClosingUnfinishedError, JobNotFoundError, ReconciliationError
+from lambdas.planning.execution_record import close_unplanned_jobs
 from lambdas.reconcile.decisions import JobOwner, end_of, read_owner, why_orphaned
 from lambdas.reconcile.events import ExecutionEnd, JobChange, Sweep
 from lambdas.stage.deployment import Deployment
@@ -21,7 +22,7 @@ from lambdas.stage.messaging.execution_reader import ExecutionReader
 from lambdas.stage.messaging.task_tokens import TaskTokens
 from lambdas.stage.observability import logger, publish_counts
 from lambdas.stage.sagemaker_jobs import RunningJob, SageMakerJobs
-from lambdas.stage.tables.open_executions import OpenExecutions
+from lambdas.stage.tables.open_executions import OpenExecutions, UnreadableExecution
 
 _RUNNING, _STOPPED = "InProgress", "Stopped"
 
@@ -92,10 +93,18 @@ class Reconciler:
         """Close every execution that has ended, and stop every job that belongs to nobody."""
         now = self._deployment.clock()
         closed, unfinished = 0, False
-        running: list[ExecutionRecord] = []
+        running: list[ExecutionRecord | UnreadableExecution] = []
         failed: list[str] = []
         for record in self._open_executions.find():
+            if isinstance(record, UnreadableExecution):
+                logger.error("the execution's record cannot be read", execution_id=record.execution_id, why=record.why)
+                failed.append(record.execution_id)
+                running.append(record)
+                continue
             try:
+                if record.status is not ExecutionStatus.RUNNING:
+                    close_unplanned_jobs(record.execution_id, self._deployment)
+                    continue
                 done = self._close_if_ended(record)
             except Exception:
                 # Another execution's records must be closed all the same.
@@ -133,7 +142,7 @@ class Reconciler:
 
     # ---- jobs --------------------------------------------------------------------------------
 
-    def _stop_orphans(self, running: Iterable[ExecutionRecord]) -> int:
+    def _stop_orphans(self, running: Iterable[ExecutionRecord | UnreadableExecution]) -> int:
         known = {name for execution in running for name in self._open_executions.running_jobs(execution.execution_id)}
         stopped = 0
         for job in self._jobs.running(f"{self._deployment.settings.stage}-"):

@@ -1,8 +1,11 @@
-"""Finds the executions that have not ended, without reading the records of all that have."""
+"""Finds the executions that may have open records, without reading the records of all."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
+from contract.problems import InvalidInputError
 from contract.status import ExecutionStatus, JobStatus
 from contract.table import records
 from contract.table.records import ExecutionRecord, record_time
@@ -12,14 +15,24 @@ _MARGIN = timedelta(days=1)
 """Age of an execution at which its record is certainly in the index."""
 
 
-class OpenExecutions(Table):
-    """Reads executions whose records are RUNNING.
+@dataclass(frozen=True)
+class UnreadableExecution:
+    """An execution whose record this release cannot read."""
 
-    An item remembers the start of the oldest one, so a search reads only the records since then.
+    execution_id: str
+    started_at: str
+    why: str
+
+
+class OpenExecutions(Table):
+    """Reads executions whose records are RUNNING, or that ended without a plan.
+
+    The latter may have jobs that their plan wrote after the end. An item remembers the start of the
+    oldest execution that runs, so a search reads only the records since then.
     """
 
-    def find(self) -> Iterator[ExecutionRecord]:
-        """Yield the executions that have not ended, oldest first. The index may be out of date."""
+    def find(self) -> Iterator[ExecutionRecord | UnreadableExecution]:
+        """Yield the executions that may have open records, oldest first. The index may be out of date."""
         found = self._dynamodb.get_item(
             TableName=self._table_name, Key=records.RECONCILIATION_KEY, ConsistentRead=True
         ).get("Item", {})
@@ -27,8 +40,8 @@ class OpenExecutions(Table):
             TableName=self._table_name,
             IndexName=records.INDEX_NAME,
             KeyConditionExpression=f"{records.INDEX_PARTITION_KEY} = :all AND {records.INDEX_SORT_KEY} >= :since",
-            FilterExpression="#status = :running",
-            ExpressionAttributeNames={"#status": "status"},
+            FilterExpression="#status = :running OR attribute_not_exists(#plan)",
+            ExpressionAttributeNames={"#status": "status", "#plan": "plan"},
             ExpressionAttributeValues={
                 ":all": records.EXECUTIONS_COLLECTION,
                 # An empty value is not allowed, and every time begins with a digit.
@@ -37,7 +50,7 @@ class OpenExecutions(Table):
             },
         )
         for page in pages:
-            yield from (records.read_item(ExecutionRecord, item) for item in page["Items"])
+            yield from map(_read, page["Items"])
 
     def remember(self, oldest: str, now: datetime) -> None:
         """Let the next search begin at the start of the oldest execution that still runs, empty if none
@@ -60,3 +73,11 @@ class OpenExecutions(Table):
         )
         for page in pages:
             yield from (item["sagemaker_job_name"] for item in page["Items"] if item.get("sagemaker_job_name"))
+
+
+def _read(item: dict[str, Any]) -> ExecutionRecord | UnreadableExecution:
+    try:
+        return records.read_item(ExecutionRecord, item)
+    except InvalidInputError as error:
+        started_at, _, execution_id = item[records.INDEX_SORT_KEY].partition("#")
+        return UnreadableExecution(execution_id, started_at, str(error))

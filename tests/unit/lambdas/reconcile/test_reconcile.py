@@ -202,6 +202,38 @@ def test_an_execution_that_cannot_be_closed_does_not_keep_others_open(
     assert opened.execution("broken").status is ExecutionStatus.FAILED
 
 
+def test_an_unreadable_record_does_not_keep_others_open(
+    opened: Stage, reconcile: Step, workflow: dict[str, str], sagemaker: FakeSageMaker
+) -> None:
+    opened.deployment.table.open_execution(any_execution("newer-release", started_at="2026-01-05T09:00:00.000Z"))
+    opened.table.update_item(
+        Key=records.execution_key("newer-release"),
+        UpdateExpression="SET field_of_tomorrow = :value",
+        ExpressionAttributeValues={":value": "x"},
+    )
+    workflow["e-1"] = "FAILED"
+    sagemaker.add("test-left-over")
+    with pytest.raises(ReconciliationError, match="could not be closed: newer-release"):
+        reconcile(SCHEDULED)
+    assert opened.execution().status is ExecutionStatus.FAILED
+    assert sagemaker.stopped == ["test-left-over"]
+
+
+def test_jobs_that_a_plan_wrote_after_the_end_are_closed(
+    stage: Stage, reconcile: Step, workflow: dict[str, str], sagemaker: FakeSageMaker
+) -> None:
+    table = stage.deployment.table
+    table.open_execution(any_execution())
+    workflow["e-1"] = "ABORTED"
+    reconcile(status_change("ABORTED"))
+    # The function of the plan was ended after it had written its jobs.
+    table.add_jobs([any_job()])
+    reconcile(SCHEDULED)
+    job = stage.job()
+    assert (job.status, job.failure_kind) == (JobStatus.FAILED, FailureKind.STOPPED)
+    assert "ended while it was being planned" in job.reason
+
+
 def test_a_search_begins_at_the_oldest_execution_that_runs(stage: Stage) -> None:
     searches = resources().open_executions
     for number in (1, 2, 3):
