@@ -4,6 +4,9 @@ from contract.status import FailureKind, Shortage
 from lambdas.classify_failure.failure_rule import AGAIN, TRANSIENT_SECONDS, FailureRule, Retry, any_of
 from lambdas.classify_failure.rules.instances import MORE_DISK, MORE_DISK_TO_TRAIN, MORE_MEMORY, MORE_MEMORY_TO_TRAIN
 
+_BAD_ROWS = any_of("rows are bad")
+_TOLERATE_ROWS = "tolerate some with tolerated_quarantine_fraction, which --input of resume takes too"
+
 CONTAINER: tuple[FailureRule, ...] = (
     # The container's own message is more precise than the service's message about the container.
     FailureRule(
@@ -24,6 +27,22 @@ CONTAINER: tuple[FailureRule, ...] = (
         f"Correct the model's record or the request, then {AGAIN}",
         training_remedy=f"Correct the recipe or the request, then {AGAIN}",
         exit_prefix="CONFIGURATION",
+    ),
+    FailureRule(
+        "container: rows that the model cannot score",
+        FailureKind.MODEL,
+        Retry.NO,
+        f"Correct the rows or the model, or {_TOLERATE_ROWS}, then {AGAIN}",
+        exit_prefix="MODEL",
+        pattern=_BAD_ROWS,
+    ),
+    FailureRule(
+        "container: rows that cannot be read",
+        FailureKind.DATA,
+        Retry.NO,
+        f"Correct the rows, or {_TOLERATE_ROWS}, then {AGAIN}",
+        exit_prefix="DATA",
+        pattern=_BAD_ROWS,
     ),
     FailureRule(
         "container: model",

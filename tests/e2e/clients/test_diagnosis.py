@@ -117,7 +117,7 @@ def test_why_leads_from_the_job_to_the_row_and_its_value(stage: Stage, capsys: C
         sources, answer = explained(capsys, *words)
         assert sources == expected
     texts = [step["text"] for step in answer["steps"]]
-    assert "by the rule 'container: model' of the decision table" in texts[1]
+    assert "by the rule 'container: rows that the model cannot score' of the decision table" in texts[1]
     assert texts[2].startswith("Failed: AlgorithmError")
     assert texts[-1].endswith("nobody visits so often"), "only the log has the exception's text"
     text = command(capsys, "why", BAD_ROW)

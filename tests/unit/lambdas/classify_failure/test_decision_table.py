@@ -159,6 +159,18 @@ CASES: list[tuple[str, tuple[str, str], FailureKind, Retry]] = [
     ),
     ("container: data", exit_message("DATA: a.parquet: column 'Throttled' is missing"), FailureKind.DATA, Retry.NO),
     (
+        "container: rows that the model cannot score",
+        exit_message("MODEL: a.parquet: churn: row 7 cannot be scored: ValueError; at least 1 of 9 rows are bad"),
+        FailureKind.MODEL,
+        Retry.NO,
+    ),
+    (
+        "container: rows that cannot be read",
+        exit_message("DATA: a.csv: churn: row 3 cannot be scored: no int64 in 'visits'; at least 3 rows are bad"),
+        FailureKind.DATA,
+        Retry.NO,
+    ),
+    (
         "container: model",
         exit_message("UNKNOWN: it brokeMODEL: delays-ua: digest differs"),
         FailureKind.MODEL,
