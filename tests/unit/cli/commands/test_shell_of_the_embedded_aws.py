@@ -175,7 +175,7 @@ def test_an_interrupted_or_crashed_up_stops_the_line(
     def fail() -> None:
         raise failure
 
-    monkeypatch.setattr("cli.commands.local._require_checkout", fail)
+    monkeypatch.setattr("cli.commands.local.require_checkout", fail)
     with suppress(SystemExit):
         assert entry.main(["up"]) != 0
     assert capsys.readouterr().out == "false\n"

@@ -107,8 +107,10 @@ def test_jobs_of_a_stage_with_a_vpc_must_be_in_it(prod: Assembly, role: Role) ->
 WRITERS = {
     "EXECUTION#e-1": {
         "PlanExecution", "RecordAttempt", "VerifyOutput", "ClassifyFailure", "SummarizeExecution", "PrepareTraining",
-        "PlanTraining", "RegisterModelVersion",
+        "PlanTraining", "RegisterModelVersion", "Reconcile",
     },
+    "LATEST#flights": {"SummarizeExecution", "Reconcile"},
+    "RECONCILIATION": {"Reconcile"},
     "MODEL#delays": {"RegisterModelVersion"},
     "FLEET#delays": set(),
     "UPLOADS#flights": {"UploadsStartOnUpload"},
