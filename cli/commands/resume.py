@@ -12,10 +12,11 @@ from cli.command_line.options import start_options, words
 from cli.commands import request_check
 from cli.commands.executions import execution_argument, read_request, start, with_names
 from cli.failures import CommandError, ExitStatus
+from cli.stage.diagnosis.job_choice import items_of
+from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions, check_request
 from contract.json_text import JsonError, parse_json
 from contract.status import ExecutionKind
-from contract.table.records import JobRecord
 
 _overrides = click.option(
     "--input",
@@ -88,26 +89,21 @@ def retry(
     """Resume an execution with the models of some of its jobs only."""
     executions = Executions(invocation.connection, invocation.deployment())
     snapshot = executions.snapshot(execution, count_committed=False)
-    models, fleets = models_of(snapshot.execution_id, snapshot.jobs, jobs)
+    models, fleets = models_of(snapshot, jobs)
     request_json = with_resume(read_request(request), execution)
     request_json = with_names(request_json, models=models or None, fleets=fleets or None)
     return _start_or_check(invocation, request_json, name=name, wait=wait, check=check)
 
 
-def models_of(execution_id: str, known: Sequence[JobRecord], wanted: Sequence[str]) -> tuple[list[str], list[str]]:
+def models_of(snapshot: Snapshot, wanted: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the ids of the models and fleets of jobs. A part stands for its whole job.
 
     Raises:
         CommandError: when the execution has no such job.
     """
-    by_id = {job.job_id: job for job in known}
-    names = {name: name.partition(".part-")[0] for name in wanted}
-    if unknown := [name for name, job_id in names.items() if job_id not in by_id]:
-        remedy = f"See its jobs with `fleetscore status {execution_id}`."
-        raise CommandError(f"Execution {execution_id!r} has no job {unknown[0]!r}. {remedy}")
-    found = [by_id[job_id] for job_id in dict.fromkeys(names.values())]
+    found = [item for name in wanted for item in items_of(snapshot, name)]
     models = [model_id for job in found if not job.fleet for model_id in job.model_ids]
-    return list(dict.fromkeys(models)), [job.fleet for job in found if job.fleet]
+    return list(dict.fromkeys(models)), list(dict.fromkeys(job.fleet for job in found if job.fleet))
 
 
 def with_resume(request_json: str, execution: str) -> str:

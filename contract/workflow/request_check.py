@@ -43,7 +43,7 @@ class ResumeCounts:
     again: int
     """Pairs that were scored, and are scored again because the model or the object has changed."""
     missing: int
-    """Pairs that were never scored, and those that are not counted."""
+    """Pairs that were not committed, and those that are not counted."""
     is_exact: bool = True
     """Whether the plan has read the ledgers, because they have few enough commits."""
 

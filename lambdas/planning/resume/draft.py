@@ -140,7 +140,7 @@ def resume_notes(resumption: Resumption, coverage: Coverage, snapshots: Snapshot
     """Return notes for people on what the execution keeps, what it scores again, and why."""
     counts, old = count(coverage), resumption.newest.execution_id
     text = f"commits of {old}: {counts.kept:,} of {counts.expected:,} kept, "
-    text += f"{counts.again:,} scored again, {counts.missing:,} never scored"
+    text += f"{counts.again:,} scored again, {counts.missing:,} not committed yet"
     if not counts.is_exact:
         text = f"commits of {old}: at most {counts.kept:,} of {counts.expected:,} kept; they are too many to count here"
     return [text, *_changed_models(resumption, coverage), *_changed_objects(resumption, snapshots), *resumption.notes]

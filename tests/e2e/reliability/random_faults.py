@@ -54,14 +54,6 @@ STORM = st.tuples(
 ).map(list)
 """Faults of all requests at once: most of them meet one, and are repeated or late."""
 SHOWERS: Sequence[st.SearchStrategy[Fault]] = (
-    st.builds(Throttle, service=_services, caller=st.just(ROLES), probability=_shares, seed=_seeds),
-    st.builds(ServerError, service=_services, caller=st.just(ROLES), probability=_shares, seed=_seeds, when=_when),
-)
-STORMS: Sequence[st.SearchStrategy[Fault]] = (
-    st.builds(Throttle, caller=st.just(ROLES), probability=_shares, seed=_seeds),
-    st.builds(ServerError, caller=st.just(ROLES), probability=_shares, seed=_seeds, when=_when),
-)
-SHOWERS: Sequence[st.SearchStrategy[Fault]] = (
     *REQUEST_SHOWERS,
     st.builds(
         SlowRequest,
@@ -77,6 +69,9 @@ SHOWERS: Sequence[st.SearchStrategy[Fault]] = (
 )
 """Faults that happen at a share of the occasions, as long as an execution runs."""
 
+_KILLS: st.SearchStrategy[Fault] = st.builds(
+    KillInstance, count=_counts, objects=st.integers(0, 3), cause=st.sampled_from(["lost", "out-of-memory"])
+)
 STROKES: Sequence[st.SearchStrategy[Fault]] = (
     st.builds(AccessDenied, service=_services, caller=st.just(ROLES), count=_counts, skip=_skips),
     st.builds(
@@ -86,12 +81,7 @@ STROKES: Sequence[st.SearchStrategy[Fault]] = (
     st.builds(CrashFunction, function=_steps, count=_counts, when=_when),
     st.builds(TimeOutFunction, function=_steps, count=_counts, when=_when),
     st.builds(OutOfMemoryFunction, function=_steps, count=_counts, when=_when),
-    st.builds(
-        KillInstance,
-        count=_counts,
-        objects=st.integers(0, 3),
-        cause=st.sampled_from(["lost", "out-of-memory"]),
-    ),
+    _KILLS,
     st.builds(NoCapacity, count=_counts),
     st.builds(InstanceQuota, count=_counts),
     st.builds(FullDisk, count=_counts),
@@ -104,10 +94,14 @@ STROKES: Sequence[st.SearchStrategy[Fault]] = (
 """Faults that happen a few times."""
 
 FAULTS = st.one_of(*SHOWERS, *STROKES)
-WEATHER = st.tuples(
+_STORMY = st.tuples(
     STORM, st.lists(st.one_of(*REQUEST_SHOWERS), max_size=2), st.lists(FAULTS, min_size=1, max_size=4)
 ).map(lambda drawn: [fault for faults in drawn for fault in faults])
-"""The faults of an execution: requests are refused all the time, and some other things happen."""
+"""Requests are refused all the time, and some other things happen."""
+_STRUCK: st.SearchStrategy[list[Fault]] = st.lists(st.one_of(_KILLS, *STROKES), min_size=2, max_size=5)
+"""No request is refused by chance, so jobs run, and meet what happens to instances and uploads."""
+WEATHER = st.one_of(_STORMY, _STRUCK)
+"""The faults of an execution."""
 
 
 _OUTPUT_AREAS = ("predictions/", "joined/", "fleets/", "quarantine/", "/ledger/")

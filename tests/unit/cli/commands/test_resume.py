@@ -50,7 +50,7 @@ def test_resume_starts_an_execution(ended: Executions, account: Connection, caps
 
 
 def test_retry_names_the_models_and_fleets_of_jobs(ended: Executions, account: Connection) -> None:
-    words = ["churn", "upsell.and-1-more.part-2-of-2", "upsell.and-1-more", "delays.fleet", "--name", "second"]
+    words = ["churn", "upsell.and-1-more.part-1-of-2", "upsell.and-1-more", "delays.fleet", "--name", "second"]
     assert main(["retry", "nightly-1", *words]) == 0
     expected = {"resume": "nightly-1", "models": ["churn", "upsell", "visits"], "fleets": ["delays"]}
     assert started(ended, account) == expected
@@ -62,7 +62,7 @@ def test_retry_names_the_models_and_fleets_of_jobs(ended: Executions, account: C
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["retry", "nightly-1", "chrun"], "Execution 'nightly-1' has no job 'chrun'. See its jobs with"),
+        (["retry", "nightly-1", "chrun"], "expected one of the 3 jobs of this execution. Did you mean churn?"),
         (
             ["resume", "nightly-1", "--input", '{"resume": "e"}'],
             "Name the execution once: leave resume out of --input.",

@@ -76,7 +76,7 @@ def test_a_stopped_execution_is_continued_with_its_commits(stopped: Stage, plan:
     assert keys(stopped) == ["a.parquet", "b.parquet"]
     record = stopped.execution("e-2")
     assert (record.resumes, record.status) == ("e-1", "RUNNING")
-    assert record.notes == ("commits of e-1: 1 of 2 kept, 0 scored again, 1 never scored",)
+    assert record.notes == ("commits of e-1: 1 of 2 kept, 0 scored again, 1 not committed yet",)
 
 
 def test_planning_twice_gives_the_same_plan(stopped: Stage, plan: Step) -> None:
@@ -236,7 +236,7 @@ def test_a_resumed_execution_that_copied_nothing_is_continued_with_the_first_one
     stop(summarize, "e-2")
     plan(plan_event({"resume": "e-2"}, "e-3"))
     assert stopped.spec("e-3").sources == (JobSource("e-1", "delays-ua"),)
-    assert stopped.execution("e-3").notes[0] == "commits of e-2: 1 of 2 kept, 0 scored again, 1 never scored"
+    assert stopped.execution("e-3").notes[0] == "commits of e-2: 1 of 2 kept, 0 scored again, 1 not committed yet"
 
 
 def test_commits_of_another_image_are_kept_with_a_note(stopped: Stage, plan: Step) -> None:
@@ -247,7 +247,7 @@ def test_commits_of_another_image_are_kept_with_a_note(stopped: Stage, plan: Ste
     )
     plan(plan_event(RESUME, "e-2"))
     kept, image = stopped.execution("e-2").notes
-    assert kept == "commits of e-1: 1 of 2 kept, 0 scored again, 1 never scored"
+    assert kept == "commits of e-1: 1 of 2 kept, 0 scored again, 1 not committed yet"
     assert image == "up to 1 of the kept commits were scored by another image, of 1 models: delays-ua"
 
 
