@@ -1,4 +1,7 @@
-"""Scoring objects in groups changes no byte of any output, no commit and no reason."""
+"""Scoring objects in groups changes no byte of any output, no commit, and no reason.
+
+Only how many bad rows were found until scoring ended may differ.
+"""
 
 import io
 from collections.abc import Callable
@@ -21,6 +24,7 @@ from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
 from scoring.columns.features import FeatureBatch
 from scoring.columns.row_blocks import join_in_blocks
+from scoring.errors import BAD_ROWS
 from scoring.models.scikit_learn.joblib_file import SklearnModel
 from scoring.models.scikit_learn.library import is_without_own_code
 from scoring.protocol import ObjectDone, ScoreGroup, ScoreObject
@@ -166,9 +170,10 @@ def _job(root: Path, objects: list[tuple[str, bytes]], partitions: bool) -> JobF
 
 
 def _ends(ended: list[ObjectDone]) -> dict[str, Any]:
-    return {
-        done.key: (done.rows, sorted((each.model_id, each.kind, each.text) for each in done.failures)) for done in ended
-    }
+    def failures(done: ObjectDone) -> list[tuple[Any, ...]]:
+        return sorted((each.model_id, each.kind, BAD_ROWS.sub("", each.text)) for each in done.failures)
+
+    return {done.key: (done.rows, failures(done)) for done in ended}
 
 
 _CHOSEN = st.tuples(
