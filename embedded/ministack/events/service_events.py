@@ -35,7 +35,8 @@ def put_service_event(source: str, detail_type: str, resource: str, detail: dict
 def install_scheduled_rules(now: Callable[[], datetime], seconds: float) -> None:
     """Fire rules with a schedule by `now()`, and look for due ones every `seconds`.
 
-    So a test sets one clock, and both rules and EventBridge Scheduler follow it.
+    So a test sets one clock, and both rules and EventBridge Scheduler follow it. When the clock is set
+    back, a rule that has fired fires next one interval after the new time.
     """
     from ministack.services import eventbridge
 
@@ -47,6 +48,9 @@ def install_scheduled_rules(now: Callable[[], datetime], seconds: float) -> None
 
     def tick() -> None:
         ticking.is_tick = True
+        latest = now().timestamp()
+        for rule, fired in list(eventbridge._rule_last_fired.items()):
+            eventbridge._rule_last_fired[rule] = min(fired, latest)
         try:
             ministack_tick()
         finally:

@@ -15,19 +15,23 @@ from tests.e2e.stage import Stage, people, train_xgboost, wait_for
 
 @contextmanager
 def undelivered_events(stage: Stage) -> Iterator[str]:
-    """Let EventBridge deliver no event about ended executions, so that their records stay open.
+    """Let EventBridge deliver no event about ended executions and stopped jobs, so that records stay open.
 
     Yields the function to which it would deliver them.
     """
     events = stage.client("events")
-    rules = events.list_rules()["Rules"]
-    [name] = [rule["Name"] for rule in rules if "Step Functions Execution Status" in rule["EventPattern"]]
-    [target] = events.list_targets_by_rule(Rule=name)["Targets"]
-    events.disable_rule(Name=name)
+    closing = ("Step Functions Execution Status", "SageMaker Processing Job State")
+    # A rule with a schedule has no pattern.
+    patterns = {rule["Name"]: rule.get("EventPattern", "") for rule in events.list_rules()["Rules"]}
+    names = [name for name, pattern in patterns.items() if any(event in pattern for event in closing)]
+    [function] = {target["Arn"] for name in names for target in events.list_targets_by_rule(Rule=name)["Targets"]}
+    for name in names:
+        events.disable_rule(Name=name)
     try:
-        yield target["Arn"]
+        yield function
     finally:
-        events.enable_rule(Name=name)
+        for name in names:
+            events.enable_rule(Name=name)
 
 
 def deliver_end(stage: Stage, function: str, described: dict[str, Any]) -> None:

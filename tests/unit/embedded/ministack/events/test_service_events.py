@@ -44,3 +44,15 @@ def test_scheduled_rules_follow_the_clock_of_the_embedded_aws(delivered: list[di
     eventbridge._tick_scheduled_rules()
     assert [event["source"] for event in delivered] == ["aws.events"]
     assert eventbridge._SCHEDULER_TICK_INTERVAL == 0.25
+
+
+def test_scheduled_rules_fire_again_after_the_clock_was_set_back(delivered: list[dict[str, Any]]) -> None:
+    times = [datetime.now(UTC)]
+    install_scheduled_rules(lambda: times[-1], 0.25)
+    put_rule(ScheduleExpression="rate(15 minutes)")
+    fired = []
+    for minutes in (24 * 60, 0, 14, 16, 31):
+        times.append(times[0] + timedelta(minutes=minutes))
+        eventbridge._tick_scheduled_rules()
+        fired.append(len(delivered))
+    assert fired == [1, 1, 1, 2, 3]
