@@ -15,7 +15,8 @@ from contract.table.records import AttemptRecord
 _READ_LINES = 200
 """Largest number of lines that are read of each kind."""
 _FAILED_OBJECTS = '{ $.event = "object_failed" }'
-_DETAILS = '"Detail: "'
+_DETAIL = "Detail: "
+_DETAILS = f'"{_DETAIL}"'
 _ROW = re.compile(r"\brow [\d,]+\b")
 
 
@@ -75,14 +76,27 @@ def _of_line(line: LogLine) -> Iterable[tuple[FailedObject, LogLine]]:
 def _with_detail(item: FailedObject, line: LogLine, details: Sequence[LogLine]) -> FailedObject:
     """Return the object with the last detail that its instance wrote before, of the same row."""
     before = [
-        found.message.partition("Detail: ")[2]
+        detail
         for found in details
         if found.stream == line.stream and found.moment <= line.moment
+        for detail in _details(found.message)
     ]
     of_row = [detail for detail in before if not item.row or _names(detail, item.row)]
     if not of_row:
         return item
     return FailedObject(**{**vars(item), "detail": of_row[-1].strip()})
+
+
+def _details(message: str) -> list[str]:
+    """Return the details in a line of the log: an event with a traceback or a text, or a text itself."""
+    try:
+        event: Any = parse_json(message)
+    except JsonError:
+        event = message
+    if isinstance(event, Mapping):
+        event = event.get("traceback") or event.get("text")
+    lines = str(event).splitlines()
+    return [line.partition(_DETAIL)[2] for line in lines if _DETAIL in line]
 
 
 def _names(detail: str, row: str) -> bool:
