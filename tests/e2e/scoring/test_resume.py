@@ -106,8 +106,8 @@ def test_a_partly_failed_execution_is_continued_after_everything_changed(stage: 
     stage.put_dataset("mended", objects)
     stage.register("mended", RefusesOneRow(), dataset="mended")
     stage.register("whole", train_xgboost(1), dataset="mended")
-    stage.register("retired", train_xgboost(2), dataset="mended")
-    models = ["mended", "whole", "retired"]
+    stage.register("mended-retired", train_xgboost(2), dataset="mended")
+    models = ["mended", "whole", "mended-retired"]
     first = stage.run({"models": models, "models_per_job": 3}, "mended-1")
     assert first.status in (ExecutionStatus.PARTLY_FAILED, ExecutionStatus.FAILED)
 
@@ -115,7 +115,7 @@ def test_a_partly_failed_execution_is_continued_after_everything_changed(stage: 
     s3.delete_object(Bucket=stage.deployment.datasets_bucket, Key="mended/a.parquet")
     stage.put_dataset("mended", {"b.parquet": people(50, 99, first_row=1_000), "added.parquet": people(5, 5)})
     stage.register("mended", train_xgboost(3), dataset="mended", version="2")
-    stage.catalog.set_enabled("retired", enabled=False)
+    stage.catalog.set_enabled("mended-retired", enabled=False)
     second = stage.run({"resume": "mended-1", "models_per_job": 1, "instance_type": "ml.m5.large"}, "mended-2")
 
     assert (second.status, second.reason) == (ExecutionStatus.SUCCEEDED, "")
@@ -128,7 +128,7 @@ def test_a_partly_failed_execution_is_continued_after_everything_changed(stage: 
     assert "objects that were removed since are not scored (1): mended/a.parquet" in notes
     assert "objects that were replaced since are scored as they are now (1): mended/b.parquet" in notes
     assert "objects that were added since are not part of this execution (1)" in notes
-    assert "not scored any more: model 'retired' (disabled)" in notes
+    assert "not scored any more: model 'mended-retired' (disabled)" in notes
 
     # A resumed execution can be resumed. Now everything is kept, and no SageMaker job starts.
     third = stage.run({"resume": "mended-2"}, "mended-3")
