@@ -168,3 +168,32 @@ def _json(stage: Stage, key: str) -> dict[str, Any] | None:
         return None
     read: dict[str, Any] = json.loads(_bytes(stage, key))
     return read
+
+
+def progress(stage: Stage, execution_id: str) -> list[str]:
+    """Return the newest events of an execution and of its running children, to tell what it waits for."""
+    workflow = client(stage, "stepfunctions")
+    arn = stage.executions.execution_arn(execution_id)
+    lines = _newest_events(workflow, execution_id, arn)
+    for run in workflow.list_map_runs(executionArn=arn)["mapRuns"]:
+        for child in workflow.list_executions(mapRunArn=run["mapRunArn"], statusFilter="RUNNING")["executions"]:
+            lines += _newest_events(workflow, child["name"], child["executionArn"])
+    for job in client(stage, "sagemaker").list_processing_jobs(MaxResults=100)["ProcessingJobSummaries"]:
+        if job["ProcessingJobStatus"] in _OPEN_JOBS:
+            lines.append(f"SageMaker job {job['ProcessingJobName']}: {job['ProcessingJobStatus']}")
+    return lines
+
+
+def _newest_events(workflow: Any, name: str, arn: str) -> list[str]:
+    events = workflow.get_execution_history(executionArn=arn, reverseOrder=True, maxResults=12)["events"]
+    lines = [f"newest events of {name}:"]
+    for event in reversed(events):
+        details = [
+            f"{key}={value[:200]}"
+            for found in event.values()
+            if isinstance(found, dict)
+            for key, value in found.items()
+            if key in ("name", "error", "cause", "resource")
+        ]
+        lines.append(f"  {event['timestamp']:%H:%M:%S} {event['type']} {' '.join(details)}")
+    return lines

@@ -116,12 +116,12 @@ def _steps() -> Iterator[Case]:
             # What ClassifyFailure cannot record is known to Step Functions only.
             return None if plain else FailureKind.UNKNOWN if classifies else kind
 
-        yield case("requests throttled", Throttle(caller=name, count=4), quick=plans)
-        yield case("internal errors", ServerError(caller=name, count=4))
-        yield case("internal errors after the work", ServerError(caller=name, count=4, when="after"), quick=resumes)
+        yield case("requests throttled", Throttle(caller=name, count=2))
+        yield case("internal errors", ServerError(caller=name, count=2))
+        yield case("internal errors after the work", ServerError(caller=name, when="after"), quick=resumes)
         yield case("slow answers", SlowRequest(caller=name, count=4, seconds=0.3))
         yield case("function cannot be called", Throttle(service="lambda", resource=name, count=3))
-        yield case("function crashes", CrashFunction(function=name, when="before"))
+        yield case("function crashes", CrashFunction(function=name, when="before"), quick=plans)
         yield case("function crashes after its work", CrashFunction(function=name, when="after"), quick=closes)
         yield case("function times out", TimeOutFunction(function=name, when="after"))
         yield case("function out of memory", OutOfMemoryFunction(function=name, when="before"))
@@ -199,7 +199,7 @@ TABLE: tuple[Case, ...] = (
     Case(
         "execution stopped",
         _RUNNING,
-        (SlowUpload(key=_LEDGER, seconds=3.0),),
+        (SlowUpload(key=_LEDGER, seconds=2.0),),
         "fails",
         FailureKind.STOPPED,
         action="stop",

@@ -23,7 +23,7 @@ from embedded.cdk.synth import synthesize
 from embedded.ministack.functions.fork_server import share_models
 from embedded.server.embedded_aws import EmbeddedAws
 from tests.e2e.reliability.fleet_machine import FleetMachine, machine_settings
-from tests.e2e.stage import environment, find_stage
+from tests.e2e.stage import Stage, environment, find_stage
 
 ROOT = Path(__file__).parents[3]
 STEPS = 6
@@ -47,20 +47,18 @@ def run(number: int, arguments: argparse.Namespace, assembly: Path, log: Path) -
         with EmbeddedAws(time_scale=0.01) as aws:
             deploy(assembly, aws.endpoint, aws.images)
             with environment(aws.endpoint.environment()):
-                FleetMachine.stage = find_stage(aws, folder)
+                stage = find_stage(aws, folder)
                 # A fresh server from time to time: the embedded AWS keeps everything in memory.
                 for _ in range(arguments.seeds_per_server):
                     if is_over():
                         break
-                    run_seed(current, arguments, log)
+                    run_seed(stage, current, arguments, log)
                     current += arguments.processes
 
 
-def run_seed(number: int, arguments: argparse.Namespace, log: Path) -> None:
+def run_seed(stage: Stage, number: int, arguments: argparse.Namespace, log: Path) -> None:
     """Run the examples of one seed, and append what happened to the log."""
-    FleetMachine.counts = Counter()
-    FleetMachine.examples = 0
-    FleetMachine.names = f"s{number}"
+    FleetMachine.begin(stage, f"s{number}")
     began, failure = time.monotonic(), ""
     try:
         examples = machine_settings(arguments.examples, STEPS, shrink=arguments.shrink)

@@ -4,6 +4,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any
@@ -13,12 +14,15 @@ from botocore.exceptions import ClientError
 from contract.status import ExecutionStatus
 from embedded.faults import Fault, Happening
 from tests.e2e.reliability.audit import audit, audit_resumed
-from tests.e2e.reliability.evidence import Evidence, client, collect
+from tests.e2e.reliability.evidence import Evidence, client, collect, progress
 from tests.e2e.reliability.random_faults import disturbed_by
 from tests.e2e.reliability.small_fleet import Layout, SmallFleet
 from tests.e2e.stage import Stage
 
 _SECONDS_TO_END = 300.0
+_SECONDS_TO_HAPPEN = 60.0
+"""Longest time in which a running execution shows no sign: no event, and no fault that it meets."""
+_SECONDS_BETWEEN_SIGNS = 5.0
 _SECONDS_TO_CLOSE = 8.0
 _SECONDS_TO_IDLE = 60.0
 _OPEN = ("RUNNING", "PENDING_REDRIVE")
@@ -121,7 +125,7 @@ class World:
             "running": lambda: any(job.attempt for job in self._jobs()),
             "committed": lambda: bool(self._segments()),
         }
-        self._wait(lambda: self._status() not in _OPEN or reached[moment](), _SECONDS_TO_END)
+        self._wait_for_end(reached[moment])
         if self._status() in _OPEN:
             self._note(f"stop, {moment}")
             self.stopped = True
@@ -136,7 +140,7 @@ class World:
         """Redrive the last execution, if Step Functions can."""
         if not self.execution_id:
             return
-        self._wait(lambda: self._status() not in _OPEN, _SECONDS_TO_END)
+        self._wait_for_end()
         try:
             self._workflow("redrive_execution", executionArn=self._arn)
         except ClientError as error:
@@ -153,13 +157,14 @@ class World:
             return None
         if self.evidence is not None:
             return self.evidence
-        self._wait(lambda: self._status() not in _OPEN, _SECONDS_TO_END)
+        self._wait_for_end()
         if not self._wait(self._closed, _SECONDS_TO_CLOSE):
             self._note("reconcile")
             self.reconciled = True
             self.stage.aws.faults.clear()
             self.reconcile()
-            self._wait(self._closed, _SECONDS_TO_END)
+            if not self._wait(self._closed, _SECONDS_TO_END):
+                self.fail([f"the reconciler did not close the records within {_SECONDS_TO_END:g} s"])
         # A stopped job has time to end, and uploads its outputs then.
         self._wait(self._is_idle, _SECONDS_TO_IDLE)
         self._count()
@@ -216,7 +221,7 @@ class World:
         self.stage.aws.faults.clear()
         if self.execution_id and self._status() in _OPEN:
             self._workflow("stop_execution", executionArn=self._arn)
-            self._wait(lambda: self._status() not in _OPEN, _SECONDS_TO_END)
+            self._wait_for_end()
         self.fleet.close()
 
     def mend(self) -> None:
@@ -260,6 +265,29 @@ class World:
 
     def _segments(self) -> list[str]:
         return [key for key in self.stage.result_keys(f"executions/{self.execution_id}/jobs/") if "/ledger/" in key]
+
+    def _wait_for_end(self, is_reached: Callable[[], bool] = lambda: False) -> None:
+        """Wait for the end of the execution, or for an earlier moment. Fail with its history if nothing happens.
+
+        Nobody scales the seconds that the SDK of a function waits before it repeats a request, up to 20 each time.
+        Such a function makes no event, but meets more faults.
+        """
+        began = checked = changed = time.monotonic()
+        signs: tuple[int, list[str]] | None = None
+        while self._status() in _OPEN and not is_reached():
+            time.sleep(0.1)
+            now = time.monotonic()
+            if now < checked + _SECONDS_BETWEEN_SIGNS:
+                continue
+            checked, before = now, signs
+            signs = len(self.stage.aws.faults.happened()), progress(self.stage, self.execution_id)
+            if signs != before:
+                changed = now
+            if now > changed + _SECONDS_TO_HAPPEN or now > began + _SECONDS_TO_END:
+                with suppress(ClientError):  # it may have ended just now
+                    self._workflow("stop_execution", executionArn=self._arn)
+                times = f"{now - began:.0f} s, the last {now - changed:.0f} without a sign"
+                self.fail([f"{self.execution_id} has run for {times}", *signs[1]])
 
     @staticmethod
     def _wait(condition: Callable[[], bool], seconds: float) -> bool:
