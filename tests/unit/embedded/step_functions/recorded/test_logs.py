@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from typing import Any
 
 import pytest
@@ -28,8 +29,21 @@ def lines(engine: Engine, group: str, level: str, *, with_data: bool) -> tuple[s
     machine = engine.create(FAIL, loggingConfiguration=configuration)
     execution = engine.call("StartExecution", stateMachineArn=machine, input='{"a":1}')["executionArn"]
     engine.wait(execution)
+    if level != "OFF":
+        _wait_for_ends(group, 1)
+    return execution, _read(group)
+
+
+def _read(group: str) -> list[dict[str, Any]]:
     found = logs("FilterLogEvents", logGroupName=group).get("events", [])
-    return execution, [json.loads(event["message"]) for event in found]
+    return [json.loads(event["message"]) for event in found]
+
+
+def _wait_for_ends(group: str, count: int) -> None:
+    """Wait for the last line of an execution, which follows its end."""
+    deadline = time.monotonic() + 30
+    while [line["type"] for line in _read(group)].count("ExecutionFailed") < count and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +83,8 @@ def test_a_redrive_logs_its_own_events_with_its_count(engine: Engine) -> None:
     arn, _found = lines(engine, "/redriven", "ALL", with_data=False)
     engine.call("RedriveExecution", executionArn=arn)
     engine.wait(arn)
-    found = [json.loads(event["message"]) for event in logs("FilterLogEvents", logGroupName="/redriven")["events"]]
+    _wait_for_ends("/redriven", 2)
+    found = _read("/redriven")
     assert [(line["type"], line["redrive_count"]) for line in found] == [
         ("ExecutionStarted", "0"), ("FailStateEntered", "0"), ("ExecutionFailed", "0"), ("ExecutionRedriven", "1"),
         ("ExecutionFailed", "1"),
