@@ -140,6 +140,36 @@ _IN_RARE_CASES = (
         "Ends the job of a training state that timed out.",
     ),
     Reason(
+        "ReconcileRole*",
+        "dynamodb:UpdateItem",
+        f"{_TABLE}*",
+        "Closing an execution adds the summary's URI to its record, and counts jobs for tolerated levels.",
+    ),
+    Reason(
+        "ReconcileRole*",
+        "sagemaker:StopTrainingJob",
+        "*:training-job/*",
+        "Stops training jobs that belong to nobody, like processing jobs.",
+    ),
+    Reason(
+        "ReconcileRole*",
+        "states:SendTaskSuccess",
+        "*:stateMachine:*",
+        "Answers a task that waits for an execution whose records the schedule closes.",
+    ),
+    Reason(
+        "RecordAttemptRole*",
+        "s3:PutObject",
+        "*/quarantine/*",
+        "A resumed execution keeps rows in quarantine by copying their files.",
+    ),
+    Reason(
+        "TrainingStateMachineRole*",
+        "dynamodb:UpdateItem",
+        _TABLE,
+        "Notes the cause in the job's record when the function that classifies failures fails itself.",
+    ),
+    Reason(
         "UploadsStartOnUploadRole*",
         "dynamodb:ConditionCheckItem",
         _TABLE,
