@@ -20,6 +20,7 @@ from lambdas.attempts.commits import commit_problem
 from lambdas.attempts.output_files import OutputFiles, Pairs, UnexpectedFiles, outputs_prefix
 from lambdas.attempts.segments import read_ledger
 from lambdas.errors import KeptOutputsLeftError
+from lambdas.stage.buckets.expired import is_gone
 from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.observability import logger
 from lambdas.stage.parallel import in_parallel
@@ -34,7 +35,6 @@ _SEGMENT_BYTES = MAX_SEGMENT_BYTES - (1 << 20)
 _SECONDS_AFTERWARDS = 120.0
 _SECONDS_PER_COMMIT = 0.0005
 """Time to leave for the rest of the step, which lists outputs and reads the ledger."""
-_GONE = frozenset({"NoSuchKey", "404", "403", "AccessDenied"})
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _until_gone(source: JobSource, found: Iterator[_Kept]) -> Iterator[_Kept]:
     try:
         yield from found
     except ClientError as error:
-        if error.response["Error"]["Code"] not in _GONE:
+        if not is_gone(error):
             raise
         logger.warning("files of an earlier job have expired meanwhile", source=source.job_id, error=str(error))
 
@@ -160,7 +160,7 @@ def _find_spec(source: JobSource, store: ObjectStore) -> JobSpec | None:
     try:
         return store.job_spec(source.execution_id, source.job_id)
     except ClientError as error:
-        if error.response["Error"]["Code"] in _GONE:
+        if is_gone(error):
             return None
         raise
 

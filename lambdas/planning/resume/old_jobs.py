@@ -14,11 +14,9 @@ from contract.problems import InvalidInputError, Problem
 from contract.table.job_parts import group_parts, whole_job
 from contract.table.records import JobRecord
 from lambdas.planning.resume.lineage import OldExecution
+from lambdas.stage.buckets.expired import is_gone
 from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.parallel import in_parallel
-
-_GONE = frozenset({"NoSuchKey", "404", "403", "AccessDenied"})
-"""Error codes of a file that has expired. Without permission to list it, S3 reports it as denied."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ def find_spec(job: JobRecord, store: ObjectStore) -> JobSpec | None:
     except InvalidInputError:
         return None
     except ClientError as error:
-        if error.response["Error"]["Code"] in _GONE:
+        if is_gone(error):
             return None
         raise
 
@@ -141,6 +139,6 @@ def snapshot_objects(ref: SnapshotRef, store: ObjectStore) -> Sequence[PinnedObj
     except InvalidInputError:
         return ()
     except ClientError as error:
-        if error.response["Error"]["Code"] in _GONE:
+        if is_gone(error):
             return ()
         raise
