@@ -120,6 +120,8 @@ class ExecutionRecord:
     passed_level: str = ""
     """The tolerated level that was passed, with its numbers and the first reasons. Such an execution
     starts no new jobs, and never succeeds."""
+    pointers_pending: bool = False
+    """Whether the execution has ended, but the pointers to its latest predictions were not moved yet."""
 
     def __post_init__(self) -> None:
         _make_printable(self, "reason", "training_failure", "passed_level")

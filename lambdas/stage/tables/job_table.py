@@ -105,6 +105,16 @@ class JobTable(Tallies):
             ExpressionAttributeValues={":uri": summary_uri},
         )
 
+    def record_moved_pointers(self, execution_id: str) -> None:
+        """Note that the pointers to a closed execution's predictions are moved, and change nothing else."""
+        self._dynamodb.update_item(
+            TableName=self._table_name,
+            Key=records.execution_key(execution_id),
+            UpdateExpression="SET pointers_pending = :pending",
+            ConditionExpression=f"attribute_exists({records.PARTITION_KEY})",
+            ExpressionAttributeValues={":pending": False},
+        )
+
     # ---- jobs --------------------------------------------------------------------------------
 
     def add_jobs(self, jobs: Iterable[JobRecord]) -> int:
