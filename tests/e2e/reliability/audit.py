@@ -18,13 +18,13 @@ _FINAL_JOBS = (JobStatus.SUCCEEDED, JobStatus.FAILED)
 _ENDED = ("SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
 _NEXT_STEP = re.compile(
     r"\b(start|resume|retry|redrive|correct|raise|lower|register|restore|read|choose|deploy|let|grant|delete|fix|copy|"
-    r"push|name|stop|train|set|check|wait)\b",
+    r"push|name|stop|train|set|check|wait|enable|leave)\b",
     re.IGNORECASE,
 )
 """Words with which a next step begins."""
 
-_UNRECORDED = "The job's child execution ended without recording a result"
-"""Beginning of the reason when ClassifyFailure itself could not write to the table, so that the cause is unknown."""
+_UNRECORDED = ("The failure could not be classified (", "The job's child execution ended without recording a result")
+"""Parts of the reason when ClassifyFailure itself failed: it has the cause's text, but no kind."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _explained(job: JobEvidence, disturbed: Disturbed) -> Iterator[str]:
         return
     if record.failure_kind is None:
         yield "it FAILED without a kind"
-    unrecorded = record.reason.startswith(_UNRECORDED)
+    unrecorded = any(text in record.reason for text in _UNRECORDED)
     if record.failure_kind is FailureKind.UNKNOWN and not (disturbed.unknown_failures or unrecorded):
         yield f"it FAILED with the kind UNKNOWN: {record.reason}"
     if not record.reason or not _NEXT_STEP.search(record.reason):

@@ -239,3 +239,27 @@ def test_retry_continues_a_fleet_alone_and_scores_its_failed_object(
             stage.catalog.set_enabled(model_id, enabled=False)
     assert table_of(stage, "refleet-2").equals(table_of(stage, "refleet-undisturbed"))
     assert stage.summary("refleet-2").commits_kept == 5
+
+
+def test_an_execution_whose_only_model_is_disabled_is_not_resumed(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command refuses it before an execution exists, and the plan refuses what comes another way."""
+    stage.put_dataset("resting", {"a.parquet": people(20, 1)})
+    stage.register("resting", train_xgboost(1), dataset="resting")
+    assert stage.run({"models": ["resting"]}, "resting-1").status == ExecutionStatus.SUCCEEDED
+    assert main(["models", "disable", "resting"]) == 0
+    what_to_do = "Enable it with `fleetscore models enable resting`"
+    for words in (["resume", "resting-1"], ["retry", "resting-1", "resting"]):
+        capsys.readouterr()
+        assert main([*words, "--name", "resting-2"]) == 2
+        assert what_to_do in capsys.readouterr().err
+    assert stage.executions.workflow_status("resting-2") is None, "nothing was started"
+    refused = stage.start_unchecked(json.dumps({"resume": "resting-1"}), "resting-3")
+    assert refused.status == ExecutionStatus.FAILED
+    assert "none that can be scored: resting (disabled)" in refused.reason
+    assert what_to_do in refused.reason
+    assert main(["models", "enable", "resting"]) == 0
+    assert main(["resume", "resting-1", "--name", "resting-4", "--wait"]) == 0
+    assert stage.processing_jobs("resting-4") == [], "everything is scored already"
+    stage.catalog.set_enabled("resting", enabled=False)
