@@ -37,7 +37,9 @@ _MAX_CAUSE_CHARACTERS = 8_000
 The record has the whole reason.
 """
 _SECONDS_AFTERWARDS = 90.0
-"""Time to leave, after the last job is closed, for the accounting and the summary."""
+_SECONDS_PER_DATASET = 0.012
+"""Time to leave, after the last job is closed, for the accounting, which lists the outputs of each dataset, and
+for the summary."""
 _SECONDS_WITHOUT_COUNTING = 300.0
 """Time to leave when commits of unfinished jobs are counted: to close records comes first."""
 _MAX_COUNTED = 20_000
@@ -107,16 +109,18 @@ def _close_jobs(
     """Close the open jobs and parts of jobs, and return the records of all."""
     error, cause = caught_failure(event.state)
     ended_at = deployment.now()
+    jobs = deployment.table.jobs(event.execution_id)
+    reserved = _SECONDS_AFTERWARDS + len({job.dataset for job in jobs}) * _SECONDS_PER_DATASET
 
     def close(job: JobRecord) -> JobRecord:
-        if job.status in FINAL_JOB_STATUSES or seconds_left() < _SECONDS_AFTERWARDS:
+        if job.status in FINAL_JOB_STATUSES or seconds_left() < reserved:
             return job
         if seconds_left() > _SECONDS_WITHOUT_COUNTING and job.objects_pinned <= _MAX_COUNTED:
             job = replace(job, commits=count_commits(job, deployment.store))
         kind, reason = open_job_reason(record, job, error, cause)
         return deployment.table.close_job(job, ended_at=ended_at, kind=kind, reason=reason)
 
-    closed = list(in_parallel(close, deployment.table.jobs(event.execution_id)))
+    closed = list(in_parallel(close, jobs))
     if still_open := sum(job.status not in FINAL_JOB_STATUSES for job in closed):
         raise ClosingUnfinishedError(event.execution_id, still_open, len(closed))
     return closed
