@@ -10,10 +10,10 @@ from contract.status import ExecutionKind, FailureKind, Shortage
 from contract.table.explanation import Explanation
 from contract.table.records import AttemptRecord, JobRecord
 from lambdas.attempts.adaptation import difference, settings_after, settings_of
-from lambdas.attempts.continuing import how_to_continue
 from lambdas.attempts.failure_cause import Cause
 from lambdas.classify_failure.decision_table import DECISION_TABLE
 from lambdas.classify_failure.failure_rule import AGAIN, FailureRule, Retry
+from lambdas.continuing import how_to_continue
 from lambdas.shown_text import shorten
 
 MAX_WAIT_SECONDS = 900
