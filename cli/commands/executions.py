@@ -211,4 +211,5 @@ def follow(executions: Executions, execution: str, output: Output) -> ExitStatus
 
 def _print(executions: Executions, snapshot: Snapshot, output: Output, choice: JobChoice = SOME_JOBS) -> None:
     attempts = executions.attempts(snapshot.execution_id) if snapshot.jobs else {}
-    output.data(snapshot_json(snapshot, attempts, choice), *execution_view(snapshot, attempts, choice))
+    view = execution_view(snapshot, attempts, choice, width=output.terminal_width)
+    output.data(snapshot_json(snapshot, attempts, choice), *view)
