@@ -15,8 +15,10 @@ from cli.failures import CommandError, ExitStatus
 from cli.stage.diagnosis.job_choice import items_of
 from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions, check_request
+from cli.stage.resumable import Resumable
 from contract.json_text import JsonError, parse_json
 from contract.status import ExecutionKind
+from contract.workflow.scoring_request import parse_request
 
 _overrides = click.option(
     "--input",
@@ -60,7 +62,7 @@ def resume(
     and scores the rest.
     """
     request_json = with_names(with_resume(read_request(request), execution), models=models, fleets=fleets)
-    return _start_or_check(invocation, request_json, name=name, wait=wait, check=check)
+    return _start_or_check(invocation, request_json, None, name=name, wait=wait, check=check)
 
 
 @click.command(
@@ -92,7 +94,7 @@ def retry(
     models, fleets = models_of(snapshot, jobs)
     request_json = with_resume(read_request(request), execution)
     request_json = with_names(request_json, models=models or None, fleets=fleets or None)
-    return _start_or_check(invocation, request_json, name=name, wait=wait, check=check)
+    return _start_or_check(invocation, request_json, snapshot, name=name, wait=wait, check=check)
 
 
 def models_of(snapshot: Snapshot, wanted: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -124,10 +126,16 @@ def with_resume(request_json: str, execution: str) -> str:
 
 
 def _start_or_check(
-    invocation: Invocation, request_json: str, *, name: str | None, wait: bool, check: str | None
+    invocation: Invocation, request_json: str, old: Snapshot | None, *, name: str | None, wait: bool, check: str | None
 ) -> ExitStatus:
     check_request(request_json)
     if check is not None:
         return request_check.check(invocation, ExecutionKind.SCORING, request_json, check)
-    executions = Executions(invocation.connection, invocation.changed_deployment())
+    deployment = invocation.changed_deployment()
+    executions = Executions(invocation.connection, deployment)
+    asked = parse_request(parse_json(request_json, keep_surrogates=True))
+    if old is None:
+        old = executions.snapshot(str(asked.resume), count_committed=False)
+    # Before anything is started, because the plan would refuse it.
+    Resumable(invocation.connection, deployment).check(asked, old)
     return start(executions, request_json, invocation.output, name=name, wait=wait)

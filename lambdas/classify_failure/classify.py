@@ -10,8 +10,8 @@ from lambdas.attempts.commits import count_commits
 from lambdas.attempts.failure_cause import Cause, read_cause
 from lambdas.attempts.progress import progress_mark
 from lambdas.attempts.tolerance import counted
-from lambdas.classify_failure.decisions import Decision, decide, find_rule
-from lambdas.classify_failure.failure_rule import FailureRule, Retry
+from lambdas.failures.decisions import Decision, decide, find_rule
+from lambdas.failures.failure_rule import FailureRule, Retry
 from lambdas.stage.deployment import Deployment
 
 _ENDED = frozenset({"Completed", "Failed", "Stopped"})

@@ -1,8 +1,8 @@
 """Failures of services that may have passed already, and those that no other rule knows."""
 
 from contract.status import FailureKind, Shortage
-from lambdas.classify_failure.failure_rule import AGAIN, TRANSIENT_SECONDS, FailureRule, Retry, any_of
-from lambdas.classify_failure.rules.instances import MORE_MEMORY, MORE_MEMORY_TO_TRAIN
+from lambdas.failures.failure_rule import AGAIN, TRANSIENT_SECONDS, FailureRule, Retry, any_of
+from lambdas.failures.rules.instances import MORE_MEMORY, MORE_MEMORY_TO_TRAIN
 
 SERVICES: tuple[FailureRule, ...] = (
     FailureRule(

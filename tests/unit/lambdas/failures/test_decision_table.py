@@ -7,9 +7,9 @@ import pytest
 
 from contract.status import FailureKind
 from lambdas.attempts.failure_cause import read_cause
-from lambdas.classify_failure.decision_table import DECISION_TABLE
-from lambdas.classify_failure.decisions import find_rule
-from lambdas.classify_failure.failure_rule import AGAIN, Retry
+from lambdas.failures.decision_table import DECISION_TABLE
+from lambdas.failures.decisions import find_rule
+from lambdas.failures.failure_rule import AGAIN, Retry
 
 FAILED = "States.TaskFailed"
 API_ERROR = "SageMaker.AmazonSageMakerException"
