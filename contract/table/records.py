@@ -125,6 +125,8 @@ class ExecutionRecord:
     passed_level: str = ""
     """The tolerated level that was passed, with its numbers and the first reasons. Such an execution
     starts no new jobs, and never succeeds."""
+    pointers_pending: bool = False
+    """Whether the execution has ended, but the pointers to its latest predictions were not moved yet."""
 
     def __post_init__(self) -> None:
         _make_printable(self, "reason", "training_failure", "passed_level")
@@ -243,6 +245,8 @@ class AttemptRecord:
     """What differs from the job's settings because of earlier attempts, and why."""
     shortage: Shortage | None = None
     """What the attempt ran out of, if it failed for that reason."""
+    progress_mark: str = ""
+    """Digest of the ledger's segments, or of the checkpoints, at the start; empty if there were none."""
 
     def __post_init__(self) -> None:
         _make_printable(self, "reason", "cause")

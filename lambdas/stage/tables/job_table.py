@@ -105,6 +105,16 @@ class JobTable(Tallies):
             ExpressionAttributeValues={":uri": summary_uri},
         )
 
+    def record_moved_pointers(self, execution_id: str) -> None:
+        """Note that the pointers to a closed execution's predictions are moved, and change nothing else."""
+        self._dynamodb.update_item(
+            TableName=self._table_name,
+            Key=records.execution_key(execution_id),
+            UpdateExpression="SET pointers_pending = :pending",
+            ConditionExpression=f"attribute_exists({records.PARTITION_KEY})",
+            ExpressionAttributeValues={":pending": False},
+        )
+
     # ---- jobs --------------------------------------------------------------------------------
 
     def add_jobs(self, jobs: Iterable[JobRecord]) -> int:
@@ -148,7 +158,7 @@ class JobTable(Tallies):
             closed = replace(
                 job,
                 status=JobStatus.FAILED,
-                ended_at=ended_at,
+                ended_at=max(ended_at, job.started_at),
                 failure_kind=kind,
                 reason=reason,
                 unrecorded_failure="",
@@ -392,7 +402,8 @@ def _ended(
     return replace(
         attempt,
         status=AttemptStatus.SUCCEEDED if succeeded else AttemptStatus.FAILED,
-        ended_at=ended_at or job.ended_at,
+        # Another function's clock may have given the start.
+        ended_at=max(ended_at or job.ended_at, attempt.started_at),
         failure_kind=job.failure_kind,
         reason=job.reason,
         **vars(explanation),
