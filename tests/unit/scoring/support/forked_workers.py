@@ -54,9 +54,7 @@ class _ForkedProcess:
         signal.pidfd_send_signal(self._ended, signal.SIGKILL)
 
 
-def _work(
-    args: Sequence[str], environment: Mapping[str, str], kept: Sequence[int], stdin: int, stdout: int
-) -> Never:
+def _work(args: Sequence[str], environment: Mapping[str, str], kept: Sequence[int], stdin: int, stdout: int) -> Never:
     try:
         os.dup2(stdin, 0)
         os.dup2(stdout, 1)
