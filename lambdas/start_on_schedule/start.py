@@ -1,9 +1,9 @@
 """Start the execution of a scheduled time."""
 
-import json
 from dataclasses import dataclass
 
 from contract.triggers.schedules import ScheduledStart, execution_name
+from contract.workflow.request_size import sent_request
 from lambdas.stage.messaging.execution_starter import ExecutionStarter
 
 
@@ -29,5 +29,5 @@ def start_on_schedule(start: ScheduledStart, starter: ExecutionStarter) -> Start
         InvalidInputError: when the schedule's name or time cannot be part of an execution's name.
     """
     name = execution_name(start)
-    started = starter.start(name, json.dumps(start.request, ensure_ascii=False))
+    started = starter.start(name, sent_request(start.request))
     return StartResult(name, name_was_used=not started)
