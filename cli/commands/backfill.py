@@ -29,7 +29,7 @@ _KINDS = ((False, "model"), (True, "fleet"))
     cls=Command,
     examples=r"""
     fleetscore backfill --dataset 'sales-{date}' --from 2026-01-01 --to 2026-01-31
-    fleetscore backfill --dataset 'clicks-{date}T{hour}' --every hour \
+    fleetscore backfill --dataset 'clicks-{date}-{hour}' --every hour \
         --from 2026-01-31T00 --to 2026-01-31T23 --models churn --max-executions 4
     """,
 )
