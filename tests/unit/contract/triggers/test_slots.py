@@ -124,8 +124,8 @@ def test_stamps_differ_between_slots() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["today", "2026-02-30", "2025-02-29", "2026-01-01T06:30", "2026-01-01T24", "2025-w53", "2026-w00", "2026-13",
-     "1-01-01", "1899-12-31", "3000-01-01", "2026", ""]
+    "text", ["today", "2026-02-30", "2025-02-29", "2026-01-01T06:30", "2026-01-01T24", "2025-w53", "2026-w00",
+    "2026-13",      "1-01-01", "1899-12-31", "3000-01-01", "2026", ""]
 )  # fmt: skip
 def test_times_that_do_not_exist_are_refused(text: str) -> None:
     with pytest.raises(InvalidInputError, match="from"):
