@@ -53,6 +53,7 @@ class ScoredBefore:
     """What a model or fleet has scored of a dataset, by the rule of `contract.job.scored_before`."""
 
     id: str
+    version: str
     is_fleet: bool
     dataset: str
     objects: int

@@ -131,7 +131,14 @@ def scored_before(coverage: Coverage, jobs: Sequence[PlannedJob]) -> tuple[Score
     """Return for each model and fleet how many objects are scored already."""
     fleets = {model.model_id for job in jobs if job.fleet is not None for model in job.committing_models}
     return tuple(
-        ScoredBefore(name, name in fleets, scorer.dataset, coverage.pairs(name), coverage.kept(name))
+        ScoredBefore(
+            id=name,
+            version=scorer.spec.version,
+            is_fleet=name in fleets,
+            dataset=scorer.dataset,
+            objects=coverage.pairs(name),
+            scored=coverage.kept(name),
+        )
         for name, scorer in coverage.scorers.items()
     )
 

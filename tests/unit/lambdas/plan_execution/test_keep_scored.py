@@ -73,12 +73,12 @@ def test_executions_over_windows_count_for_the_objects_that_they_had(dataset: St
     run(window(dataset, "w1", "a.parquet"), "upload-flights-w1")
     assert scored() == {"delays-ua": (1, 3)}
     run(window(dataset, "w2", "b.parquet", "c.parquet"), "upload-flights-w2")
-    assert check().scored_before == (ScoredBefore("delays-ua", False, "flights", 3, 3),)
+    assert check().scored_before == (ScoredBefore("delays-ua", "1", False, "flights", 3, 3),)
     assert check().resume == ResumeCounts(3, 3, 0, 0)
 
 
-def test_the_plan_names_the_jobs_to_keep_from_and_scores_the_rest(
-    dataset: Stage, run: Callable[..., None], plan: Step
+def test_the_plan_names_the_jobs_to_keep_from_and_the_first_attempt_scores_the_rest(
+    dataset: Stage, run: Callable[..., None], plan: Step, record: Step
 ) -> None:
     run(window(dataset, "w1", "a.parquet"), "upload-flights-w1")
     run({}, "nightly", objects=1)
@@ -92,6 +92,9 @@ def test_the_plan_names_the_jobs_to_keep_from_and_scores_the_rest(
     assert found.notes == ("commits of 2 earlier executions: 1 of 3 kept, 0 scored again, 2 not committed yet",)
     assert (found.resumes, found.moved_datasets) == ("", ())
     assert json.loads(found.request_json) == KEEP
+    record(pointer_event(execution_id="fill"))
+    (job,) = dataset.deployment.table.jobs("fill")
+    assert (job.object_count, job.commits_kept) == (3, 1)
 
 
 def test_a_replaced_object_another_version_and_other_options_are_not_scored_yet(
