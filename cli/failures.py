@@ -52,7 +52,21 @@ _UNKNOWN_CREDENTIALS = frozenset(
     }
 )
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "KMSAccessDeniedException"})
-_THROTTLED = frozenset({"Throttling", "ThrottlingException", "ProvisionedThroughputExceededException", "SlowDown"})
+_THROTTLED = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "Throttling",
+        "ThrottledException",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+_SERVER_ERROR = 500
+"""Lowest HTTP status of an error of the service itself."""
 _GONE = frozenset({"NoSuchBucket", "ResourceNotFoundException", "StateMachineDoesNotExist"})
 
 _SIGN_IN = "Sign in again (for example `aws sso login`), or set AWS_PROFILE or --profile."
@@ -77,6 +91,24 @@ def describe(error: BaseException) -> tuple[str, ExitStatus] | None:
 def error_code(error: aws.ClientError) -> str:
     """Return the code of an error answer of AWS."""
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def is_temporary(error: aws.ClientError | aws.BotoCoreError) -> bool:
+    """Return whether the same call may succeed later, without anybody doing anything."""
+    if isinstance(error, aws.ClientError):
+        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        return error_code(error) in _THROTTLED | {"RequestTimeout"} or status >= _SERVER_ERROR
+    # A certificate that is not trusted stays so.
+    return isinstance(error, (aws.ConnectionError, aws.HTTPClientError)) and not isinstance(error, aws.SSLError)
+
+
+def temporary_cause(error: aws.ClientError | aws.BotoCoreError) -> str:
+    """Return what happened to a call whose error `is_temporary`, as a sentence without its full stop."""
+    if not isinstance(error, aws.ClientError):
+        return f"AWS cannot be reached ({str(error).rstrip('.')})"
+    if error_code(error) in _THROTTLED:
+        return f"AWS throttles {error.operation_name} ({error_code(error)})"
+    return f"AWS could not answer {error.operation_name} ({error_code(error)})"
 
 
 def describe_usage(error: click.UsageError) -> str:

@@ -24,7 +24,7 @@ _FLEETS = (Fleet(1_000, 10_000), Fleet(10_000, 10, own_datasets=True), Fleet(10_
 _QUICK = (Fleet(100, 1_000), Fleet(1_000, 10, own_datasets=True), Fleet(1_000, 100, routed=True))
 _REGION = "eu-central-1"
 _COMPUTE = Compute(instance_type="ml.m5.xlarge", instance_count=1, volume_size_gb=30, max_runtime_seconds=3_600)
-_VARIABLES = {
+VARIABLES = {
     environment.STAGE: "bench",
     environment.DATASETS_BUCKET: "datasets-bench",
     environment.MODELS_BUCKET: MODELS_BUCKET,
@@ -52,8 +52,8 @@ def measure(fleet: Fleet) -> Usage:
         file = Path(folder) / "usage.json"
         # No configuration file of this machine applies.
         own = {"AWS_ENDPOINT_URL": url, "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
-        command = [sys.executable, "-m", "benchmarks.planning.plan", str(file)]
-        subprocess.run(command, env={**os.environ, **_VARIABLES, **own}, stdout=subprocess.DEVNULL, check=True)  # noqa: S603
+        command = [sys.executable, "-m", "benchmarks.planning.plan", str(file), "bench-1", "{}"]
+        subprocess.run(command, env={**os.environ, **VARIABLES, **own}, stdout=subprocess.DEVNULL, check=True)  # noqa: S603
         return Usage(**json.loads(file.read_text(encoding="utf-8")))
 
 

@@ -1,7 +1,7 @@
 """Plan one execution in this process, as the function PlanExecution does, and write down what it took.
 
-Its environment has the variables of the function. The argument is the file for the `Usage`, because
-the function's metrics go to standard output.
+Its environment has the variables of the function. The arguments are the file for the `Usage`, because
+the function's metrics go to standard output, and the execution's name and request.
 """
 
 import json
@@ -57,8 +57,9 @@ def main() -> None:
     requests = _Requests()
     requests.watch(deployment.store._s3)  # noqa: SLF001 - the plan's own clients, whose requests are counted
     requests.watch(deployment.table._dynamodb)  # noqa: SLF001
-    arn = "arn:aws:states:eu-central-1:123456789012:execution:fleetscore-bench:bench-1"
-    event = ExecutionPlanInput("bench-1", arn, "2026-01-05T10:00:00.123Z", {})
+    name, request = sys.argv[2:]
+    arn = f"arn:aws:states:eu-central-1:123456789012:execution:fleetscore-bench:{name}"
+    event = ExecutionPlanInput(name, arn, "2026-01-05T10:00:00.123Z", json.loads(request))
     cpu, wall = time.process_time(), time.perf_counter()
     plan = plan_execution(event, deployment, defaults, resources().activity)
     usage = Usage(

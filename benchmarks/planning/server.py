@@ -88,15 +88,17 @@ class Answers:
             return {"Items": self._items(records.model_item(Model(name, "1", True, {})) for name in names)}
         if operation == "BatchGetItem":
             [(table, wanted)] = request["RequestItems"].items()
-            keys = [key[records.PARTITION_KEY]["S"].partition("#") for key in wanted["Keys"]]
-            found = (
-                records.version_item(self._fleet.version(name))
-                if kind == _MODEL
-                else records.fleet_item(self._fleet.record)
-                for kind, _, name in keys
-            )
+            found = [self._item(key[records.PARTITION_KEY]["S"], key[records.SORT_KEY]["S"]) for key in wanted["Keys"]]
             return {"Responses": {table: self._items(found)}, "UnprocessedKeys": {}}
         return {}
+
+    def _item(self, partition: str, sort: str) -> dict[str, Any]:
+        kind, _, name = partition.partition("#")
+        if kind != _MODEL:
+            return records.fleet_item(self._fleet.record)
+        if sort == records.MODEL_SORT_KEY:
+            return records.model_item(Model(name, "1", True, {}))
+        return records.version_item(self._fleet.version(name))
 
     def _items(self, items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         return [{name: self._serialize(value) for name, value in item.items()} for item in items]

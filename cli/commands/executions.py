@@ -19,11 +19,16 @@ from cli.stage.deployment import Deployment
 from cli.stage.diagnosis.execution_list import ExecutionList, ListChoice
 from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions, check_request
+from cli.stage.patient_reads import PatientReads
 from cli.views.executions import SOME_JOBS, JobChoice, execution_view, snapshot_json
 from cli.views.progress import progress_for, watch
 from cli.views.tables import shown_time
 from contract.json_text import JsonError, parse_json
 from contract.status import ExecutionKind
+from contract.table.records import AttemptRecord
+
+Attempts = dict[str, list[AttemptRecord]]
+"""Attempts of an execution's jobs and parts, by the id of the job or part."""
 
 execution_argument = argument("execution", metavar="EXECUTION", help="The execution's id or ARN.")
 
@@ -105,7 +110,8 @@ def status(invocation: Invocation, *, execution: str | None, failed: bool, every
     deployment = invocation.deployment()
     executions = Executions(invocation.connection, deployment)
     chosen = execution or latest(invocation, deployment)
-    _print(executions, executions.snapshot(chosen), invocation.output, JobChoice(failed, every))
+    snapshot = executions.snapshot(chosen)
+    _print(snapshot, _attempts(executions, snapshot), invocation.output, JobChoice(failed, every))
     return ExitStatus.SUCCEEDED
 
 
@@ -194,8 +200,10 @@ def with_names(request_json: str, **names: list[str] | None) -> str:
 def follow(executions: Executions, execution: str, output: Output) -> ExitStatus:
     """Show progress until the execution ends, then its outcome; return its exit status."""
     progress = None if output.as_json else progress_for(output.console)
+    reads = PatientReads(output.notice)
     try:
-        snapshot = watch(executions, execution, progress)
+        snapshot = watch(executions, execution, progress, reads=reads)
+        attempts = reads.read(lambda: _attempts(executions, snapshot))
     except KeyboardInterrupt:
         output.notice(
             f"\nThe execution continues. Follow it again with `fleetscore watch {execution}`; "
@@ -205,10 +213,13 @@ def follow(executions: Executions, execution: str, output: Output) -> ExitStatus
     except (BotoCoreError, ClientError):
         output.notice(f"The state of the execution cannot be read. Follow it with `fleetscore watch {execution}`.")
         raise
-    _print(executions, snapshot, output)
+    _print(snapshot, attempts, output)
     return snapshot.exit_status
 
 
-def _print(executions: Executions, snapshot: Snapshot, output: Output, choice: JobChoice = SOME_JOBS) -> None:
-    attempts = executions.attempts(snapshot.execution_id) if snapshot.jobs else {}
+def _attempts(executions: Executions, snapshot: Snapshot) -> Attempts:
+    return executions.attempts(snapshot.execution_id) if snapshot.jobs else {}
+
+
+def _print(snapshot: Snapshot, attempts: Attempts, output: Output, choice: JobChoice = SOME_JOBS) -> None:
     output.data(snapshot_json(snapshot, attempts, choice), *execution_view(snapshot, attempts, choice))

@@ -11,12 +11,15 @@ from cli.command_line.invocation import Invocation
 from cli.command_line.options import start_options, words
 from cli.commands import request_check
 from cli.commands.executions import execution_argument, read_request, start, with_names
+from cli.commands.refused_uploads import resume_uploads
 from cli.failures import CommandError, ExitStatus
 from cli.stage.diagnosis.job_choice import items_of
 from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions, check_request
+from cli.stage.resumable import Resumable
 from contract.json_text import JsonError, parse_json
 from contract.status import ExecutionKind
+from contract.workflow.scoring_request import parse_request
 
 _overrides = click.option(
     "--input",
@@ -35,9 +38,16 @@ _overrides = click.option(
     fleetscore resume nightly-2026-03-01 --check
     fleetscore resume nightly --input '{"instance_type": "ml.m5.4xlarge"}'
     fleetscore resume nightly-2026-03-01 --models churn,upsell
+    fleetscore resume --uploads orders
     """,
 )
-@execution_argument
+@argument("execution", metavar="[EXECUTION]", required=False, help="The execution's id or ARN.")
+@click.option(
+    "--uploads",
+    "dataset",
+    metavar="DATASET",
+    help="Instead of EXECUTION: start again what was refused of the executions of uploads to this dataset.",
+)
 @_overrides
 @click.option("--models", type=words, metavar="A,B", help="Models to score. Default: all; none with --fleets.")
 @click.option("--fleets", type=words, metavar="A,B", help="Fleets to score. Default: all; none with --models.")
@@ -46,7 +56,8 @@ _overrides = click.option(
 def resume(
     invocation: Invocation,
     *,
-    execution: str,
+    execution: str | None,
+    dataset: str | None,
     request: str,
     models: list[str] | None,
     fleets: list[str] | None,
@@ -59,8 +70,15 @@ def resume(
     It keeps what is scored already, as far as the model, its options and the object are the same,
     and scores the rest.
     """
+    if dataset is not None:
+        given = {"EXECUTION": execution, "--models": models, "--fleets": fleets, "--name": name, "--wait": wait}
+        if words_left := [word for word, value in {**given, "--check": check}.items() if value]:
+            raise CommandError(f"--uploads: leave out {', '.join(words_left)}.")
+        return resume_uploads(invocation, dataset, read_request(request))
+    if execution is None:
+        raise CommandError("Name the execution to continue, or a dataset with --uploads.")
     request_json = with_names(with_resume(read_request(request), execution), models=models, fleets=fleets)
-    return _start_or_check(invocation, request_json, name=name, wait=wait, check=check)
+    return _start_or_check(invocation, request_json, None, name=name, wait=wait, check=check)
 
 
 @click.command(
@@ -92,7 +110,7 @@ def retry(
     models, fleets = models_of(snapshot, jobs)
     request_json = with_resume(read_request(request), execution)
     request_json = with_names(request_json, models=models or None, fleets=fleets or None)
-    return _start_or_check(invocation, request_json, name=name, wait=wait, check=check)
+    return _start_or_check(invocation, request_json, snapshot, name=name, wait=wait, check=check)
 
 
 def models_of(snapshot: Snapshot, wanted: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -124,10 +142,16 @@ def with_resume(request_json: str, execution: str) -> str:
 
 
 def _start_or_check(
-    invocation: Invocation, request_json: str, *, name: str | None, wait: bool, check: str | None
+    invocation: Invocation, request_json: str, old: Snapshot | None, *, name: str | None, wait: bool, check: str | None
 ) -> ExitStatus:
     check_request(request_json)
     if check is not None:
         return request_check.check(invocation, ExecutionKind.SCORING, request_json, check)
-    executions = Executions(invocation.connection, invocation.changed_deployment())
+    deployment = invocation.changed_deployment()
+    executions = Executions(invocation.connection, deployment)
+    asked = parse_request(parse_json(request_json, keep_surrogates=True))
+    if old is None:
+        old = executions.snapshot(str(asked.resume), count_committed=False)
+    # Before anything is started, because the plan would refuse it.
+    Resumable(invocation.connection, deployment).check(asked, old)
     return start(executions, request_json, invocation.output, name=name, wait=wait)

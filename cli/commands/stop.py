@@ -8,6 +8,7 @@ from cli.commands.executions import execution_argument
 from cli.failures import ExitStatus
 from cli.stage.catalog import caller
 from cli.stage.executions import Executions
+from cli.stage.patient_reads import PatientReads
 from cli.stage.stopping import MAX_CAUSE_CHARACTERS, request_stop
 from cli.views.executions import snapshot_json
 from cli.views.progress import watch
@@ -43,7 +44,8 @@ def stop(invocation: Invocation, *, execution: str, cause: str | None, no_wait: 
     waits = requested.sent and not no_wait
     # Follows this execution by its ARN, because the other workflow may have one of the same name.
     address = requested.before.workflow.arn if requested.before.workflow is not None else execution
-    after = watch(executions, address, None) if waits else executions.snapshot(address)
+    reads = PatientReads(invocation.output.notice)
+    after = watch(executions, address, None, reads=reads) if waits else executions.snapshot(address)
     value = {**snapshot_json(after), "stop_requested": requested.sent}
     invocation.output.data(value, *stopped_lines(requested, after))
     return ExitStatus.SUCCEEDED

@@ -30,6 +30,8 @@ def sagemaker_findings(stage: DeployedStage) -> Iterator[Finding]:
         ("spot training job", jobs, False),
     ):
         yield instance_finding(quotas, instance_type, kind, instances, is_needed=is_needed)
+        for larger in compute.larger_instance_types or ():
+            yield larger_type_finding(quotas, larger, kind, instances // jobs, is_needed=is_needed)
     for kind, instances in (("processing", per_job * jobs), ("training", jobs)):
         name = f"Number of instances across all {kind} jobs"
         report = Report("quotas.total", name)
@@ -43,6 +45,7 @@ def sagemaker_findings(stage: DeployedStage) -> Iterator[Finding]:
         needed = int(compute.volume_size_gb or 0)
         report = Report("quotas.volume", name)
         yield limit_finding(report, quotas.get(name), needed, f"compute.volume_size_gb is {needed:,}")
+        yield from larger_volume_findings(report, quotas.get(name), needed, int(compute.max_volume_size_gb or 0))
 
 
 def instance_finding(
@@ -67,6 +70,35 @@ def instance_finding(
         remedy = f"{request}, or choose another compute.instance_type in cdk.json."
         return report.error(found, remedy) if is_needed else report.warning(found, f"To train models: {remedy}")
     return report.warning(f"the quota is {limit:,}; {settings}, so jobs wait for each other", remedy)
+
+
+def larger_type_finding(
+    quotas: Mapping[str, float], instance_type: str, kind: str, instances: int, *, is_needed: bool
+) -> Finding:
+    """Compare the quota of a type that attempts get after they ran out of memory with one job's instances."""
+    name = f"{instance_type} for {kind} usage"
+    report = Report("quotas.instances", name)
+    value = quotas.get(name)
+    settings = f"an attempt after one that ran out of memory needs {instances:,} of them"
+    if value is not None and value >= instances:
+        return report.ok(f"the quota is {value:,.0f}; {settings}")
+    level = report.error if is_needed else report.warning
+    other = "or remove the type from compute.larger_instance_types in cdk.json."
+    if value is None:
+        return level(
+            f"the Region has no quota of this name, and {settings}: SageMaker does not offer the type for these jobs",
+            f"Choose another Region, {other}",
+        )
+    return level(f"the quota is {value:,.0f}, and {settings}", f'{_CONSOLE} > "{name}", {other}')
+
+
+def larger_volume_findings(report: Report, value: float | None, volume: int, largest: int) -> Iterator[Finding]:
+    """Compare a quota that suffices for volumes with the largest one that an attempt gets after a full one."""
+    if value is not None and volume <= value < largest:
+        yield report.warning(
+            f"the quota is {value:,.0f}; compute.max_volume_size_gb is {largest:,}, which no attempt can get",
+            f"{_CONSOLE}, or lower the setting in cdk.json.",
+        )
 
 
 def limit_finding(report: Report, value: float | None, needed: int, settings: str) -> Finding:

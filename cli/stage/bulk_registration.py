@@ -87,7 +87,9 @@ def register_all(
                     f"line {item.line.number}: the artifact {document.artifact} changed while models were "
                     "being registered. No model was registered. Run the command again."
                 )
-            version, _stored = catalog.store(document, artifact, *catalog.read(document.model_id), registered_by)
+            version, _stored = catalog.store(
+                document, artifact, catalog.read_with_deleted(document.model_id), registered_by
+            )
         return NewVersion(document, version, is_new=True)
 
     versions = list(_in_threads(store, checked))
@@ -150,7 +152,8 @@ def _check_line(catalog: Catalog, line: BulkLine, folder: Path, registered_by: s
         _check_stop(stop)
         artifact = hash_artifact(path)
     document = found.document
-    before, existing = catalog.read(document.model_id)
+    known = catalog.read_with_deleted(document.model_id)
+    before, existing = known.model, known.versions
     wanted = document.model_version(document.version or "1", artifact.sha256, artifact.size)
     tags = document.tags_for(before)
     # Refuses a record that is too large.
@@ -162,6 +165,10 @@ def _check_line(catalog: Catalog, line: BulkLine, folder: Path, registered_by: s
     elif taken is not None and not _same(taken, wanted):
         expected = "a version that does not exist yet, or exists with the same artifact and record"
         raise InvalidInputError("version", [Problem("version", document.version, expected)])
+    elif gone := known.deleted.get(document.version):
+        expected = f"a version that was never used (it was deleted at {gone.deleted_at}, and predictions may name it)"
+        remedy = "Leave the version out to get the next free number."
+        raise InvalidInputError("version", [Problem("version", document.version, expected, remedy)])
     elif taken is None and (why := catalog.storage_problem(document, artifact)):
         raise InvalidInputError("version", [Problem("version", document.version, f"a version that is free ({why})")])
     notes = (*assumptions(wanted.spec), *found.notes)

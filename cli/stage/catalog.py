@@ -22,6 +22,7 @@ from cli.stage.artifact_store import (
 from cli.stage.catalog_table import (
     TRANSACTION_ITEMS,
     CatalogTable,
+    KnownModel,
     VersionTakenError,
     error_status,
     fits_transaction,
@@ -95,13 +96,17 @@ class Catalog:
             raise CommandError(unknown_version_message(model_id, version, versions))
         return model, [versions[version]]
 
-    def versions(self, model_id: str) -> dict[str, ModelVersion]:
+    def versions(self, model_id: str) -> Mapping[str, ModelVersion]:
         """Return every version of a model by name; empty if the model does not exist."""
         return self.read(model_id)[1]
 
-    def read(self, model_id: str) -> tuple[Model | None, dict[str, ModelVersion]]:
+    def read(self, model_id: str) -> tuple[Model | None, Mapping[str, ModelVersion]]:
         """Return a model, or None if it has no current version, and its versions by name."""
         return self._table.read(model_id)
+
+    def read_with_deleted(self, model_id: str) -> KnownModel:
+        """Return a model, its versions, and the names of those that were deleted."""
+        return self._table.read_with_deleted(model_id)
 
     @contextmanager
     def artifact(self, version: ModelVersion) -> Iterator[Path]:
@@ -158,8 +163,15 @@ class Catalog:
         return [[unknown_fleet_problem(document.fleet)] if document.fleet in unknown else [] for document in documents]
 
     def _register_once(self, document: ModelDocument, artifact: Artifact, registered_by: str) -> Registered:
-        before, versions = self._table.read(document.model_id)
-        existing = versions.get(document.version or "")
+        known = self._table.read_with_deleted(document.model_id)
+        before = known.model
+        if gone := known.deleted.get(document.version or ""):
+            raise CommandError(
+                f"Version {gone.version} of model {document.model_id} was deleted at {gone.deleted_at}. Predictions "
+                "may name it, so no other version gets its name. Choose another --version, or leave it out to get the "
+                "next free number."
+            )
+        existing = known.versions.get(document.version or "")
         if existing is not None:
             same = "the same artifact" if existing.spec.artifact_sha256 == artifact.sha256 else "another artifact"
             raise CommandError(
@@ -167,7 +179,7 @@ class Catalog:
                 f"{existing.registered_at or 'earlier'} with {same}, and a version is never overwritten. "
                 "Choose another --version, or leave it out to get the next free number."
             )
-        version, stored = self.store(document, artifact, before, versions, registered_by)
+        version, stored = self.store(document, artifact, known, registered_by)
         change = CurrentChange(version.spec.version, version.registered_at, registered_by, "registered")
         try:
             model = document.model(before, change)
@@ -191,8 +203,7 @@ class Catalog:
         self,
         document: ModelDocument,
         artifact: Artifact,
-        before: Model | None,
-        versions: Mapping[str, ModelVersion],
+        known: KnownModel,
         registered_by: str,
     ) -> tuple[ModelVersion, StoredArtifact]:
         """Upload the artifact; return its version, which is not written yet.
@@ -201,13 +212,13 @@ class Catalog:
             InvalidInputError: when the version's record is too large; nothing is uploaded.
             ArtifactTakenError: when another artifact is stored under the version's name.
         """
-        number = _next_number(versions)
+        number = _next_number([*known.versions, *known.deleted])
         while True:
             name = document.version or str(number)
             version = document.model_version(
                 name, artifact.sha256, artifact.size, registered_at=now(), registered_by=registered_by
             )
-            version = replace(version, tags=document.tags_for(before))
+            version = replace(version, tags=document.tags_for(known.model))
             self._table.put_version(version)  # refuses a record that is too large
             try:
                 return version, store_artifact(self.s3, self._bucket, document.model_id, name, artifact)
@@ -361,5 +372,6 @@ def unknown_fleet_problem(fleet_id: str) -> Problem:
     return Problem("fleet", fleet_id, "the id of a fleet", remedy)
 
 
-def _next_number(versions: Mapping[str, ModelVersion]) -> int:
-    return max((int(name) for name in versions if name.isascii() and name.isdigit()), default=0) + 1
+def _next_number(names: Iterable[str]) -> int:
+    """Return the number after the highest one that a version has or had."""
+    return max((int(name) for name in names if name.isascii() and name.isdigit()), default=0) + 1

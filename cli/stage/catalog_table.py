@@ -1,6 +1,7 @@
 """Models and their versions as items of the table: reads, and writes under conditions."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,7 +9,7 @@ from boto3.dynamodb.conditions import Attr, Key
 from botocore.exceptions import ClientError
 
 from cli.stage.connection import query_items
-from contract.catalog.models import Model, ModelVersion
+from contract.catalog.models import DeletedVersion, Model, ModelVersion
 from contract.table import records
 from contract.table.item_size import MAX_TRANSACTION_BYTES, item_size
 
@@ -22,11 +23,22 @@ _TRANSACTION_BYTES = MAX_TRANSACTION_BYTES // 2
 A request is larger than its items.
 """
 _ABSENT = f"attribute_not_exists({records.PARTITION_KEY})"
-_PRESENT = f"attribute_exists({records.PARTITION_KEY})"
 
 
 class VersionTakenError(Exception):
     """The version was written, or the model changed, since it was read."""
+
+
+@dataclass(frozen=True)
+class KnownModel:
+    """What the table has of a model."""
+
+    model: Model | None
+    """None if no version is current."""
+    versions: Mapping[str, ModelVersion]
+    """Versions by name."""
+    deleted: Mapping[str, DeletedVersion]
+    """Deleted versions by name. No other version gets their names."""
 
 
 class CatalogTable:
@@ -35,18 +47,28 @@ class CatalogTable:
     def __init__(self, table: Any) -> None:
         self._table = table
 
-    def read(self, model_id: str) -> tuple[Model | None, dict[str, ModelVersion]]:
+    def read(self, model_id: str) -> tuple[Model | None, Mapping[str, ModelVersion]]:
         """Return a model, or None, and its versions by name."""
+        known = self.read_with_deleted(model_id)
+        return known.model, known.versions
+
+    def read_with_deleted(self, model_id: str) -> KnownModel:
+        """Return a model, its versions, and the names of those that were deleted."""
         condition = Key(records.PARTITION_KEY).eq(records.model_key(model_id)[records.PARTITION_KEY])
         model: Model | None = None
         versions: dict[str, ModelVersion] = {}
+        deleted: dict[str, DeletedVersion] = {}
         for item in query_items(self._table, KeyConditionExpression=condition, ConsistentRead=True):
             if item[records.SORT_KEY] == records.MODEL_SORT_KEY:
                 model = records.read_item(Model, item)
             elif str(item[records.SORT_KEY]).startswith(records.VERSION_SORT_PREFIX):
-                version = records.read_item(ModelVersion, item)
-                versions[version.spec.version] = version
-        return model, versions
+                version = records.read_version(item)
+                if version is None:
+                    gone = records.read_item(DeletedVersion, item)
+                    deleted[gone.version] = gone
+                else:
+                    versions[version.spec.version] = version
+        return KnownModel(model, versions, deleted)
 
     def all_models(self) -> list[Model]:
         """Return every model, by id."""
@@ -63,8 +85,8 @@ class CatalogTable:
     def versions(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], ModelVersion]:
         """Return the versions with these names that exist, by model id and version name."""
         keys = [records.version_key(model_id, version) for model_id, version in names]
-        found = (records.read_item(ModelVersion, item) for item in self._items(keys))
-        return {(version.spec.model_id, version.spec.version): version for version in found}
+        found = map(records.read_version, self._items(keys))
+        return {(version.spec.model_id, version.spec.version): version for version in found if version is not None}
 
     def fleet_ids(self, fleet_ids: Iterable[str]) -> set[str]:
         """Return those of the ids that are ids of fleets."""
@@ -82,8 +104,12 @@ class CatalogTable:
                 wanted = answer.get("UnprocessedKeys", {})
 
     def put_version(self, version: ModelVersion) -> dict[str, Any]:
-        """Return the action that writes a version, if it does not exist."""
+        """Return the action that writes a version, if its name was never used."""
         return self._put(records.version_item(version), {"ConditionExpression": _ABSENT})
+
+    def put_deleted_version(self, model_id: str, version: str) -> dict[str, Any]:
+        """Return the action that deletes a version, and keeps its name from being used again."""
+        return self._put(records.deleted_version_item(DeletedVersion(model_id, version, now())), {})
 
     def put_decided_version(self, version: ModelVersion, before: ModelVersion) -> dict[str, Any]:
         """Return the action that replaces a version, if its decision is still that of `before`."""
@@ -110,8 +136,8 @@ class CatalogTable:
 
     def version_exists(self, model_id: str, version: str) -> dict[str, Any]:
         """Return the action that writes nothing, and fails unless a version exists."""
-        key = records.version_key(model_id, version)
-        return {"ConditionCheck": {"TableName": self._table.name, "Key": key, "ConditionExpression": _PRESENT}}
+        key, condition = records.version_key(model_id, version), records.EXISTING_VERSION
+        return {"ConditionCheck": {"TableName": self._table.name, "Key": key, "ConditionExpression": condition}}
 
     def write(self, *actions: dict[str, Any]) -> None:
         """Carry out all actions in one transaction, or none.

@@ -2,7 +2,8 @@
 
 A model is disabled first, then its artifacts go, then its records, the model's own last. So what an
 interruption leaves is a disabled model, which the next run deletes. A version's record goes first,
-on condition that it is not current, because nothing can choose a version without a record.
+on condition that it is not current, because nothing can choose a version without a record. The
+names of deleted versions stay in the table, so that no other artifact gets the same name.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,13 +16,13 @@ from botocore.exceptions import ClientError
 
 from cli.failures import CommandError, error_code
 from cli.stage.catalog import unknown_model_message, unknown_version_message
-from cli.stage.catalog_table import CatalogTable, VersionTakenError
+from cli.stage.catalog_table import CatalogTable, VersionTakenError, now
 from cli.stage.connection import Connection, query_items
 from cli.stage.deployment import Deployment
 from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions
 from contract import layout, training_layout
-from contract.catalog.models import Model, ModelVersion
+from contract.catalog.models import DeletedVersion, Model, ModelVersion
 from contract.table import records
 
 _THREADS = 8
@@ -111,12 +112,14 @@ class ModelDeletion:
                 self._catalog.set_enabled(model_id, enabled=True)
             raise
         objects = self._delete_objects(self._keys(model_id, names))
-        items = [item for item in self._items(model_id) if item[records.SORT_KEY] != records.MODEL_SORT_KEY]
-        for item in items:
-            self._table.delete_item(Key={name: item[name] for name in (records.PARTITION_KEY, records.SORT_KEY)})
+        sort_keys = {str(item[records.SORT_KEY]) for item in self._items(model_id)}
+        for name in names:
+            self._table.put_item(Item=records.deleted_version_item(DeletedVersion(model_id, name, now())))
+        has_recipe = records.RECIPE_SORT_KEY in sort_keys
+        if has_recipe:
+            self._table.delete_item(Key=records.recipe_key(model_id))
         if model is not None:
             self._delete_model_record(model)
-        has_recipe = any(item[records.SORT_KEY] == records.RECIPE_SORT_KEY for item in items)
         return Deletion(model_id, names, has_recipe, objects, whole=True)
 
     def delete_version(self, model_id: str, version: str) -> Deletion:
@@ -127,8 +130,7 @@ class ModelDeletion:
         """
         self.check_version(model_id, version)
         model, _ = self._catalog.read(model_id)
-        key = records.version_key(model_id, version)
-        actions: list[dict[str, Any]] = [{"Delete": {"TableName": self._table.name, "Key": key}}]
+        actions = [self._catalog.put_deleted_version(model_id, version)]
         if model is not None:
             # `rollback` must not choose it either.
             previous = None if model.previous_version == version else model.previous_version
@@ -179,8 +181,10 @@ class ModelDeletion:
             return None
 
     def _items(self, model_id: str) -> list[dict[str, Any]]:
+        """Return all items of a model, without those of deleted versions."""
         condition = Key(records.PARTITION_KEY).eq(records.model_key(model_id)[records.PARTITION_KEY])
-        return list(query_items(self._table, KeyConditionExpression=condition, ConsistentRead=True))
+        items = query_items(self._table, KeyConditionExpression=condition, ConsistentRead=True)
+        return [item for item in items if not records.is_deleted_version(item)]
 
     def _keys(self, model_id: str, versions: Sequence[str]) -> list[str]:
         """Return the keys of these versions' artifacts, and of all archives of training scripts."""

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -16,6 +17,7 @@ from cli.command_line.output import Output
 from cli.stage.diagnosis.job_choice import job_name
 from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions
+from cli.stage.patient_reads import PatientReads
 from cli.views.execution_figures import (
     committed_objects,
     distinct_objects,
@@ -70,25 +72,33 @@ def watch(
     *,
     seconds_between_reads: float = SECONDS_BETWEEN_READS,
     stop: threading.Event | None = None,
+    reads: PatientReads | None = None,
 ) -> Snapshot:
     """Read the execution repeatedly until it has ended or `stop` is set; return the last snapshot.
+
+    `reads` repeats reads that AWS throttles; without it, their error is raised.
 
     Raises:
         CommandError: when the execution does not exist.
     """
     waiting = stop or threading.Event()
+
+    def read() -> Snapshot:
+        return executions.snapshot(execution)
+
+    patient_read = read if reads is None else partial(reads.read, read)
     if progress is None:
-        return _watch(executions, execution, lambda _: None, seconds_between_reads, waiting)
+        return _watch(patient_read, lambda _: None, seconds_between_reads, waiting)
     with progress:
-        return _watch(executions, execution, progress.show, seconds_between_reads, waiting)
+        return _watch(patient_read, progress.show, seconds_between_reads, waiting)
 
 
 def _watch(
-    executions: Executions, execution: str, show: Callable[[Snapshot], None], seconds: float, stop: threading.Event
+    read: Callable[[], Snapshot], show: Callable[[Snapshot], None], seconds: float, stop: threading.Event
 ) -> Snapshot:
     ended_at: float | None = None
     while True:
-        snapshot = executions.snapshot(execution)
+        snapshot = read()
         show(snapshot)
         if snapshot.ended and ended_at is None:
             ended_at = time.monotonic()

@@ -138,6 +138,18 @@ class ModelVersion(RegistrationFields):
 
 
 @dataclass(frozen=True)
+class DeletedVersion:
+    """What remains of a deleted version: its name, which no other version of the model gets.
+
+    Records, outputs and quarantine files name versions, and stay. The time is ISO 8601 in UTC.
+    """
+
+    model_id: str
+    version: str
+    deleted_at: str
+
+
+@dataclass(frozen=True)
 class CurrentChange:
     """A change of a model's current version. The time is ISO 8601 in UTC."""
 

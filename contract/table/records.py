@@ -12,7 +12,7 @@ Access patterns (one table, one index):
 | since when executions may be open     | get  pk=RECONCILIATION, sk=SINCE                         |
 | jobs of an execution by status        | index pk=EXECUTION#<id>#<status>, sk=<job id>            |
 | every model                           | index pk=MODELS, sk=<model id>                           |
-| a model; its versions                 | query pk=MODEL#<id>, sk=MODEL or begins with VERSION#    |
+| a model; its versions, also deleted   | query pk=MODEL#<id>, sk=MODEL or begins with VERSION#    |
 | every recipe                          | index pk=RECIPES, sk=<model id>                          |
 | a model's recipe                      | get  pk=MODEL#<id>, sk=RECIPE                            |
 | every fleet                           | index pk=FLEETS, sk=<fleet id>                           |
@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 
 from contract import codec
 from contract.catalog.fleets import FleetRecord
-from contract.catalog.models import Compute, Model, ModelVersion
+from contract.catalog.models import Compute, DeletedVersion, Model, ModelVersion
 from contract.control_characters import replace_control_characters
 from contract.job.parts import JobPart, Sharding
 from contract.layout import OutputLayout
@@ -71,6 +71,11 @@ FLEET_SORT_KEY = "FLEET"
 FLEETS_COLLECTION = "FLEETS"
 
 _KEY_ATTRIBUTES = frozenset({PARTITION_KEY, SORT_KEY, INDEX_PARTITION_KEY, INDEX_SORT_KEY, TIME_TO_LIVE})
+
+_DELETED_AT = "deleted_at"
+"""Attribute that only items of deleted versions have."""
+EXISTING_VERSION = f"attribute_exists({PARTITION_KEY}) AND attribute_not_exists({_DELETED_AT})"
+"""Condition on the item of a version that exists and was not deleted."""
 
 _TOO_LARGE = (
     "Declare fewer columns, give columns shorter names, or shorten tags and other texts; an embedding can be one "
@@ -122,6 +127,8 @@ class ExecutionRecord:
     passed_level: str = ""
     """The tolerated level that was passed, with its numbers and the first reasons. Such an execution
     starts no new jobs, and never succeeds."""
+    pointers_pending: bool = False
+    """Whether the execution has ended, but the pointers to its latest predictions were not moved yet."""
 
     def __post_init__(self) -> None:
         _make_printable(self, "reason", "training_failure", "passed_level")
@@ -240,6 +247,8 @@ class AttemptRecord:
     """What differs from the job's settings because of earlier attempts, and why."""
     shortage: Shortage | None = None
     """What the attempt ran out of, if it failed for that reason."""
+    progress_mark: str = ""
+    """Digest of the ledger's segments, or of the checkpoints, at the start; empty if there were none."""
 
     def __post_init__(self) -> None:
         _make_printable(self, "reason", "cause")
@@ -365,6 +374,24 @@ def version_item(version: ModelVersion) -> dict[str, Any]:
     item = record_item(version, version_key(spec.model_id, spec.version), None)
     check_item_size(f"model {spec.model_id}", item, _TOO_LARGE)
     return item
+
+
+def deleted_version_item(deleted: DeletedVersion) -> dict[str, Any]:
+    """Return the item that replaces a deleted version's.
+
+    It has the same key, so that every write of a new version on condition that it does not exist
+    fails.
+    """
+    return record_item(deleted, version_key(deleted.model_id, deleted.version), None)
+
+
+def read_version(item: Mapping[str, Any]) -> ModelVersion | None:
+    """Return the version of an item; None if it was deleted."""
+    return None if is_deleted_version(item) else read_item(ModelVersion, item)
+
+
+def is_deleted_version(item: Mapping[str, Any]) -> bool:
+    return _DELETED_AT in item
 
 
 def recipe_item(recipe: ModelRecipe) -> dict[str, Any]:

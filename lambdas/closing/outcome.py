@@ -10,6 +10,7 @@ from contract.table.records import ExecutionRecord, JobRecord
 from contract.workflow.messages import FAILURE_FIELD
 from lambdas.attempts.continuing import how_to_continue
 from lambdas.attempts.failure_cause import read_cause
+from lambdas.failures.decisions import find_rule, remedy_of
 from lambdas.shown_text import shorten
 
 ABORT_ERRORS = {
@@ -72,10 +73,7 @@ def open_job_reason(record: ExecutionRecord, job: JobRecord, error: str, cause: 
     """
     step = next_step(record)
     if job.unrecorded_failure:
-        failure = shorten(_describe_noted(job.unrecorded_failure), 500)
-        why = shorten(_describe_noted(job.classification_failure), 200)
-        remedy = f"Repair that, and the cause of the failure, then {step}."
-        return FailureKind.UNKNOWN, f"{failure}. The failure could not be classified ({why}). {remedy}"
+        return _noted_failure(job)
     if error == _THRESHOLD_ERROR:
         reason = "The execution ended early because more jobs had failed than it tolerates"
         remedy = f"Fix the failed jobs or raise tolerated_failure_percentage, then {step}."
@@ -91,13 +89,23 @@ def open_job_reason(record: ExecutionRecord, job: JobRecord, error: str, cause: 
     return FailureKind.UNKNOWN, f"{reason}. Read its history in Step Functions, then {step}."
 
 
-def _describe_noted(text: str) -> str:
-    """Return one line about the failure whose JSON the workflow has noted in a job's record."""
+def _noted_failure(job: JobRecord) -> tuple[FailureKind, str]:
+    """Return kind and reason of a failure that the workflow noted, because ClassifyFailure failed itself."""
+    error, cause = _parse_noted(job.unrecorded_failure)
+    rule = find_rule(error, read_cause(cause))
+    what = shorten(describe_failure(error, cause).rstrip("."), 500) or rule.name
+    why = shorten(describe_failure(*_parse_noted(job.classification_failure)).rstrip("."), 200) or "unknown"
+    missing = f"No other attempt followed, because ClassifyFailure failed too ({why}): repair that first"
+    return rule.kind, f"{what}. {remedy_of(rule, job)}. {missing}."
+
+
+def _parse_noted(text: str) -> tuple[str, str]:
+    """Return Error and Cause of a failure that the workflow has noted as JSON in a job's record."""
     try:
         failure = parse_json(text, keep_surrogates=True)
     except JsonError:
         failure = {}
-    return describe_failure(*caught_failure({FAILURE_FIELD: failure})).rstrip(".") or "unknown"
+    return caught_failure({FAILURE_FIELD: failure})
 
 
 def execution_status(

@@ -102,7 +102,7 @@ class Reconciler:
                 running.append(record)
                 continue
             try:
-                if record.status is not ExecutionStatus.RUNNING:
+                if not _is_open(record):
                     close_unplanned_jobs(record.execution_id, self._deployment)
                     continue
                 done = self._close_if_ended(record)
@@ -126,7 +126,7 @@ class Reconciler:
     def _close_if_ended(self, execution: ExecutionRecord) -> Reconciled:
         # The index may be out of date.
         record = self._deployment.table.find_execution(execution.execution_id)
-        if record is None or record.status is not ExecutionStatus.RUNNING:
+        if record is None or not _is_open(record):
             return Reconciled()
         end = end_of(record, self._executions.read(record.execution_arn), self._deployment.clock())
         return Reconciled() if end is None else self._close(end)
@@ -168,3 +168,8 @@ class Reconciler:
             return self._deployment.table.job(owner.execution_id, owner.job_id)
         except JobNotFoundError:
             return None
+
+
+def _is_open(record: ExecutionRecord) -> bool:
+    """Return whether the execution's records have to be closed, or pointers to its predictions moved."""
+    return record.status is ExecutionStatus.RUNNING or record.pointers_pending

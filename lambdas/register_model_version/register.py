@@ -63,14 +63,16 @@ def _changed_job(job: JobRecord, spec: TrainingSpec, deployment: Deployment) -> 
     """Return the job's record if another call has changed it.
 
     Raises:
-        TrainedArtifactError: when another registration has written the version.
+        TrainedArtifactError: when another registration has written the version, or it was deleted.
     """
-    taken = deployment.table.version(spec.model_id, spec.version) is not None
+    taken = deployment.table.version_name_used(spec.model_id, spec.version)
     now = deployment.table.job(job.execution_id, job.job_id)
     if (now.status, now.attempt) != (job.status, job.attempt):
         return now
     if taken:
-        raise TrainedArtifactError(job.job_id, [f"model {spec.model_id!r} already has a version {spec.version!r}"])
+        raise TrainedArtifactError(
+            job.job_id, [f"model {spec.model_id!r} already has, or had, a version {spec.version!r}"]
+        )
     return None
 
 

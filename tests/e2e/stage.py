@@ -6,7 +6,7 @@ import os
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -97,6 +97,19 @@ class Stage:
             stateMachineArn=self.deployment.state_machine_arn, name=name, input=text
         )
         return self.watch(name)
+
+    @contextmanager
+    def changed_workflow(self, change: Callable[[dict[str, Any]], object]) -> Iterator[None]:
+        """Let executions that start meanwhile have a definition that `change` has changed."""
+        workflows, machine = self.client("stepfunctions"), self.deployment.state_machine_arn
+        deployed = workflows.describe_state_machine(stateMachineArn=machine)["definition"]
+        definition = json.loads(deployed)
+        change(definition)
+        workflows.update_state_machine(stateMachineArn=machine, definition=json.dumps(definition))
+        try:
+            yield
+        finally:
+            workflows.update_state_machine(stateMachineArn=machine, definition=deployed)
 
     def summary(self, execution_id: str) -> ExecutionSummary:
         body = self.client("s3").get_object(

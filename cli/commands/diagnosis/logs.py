@@ -13,6 +13,7 @@ from cli.stage.diagnosis.attempt_logs import AttemptLogs, LogLine, NewLines
 from cli.stage.diagnosis.job_choice import all_items, items_of
 from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions
+from cli.stage.patient_reads import PatientReads
 from cli.views.diagnosis.log_lines import log_json, log_text
 from contract.log_groups import LOG_GROUPS
 from contract.status import ExecutionKind
@@ -57,17 +58,26 @@ def logs(
             invocation.output.notice(_nothing(snapshot, attempts, pattern))
         return ExitStatus.SUCCEEDED
     new_lines, waiting = NewLines(reader, snapshot.kind, pattern), threading.Event()
+    reads = PatientReads(invocation.output.notice)
+
+    def read_again() -> tuple[Snapshot, list[AttemptRecord]]:
+        now = executions.snapshot(execution, count_committed=False)
+        return now, _attempts(executions, now, job, attempt, follow=True)
+
+    def print_new() -> None:
+        # A read that fails has printed the oldest of the new lines, and the next one goes on.
+        printer.show(attempts, new_lines.read(attempts))
+
     try:
         while True:
-            printer.show(attempts, new_lines.read(attempts))
+            reads.read(print_new)
             ended = snapshot.ended
             waiting.wait(_SECONDS_BETWEEN_READS)
             if ended:
                 # The last lines arrive after the end.
-                printer.show(attempts, new_lines.read(attempts))
+                reads.read(print_new)
                 return ExitStatus.SUCCEEDED
-            snapshot = executions.snapshot(execution, count_committed=False)
-            attempts = _attempts(executions, snapshot, job, attempt, follow=True)
+            snapshot, attempts = reads.read(read_again)
     except KeyboardInterrupt:
         invocation.output.notice(f"\nThe execution continues. See `fleetscore status {snapshot.execution_id}`.")
         return ExitStatus.INTERRUPTED

@@ -3,7 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from contract.catalog.models import Model, ModelVersion
+from contract.catalog.availability import (
+    nothing_available,
+    unavailable_fleet,
+    unavailable_model,
+    why_unavailable,
+)
+from contract.catalog.models import ModelVersion
 from contract.problems import Problem
 from contract.table.records import JobRecord
 from contract.workflow.scoring_request import ExecutionRequest, ModelFilter
@@ -35,18 +41,17 @@ def choose_again(
         {job.fleet: job.dataset for job in old_jobs if job.fleet},
     )
     catalog = Catalog(deployment.table)
-    left_out: dict[str, str] = {}
-    assignments, problems = _models(request, planned, catalog, left_out)
-    fleets, found = _fleets(request, planned, catalog, left_out)
+    models_out: dict[str, str] = {}
+    fleets_out: dict[str, str] = {}
+    assignments, problems = _models(request, planned, catalog, models_out)
+    fleets, found = _fleets(request, planned, catalog, fleets_out)
     problems += found
     if not problems and not assignments and not fleets:
-        remedy = "Enable models, or start a new execution."
-        problems.append(
-            Problem("models", "none that is enabled", "at least one model of the resumed execution", remedy)
-        )
+        problems.append(nothing_available(models_out, fleets_out))
     datasets = sorted({*(item.dataset for item in assignments), *(fleet.dataset for fleet in fleets)})
-    listed = list_first([f"{name} ({why})" for name, why in left_out.items()])
-    notes = [f"not scored any more: {listed}"] if left_out else []
+    left_out = [f"model {name!r} ({why})" for name, why in models_out.items()]
+    left_out += [f"fleet {name!r} ({why})" for name, why in fleets_out.items()]
+    notes = [f"not scored any more: {list_first(left_out)}"] if left_out else []
     return Choice(tuple(assignments), tuple(fleets), tuple(datasets), tuple(problems)), notes
 
 
@@ -73,26 +78,14 @@ def _models(
     assignments: list[Assignment] = []
     for index, model_id in enumerate(named):
         if model_id in planned.models:
-            why = _why_left_out(known.get(model_id), versions.get(model_id))
+            why = why_unavailable(known.get(model_id), versions.get(model_id))
             if not why:
                 assignments.append(Assignment(versions[model_id], planned.models[model_id]))
             elif isinstance(wanted, tuple):
-                remedy = "Leave it out, or make it one with `fleetscore models enable` or `register`."
-                problems.append(Problem(f"models[{index}]", f"{model_id}, which is {why}", "an enabled model", remedy))
+                problems.append(unavailable_model(f"models[{index}]", model_id, why))
             else:
-                left_out[f"model {model_id!r}"] = why
+                left_out[model_id] = why
     return assignments, problems
-
-
-def _why_left_out(model: Model | None, version: ModelVersion | None) -> str:
-    """Return why a model cannot be scored as before; empty if it can."""
-    if model is None:
-        return "deleted"
-    if not model.enabled:
-        return "disabled"
-    if version is None:
-        return f"without its current version {model.current_version!r}"
-    return f"of the fleet {version.fleet!r} now" if version.fleet else ""
 
 
 def _fleets(
@@ -122,9 +115,9 @@ def _fleets(
         if fleet_id not in records or not enabled:
             why = "without enabled models" if fleet_id in records else "deleted"
             if request.fleets is not None:
-                problems.append(Problem("fleets", f"{fleet_id}, which is {why}", "a fleet with enabled models"))
+                problems.append(unavailable_fleet("fleets", fleet_id, why))
             else:
-                left_out[f"fleet {fleet_id!r}"] = why
+                left_out[fleet_id] = why
             continue
         fleet, found = form_fleet(records[fleet_id], enabled, disabled, planned.fleets[fleet_id])
         problems += found

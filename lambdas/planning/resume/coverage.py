@@ -9,7 +9,7 @@ from contract import layout
 from contract.catalog.model_spec import ModelSpec
 from contract.job.ledger import MAX_SEGMENT_BYTES, read_segment
 from contract.job.scored_before import keeps_commit
-from contract.job.scoring_spec import JobSource, PinnedObject, SnapshotRef
+from contract.job.scoring_spec import JobSource, PinnedObject
 from contract.problems import InvalidInputError
 from lambdas.planning.resume.old_jobs import OldJob, snapshot_objects
 from lambdas.stage.buckets.object_store import ObjectStore, StoredObject
@@ -26,6 +26,8 @@ _BYTES_AT_ONCE = 64 << 20
 """Segments in memory, in bytes."""
 _COMMITTED, _KEPT, _QUARANTINED = 1, 2, 4
 """Bits of the state of an object and a model. The last one: only rows in quarantine prevent that its commit is kept."""
+_IS_KEPT = bytes(bool(state & _KEPT) for state in range(256))
+"""Whether a commit is kept, by the state of its object."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,12 @@ class Coverage:
         """Return how many commits are kept; at most as many if the coverage is not exact."""
         if not self.is_exact:
             return min(self.pairs(model_id), self._at_most.get(model_id, 0))
-        return sum(map(_is_kept, self._states.get(model_id, b"")))
+        return self._kept_flags(model_id).count(1)
 
     def again(self, model_id: str) -> int:
         """Return how many objects were scored and are scored again."""
-        return sum(state != 0 and not _is_kept(state) for state in self._states.get(model_id, b""))
+        states = self._states.get(model_id, b"")
+        return len(states) - states.count(0) - self._kept_flags(model_id).count(1)
 
     def quarantined(self, model_id: str) -> int:
         """Return how many of them are scored again because of their rows in quarantine."""
@@ -80,22 +83,19 @@ class Coverage:
         if not self.is_exact:
             sources = self.useful.get(model_id, [])
             return f"{sources[0].execution_id}/{sources[0].job_id}" if sources else ""
-        states = self._states.get(model_id)
-        if states is None or not self.kept(model_id):
-            return ""
-        return hashlib.sha256(bytes(map(_is_kept, states))).hexdigest()
+        return hashlib.sha256(self._kept_flags(model_id)).hexdigest() if self.kept(model_id) else ""
 
     def mark(self, model_id: str, number: int, bits: int) -> None:
         """Note a commit of an object, by its number in the dataset."""
         states = self._states.setdefault(model_id, bytearray(self.pairs(model_id)))
         states[number] |= _COMMITTED | bits
 
+    def _kept_flags(self, model_id: str) -> bytes:
+        """Return whether the commit of each object is kept, as a byte per object."""
+        return bytes(self._states.get(model_id, b"").translate(_IS_KEPT))
+
     def add_estimate(self, model_id: str, commits: int) -> None:
         self._at_most[model_id] = self._at_most.get(model_id, 0) + commits
-
-
-def _is_kept(state: int) -> bool:
-    return bool(state & _KEPT)
 
 
 @dataclass(frozen=True)
@@ -135,10 +135,11 @@ def read_coverage(
         for job, ledger in zip(jobs, ledgers, strict=True):
             _estimate(coverage, job, ledger)
         return coverage
-    snapshots: dict[SnapshotRef, _Objects] = {}
-    for job, ledger in zip(jobs, ledgers, strict=True):
-        if ledger and job.snapshot not in snapshots:
-            snapshots[job.snapshot] = _compare(snapshot_objects(job.snapshot, store), objects[job.dataset])
+    datasets = {job.snapshot: job.dataset for job, ledger in zip(jobs, ledgers, strict=True) if ledger}
+    pinned = in_parallel(lambda ref: snapshot_objects(ref, store), datasets)
+    snapshots = {
+        ref: _compare(old, objects[dataset]) for (ref, dataset), old in zip(datasets.items(), pinned, strict=True)
+    }
     segments = [(job, entry) for job, ledger in zip(jobs, ledgers, strict=True) for entry in ledger]
     outputs: dict[JobSource, Outputs] = {}
     for batch in _batches(segments):

@@ -84,7 +84,8 @@ def jobs_that_keep(
     if not is_joined:
         # A job scores an object with all of its models, also if only one lacks it.
         jobs = form({model_id: coverage.group(model_id) for model_id in scorers})
-    return [_with_sources(job, coverage) for job in jobs], coverage
+    order = {source: number for number, source in enumerate(coverage.sources)}
+    return [_with_sources(job, coverage, order) for job in jobs], coverage
 
 
 def _digests(job: PlannedJob) -> dict[str, str]:
@@ -94,10 +95,12 @@ def _digests(job: PlannedJob) -> dict[str, str]:
     )
 
 
-def _with_sources(job: PlannedJob, coverage: Coverage) -> PlannedJob:
-    """Return a job and its parts with the old jobs whose commits they may keep, newest first."""
+def _with_sources(job: PlannedJob, coverage: Coverage, order: Mapping[JobSource, int]) -> PlannedJob:
+    """Return a job and its parts with the old jobs whose commits they may keep, newest first.
+
+    `order` has the place of each old job.
+    """
     found = (source for model in job.committing_models for source in coverage.useful.get(model.model_id, ()))
-    order = {source: number for number, source in enumerate(coverage.sources)}
     sources: tuple[JobSource, ...] = tuple(sorted(dict.fromkeys(found), key=order.__getitem__))
     return replace(job, sources=sources, parts=tuple(replace(part, sources=sources) for part in job.parts))
 

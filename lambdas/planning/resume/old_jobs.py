@@ -119,19 +119,19 @@ def objects_of_datasets(
     A dataset is a problem unless all of its objects are found: a part's snapshot may have expired.
     """
     counts = {job.dataset: job.object_count for job in map(whole_job, group_parts(newest.jobs).values())}
-    found: dict[str, dict[str, PinnedObject]] = {}
+    # All jobs share one snapshot of the dataset, or have one per part.
+    refs: dict[str, dict[SnapshotRef, None]] = {dataset: {} for dataset in datasets}
+    for job in old_jobs:
+        if job.source.execution_id == newest.execution_id and job.dataset in refs:
+            refs[job.dataset][job.snapshot] = None
+    wanted = [(dataset, ref) for dataset, parts in refs.items() for ref in parts]
+    found: dict[str, dict[str, PinnedObject]] = {dataset: {} for dataset in refs}
+    for (dataset, _), objects in zip(
+        wanted, in_parallel(lambda part: snapshot_objects(part[1], store), wanted), strict=True
+    ):
+        found[dataset] |= {item.key: item for item in objects}
     problems: list[Problem] = []
-    for dataset in datasets:
-        refs = [
-            job.snapshot
-            for job in old_jobs
-            if job.dataset == dataset and job.source.execution_id == newest.execution_id
-        ]
-        pinned: dict[str, PinnedObject] = {}
-        # All jobs share one snapshot of the dataset, or have one per part.
-        for ref in dict.fromkeys(refs):
-            pinned |= {item.key: item for item in snapshot_objects(ref, store)}
-        found[dataset] = pinned
+    for dataset, pinned in found.items():
         if len(pinned) != counts[dataset]:
             value = (
                 f"{newest.execution_id}, whose files name {len(pinned):,} of {counts[dataset]:,} objects of {dataset!r}"

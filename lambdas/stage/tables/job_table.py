@@ -105,6 +105,16 @@ class JobTable(Tallies):
             ExpressionAttributeValues={":uri": summary_uri},
         )
 
+    def record_moved_pointers(self, execution_id: str) -> None:
+        """Note that the pointers to a closed execution's predictions are moved, and change nothing else."""
+        self._dynamodb.update_item(
+            TableName=self._table_name,
+            Key=records.execution_key(execution_id),
+            UpdateExpression="SET pointers_pending = :pending",
+            ConditionExpression=f"attribute_exists({records.PARTITION_KEY})",
+            ExpressionAttributeValues={":pending": False},
+        )
+
     # ---- jobs --------------------------------------------------------------------------------
 
     def add_jobs(self, jobs: Iterable[JobRecord]) -> int:
@@ -148,7 +158,7 @@ class JobTable(Tallies):
             closed = replace(
                 job,
                 status=JobStatus.FAILED,
-                ended_at=ended_at,
+                ended_at=max(ended_at, job.started_at),
                 failure_kind=kind,
                 reason=reason,
                 unrecorded_failure="",
@@ -246,13 +256,19 @@ class JobTable(Tallies):
         return {model.model_id: model for model in (records.read_item(Model, item) for item in items)}
 
     def version(self, model_id: str, version: str) -> ModelVersion | None:
-        return self._get(ModelVersion, records.version_key(model_id, version))
+        """Return a version of a model; None if it does not exist or was deleted."""
+        items = self._get_many([records.version_key(model_id, version)])
+        return next((found for item in items if (found := records.read_version(item)) is not None), None)
+
+    def version_name_used(self, model_id: str, version: str) -> bool:
+        """Return whether a version has or had this name."""
+        return any(True for _ in self._get_many([records.version_key(model_id, version)]))
 
     def current_versions(self, models: Iterable[Model]) -> dict[str, ModelVersion]:
         """Return the current version of each model, by model id. Missing versions are left out."""
         keys = [records.version_key(model.model_id, model.current_version) for model in models]
-        versions = (records.read_item(ModelVersion, item) for item in self._get_many(keys))
-        return {version.spec.model_id: version for version in versions}
+        versions = map(records.read_version, self._get_many(keys))
+        return {version.spec.model_id: version for version in versions if version is not None}
 
     def fleets(self, fleet_ids: Sequence[str]) -> dict[str, FleetRecord]:
         """Return the fleets with these ids, by id. Ids of no fleet are left out."""
@@ -264,7 +280,7 @@ class JobTable(Tallies):
     ) -> bool:
         """Write a trained version, the succeeded job and, if given, the model `after`.
 
-        All are written in one transaction. Return False when the version already exists, the job or
+        All are written in one transaction. Return False when the version's name is used already, the job or
         its attempt has changed, or the model differs from `before`.
         """
         attempt = self.find_attempt(job.execution_id, job.job_id, job.attempt)
@@ -386,7 +402,8 @@ def _ended(
     return replace(
         attempt,
         status=AttemptStatus.SUCCEEDED if succeeded else AttemptStatus.FAILED,
-        ended_at=ended_at or job.ended_at,
+        # Another function's clock may have given the start.
+        ended_at=max(ended_at or job.ended_at, attempt.started_at),
         failure_kind=job.failure_kind,
         reason=job.reason,
         **vars(explanation),

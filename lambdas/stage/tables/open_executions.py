@@ -25,9 +25,9 @@ class UnreadableExecution:
 
 
 class OpenExecutions(Table):
-    """Reads executions whose records are RUNNING, or that ended without a plan.
+    """Reads executions whose records are RUNNING, whose pointers are not moved, or that ended without a plan.
 
-    The latter may have jobs that their plan wrote after the end. An item remembers the start of the
+    The last ones may have jobs that their plan wrote after the end. An item remembers the start of the
     oldest execution that runs, so a search reads only the records since then.
     """
 
@@ -40,21 +40,22 @@ class OpenExecutions(Table):
             TableName=self._table_name,
             IndexName=records.INDEX_NAME,
             KeyConditionExpression=f"{records.INDEX_PARTITION_KEY} = :all AND {records.INDEX_SORT_KEY} >= :since",
-            FilterExpression="#status = :running OR attribute_not_exists(#plan)",
+            FilterExpression="#status = :running OR attribute_not_exists(#plan) OR pointers_pending = :pending",
             ExpressionAttributeNames={"#status": "status", "#plan": "plan"},
             ExpressionAttributeValues={
                 ":all": records.EXECUTIONS_COLLECTION,
                 # An empty value is not allowed, and every time begins with a digit.
                 ":since": found.get("since") or "0",
                 ":running": ExecutionStatus.RUNNING.value,
+                ":pending": True,
             },
         )
         for page in pages:
             yield from map(_read, page["Items"])
 
     def remember(self, oldest: str, now: datetime) -> None:
-        """Let the next search begin at the start of the oldest execution that still runs, empty if none
-        does. `now` is the time of this search.
+        """Let the next search begin at the start of the oldest execution that is still open, empty if none
+        is. `now` is the time of this search.
         """
         latest = record_time(now - _MARGIN)
         since = min(oldest, latest) if oldest else latest

@@ -128,6 +128,30 @@ def test_each_fault_is_found(stage: Stage, deployed: DeployedStage, case: tuple[
     assert all(finding.remedy for finding in bad)
 
 
+def test_quotas_of_larger_types_and_volumes_are_compared(stage: Stage, deployed: DeployedStage) -> None:
+    """A stage whose attempts may get larger types and volumes, of which the account has none or few."""
+    function = deployed.functions["plan_execution"]
+    compute = {
+        **json.loads(deployed.variable("plan_execution", environment.DEFAULT_COMPUTE)),
+        "larger_instance_types": ["ml.m5.2xlarge", "ml.m5.4xlarge", "ml.z9.large"],
+    }
+    changed = {**function["Environment"]["Variables"], environment.DEFAULT_COMPUTE: json.dumps(compute)}
+    functions = {**deployed.functions, "plan_execution": {**function, "Environment": {"Variables": changed}}}
+    growing = dataclasses.replace(deployed, functions=functions)
+    volumes = "Size of EBS volume for a processing job instance"
+    with quota("ml.m5.4xlarge for processing job usage", 0)(stage, growing), quota(volumes, 100)(stage, growing):
+        found = findings(growing, "quotas.instances")
+    levels = {finding.subject: finding.level for finding in found}
+    assert levels["ml.m5.2xlarge for processing job usage"] is Level.OK
+    assert levels["ml.m5.4xlarge for processing job usage"] is Level.ERROR
+    assert levels["ml.z9.large for processing job usage"] is Level.ERROR
+    assert levels["ml.z9.large for spot training job usage"] is Level.WARNING, "a stage may never train"
+    texts = "\n".join(f"{finding.found} {finding.remedy}" for finding in found if finding.level is not Level.OK)
+    assert "the quota is 0, and an attempt after one that ran out of memory needs 1 of them" in texts
+    assert "or remove the type from compute.larger_instance_types in cdk.json" in texts
+    assert "compute.max_volume_size_gb is 500, which no attempt can get" in texts
+
+
 # ---- what no API of the embedded AWS can break ------------------------------------------------------------------
 
 

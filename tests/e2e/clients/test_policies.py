@@ -122,6 +122,9 @@ def test_deleting_models_needs_a_policy_besides_register(stage: Stage, person: P
     s3, bucket = stage.client("s3"), stage.deployment.models_bucket
     assert s3.list_objects_v2(Bucket=bucket, Prefix="policy-deleted/")["KeyCount"] == 0
     assert stage.catalog.read("policy-deleted") == (None, {})
+    registrar.register("policy-deleted", train_xgboost(1), dataset="policies")
+    assert list(stage.catalog.versions("policy-deleted")) == ["4"], "the policies allow that numbers go on"
+    deletion.delete_model("policy-deleted")
 
 
 def test_the_register_policy_writes_only_models(stage: Stage, person: Person) -> None:

@@ -61,6 +61,22 @@ def test_executions_use_the_version_that_was_promoted_or_restored(
     assert "artifact_sha256" in capsys.readouterr().out
 
 
+def test_a_model_that_was_deleted_and_registered_again_has_new_versions(stage: Stage, capsys: Captured) -> None:
+    """Predictions of both models exist afterwards, and no version names two artifacts."""
+    stage.put_dataset("born-again", {"a.parquet": people(20, 5)})
+    versions = []
+    for seed, execution_id in ((1, "before-deletion"), (2, "after-deletion")):
+        stage.register("born-again", train_xgboost(seed), dataset="born-again")
+        snapshot = stage.run({"models": ["born-again"]}, execution_id)
+        assert snapshot.status == ExecutionStatus.SUCCEEDED
+        versions += [name for job in snapshot.jobs for name in job.model_versions]
+        assert main(["models", "delete", "born-again", "--yes"]) == 0
+    assert versions == ["1", "2"]
+    capsys.readouterr()
+    assert main(["models", "list", "--json"]) == 0
+    assert "born-again" not in capsys.readouterr().out
+
+
 def test_a_dataset_without_the_models_columns_is_refused_before_any_job(stage: Stage, models: dict[str, Any]) -> None:
     table = people(20, 1)
     texts = pa.array([str(value) for value in table["age"].to_pylist()])

@@ -18,13 +18,13 @@ _FINAL_JOBS = (JobStatus.SUCCEEDED, JobStatus.FAILED)
 _ENDED = ("SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
 _NEXT_STEP = re.compile(
     r"\b(start|resume|retry|redrive|correct|raise|lower|register|restore|read|choose|deploy|let|grant|delete|fix|copy|"
-    r"push|name|stop|train|set|check|wait)\b",
+    r"push|name|stop|train|set|check|wait|enable|leave)\b",
     re.IGNORECASE,
 )
 """Words with which a next step begins."""
 
 _UNRECORDED = "The job's child execution ended without recording a result"
-"""Beginning of the reason when ClassifyFailure itself could not write to the table, so that the cause is unknown."""
+"""Beginning of the reason when the workflow could not even note the failure in the table."""
 
 
 @dataclass(frozen=True)

@@ -113,8 +113,8 @@ def _steps() -> Iterator[Case]:
         def failure(
             kind: FailureKind, plain: bool = plans or closes, classifies: bool = classifies
         ) -> FailureKind | None:
-            # What ClassifyFailure cannot record is known to Step Functions only.
-            return None if plain else FailureKind.UNKNOWN if classifies else kind
+            # The workflow notes what ClassifyFailure cannot record, and SummarizeExecution classifies it.
+            return None if plain else FailureKind.TRANSIENT if classifies else kind
 
         yield case("requests throttled", Throttle(caller=name, count=2))
         yield case("internal errors", ServerError(caller=name, count=2))

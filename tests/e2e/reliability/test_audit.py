@@ -126,7 +126,12 @@ TAMPERED: dict[str, tuple[Callable[[Evidence], Evidence], str]] = {
         "not of the job",
     ),
     "a commit with other counts": (
-        _change_commits(lambda commits: (replace(commits[0], rows_in=7, rows_scored=7, rows_skipped=0), *commits[1:])),
+        _change_commits(
+            lambda commits: (
+                replace(commits[0], rows_in=7, rows_scored=7, rows_quarantined=0, rows_skipped=0),
+                *commits[1:],
+            )
+        ),
         "rows, expected",
     ),
     "no summary": (lambda found: replace(found, summary=None), "no summary.json"),

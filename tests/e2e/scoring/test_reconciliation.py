@@ -4,10 +4,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+from contract import layout
 from contract.status import ExecutionStatus, FailureKind, JobStatus
+from embedded.faults import AccessDenied
 from tests.e2e.failing_models import Gate
-from tests.e2e.stage import Stage, people, wait_for
+from tests.e2e.stage import Stage, people, train_xgboost, wait_for
 
 
 def rules(stage: Stage, *names: str) -> list[str]:
@@ -82,3 +85,34 @@ def test_a_job_that_starts_after_its_execution_has_ended_is_stopped(stage: Stage
     name = described["ProcessingJobName"]
     copy_of_job(stage, f"{name[:-2]}-9", name)
     wait_for(lambda: job_status(stage, f"{name[:-2]}-9") == "Stopped", "the job's event stops it")
+
+
+def test_the_schedule_moves_pointers_that_could_not_be_moved_at_the_end(stage: Stage) -> None:
+    stage.put_dataset("pointed", {"a.parquet": people(40, 1)})
+    stage.register("pointed", train_xgboost(1), dataset="pointed")
+    key = layout.latest_key("pointed", "pointed")
+
+    def try_once(definition: dict[str, Any]) -> None:
+        definition["States"]["SummarizeExecution"]["Retry"] = []
+
+    fault = AccessDenied(service="s3", operation="PutObject", resource=f"*/{key}", count=20)
+    fault_id = stage.aws.faults.add(fault)
+    try:
+        with stage.changed_workflow(try_once), lost_events(stage, rules(stage, "Rule", "ProcessingJobs")):
+            stage.run({"models": ["pointed"]}, "pointed")
+    finally:
+        stage.aws.faults.clear(fault_id)
+    assert stage.executions.workflow_status("pointed") == "FAILED"
+    assert key not in stage.result_keys(layout.LATEST_PREFIX)
+    record = stage.executions.snapshot("pointed").record
+    assert record is not None
+    assert (record.status, record.pointers_pending) == (ExecutionStatus.SUCCEEDED, True)
+
+    stage.aws.clock.set(stage.aws.clock.now() + timedelta(minutes=15))
+    wait_for(lambda: key in stage.result_keys(layout.LATEST_PREFIX), "the schedule moves the pointer")
+
+    def is_settled() -> bool:
+        record = stage.executions.snapshot("pointed").record
+        return record is not None and not record.pointers_pending
+
+    wait_for(is_settled, "nothing is left to do")

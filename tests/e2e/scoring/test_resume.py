@@ -12,7 +12,7 @@ from cli.stage.execution_snapshot import Snapshot
 from cli.stage.fleets import Fleets
 from cli.stage.request_check import check_on_stage
 from contract import layout
-from contract.status import FINAL_EXECUTION_STATUSES, ExecutionKind, ExecutionStatus
+from contract.status import FINAL_EXECUTION_STATUSES, ExecutionKind, ExecutionStatus, FailureKind, JobStatus
 from contract.workflow.request_check import RequestCheck
 from tests.e2e.failing_models import RefusesOneRow, WaitsToBeKilled
 from tests.e2e.stage import Stage, parquet, people, train_xgboost, wait_for
@@ -60,12 +60,17 @@ def stop(stage: Stage, execution_id: str) -> Snapshot:
     """Stop an execution, and wait until its records are closed."""
     arn = stage.executions.execution_arn(execution_id)
     stage.client("stepfunctions").stop_execution(executionArn=arn)
+    return closed(stage, execution_id)
 
-    def closed() -> Snapshot | None:
+
+def closed(stage: Stage, execution_id: str, *, seconds: float = 60) -> Snapshot:
+    """Wait until the records of an execution are closed."""
+
+    def is_closed() -> Snapshot | None:
         seen = stage.executions.snapshot(execution_id)
         return seen if seen.record is not None and seen.record.status in FINAL_EXECUTION_STATUSES else None
 
-    snapshot: Snapshot = wait_for(closed, "its records are closed")
+    snapshot: Snapshot = wait_for(is_closed, "its records are closed", seconds)
     return snapshot
 
 
@@ -98,6 +103,37 @@ def test_a_stopped_execution_scores_only_the_rest(stage: Stage, shared_folder: P
     assert (job.commits_kept, job.rows_scored, job.compute.instance_type) == (len(before), 240, "ml.c5.xlarge")
     stage.run({"models": ["resumed"]}, "resumed-undisturbed")
     assert table_of(stage, "resumed-2").equals(table_of(stage, "resumed-undisturbed"))
+
+
+def test_an_execution_that_reached_its_time_limit_scores_only_the_rest(stage: Stage, shared_folder: Path) -> None:
+    """Fleetscore sets no limit, but somebody may add one, and AWS ends every execution after a year."""
+    objects = {**OBJECTS, "c.parquet": bad(OBJECTS["c.parquet"], WaitsToBeKilled.FATAL_VISITS)}
+    stage.put_dataset("limited", objects)
+    stage.register("limited", WaitsToBeKilled(shared_folder), dataset="limited")
+    # Only a busy machine needs more than the first limit until an object is committed and another one is scored.
+    for seconds in (6, 15, 120):
+        execution_id = f"limited-{seconds}"
+        with stage.changed_workflow(lambda definition: definition.update(TimeoutSeconds=seconds)):  # noqa: B023
+            stage.executions.start('{"models": ["limited"]}', execution_id)
+        first = closed(stage, execution_id, seconds=180)
+        if (shared_folder / "waiting").exists():
+            break
+
+    assert stage.executions.workflow_status(execution_id) == "TIMED_OUT"
+    assert first.record is not None
+    assert "The execution reached its time limit" in first.record.reason
+    assert f"`fleetscore resume {execution_id}`" in first.record.reason
+    (job,) = first.jobs
+    assert (job.status, job.failure_kind) == (JobStatus.FAILED, FailureKind.STOPPED)
+    before = {commit.object for commit in stage.commits(execution_id, "limited")}
+    assert 0 < len(before) < len(objects)
+
+    second = stage.run({"resume": execution_id}, "limited-2")
+
+    assert (second.status, second.reason) == (ExecutionStatus.SUCCEEDED, "")
+    assert sorted(scored_in(stage, "limited-2")["limited"]) == sorted(objects.keys() - before)
+    stage.run({"models": ["limited"]}, "limited-undisturbed")
+    assert table_of(stage, "limited-2").equals(table_of(stage, "limited-undisturbed"))
 
 
 def test_a_partly_failed_execution_is_continued_after_everything_changed(stage: Stage) -> None:
@@ -203,3 +239,27 @@ def test_retry_continues_a_fleet_alone_and_scores_its_failed_object(
             stage.catalog.set_enabled(model_id, enabled=False)
     assert table_of(stage, "refleet-2").equals(table_of(stage, "refleet-undisturbed"))
     assert stage.summary("refleet-2").commits_kept == 5
+
+
+def test_an_execution_whose_only_model_is_disabled_is_not_resumed(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command refuses it before an execution exists, and the plan refuses what comes another way."""
+    stage.put_dataset("resting", {"a.parquet": people(20, 1)})
+    stage.register("resting", train_xgboost(1), dataset="resting")
+    assert stage.run({"models": ["resting"]}, "resting-1").status == ExecutionStatus.SUCCEEDED
+    assert main(["models", "disable", "resting"]) == 0
+    what_to_do = "Enable it with `fleetscore models enable resting`"
+    for words in (["resume", "resting-1"], ["retry", "resting-1", "resting"]):
+        capsys.readouterr()
+        assert main([*words, "--name", "resting-2"]) == 2
+        assert what_to_do in capsys.readouterr().err
+    assert stage.executions.workflow_status("resting-2") is None, "nothing was started"
+    refused = stage.start_unchecked(json.dumps({"resume": "resting-1"}), "resting-3")
+    assert refused.status == ExecutionStatus.FAILED
+    assert "none that can be scored: resting (disabled)" in refused.reason
+    assert what_to_do in refused.reason
+    assert main(["models", "enable", "resting"]) == 0
+    assert main(["resume", "resting-1", "--name", "resting-4", "--wait"]) == 0
+    assert stage.processing_jobs("resting-4") == [], "everything is scored already"
+    stage.catalog.set_enabled("resting", enabled=False)

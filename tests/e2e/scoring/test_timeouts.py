@@ -1,8 +1,6 @@
 """A state that times out leaves its SageMaker job running: nothing else starts until it has ended."""
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,21 +10,16 @@ from tests.e2e.failing_models import Gate
 from tests.e2e.stage import Stage, people
 
 
-@contextmanager
-def changed_states(stage: Stage, **changes: dict[str, Any]) -> Iterator[None]:
+def changed_states(stage: Stage, **changes: dict[str, Any]) -> AbstractContextManager[None]:
     """Change fields of states of a job, and let the workflow wait two seconds for it."""
-    workflows, machine = stage.client("stepfunctions"), stage.deployment.state_machine_arn
-    deployed = workflows.describe_state_machine(stateMachineArn=machine)["definition"]
-    definition = json.loads(deployed)
-    states = definition["States"]["ScoreModels"]["ItemProcessor"]["States"]
-    del states["RunProcessingJob"]["TimeoutSecondsPath"]
-    for name, fields in {"RunProcessingJob": {"TimeoutSeconds": 2}, **changes}.items():
-        states[name].update(fields)
-    workflows.update_state_machine(stateMachineArn=machine, definition=json.dumps(definition))
-    try:
-        yield
-    finally:
-        workflows.update_state_machine(stateMachineArn=machine, definition=deployed)
+
+    def change(definition: dict[str, Any]) -> None:
+        states = definition["States"]["ScoreModels"]["ItemProcessor"]["States"]
+        del states["RunProcessingJob"]["TimeoutSecondsPath"]
+        for name, fields in {"RunProcessingJob": {"TimeoutSeconds": 2}, **changes}.items():
+            states[name].update(fields)
+
+    return stage.changed_workflow(change)
 
 
 def test_a_job_whose_state_timed_out_has_ended_before_its_attempt_is_closed(stage: Stage, shared_folder: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cli.documents.model_document import ModelDocument
+from cli.failures import CommandError
 from cli.main import main
 from cli.stage.catalog import Catalog
 from cli.stage.connection import Connection
@@ -25,11 +26,9 @@ Captured = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
-def catalog(account: Connection, deployment: Deployment, tmp_path: Path) -> Catalog:
-    """Return a catalog with the versions 1, 2 and 3 of `churn`; 3 is current."""
-    catalog = Catalog(account, deployment)
+def document(tmp_path: Path) -> ModelDocument:
     archive = make_archive(tmp_path / "model.tar.gz", {"model.joblib": b"some model"})
-    document = ModelDocument(
+    return ModelDocument(
         model_id="churn",
         artifact=str(archive),
         dataset="customers",
@@ -38,6 +37,12 @@ def catalog(account: Connection, deployment: Deployment, tmp_path: Path) -> Cata
         method="predict",
         features=(Feature("age", "double"),),
     )
+
+
+@pytest.fixture
+def catalog(account: Connection, deployment: Deployment, document: ModelDocument) -> Catalog:
+    """Return a catalog with the versions 1, 2 and 3 of `churn`; 3 is current."""
+    catalog = Catalog(account, deployment)
     for version in ("1", "2", "3"):
         catalog.register(replace(document, version=version))
     catalog.register(replace(document, model_id="churn-b", version="1"))
@@ -163,3 +168,47 @@ def test_the_id_can_be_typed(catalog: Catalog, capsys: Captured, monkeypatch: py
         monkeypatch.setattr("cli.commands.model_deletion.click.prompt", lambda *_, answer=answer, **__: answer)
         assert main(["models", "delete", "churn"]) == status
     assert catalog.read("churn") == (None, {})
+
+
+def test_a_new_registration_goes_on_counting_after_a_deletion(
+    catalog: Catalog, document: ModelDocument, table: Any, capsys: Captured
+) -> None:
+    catalog.promote("churn", "2")
+    assert main(["models", "delete", "churn", "--version", "3", "--yes"]) == 0
+    assert catalog.register(document).version.spec.version == "4", "the highest number that was ever used counts"
+    assert main(["models", "delete", "churn", "--yes"]) == 0
+    assert [model.model_id for model, _ in catalog.models()] == ["churn-b"]
+    for words in (["show", "churn"], ["delete", "churn", "--yes"], ["promote", "churn", "4"]):
+        assert main(["models", *words]) == 2
+        assert "There is no model 'churn'" in capsys.readouterr().err
+    with pytest.raises(CommandError, match=r"Version 2 of model churn was deleted at 20.*leave it out"):
+        catalog.register(replace(document, version="2"))
+    again = catalog.register(document)
+    assert (again.version.spec.version, again.model.previous_version) == ("5", None)
+    assert sorted(catalog.versions("churn")) == ["5"]
+    assert main(["models", "promote", "churn", "4"]) == 2
+    assert "Model churn has no version 4. It has: 5." in capsys.readouterr().err
+
+
+def test_a_bulk_registration_does_not_use_the_name_of_a_deleted_version(
+    catalog: Catalog, document: ModelDocument, tmp_path: Path, capsys: Captured
+) -> None:
+    assert main(["models", "delete", "churn", "--yes"]) == 0
+    lines = [
+        {"model_id": "churn", "artifact": document.artifact, "dataset": "customers", "format": "sklearn-joblib"}
+        | {
+            "model_file": "model.joblib",
+            "method": "predict",
+            "features": [{"name": "age", "type": "double"}],
+            **version,
+        }
+        for version in ({"version": "3"}, {})
+    ]
+    file = tmp_path / "models.jsonl"
+    for line, status in zip(lines, (2, 0), strict=True):
+        file.write_text(json.dumps(line))
+        capsys.readouterr()
+        assert main(["models", "register", "--bulk", str(file), "--no-load-check"]) == status
+        if status:
+            assert "a version that was never used (it was deleted at 20" in capsys.readouterr().err
+    assert sorted(catalog.versions("churn")) == ["4"]

@@ -6,17 +6,21 @@ from typing import Any
 import pytest
 
 from cli.main import main
+from cli.stage.catalog import Catalog
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions
+from cli.stage.fleets import Fleets
 from cli.views.executions import resume_lines
 from cli.views.request_check import check_json
+from contract.catalog.models import Model, ModelVersion
 from contract.job.parts import JobPart
 from contract.status import ExecutionStatus
 from contract.table import records
 from contract.workflow.request_check import RequestCheck, ResumeCounts
 from tests.unit.cli.builders import NOW, any_execution, any_job
+from tests.unit.lambdas.builders import any_model_spec
 
 Captured = pytest.CaptureFixture[str]
 ARN = "arn:aws:states:eu-central-1:123456789012:execution:fleetscore-dev:nightly-1"
@@ -31,6 +35,12 @@ def ended(account: Connection, deployment: Deployment) -> Executions:
     part = any_job(**{**vars(part), "part": JobPart("upsell.and-1-more", 1, 2)})
     for job in (any_job("churn"), part, any_job("delays.fleet", model_ids=("delays",), fleet="delays")):
         table.put_item(Item=records.job_item(job))
+    for model_id in ("churn", "upsell", "visits", "delays-aa"):
+        fields = {"fleet": "delays", "route": ("AA",)} if model_id == "delays-aa" else {}
+        version = ModelVersion(spec=any_model_spec(model_id, version="1"), dataset="flights", **fields)
+        table.put_item(Item=records.version_item(version))
+        table.put_item(Item=records.model_item(Model(model_id, "1", updated_at="2026-03-01")))
+    Fleets(account, deployment).set("delays", {"dataset": "flights", "route_by": "carrier"})
     return Executions(account, deployment)
 
 
@@ -56,6 +66,35 @@ def test_retry_names_the_models_and_fleets_of_jobs(ended: Executions, account: C
     assert started(ended, account) == expected
     assert main(["retry", "nightly-1", "delays.fleet", "--name", "third"]) == 0
     assert started(ended, account, "third") == {"resume": "nightly-1", "fleets": ["delays"]}
+
+
+def test_an_execution_whose_models_are_disabled_or_deleted_is_refused_before_anything_starts(
+    ended: Executions, account: Connection, deployment: Deployment, capsys: Captured
+) -> None:
+    catalog = Catalog(account, deployment)
+    table = account.resource("dynamodb").Table(deployment.table_name)
+    catalog.set_enabled("churn", False)
+    enable = "Enable it with `fleetscore models enable churn`"
+    for words in (["retry", "nightly-1", "churn"], ["resume", "nightly-1", "--models", "churn"]):
+        assert main(words) == 2
+        assert f"models[0]: got 'churn, which is disabled', expected an enabled model. {enable}" in (
+            capsys.readouterr().err
+        )
+    assert main(["resume", "nightly-1", "--name", "others"]) == 0, "the others can be scored"
+    catalog.set_enabled("delays-aa", False)
+    assert main(["retry", "nightly-1", "delays.fleet"]) == 2
+    assert "delays, which is without enabled models" in capsys.readouterr().err
+    for model_id in ("upsell", "visits"):
+        table.delete_item(Key=records.model_key(model_id))
+    assert main(["resume", "nightly-1"]) == 2
+    shown = capsys.readouterr().err
+    assert "none that can be scored: churn (disabled), upsell (deleted), visits (deleted) and 1 more" in shown
+    assert f"{enable}, or start a new execution." in shown
+    assert main(["resume", "unknown"]) == 2
+    assert "There is no execution 'unknown'" in capsys.readouterr().err
+    machine = {"stateMachineArn": deployment.state_machine_arn}
+    started = account.client("stepfunctions").list_executions(**machine)["executions"]
+    assert [execution["name"] for execution in started] == ["others"]
 
 
 @pytest.mark.usefixtures("ended")

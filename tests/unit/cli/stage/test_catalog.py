@@ -160,7 +160,7 @@ def test_registration_keeps_a_concurrent_change(
     monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
     catalog.register(document)
-    read = CatalogTable.read
+    read = CatalogTable.read_with_deleted
     others = [Catalog(connection, deployment)]
 
     def read_then_disable(self: CatalogTable, model_id: str) -> object:
@@ -169,7 +169,7 @@ def test_registration_keeps_a_concurrent_change(
             others.pop().set_enabled(model_id, False)
         return answer
 
-    monkeypatch.setattr(CatalogTable, "read", read_then_disable)
+    monkeypatch.setattr(CatalogTable, "read_with_deleted", read_then_disable)
     done = catalog.register(document)
     assert done.version.spec.version == "2"
     assert done.model.enabled is False

@@ -6,15 +6,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
+from contract import layout
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
 from contract.table import records
 from lambdas.errors import ReconciliationError
 from lambdas.reconcile.decisions import end_of, read_owner, why_orphaned
+from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.messaging.execution_reader import EndedExecution, ExecutionReader
 from lambdas.stage.resources import resources
 from lambdas.stage.sagemaker_jobs import RunningJob, SageMakerJobs
-from tests.unit.lambdas.builders import STARTED_AT, Stage, any_execution, any_job
+from tests.unit.lambdas.builders import STARTED_AT, Stage, any_execution, any_job, pointer_event, summary_event
 from tests.unit.lambdas.reconcile.test_ends_of_executions import status_change
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
@@ -217,6 +220,39 @@ def test_an_unreadable_record_does_not_keep_others_open(
         reconcile(SCHEDULED)
     assert opened.execution().status is ExecutionStatus.FAILED
     assert sagemaker.stopped == ["test-left-over"]
+
+
+@pytest.fixture
+def scored(opened: Stage, verify: Step, sagemaker: FakeSageMaker) -> Stage:
+    """Return a stage with an execution whose only job has succeeded."""
+    opened.commit()
+    verify(pointer_event())
+    return opened
+
+
+def test_the_schedule_moves_pointers_that_could_not_be_moved_at_the_end(
+    scored: Stage, summarize: Step, reconcile: Step, workflow: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    def denied(store: ObjectStore, key: str, body: bytes, etag: str) -> bool:
+        raise ClientError({"Error": {"Code": "AccessDenied"}}, "PutObject")
+
+    key = layout.latest_key("flights", "delays-ua")
+    with monkeypatch.context() as patch:
+        patch.setattr(ObjectStore, "replace_result", denied)
+        with pytest.raises(ClientError):
+            summarize(summary_event({}))
+        workflow["e-1"] = "FAILED"
+        with pytest.raises(ReconciliationError, match="e-1"):
+            reconcile(SCHEDULED)
+    assert (scored.execution().status, scored.execution().pointers_pending) == (ExecutionStatus.SUCCEEDED, True)
+    assert key not in scored.result_keys()
+
+    assert reconcile(SCHEDULED)["executions_closed"] == 1
+    assert key in scored.result_keys()
+    assert not scored.execution().pointers_pending
+    assert scored.execution().status is ExecutionStatus.SUCCEEDED
+    assert reconcile(SCHEDULED)["executions_closed"] == 0
 
 
 def test_jobs_that_a_plan_wrote_after_the_end_are_closed(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from contract import layout, training_layout
-from contract.catalog.models import Model, ModelVersion
+from contract.catalog.models import DeletedVersion, Model, ModelVersion
 from contract.status import AttemptStatus, FailureKind, JobStatus, VersionState
 from contract.table import records
 from lambdas.errors import (
@@ -240,6 +240,14 @@ def test_the_artifact_of_a_version_that_exists_is_not_overwritten(running: Stage
     running.table.put_item(Item=records.version_item(other))
     key = layout.artifact_key("delays-ua", VERSION)
     running.s3.put_object(Bucket=running.models, Key=key, Body=b"of the other")
-    with pytest.raises(TrainedArtifactError, match="already has a version"):
+    with pytest.raises(TrainedArtifactError, match="already has, or had, a version"):
         register(POINTER)
     assert running.s3.get_object(Bucket=running.models, Key=key)["Body"].read() == b"of the other"
+
+
+def test_the_name_of_a_deleted_version_is_not_used_again(running: Stage, register: Step) -> None:
+    train(running)
+    running.table.put_item(Item=records.deleted_version_item(DeletedVersion("delays-ua", VERSION, "2026-07-01")))
+    with pytest.raises(TrainedArtifactError, match="already has, or had, a version"):
+        register(POINTER)
+    assert running.s3.list_objects_v2(Bucket=running.models).get("KeyCount") == 0

@@ -1,6 +1,7 @@
 """Message move tasks in ministack's SQS."""
 
 import json
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -47,5 +48,38 @@ def test_only_dead_letter_queues_are_sources(call: Call) -> None:
         in call(sqs, "StartMessageMoveTask", SourceArn=f"{ARN}plain")["message"]
     )
     assert "doesn't exist" in call(sqs, "StartMessageMoveTask", SourceArn=f"{ARN}none")["message"]
-    refused = call(sqs, "StartMessageMoveTask", SourceArn=f"{ARN}plain", MaxNumberOfMessagesPerSecond=1)
-    assert "does not support MaxNumberOfMessagesPerSecond" in refused["message"]
+    refused = call(sqs, "StartMessageMoveTask", SourceArn=f"{ARN}plain", Speed=1)
+    assert "does not support Speed" in refused["message"]
+
+
+def test_a_task_with_a_rate_runs_until_it_is_cancelled(call: Call) -> None:
+    dead = call(sqs, "CreateQueue", QueueName="dead")["QueueUrl"]
+    policy = json.dumps({"deadLetterTargetArn": f"{ARN}dead", "maxReceiveCount": "1"})
+    source = call(sqs, "CreateQueue", QueueName="uploads", Attributes={"RedrivePolicy": policy})["QueueUrl"]
+    for number in range(3):
+        call(sqs, "SendMessage", QueueUrl=dead, MessageBody=str(number))
+    fields = {"SourceArn": f"{ARN}dead", "DestinationArn": f"{ARN}uploads"}
+    too_fast = call(sqs, "StartMessageMoveTask", **fields, MaxNumberOfMessagesPerSecond=501)
+    assert "Value 501 for parameter MaxNumberOfMessagesPerSecond is invalid." in too_fast["message"]
+    elsewhere = call(sqs, "StartMessageMoveTask", SourceArn=f"{ARN}dead", DestinationArn=f"{ARN}none")
+    assert "DestinationArn doesn't exist" in elsewhere["message"]
+    handle = call(sqs, "StartMessageMoveTask", **fields, MaxNumberOfMessagesPerSecond=1)["TaskHandle"]
+    [task] = call(sqs, "ListMessageMoveTasks", SourceArn=f"{ARN}dead")["Results"]
+    assert (task["Status"], task["TaskHandle"], task["MaxNumberOfMessagesPerSecond"]) == ("RUNNING", handle, 1)
+    assert "already a task running" in call(sqs, "StartMessageMoveTask", **fields)["message"]
+    assert call(sqs, "CancelMessageMoveTask", TaskHandle=handle)["ApproximateNumberOfMessagesMoved"] == 0
+
+    def wait_for(status: str) -> None:
+        deadline = time.monotonic() + 20
+        while call(sqs, "ListMessageMoveTasks", SourceArn=f"{ARN}dead")["Results"][0]["Status"] != status:
+            assert time.monotonic() < deadline, status
+            time.sleep(0.01)
+
+    wait_for("CANCELLED")
+    assert "Task does not exist." in call(sqs, "CancelMessageMoveTask", TaskHandle=handle)["message"]
+    assert "TaskHandle is invalid" in call(sqs, "CancelMessageMoveTask", TaskHandle="e30=")["message"]
+    assert call(sqs, "StartMessageMoveTask", **fields, MaxNumberOfMessagesPerSecond=500)
+    wait_for("COMPLETED")
+    moved = call(sqs, "ReceiveMessage", QueueUrl=source, MaxNumberOfMessages=10)["Messages"]
+    assert [message["Body"] for message in moved] == ["0", "1", "2"]
+    assert len(call(sqs, "ListMessageMoveTasks", SourceArn=f"{ARN}dead", MaxResults=10)["Results"]) == 2
