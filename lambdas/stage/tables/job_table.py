@@ -86,7 +86,7 @@ class JobTable(Tallies):
             return plan
         current = self.execution(record.execution_id)
         if current.plan is None:
-            raise ExecutionClosedError(record.execution_id, current.status)
+            raise ExecutionClosedError(current)
         return current.plan
 
     def close_execution(self, closed: ExecutionRecord) -> bool:
