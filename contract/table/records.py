@@ -119,9 +119,11 @@ class ExecutionRecord:
     A resumed execution scores none of these, so its predictions never become the latest ones.
     """
     notes: tuple[str, ...] = ()
-    """What a resumed execution keeps and scores again, and why, as its plan has counted."""
+    """What the execution keeps of earlier ones and scores again, and why, as its plan has counted."""
     violations: tuple[str, ...] = ()
     """The first violations of the accounting, with which no execution succeeds."""
+    keeps_scored: bool = False
+    """Whether the request has keep_scored, so that its jobs keep commits of any earlier executions."""
     passed_level: str = ""
     """The tolerated level that was passed, with its numbers and the first reasons. Such an execution
     starts no new jobs, and never succeeds."""
