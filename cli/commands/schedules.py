@@ -179,8 +179,8 @@ def list_schedules(invocation: Invocation) -> ExitStatus:
         if missed.last_status == MISSED:
             invocation.output.notice(
                 f"Schedule {missed.name}: its time {_shown(missed.last_time)} has started no execution. Start it with "
-                f"`fleetscore run --name {missed.last_execution_id} --input REQUEST`; a delivery that is only late then "
-                "starts nothing. See also the dead letters of schedules."
+                f"`fleetscore run --name {missed.last_execution_id} --input REQUEST`; a delivery that is only late "
+                "then starts nothing. See also the dead letters of schedules."
             )
     return ExitStatus.SUCCEEDED
 
