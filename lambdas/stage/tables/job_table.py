@@ -87,7 +87,7 @@ class JobTable(Tallies):
             return plan
         current = self.execution(record.execution_id)
         if current.plan is None:
-            raise ExecutionClosedError(record.execution_id, current.status)
+            raise ExecutionClosedError(current)
         return current.plan
 
     def close_execution(self, closed: ExecutionRecord) -> bool:
@@ -159,7 +159,7 @@ class JobTable(Tallies):
             closed = replace(
                 job,
                 status=JobStatus.FAILED,
-                ended_at=ended_at,
+                ended_at=max(ended_at, job.started_at),
                 failure_kind=kind,
                 reason=reason,
                 unrecorded_failure="",
@@ -403,7 +403,8 @@ def _ended(
     return replace(
         attempt,
         status=AttemptStatus.SUCCEEDED if succeeded else AttemptStatus.FAILED,
-        ended_at=ended_at or job.ended_at,
+        # Another function's clock may have given the start.
+        ended_at=max(ended_at or job.ended_at, attempt.started_at),
         failure_kind=job.failure_kind,
         reason=job.reason,
         **vars(explanation),
