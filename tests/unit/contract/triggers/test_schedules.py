@@ -48,6 +48,9 @@ def test_valid_schedule_has_no_problems() -> None:
         ({"flexible_window_minutes": 1441}, "flexible_window_minutes", "1 to 1,440"),
         ({"request": {"modles": ["a"]}}, "request.modles", "no such field"),
         ({"request": {"max_concurrency": "3"}}, "request.max_concurrency", "a whole number"),
+        ({"request": {"dataset": "sales-{day"}}, "request.dataset", "{week}"),
+        ({"request": {"dataset": "sales-{colour}"}}, "request.dataset", "{week}"),
+        ({"request": {"dataset": "Sales-{date}"}}, "request.dataset", "Sales-2026-12-31"),
         ({"cron": "0"}, "cron", "no such field"),
         ({"enabled": "yes"}, "enabled", "true or false"),
     ],
@@ -86,6 +89,7 @@ def test_target_input_has_the_request_and_a_time_placeholder() -> None:
         "schedule": "nightly",
         "scheduled_time": SCHEDULED_TIME,
         "request": {"models": ["a"]},
+        "time_zone": "UTC",
     }
     assert read_target_input(target_input(schedule)).request == {"models": ["a"]}
 
