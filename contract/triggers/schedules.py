@@ -24,6 +24,8 @@ UTC."""
 
 LONGEST_WINDOW_MINUTES = 1_440
 """Longest flexible time window, in minutes, that EventBridge Scheduler allows."""
+_SPANS = tuple(timedelta(hours=hours) for hours in (1, 24, 24 * 8, 24 * 32, 24 * 367))
+"""How far back to search for the last time of a schedule: not far for one that fires often."""
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
 _STAMP = "%Y%m%dT%H%M%SZ"
 _ANY_TIME = datetime(2026, 12, 31, 23, tzinfo=UTC)
@@ -89,6 +91,16 @@ class Schedule:
             # Times at the start itself count, and those before it do not.
             after = max(after, start - timedelta(microseconds=1))
         return next_time(self.parsed, ZoneInfo(self.time_zone), after, start or created)
+
+    def last_time(self, until: datetime, after: datetime, created: datetime | None = None) -> datetime | None:
+        """Return the latest time after `after` and not after `until` at which the schedule fires, in UTC, or None."""
+        for span in _SPANS:
+            begin, last = max(after, until - span), None
+            while (following := self.next_time(last or begin, created)) is not None and following <= until:
+                last = following
+            if last is not None or begin == after:
+                return last
+        return None
 
 
 @dataclass(frozen=True)
