@@ -150,7 +150,7 @@ class JobStillRunningError(FleetscoreError):
 
 
 class ResumedJobRunningError(FleetscoreError):
-    """SageMaker jobs of the resumed execution have not ended, so they may still commit objects."""
+    """SageMaker jobs of the continued execution have not ended, so they may still commit objects."""
 
     def __init__(self, execution_id: str, running: Sequence[tuple[str, str]]) -> None:
         """`running` are the names of the jobs, each with its status."""
@@ -158,7 +158,7 @@ class ResumedJobRunningError(FleetscoreError):
         super().__init__(
             f"execution {execution_id!r} has ended, but {len(running):,} of its SageMaker jobs have not: {shown}. Wait "
             "for their end, or stop them with `aws sagemaker stop-processing-job --processing-job-name …`, then "
-            "resume again."
+            "try again."
         )
 
 

@@ -201,13 +201,14 @@ def heading_lines(snapshot: Snapshot) -> list[str]:
 
 
 def resume_lines(snapshot: Snapshot) -> list[str]:
-    """Return which execution a resumed one continues, what its jobs have kept so far, and its plan's notes."""
+    """Return what an execution continues, what its jobs have kept so far, and its plan's notes."""
     record = snapshot.record
-    if record is None or not record.resumes:
+    if record is None or not (record.resumes or record.keeps_scored):
         return []
     kept = sum(job.commits_kept for job in snapshot.jobs)
     expected = sum(job.object_count * len(job.model_ids) for job in snapshot.jobs)
-    lines = [f"Continues {record.resumes}: kept {kept:,} of {counted(expected, 'commit')}."]
+    what = f"Continues {record.resumes}" if record.resumes else "Keeps what earlier executions have scored"
+    lines = [f"{what}: kept {kept:,} of {counted(expected, 'commit')}."]
     return [*lines, *[one_line(f"Plan: {note}") for note in record.notes]]
 
 

@@ -61,7 +61,7 @@ def read_lineage(execution_id: str, deployment: Deployment, activity: Activity) 
         old = OldExecution(record, tuple(deployment.table.jobs(record.execution_id)))
         if not found:
             raise_if_any(_check_records(old), "request")
-        _check_jobs(old, activity)
+        check_jobs(old, activity)
         found.append(old)
         # The records of an older one may have expired.
         record = deployment.table.find_execution(record.resumes) if record.resumes else None
@@ -102,8 +102,12 @@ def _check_records(old: OldExecution) -> list[Problem]:
     return [Problem("resume", value, "an execution whose records have not expired", "Start a new execution.")]
 
 
-def _check_jobs(old: OldExecution, activity: Activity) -> None:
-    """Refuse to continue while a SageMaker job may still commit objects."""
+def check_jobs(old: OldExecution, activity: Activity) -> None:
+    """Refuse to continue while a SageMaker job may still commit objects.
+
+    Raises:
+        ResumedJobRunningError: when one may.
+    """
     names = [job.sagemaker_job_name for job in old.jobs if job.sagemaker_job_name and _may_run(job)]
     statuses = zip(names, in_parallel(activity.running_job_status, names), strict=True)
     if running := [(name, status) for name, status in statuses if status]:
