@@ -22,6 +22,7 @@ from contract.status import ExecutionKind, JobStatus
 from contract.table import records
 from contract.table.job_parts import group_parts, whole_job
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
+from contract.workflow.request_size import sent_request
 from contract.workflow.scoring_request import parse_request
 from contract.workflow.training_request import parse_training_request
 
@@ -61,8 +62,9 @@ class Executions:
     def _start(self, state_machine_arn: str, request_json: str, name: str | None) -> str:
         execution_id = name or new_name(datetime.now(UTC))
         raise_if_any(NEW_EXECUTION_NAME.problems("name", execution_id), "execution")
+        text = sent_request(_json(request_json))
         try:
-            self._workflow.start_execution(stateMachineArn=state_machine_arn, name=execution_id, input=request_json)
+            self._workflow.start_execution(stateMachineArn=state_machine_arn, name=execution_id, input=text)
         except ClientError as error:
             if error.response["Error"]["Code"] == "ExecutionAlreadyExists":
                 raise CommandError(
@@ -96,6 +98,27 @@ class Executions:
         """Return Step Functions' status of a scoring execution; None if it is unknown there."""
         workflow = self._describe_arn(self.execution_arn(execution_id))
         return None if workflow is None else workflow.status
+
+    def names_running(self) -> list[str]:
+        """Return the ids of the scoring executions that run now."""
+        pages = self._workflow.get_paginator("list_executions").paginate(
+            stateMachineArn=self._deployment.state_machine_arn, statusFilter="RUNNING"
+        )
+        return [item["name"] for page in pages for item in page["executions"]]
+
+    def input_of(self, execution_id: str) -> str:
+        """Return the JSON text of a scoring execution's request; empty if Step Functions does not know it."""
+        try:
+            answer = self._workflow.describe_execution(executionArn=self.execution_arn(execution_id))
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ExecutionDoesNotExist":
+                return ""
+            raise
+        return str(answer.get("input", ""))
+
+    def has_record(self, execution_id: str) -> bool:
+        """Return whether the table knows an execution, which may be forgotten by Step Functions."""
+        return "Item" in self._table.get_item(Key=records.execution_key(execution_id), ConsistentRead=True)
 
     def snapshot(self, execution: str, *, count_committed: bool = True) -> Snapshot:
         """Read an execution by its id or ARN.

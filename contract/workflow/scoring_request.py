@@ -23,6 +23,7 @@ from contract.names import (
 )
 from contract.problems import InvalidInputError, Problem
 from contract.schema.field_info import check_fields, describe
+from contract.workflow.request_size import check_request_size
 
 MAX_CONCURRENCY_LIMIT = 10_000
 """Maximum concurrent child executions of a distributed Map."""
@@ -218,6 +219,13 @@ class ExecutionRequest(ExecutionOptions):
         ),
     )
 
+    keep_scored: bool = field(
+        default=False,
+        metadata=describe(
+            "Keep what earlier executions have scored of the same objects with the same models, in the same way, and "
+            "score the rest."
+        ),
+    )
     resume: str | None = field(
         default=None,
         metadata=describe(
@@ -241,6 +249,7 @@ class ExecutionRequest(ExecutionOptions):
         set_fields = {
             "dataset": self.dataset,
             "objects_manifest": self.objects_manifest,
+            "keep_scored": self.keep_scored or None,
             "train": None if self.train is None else "{…}",
             "output_layout": None if self.output_layout == "per_model" else self.output_layout,
             "joined_nulls": self.joined_nulls or None,
@@ -290,6 +299,7 @@ def parse_request(data: Any) -> ExecutionRequest:
     if not isinstance(data, Mapping):
         raise InvalidInputError("request", [Problem("request", data, "a JSON object such as {}")])
     request, problems = decode_fields(ExecutionRequest, data)
-    if request is None:
+    problems = [*check_request_size(data), *problems]
+    if request is None or problems:
         raise InvalidInputError("request", hide_task_token_in_problems(problems))
     return request

@@ -209,7 +209,7 @@ class WorkflowStates:
         job_not_recorded = sfn.Fail(
             self._scope,
             "JobNotRecorded",
-            comment="The failure could not be classified. SummarizeExecution closes the open records.",
+            comment="ClassifyFailure failed. SummarizeExecution closes the open records.",
             error="Fleetscore.JobNotRecorded",
             cause_path=f"{FAILURE}.Cause",
         )

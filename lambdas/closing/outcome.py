@@ -8,8 +8,10 @@ from contract.json_text import JsonError, parse_json
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
 from contract.table.records import ExecutionRecord, JobRecord
 from contract.workflow.messages import FAILURE_FIELD
-from lambdas.attempts.continuing import how_to_continue
+from contract.workflow.request_size import check_request_size
 from lambdas.attempts.failure_cause import read_cause
+from lambdas.continuing import as_sentence, next_step
+from lambdas.failures.decisions import find_rule, remedy_of
 from lambdas.shown_text import shorten
 
 ABORT_ERRORS = {
@@ -60,11 +62,6 @@ def describe_failure(error: str, cause: str) -> str:
     return shorten(": ".join(part for part in (text, message) if part), _MAX_FAILURE_CHARACTERS)
 
 
-def next_step(record: ExecutionRecord) -> str:
-    """Return what continues an execution that has ended: a clause in the imperative."""
-    return "start a new execution" if record.plan is None else how_to_continue(record.kind, record.execution_id)
-
-
 def open_job_reason(record: ExecutionRecord, job: JobRecord, error: str, cause: str) -> tuple[FailureKind, str]:
     """Return failure kind and reason for a job that was still open when the execution ended.
 
@@ -72,10 +69,7 @@ def open_job_reason(record: ExecutionRecord, job: JobRecord, error: str, cause: 
     """
     step = next_step(record)
     if job.unrecorded_failure:
-        failure = shorten(_describe_noted(job.unrecorded_failure), 500)
-        why = shorten(_describe_noted(job.classification_failure), 200)
-        remedy = f"Repair that, and the cause of the failure, then {step}."
-        return FailureKind.UNKNOWN, f"{failure}. The failure could not be classified ({why}). {remedy}"
+        return _noted_failure(job)
     if error == _THRESHOLD_ERROR:
         reason = "The execution ended early because more jobs had failed than it tolerates"
         remedy = f"Fix the failed jobs or raise tolerated_failure_percentage, then {step}."
@@ -83,7 +77,7 @@ def open_job_reason(record: ExecutionRecord, job: JobRecord, error: str, cause: 
     if error == ABORT_ERRORS["ABORTED"]:
         reason = f"{_STOPPED} before this job ended"
         detail = f" ({describe_failure('', cause)})" if cause else ""
-        return FailureKind.STOPPED, f"{reason}{detail}. {step[0].upper()}{step[1:]}."
+        return FailureKind.STOPPED, f"{reason}{detail}. {as_sentence(step)}"
     if error:
         reason = f"The execution ended before this job did: {describe_failure(error, cause)}"
         return FailureKind.STOPPED, f"{shorten(reason, 800)}. Fix the cause, then {step}."
@@ -91,13 +85,29 @@ def open_job_reason(record: ExecutionRecord, job: JobRecord, error: str, cause: 
     return FailureKind.UNKNOWN, f"{reason}. Read its history in Step Functions, then {step}."
 
 
-def _describe_noted(text: str) -> str:
-    """Return one line about the failure whose JSON the workflow has noted in a job's record."""
+def _noted_failure(job: JobRecord) -> tuple[FailureKind, str]:
+    """Return kind and reason of a failure that the workflow noted, because ClassifyFailure failed itself."""
+    error, cause = _parse_noted(job.unrecorded_failure)
+    rule = find_rule(error, read_cause(cause))
+    what = shorten(describe_failure(error, cause).rstrip("."), 500) or rule.name
+    why = shorten(describe_failure(*_parse_noted(job.classification_failure)).rstrip("."), 200) or "unknown"
+    missing = f"No other attempt followed, because ClassifyFailure failed too ({why}): repair that first"
+    return rule.kind, f"{what}. {remedy_of(rule, job)}. {missing}."
+
+
+def _parse_noted(text: str) -> tuple[str, str]:
+    """Return Error and Cause of a failure that the workflow has noted as JSON in a job's record."""
     try:
         failure = parse_json(text, keep_surrogates=True)
     except JsonError:
         failure = {}
-    return describe_failure(*caught_failure({FAILURE_FIELD: failure})).rstrip(".") or "unknown"
+    return caught_failure({FAILURE_FIELD: failure})
+
+
+def describe_oversize(failure: str, request: Any) -> str:
+    """Return the failure of an execution without a plan, with the size of the request if that is its cause."""
+    problems = check_request_size(request) if "States.DataLimitExceeded" in failure else []
+    return ". ".join([*map(str, problems), failure])
 
 
 def execution_status(
@@ -152,7 +162,8 @@ def execution_reason(record: ExecutionRecord, status: ExecutionStatus, jobs: Seq
         why = failure if stopped else f"The plan failed: {failure or 'it recorded neither jobs nor an error'}"
         action = "trained" if record.kind is ExecutionKind.TRAINING else "scored"
         lines.append(f"Nothing was {action}. {why}")
-        lines.append("Start a new execution." if stopped else "Fix the cause, then start a new execution.")
+        step = next_step(record)
+        lines.append(as_sentence(step if stopped else f"fix the cause, then {step}"))
     else:
         lines.append(f"{len(failed):,} of {len(jobs):,} jobs failed:")
         lines += [f"- {job.job_id}: {shorten(job.reason, _MAX_JOB_REASON_CHARACTERS)}" for job in failed[:_LISTED_JOBS]]

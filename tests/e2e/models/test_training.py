@@ -11,6 +11,7 @@ import pytest
 
 from cli.documents.recipe_document import read_recipe
 from cli.stage.decisions import Decisions
+from cli.stage.diagnosis.attempt_logs import AttemptLogs
 from cli.stage.diagnosis.chain import Chain, explain
 from cli.stage.diagnosis.evidence import Investigation
 from cli.stage.execution_snapshot import Snapshot
@@ -105,6 +106,22 @@ def trained(trainable: Stage) -> Snapshot:
     set_recipe(trainable, "line", sklearn_recipe())
     set_recipe(trainable, "broken", any_recipe(training_dataset="people-broken"))
     return train(trainable, "train-three", "tree", "line", "broken")
+
+
+def test_labels_that_the_trainer_cannot_take_start_no_job(trainable: Stage) -> None:
+    table = labelled(50, 3)
+    words = pa.array(["late" if late else "in time" for late in table["late"].to_pylist()])
+    trainable.put_dataset(
+        "people-in-words", {"0.parquet": table.set_column(len(table.column_names) - 1, "late", words)}
+    )
+    set_recipe(trainable, "in-words", any_recipe(training_dataset="people-in-words"))
+    refused = train(trainable, "train-in-words", "in-words")
+    assert (refused.status, refused.jobs) == (ExecutionStatus.FAILED, ())
+    assert "late of type string in 0.parquet" in refused.reason
+    assert "number them in the dataset, or use trainer 'sklearn'" in refused.reason
+    # The other trainer takes them.
+    set_recipe(trainable, "in-words", sklearn_recipe(training_dataset="people-in-words"))
+    assert train(trainable, "train-words", "in-words").status == ExecutionStatus.SUCCEEDED
 
 
 def why(stage: Stage, execution_id: str) -> Chain:
@@ -249,8 +266,13 @@ def test_an_interrupted_spot_job_continues_from_its_checkpoint(trainable: Stage,
 
 
 def test_a_script_runs_as_it_was_when_its_recipe_was_set(trainable: Stage, tmp_path: Path) -> None:
-    set_script(trainable, "scripted", SCRIPT, tmp_path, promotion={"mode": "approval"})
+    set_script(trainable, "scripted", 'print("fitting")\n' + SCRIPT, tmp_path, promotion={"mode": "approval"})
     snapshot = train(trainable, "train-script", "scripted")
+    (attempt,) = trainable.executions.attempts("train-script")["scripted"]
+    lines = [json.loads(line.message) for line in AttemptLogs(trainable.connection).read([attempt], snapshot.kind)]
+    owner = {"execution": "train-script", "job": "scripted", "attempt": "1", "model": "scripted"}
+    assert all(line.items() >= owner.items() for line in lines)
+    assert [line["text"] for line in lines if line["event"] == "output"] == ["fitting"]
     assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, "")
     (version,) = versions(trainable, "scripted").values()
     assert version.metrics == {"auc": 0.75}

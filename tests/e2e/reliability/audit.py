@@ -23,8 +23,8 @@ _NEXT_STEP = re.compile(
 )
 """Words with which a next step begins."""
 
-_UNRECORDED = ("The failure could not be classified (", "The job's child execution ended without recording a result")
-"""Parts of the reason when ClassifyFailure itself failed: it has the cause's text, but no kind."""
+_UNRECORDED = "The job's child execution ended without recording a result"
+"""Beginning of the reason when the workflow could not even note the failure in the table."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _explained(job: JobEvidence, disturbed: Disturbed) -> Iterator[str]:
         return
     if record.failure_kind is None:
         yield "it FAILED without a kind"
-    unrecorded = any(text in record.reason for text in _UNRECORDED)
+    unrecorded = record.reason.startswith(_UNRECORDED)
     if record.failure_kind is FailureKind.UNKNOWN and not (disturbed.unknown_failures or unrecorded):
         yield f"it FAILED with the kind UNKNOWN: {record.reason}"
     if not record.reason or not _NEXT_STEP.search(record.reason):

@@ -68,9 +68,9 @@ def test_a_cause_reaches_the_record_although_classify_failure_crashes(stage: Sta
         stage.catalog.set_enabled("unclassified", enabled=False)
     assert snapshot.status == ExecutionStatus.FAILED
     (job,) = snapshot.jobs
-    assert (job.status, job.failure_kind, job.unrecorded_failure) == (JobStatus.FAILED, FailureKind.UNKNOWN, "")
+    assert (job.status, job.failure_kind, job.unrecorded_failure) == (JobStatus.FAILED, FailureKind.MODEL, "")
     assert "ValueError at failing_models.py:" in job.reason
-    assert "The failure could not be classified (" in job.reason
+    assert "No other attempt followed, because ClassifyFailure failed too (" in job.reason
     assert "`fleetscore resume unclassified`" in job.reason
     (attempt,) = stage.executions.attempts("unclassified")["unclassified"]
     assert attempt.reason == job.reason

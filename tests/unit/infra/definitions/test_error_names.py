@@ -12,7 +12,7 @@ from embedded.step_functions import authorization
 from infra.definitions.error_names import ERROR_NAMES, Retry, Seen, Service, names_of
 from infra.sagemaker_tasks import SageMakerProcessingJob
 from lambdas import errors
-from lambdas.classify_failure.decision_table import DECISION_TABLE
+from lambdas.failures.decision_table import DECISION_TABLE
 from tests.unit.infra.assembly import Assembly, states_of
 
 KNOWN = {error.name for error in ERROR_NAMES}

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from contract.catalog.models import Compute
 from contract.status import ExecutionKind, Shortage
 from lambdas.attempts.adaptation import AttemptSettings, settings_after, settings_of
-from tests.unit.lambdas.classify_failure.test_retry_decision import GROWING, any_job, failed
+from tests.unit.lambdas.failures.test_retry_decision import GROWING, any_job, failed
 
 SHORTAGES = st.lists(st.sampled_from([None, *Shortage]), max_size=9)
 FIRST = AttemptSettings(65_536, "ml.m5.xlarge", 30)

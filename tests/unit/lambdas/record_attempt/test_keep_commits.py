@@ -341,6 +341,13 @@ def test_a_later_attempt_of_a_resumed_job_scores_what_is_left(resumed: Stage, re
     assert (job.attempt, job.commits, job.commits_kept) == (2, 1, 1)
 
 
+def test_kept_commits_are_no_progress_of_the_attempt(resumed: Stage, record: Step, classify: Step) -> None:
+    record(pointer_event(execution_id="e-2"))
+    decision = classify({**failure_event("States.Timeout"), "execution_id": "e-2"})
+    assert (decision["try_again"], decision["kind"]) == (False, "CONFIGURATION")
+    assert resumed.job(execution_id="e-2").commits == 1
+
+
 def test_an_older_source_is_used_where_a_newer_one_has_nothing(
     resumed: Stage, plan: Step, record: Step, summarize: Step
 ) -> None:

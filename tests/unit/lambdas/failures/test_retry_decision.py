@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from contract.catalog.models import Compute
 from contract.status import AttemptStatus, ExecutionKind, FailureKind, JobStatus, Shortage
 from contract.table.records import AttemptRecord, JobRecord
-from lambdas.classify_failure.decision_table import DECISION_TABLE
-from lambdas.classify_failure.decisions import MAX_REASON_CHARACTERS, MAX_WAIT_SECONDS, Decision, decide, wait_seconds
-from lambdas.classify_failure.failure_rule import FailureRule
+from lambdas.failures.decision_table import DECISION_TABLE
+from lambdas.failures.decisions import MAX_REASON_CHARACTERS, MAX_WAIT_SECONDS, Decision, decide, wait_seconds
+from lambdas.failures.failure_rule import FailureRule
 
 RULES = {rule.name: rule for rule in DECISION_TABLE}
 SMALL = Compute("ml.m5.xlarge", 1, 30, 3_600, (), 30)

@@ -4,13 +4,13 @@ The first rule that matches is used. Texts and error names are those of Step Fun
 SageMaker, as their public documentation and logs show them.
 """
 
-from lambdas.classify_failure.failure_rule import FailureRule
-from lambdas.classify_failure.rules.container import CONTAINER
-from lambdas.classify_failure.rules.endings import ENDINGS
-from lambdas.classify_failure.rules.functions import FUNCTIONS
-from lambdas.classify_failure.rules.inputs import INPUTS
-from lambdas.classify_failure.rules.instances import INSTANCES
-from lambdas.classify_failure.rules.services import SERVICES
+from lambdas.failures.failure_rule import FailureRule
+from lambdas.failures.rules.container import CONTAINER
+from lambdas.failures.rules.endings import ENDINGS
+from lambdas.failures.rules.functions import FUNCTIONS
+from lambdas.failures.rules.inputs import INPUTS
+from lambdas.failures.rules.instances import INSTANCES
+from lambdas.failures.rules.services import SERVICES
 
 DECISION_TABLE: tuple[FailureRule, ...] = (
     *FUNCTIONS,

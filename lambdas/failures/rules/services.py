@@ -1,8 +1,8 @@
 """Failures of services that may have passed already, and those that no other rule knows."""
 
 from contract.status import FailureKind, Shortage
-from lambdas.classify_failure.failure_rule import AGAIN, TRANSIENT_SECONDS, FailureRule, Retry, any_of
-from lambdas.classify_failure.rules.instances import MORE_MEMORY, MORE_MEMORY_TO_TRAIN
+from lambdas.failures.failure_rule import AGAIN, TRANSIENT_SECONDS, FailureRule, Retry, any_of
+from lambdas.failures.rules.instances import MORE_MEMORY, MORE_MEMORY_TO_TRAIN
 
 SERVICES: tuple[FailureRule, ...] = (
     FailureRule(
@@ -72,6 +72,15 @@ SERVICES: tuple[FailureRule, ...] = (
                 "EndpointConnectionError",
             }
         ),
+    ),
+    # Each call of a function may meet another machine.
+    FailureRule(
+        "clock of a function is wrong",
+        FailureKind.TRANSIENT,
+        Retry.YES,
+        f"To try once more, {AGAIN}; if it happens again, ask AWS's support about the clocks of Lambda",
+        base_seconds=TRANSIENT_SECONDS,
+        pattern=any_of("RequestTimeTooSkewed", "Signature expired", "Signature not yet current", "RequestExpired"),
     ),
     FailureRule(
         "unknown",

@@ -7,9 +7,9 @@ import pytest
 
 from contract.status import FailureKind
 from lambdas.attempts.failure_cause import read_cause
-from lambdas.classify_failure.decision_table import DECISION_TABLE
-from lambdas.classify_failure.decisions import find_rule
-from lambdas.classify_failure.failure_rule import AGAIN, Retry
+from lambdas.failures.decision_table import DECISION_TABLE
+from lambdas.failures.decisions import find_rule
+from lambdas.failures.failure_rule import AGAIN, Retry
 
 FAILED = "States.TaskFailed"
 API_ERROR = "SageMaker.AmazonSageMakerException"
@@ -365,6 +365,22 @@ CASES: list[tuple[str, tuple[str, str], FailureKind, Retry]] = [
         Retry.YES,
     ),
     ("internal error of a service", api_error("SomethingNew", 503), FailureKind.TRANSIENT, Retry.YES),
+    (
+        "clock of a function is wrong",
+        function_error(
+            "ClientError",
+            "An error occurred (InvalidSignatureException) when calling the PutItem operation: Signature expired: "
+            "20260301T010000Z is now earlier than 20260301T014500Z (20260301T020000Z - 15 min.)",
+        ),
+        FailureKind.TRANSIENT,
+        Retry.YES,
+    ),
+    (
+        "clock of a function is wrong",
+        function_error("ClientError", "An error occurred (RequestTimeTooSkewed) when calling the GetObject operation"),
+        FailureKind.TRANSIENT,
+        Retry.YES,
+    ),
     (
         "function could not be called",
         ("Lambda.SdkClientException", "Unable to execute HTTP request"),

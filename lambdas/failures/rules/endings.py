@@ -1,7 +1,7 @@
 """How a SageMaker job ended: out of time, without spot capacity, or stopped."""
 
 from contract.status import FailureKind, Shortage
-from lambdas.classify_failure.failure_rule import AGAIN, CAPACITY_SECONDS, TRANSIENT_SECONDS, FailureRule, Retry, any_of
+from lambdas.failures.failure_rule import AGAIN, CAPACITY_SECONDS, TRANSIENT_SECONDS, FailureRule, Retry, any_of
 
 _MORE_TIME = f"Raise max_runtime_seconds or instance_count of the model's compute, then {AGAIN}"
 _MORE_TIME_TO_TRAIN = f"Raise max_runtime_seconds of the recipe's compute, then {AGAIN}"

@@ -1,7 +1,7 @@
 """Failures that the workflow's functions report under names of their own."""
 
 from contract.status import FailureKind
-from lambdas.classify_failure.failure_rule import AGAIN, TRANSIENT_SECONDS, FailureRule, Retry
+from lambdas.failures.failure_rule import AGAIN, TRANSIENT_SECONDS, FailureRule, Retry
 
 FUNCTIONS: tuple[FailureRule, ...] = (
     FailureRule(

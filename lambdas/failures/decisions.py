@@ -10,10 +10,10 @@ from contract.status import ExecutionKind, FailureKind, Shortage
 from contract.table.explanation import Explanation
 from contract.table.records import AttemptRecord, JobRecord
 from lambdas.attempts.adaptation import difference, settings_after, settings_of
-from lambdas.attempts.continuing import how_to_continue
 from lambdas.attempts.failure_cause import Cause
-from lambdas.classify_failure.decision_table import DECISION_TABLE
-from lambdas.classify_failure.failure_rule import AGAIN, FailureRule, Retry
+from lambdas.continuing import how_to_continue
+from lambdas.failures.decision_table import DECISION_TABLE
+from lambdas.failures.failure_rule import AGAIN, FailureRule, Retry
 from lambdas.shown_text import shorten
 
 MAX_WAIT_SECONDS = 900
@@ -129,7 +129,7 @@ def decide(
         message = f"{_without_kind(message)}; {_NO_MORE[rule.shortage][job.kind]}, so another attempt would fail again"
     try_again = can_help and attempt < job.max_attempts
     what = message if message.startswith(f"{kind.value}:") else f"{kind.value}: {_without_kind(message) or rule.name}"
-    remedy = "" if try_again else _remedy(rule, job)
+    remedy = "" if try_again else remedy_of(rule, job)
     if try_again:
         # Nothing is to be done by hand before the last attempt has failed.
         next_step = f"Another attempt follows, {attempt + 1} of at most {job.max_attempts}"
@@ -173,7 +173,8 @@ def wait_seconds(base_seconds: int, attempt: int, job_key: str) -> int:
     return max(1, round(longest * (0.5 + 0.5 * jitter)))
 
 
-def _remedy(rule: FailureRule, job: JobRecord) -> str:
+def remedy_of(rule: FailureRule, job: JobRecord) -> str:
+    """Return what is to be done by hand about a job's failure: sentences without the last period."""
     remedy = rule.training_remedy if job.kind is ExecutionKind.TRAINING else ""
     return (remedy or rule.remedy).replace(AGAIN, how_to_continue(job.kind, job.execution_id))
 

@@ -5,7 +5,7 @@ import re
 from contract.layout import ARTIFACT_NAME
 from contract.status import FailureKind
 from contract.training_layout import SOURCE_NAME
-from lambdas.classify_failure.failure_rule import AGAIN, TRANSIENT_SECONDS, FailureRule, Retry, any_of
+from lambdas.failures.failure_rule import AGAIN, TRANSIENT_SECONDS, FailureRule, Retry, any_of
 
 _MISSING = ("NoSuchKey", "No S3 objects found", r"(Failed to download data|data download failed).*(Not ?Found|\b404\b)")
 """Patterns of texts about an object that is not in S3."""

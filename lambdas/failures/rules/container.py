@@ -1,8 +1,8 @@
 """What the container says about its failure in the exit message."""
 
 from contract.status import FailureKind, Shortage
-from lambdas.classify_failure.failure_rule import AGAIN, TRANSIENT_SECONDS, FailureRule, Retry, any_of
-from lambdas.classify_failure.rules.instances import MORE_DISK, MORE_DISK_TO_TRAIN, MORE_MEMORY, MORE_MEMORY_TO_TRAIN
+from lambdas.failures.failure_rule import AGAIN, TRANSIENT_SECONDS, FailureRule, Retry, any_of
+from lambdas.failures.rules.instances import MORE_DISK, MORE_DISK_TO_TRAIN, MORE_MEMORY, MORE_MEMORY_TO_TRAIN
 
 _BAD_ROWS = any_of("rows are bad")
 _TOLERATE_ROWS = "tolerate some with tolerated_quarantine_fraction, which --input of resume takes too"

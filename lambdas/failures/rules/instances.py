@@ -1,7 +1,7 @@
 """What an account's limits, and the instances of a job, say."""
 
 from contract.status import FailureKind, Shortage
-from lambdas.classify_failure.failure_rule import AGAIN, CAPACITY_SECONDS, TRANSIENT_SECONDS, FailureRule, Retry, any_of
+from lambdas.failures.failure_rule import AGAIN, CAPACITY_SECONDS, TRANSIENT_SECONDS, FailureRule, Retry, any_of
 
 MORE_DISK = (
     "Raise volume_size_gb, max_volume_size_gb or instance_count of the model's compute, or split large objects; the "
