@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from botocore.exceptions import ClientError
 
@@ -30,6 +30,9 @@ _OPEN = ("RUNNING", "PENDING_REDRIVE")
 
 class PromiseBrokenError(AssertionError):
     """An execution broke a promise; the message has what the audit found, and the faults that had happened."""
+
+    raised: ClassVar[list[str]] = []
+    """The messages of all. Hypothesis runs an example again, and reports only what happens then."""
 
 
 @dataclass
@@ -251,7 +254,8 @@ class World:
         lines = ["promises were broken:", *(f"  {text}" for text in found), "what was done:"]
         lines += [f"  {text}" for text in self.log]
         lines += ["faults that happened:", *(f"  {each}" for each in self.happened()[-60:])]
-        raise PromiseBrokenError("\n".join(lines))
+        PromiseBrokenError.raised.append("\n".join(lines))
+        raise PromiseBrokenError(PromiseBrokenError.raised[-1])
 
     @property
     def _arn(self) -> str:
