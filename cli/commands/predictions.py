@@ -9,8 +9,10 @@ from cli.command_line.click_classes import Command
 from cli.command_line.invocation import Invocation
 from cli.command_line.options import FILE
 from cli.failures import CommandError, ExitStatus
-from cli.stage.predictions.download import check_is_free, describe_problems, download, find_files
+from cli.stage.executions import Executions
+from cli.stage.predictions.download import check_is_free, content_of, describe_problems, download, find_files
 from cli.stage.predictions.pointers import FoundPredictions, Predictions
+from cli.stage.predictions.quarantine import find_quarantine
 from cli.views.predictions import (
     incomplete_line,
     location_lines,
@@ -29,6 +31,7 @@ from cli.views.tables import counted, size_text
     fleetscore predictions --dataset flights
     fleetscore predictions --model churn --download churn/
     fleetscore predictions --execution nightly-2026-03-01 --json
+    fleetscore predictions --execution nightly-2026-03-01 --quarantine --download bad-rows/
     """,
 )
 @click.option("--model", default="", metavar="ID", help="Of this model, or of this fleet.")
@@ -41,13 +44,20 @@ from cli.views.tables import counted, size_text
     metavar="DIR",
     help="Download the files to a new or empty folder, and check them.",
 )
+@click.option(
+    "--quarantine", is_flag=True, help="Download the rows that --execution could not score, and not its predictions."
+)
 @click.pass_obj
-def predictions(invocation: Invocation, *, model: str, dataset: str, execution: str, folder: Path | None) -> ExitStatus:
+def predictions(
+    invocation: Invocation, *, model: str, dataset: str, execution: str, folder: Path | None, quarantine: bool
+) -> ExitStatus:
     """Show where the latest complete predictions are, per dataset and model.
 
     Predictions are complete when the model's job succeeded. With --dataset, upload windows whose
     executions started later are shown too: their predictions come on top.
     """
+    if quarantine:
+        return _download_quarantine(invocation, model, dataset, execution, folder)
     output, deployment = invocation.output, invocation.deployment()
     if folder is not None:
         if not (model or dataset or execution):
@@ -79,6 +89,30 @@ def predictions(invocation: Invocation, *, model: str, dataset: str, execution: 
     return ExitStatus.SUCCEEDED
 
 
+def _download_quarantine(
+    invocation: Invocation, model: str, dataset: str, execution: str, folder: Path | None
+) -> ExitStatus:
+    """Download the rows that an execution could not score.
+
+    Raises:
+        CommandError: when there are none, or an option is missing.
+    """
+    if folder is None or not execution:
+        raise CommandError("--quarantine: add --execution with the execution's id, and --download with a folder.")
+    check_is_free(folder)
+    deployment, s3 = invocation.deployment(), invocation.connection.client("s3")
+    snapshot = Executions(invocation.connection, deployment).snapshot(execution, count_committed=False)
+    files = find_quarantine(s3, deployment.results_bucket, snapshot, dataset=dataset, model=model)
+    if not files:
+        raise CommandError(f"Execution {snapshot.execution_id!r} has no such rows in quarantine.")
+    content = {"execution_id": snapshot.execution_id, "quarantine": [file.key for file in files]}
+    download(s3, deployment.results_bucket, files, content, folder)
+    size = sum(file.size for file in files)
+    text = f"Downloaded {counted(len(files), 'file')} of rows in quarantine, {size_text(size)}, to {folder}."
+    invocation.output.data({"execution_id": snapshot.execution_id, "files": len(files), "bytes": size}, text)
+    return ExitStatus.SUCCEEDED
+
+
 def nothing_found(model: str, dataset: str, execution: str) -> str:
     """Return what to do when nothing is complete yet."""
     chosen = "".join(f" of {word} {name!r}" for word, name in (("model", model), ("dataset", dataset)) if name)
@@ -107,6 +141,6 @@ def _download(invocation: Invocation, found: Sequence[FoundPredictions], folder:
             f"The ledger of {counted(len(files.without_ledger), 'job')} has expired, so only sizes are compared."
         )
     chosen = sorted(files.files.values(), key=lambda file: -file.size)
-    download(s3, bucket, chosen, pointers, folder)
+    download(s3, bucket, chosen, content_of(pointers), folder)
     total = size_text(sum(file.size for file in chosen))
     invocation.output.notice(f"Downloaded {counted(len(chosen), 'file')}, {total}, to {folder}.")

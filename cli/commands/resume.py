@@ -11,6 +11,7 @@ from cli.command_line.invocation import Invocation
 from cli.command_line.options import start_options, words
 from cli.commands import request_check
 from cli.commands.executions import execution_argument, read_request, start, with_names
+from cli.commands.refused_uploads import resume_uploads
 from cli.failures import CommandError, ExitStatus
 from cli.stage.diagnosis.job_choice import items_of
 from cli.stage.execution_snapshot import Snapshot
@@ -37,9 +38,16 @@ _overrides = click.option(
     fleetscore resume nightly-2026-03-01 --check
     fleetscore resume nightly --input '{"instance_type": "ml.m5.4xlarge"}'
     fleetscore resume nightly-2026-03-01 --models churn,upsell
+    fleetscore resume --uploads orders
     """,
 )
-@execution_argument
+@argument("execution", metavar="[EXECUTION]", required=False, help="The execution's id or ARN.")
+@click.option(
+    "--uploads",
+    "dataset",
+    metavar="DATASET",
+    help="Instead of EXECUTION: start again what was refused of the executions of uploads to this dataset.",
+)
 @_overrides
 @click.option("--models", type=words, metavar="A,B", help="Models to score. Default: all; none with --fleets.")
 @click.option("--fleets", type=words, metavar="A,B", help="Fleets to score. Default: all; none with --models.")
@@ -48,7 +56,8 @@ _overrides = click.option(
 def resume(
     invocation: Invocation,
     *,
-    execution: str,
+    execution: str | None,
+    dataset: str | None,
     request: str,
     models: list[str] | None,
     fleets: list[str] | None,
@@ -61,6 +70,13 @@ def resume(
     It keeps what is scored already, as far as the model, its options and the object are the same,
     and scores the rest.
     """
+    if dataset is not None:
+        given = {"EXECUTION": execution, "--models": models, "--fleets": fleets, "--name": name, "--wait": wait}
+        if words_left := [word for word, value in {**given, "--check": check}.items() if value]:
+            raise CommandError(f"--uploads: leave out {', '.join(words_left)}.")
+        return resume_uploads(invocation, dataset, read_request(request))
+    if execution is None:
+        raise CommandError("Name the execution to continue, or a dataset with --uploads.")
     request_json = with_names(with_resume(read_request(request), execution), models=models, fleets=fleets)
     return _start_or_check(invocation, request_json, None, name=name, wait=wait, check=check)
 

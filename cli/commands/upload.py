@@ -47,7 +47,7 @@ def upload(
     deployment = invocation.changed_deployment()
     start = find_start(invocation.connection, invocation.stage, dataset)
     if ready:
-        refuse_ready(start, dataset)
+        refuse_ready(start, dataset, folder)
     upload_ = DatasetUpload(invocation.connection, deployment, dataset)
     compared = upload_.compare(found.files)
     if compared.different and not overwrite:

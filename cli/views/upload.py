@@ -15,7 +15,7 @@ from cli.failures import CommandError
 from cli.stage.dataset_upload import Comparison, UploadStart
 from cli.views.progress import SECONDS_BETWEEN_LINES
 from cli.views.tables import counted, one_line, size_text
-from contract.triggers.uploads import MARKER_NAME
+from contract.triggers.uploads import MARKER_NAME, marks_data
 
 _SHOWN_NAMES = 5
 
@@ -67,12 +67,17 @@ class UploadProgress:
                 self._output.notice(f"Uploaded {size_text(self._bytes)} of {size_text(self._total)} ...")
 
 
-def refuse_ready(start: UploadStart, dataset: str) -> None:
+def refuse_ready(start: UploadStart, dataset: str, folder: str) -> None:
     """Refuse --ready where no execution would follow from it.
 
     Raises:
-        CommandError: when the dataset has no rule in mode `marker`.
+        CommandError: when the dataset has no rule in mode `marker`, or the folder is hidden.
     """
+    if not marks_data(f"{folder.strip('/')}/{MARKER_NAME}".lstrip("/")):
+        raise CommandError(
+            f"--ready: got --to {folder}, expected a folder that executions read: no folder of it may begin with '_' "
+            "or '.'. Leave out --ready, or choose another folder."
+        )
     if not start.known or (start.rule is not None and start.rule.mode == "marker"):
         return
     why = "it has no rule" if start.rule is None else "its rule has the mode 'window', which starts without a marker"

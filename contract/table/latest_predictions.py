@@ -63,7 +63,7 @@ class LatestPredictions:
     rows_quarantined: int
     rows_skipped: int
     planned_at: str
-    """Time when the dataset's objects and the model's version were pinned."""
+    """Time at which the plan began that pinned the dataset's objects and the model's version."""
     started_at: str
     ended_at: str
     outputs_expire_at: str

@@ -245,6 +245,8 @@ class AttemptRecord:
     """What differs from the job's settings because of earlier attempts, and why."""
     shortage: Shortage | None = None
     """What the attempt ran out of, if it failed for that reason."""
+    progress_mark: str = ""
+    """Digest of the ledger's segments, or of the checkpoints, at the start; empty if there were none."""
 
     def __post_init__(self) -> None:
         _make_printable(self, "reason", "cause")

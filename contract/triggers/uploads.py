@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from contract.checks import check_range
 from contract.codec import decode_fields
+from contract.dataset.object_keys import is_data
 from contract.json_text import JsonError, parse_json
 from contract.names import check_dataset_name
 from contract.problems import InvalidInputError, Problem
@@ -16,8 +17,27 @@ from contract.workflow.scoring_request import parse_request
 MARKER_NAME = "_READY"
 """Name of an object that marks everything in its folder and below as complete."""
 
+
+def execution_name(dataset: str, batch_id: str) -> str:
+    """Return the name of the execution that scores a batch of uploads. It has at most 78 characters."""
+    return f"upload-{dataset[:_DATASET_CHARACTERS]}-{batch_id}"
+
+
+def marks_data(key: str) -> bool:
+    """Return whether an object is a marker, and its folder can have data. Writers hide uncommitted
+    files in folders whose names begin with "_" or ".".
+
+    >>> [marks_data(key) for key in ("_READY", "day=1/_READY", "_tmp/_READY", ".a/b/_READY", "a.csv")]
+    [True, True, False, False, False]
+    """
+    folder, slash, name = key.rpartition("/")
+    return name == MARKER_NAME and is_data(f"{folder}{slash}any")
+
+
 NO_MODES = "-"
 """Text of `modes_to_text` without rules."""
+_DATASET_CHARACTERS = 38
+"""Characters of the dataset's name in an execution's name, which has at most 80."""
 _LONGEST_WINDOW_SECONDS = 86_400
 """Longest upload window, in seconds."""
 

@@ -44,6 +44,8 @@ class ExecutionPlanInput(PlanInput):
 
     training: Any = None
     """The `TrainingStart` if the execution trained first, with a `failure` if a Catch added one."""
+    entered_at: str = ""
+    """Time at which Step Functions entered PlanExecution; empty in executions of earlier releases."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 `docs/reference/faults.md` describes all kinds, with the errors that clients see.
 """
 
-from embedded.faults.clock_faults import ClockJump
+from embedded.faults.clock_faults import ClockJump, FunctionClock, InstanceClock
 from embedded.faults.delivery_faults import (
     CrashFunction,
     DelayEvent,
@@ -47,7 +47,9 @@ __all__ = [
     "Fault",
     "Faults",
     "FullDisk",
+    "FunctionClock",
     "Happening",
+    "InstanceClock",
     "InstanceQuota",
     "InterruptSpot",
     "KeyUnusable",

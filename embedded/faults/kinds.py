@@ -6,7 +6,7 @@ import shlex
 from dataclasses import fields
 from typing import Any
 
-from embedded.faults.clock_faults import ClockJump
+from embedded.faults.clock_faults import ClockJump, FunctionClock, InstanceClock
 from embedded.faults.delivery_faults import (
     CrashFunction,
     DelayEvent,
@@ -61,6 +61,8 @@ KINDS: dict[str, type[Fault]] = {
         TimeOutFunction,
         OutOfMemoryFunction,
         ClockJump,
+        FunctionClock,
+        InstanceClock,
     )
 }
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from embedded.faults.request_faults import AccessDenied, ClockSkew, KeyUnusable, RequestFault, ServerError, Throttle
+from embedded.faults.request_faults import (
+    MAX_SKEW_SECONDS,
+    AccessDenied,
+    ClockSkew,
+    KeyUnusable,
+    RequestFault,
+    ServerError,
+    Throttle,
+)
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,8 @@ _ACTIONS = {
 """IAM action of an operation, where its name is another one."""
 _XML = ("iam", "sts", "cloudformation", "ec2")
 """Services whose answers are XML, besides S3. Their codes have no ending."""
+_LENIENT = ("dynamodb", "ecr", "iam", "s3", "sns", "sqs", "sts")
+"""Services that accept signatures whose time is up to 15 minutes off."""
 _DENIED_CODES = dict.fromkeys(("s3", *_XML), "AccessDenied")
 _DENIED_STATUSES = dict.fromkeys(("s3", *_XML, "lambda"), 403)
 _KEY_STATES = {"disabled": "is disabled.", "pending-deletion": "is pending deletion."}
@@ -102,25 +112,34 @@ def error_of(fault: RequestFault, service: str, operation: str, *, principal: st
     if isinstance(fault, KeyUnusable):
         return _key_error(fault.cause, service, operation, principal)
     if isinstance(fault, ClockSkew):
-        return _skewed(service, fault.seconds)
+        return skewed_error(service, fault.seconds)
     if isinstance(fault, AccessDenied):
         return _denied(service, f"{service}:{operation}", principal, resource)
     raise TypeError(f"{fault.KIND} does not end a request")
 
 
-def _skewed(service: str, seconds: float) -> ServiceError:
+def max_skew_seconds(service: str) -> int:
+    """Return the largest difference of clocks that a service accepts in a signature, in seconds.
+
+    The texts of the services' errors say it: 15 minutes for some of the oldest ones, 5 for the others.
+    """
+    return MAX_SKEW_SECONDS if service in _LENIENT else 300
+
+
+def skewed_error(service: str, seconds: float) -> ServiceError:
+    """Return the error of a request whose caller has a clock that is wrong by this many seconds."""
     if service == "s3":
         return ServiceError(
             403, "RequestTimeTooSkewed", "The difference between the request time and the current time is too large."
         )
-    now = datetime.now(UTC)
-    signed, limit = now + timedelta(seconds=seconds), timedelta(minutes=5)
+    now, limit = datetime.now(UTC), timedelta(seconds=max_skew_seconds(service))
+    signed, minutes = _stamp(now + timedelta(seconds=seconds)), limit // timedelta(minutes=1)
     if seconds < 0:
-        text = f"Signature expired: {_stamp(signed)} is now earlier than {_stamp(now - limit)} ({_stamp(now)} - 5 min.)"
+        text = f"Signature expired: {signed} is now earlier than {_stamp(now - limit)} ({_stamp(now)} - {minutes} min.)"
     else:
         text = (
-            f"Signature not yet current: {_stamp(signed)} is still later than {_stamp(now + limit)} "
-            f"({_stamp(now)} + 5 min.)"
+            f"Signature not yet current: {signed} is still later than {_stamp(now + limit)} "
+            f"({_stamp(now)} + {minutes} min.)"
         )
     if service in _XML:
         return ServiceError(403, "SignatureDoesNotMatch", text)

@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from embedded.faults import wrong_clock
 from embedded.images.dockerfile import build
 from embedded.images.image import Image
 
@@ -49,6 +50,10 @@ def _hide_editable_installs():
 
 
 _hide_editable_installs()
+if "EMBEDDED_AWS_CLOCK" in os.environ:
+    import embedded_aws_clock
+
+    embedded_aws_clock.follow(os.environ["EMBEDDED_AWS_CLOCK"])
 """
 
 
@@ -100,6 +105,7 @@ class ImageStore:
             settings = build(directory, directory / dockerfile, whole / "root", arguments)
             (whole / "site").mkdir()
             (whole / "site" / "sitecustomize.py").write_text(_SITE_CUSTOMIZE, encoding="utf-8")
+            (whole / "site" / "embedded_aws_clock.py").write_bytes(Path(wrong_clock.__file__).read_bytes())
             (whole / "image.json").write_text(json.dumps(dataclasses.asdict(settings)), encoding="utf-8")
             identity = _digest(whole)
             # RUN is skipped, so compile the bytecode here. Otherwise each job would compile it

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from embedded.faults import ClockJump, Faults
 from embedded.ministack.events.delivery_faults import install_delivery_faults
+from embedded.ministack.functions.function_clock import install_function_clocks
 from embedded.ministack.functions.function_faults import install_function_faults
 from embedded.scheduler.clock import EmbeddedClock
 from embedded.step_functions.tasks.task_faults import install_task_faults
@@ -15,6 +16,7 @@ def install_faults(faults: Faults) -> None:
     HTTP requests, jobs and the scheduler get their faults where they are set up. Call this after
     everything that handles results of functions.
     """
+    install_function_clocks(faults)
     install_function_faults(faults)
     install_delivery_faults(faults)
     install_task_faults(faults)

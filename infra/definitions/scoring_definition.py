@@ -101,7 +101,13 @@ class ScoringDefinition(Construct):
             "plan_execution",
             "Checks the whole request before anything is created. Pins models and objects, so that later changes do "
             "not affect this execution.",
-            message(ExecutionPlanInput, **EXECUTION, request=_REQUEST, training=_TRAINING),
+            message(
+                ExecutionPlanInput,
+                **EXECUTION,
+                request=_REQUEST,
+                training=_TRAINING,
+                entered_at="$$.State.EnteredTime",
+            ),
         )
         # A stopped job has two minutes to end, and then uploads its outputs.
         plan_execution.add_retry(

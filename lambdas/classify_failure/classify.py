@@ -1,15 +1,14 @@
 """Record a failed attempt and decide whether the job gets another attempt."""
 
 from dataclasses import replace
-from datetime import datetime
 from typing import Protocol
 
-from contract import layout
 from contract.status import FINAL_JOB_STATUSES, ExecutionKind, FailureKind, JobStatus
 from contract.table.records import AttemptRecord, JobRecord
 from contract.workflow.messages import AttemptFailure, FailureDecision
 from lambdas.attempts.commits import count_commits
 from lambdas.attempts.failure_cause import Cause, read_cause
+from lambdas.attempts.progress import progress_mark
 from lambdas.attempts.tolerance import counted
 from lambdas.failures.decisions import Decision, decide, find_rule
 from lambdas.failures.failure_rule import FailureRule, Retry
@@ -38,7 +37,7 @@ def classify_failure(failure: AttemptFailure, deployment: Deployment, jobs: Jobs
     if job.status in FINAL_JOB_STATUSES:
         return _as_recorded(failure, job)
     decision = _decide(failure, job, deployment)
-    ended_at = deployment.now()
+    ended_at = max(deployment.now(), job.started_at)
     moved = replace(
         job,
         status=JobStatus.WAITING if decision.try_again else JobStatus.FAILED,
@@ -116,14 +115,5 @@ def _message(failure: AttemptFailure, cause: Cause, rule: FailureRule) -> str:
 
 
 def _made_progress(job: JobRecord, attempt: AttemptRecord | None, deployment: Deployment) -> bool:
-    """Return whether the attempt committed an object or wrote a checkpoint, by the times in a
-    listing.
-    """
-    if attempt is None:
-        return False
-    # S3 reports modification times in whole seconds.
-    opened = int(datetime.fromisoformat(attempt.started_at).timestamp())
-    if job.kind is ExecutionKind.TRAINING:
-        return deployment.store.checkpointed_since(job.execution_id, job.job_id, opened)
-    segments = deployment.store.results_below(layout.ledger_prefix(attempt.execution_id, attempt.job_id))
-    return any(segment.last_modified >= opened for segment in segments)
+    """Return whether the attempt committed an object or wrote a checkpoint."""
+    return attempt is not None and progress_mark(job, deployment.store) != attempt.progress_mark

@@ -138,7 +138,7 @@ def _closed(
     return replace(
         accounted,
         status=status,
-        ended_at=deployment.now(),
+        ended_at=max(deployment.now(), record.started_at),
         reason=execution_reason(accounted, status, jobs, describe_failure(error, cause)),
         summary_uri=layout.s3_uri(deployment.settings.results_bucket, layout.summary_key(event.execution_id)),
         jobs_succeeded=sum(job.status is JobStatus.SUCCEEDED for job in jobs),

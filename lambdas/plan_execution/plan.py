@@ -61,5 +61,12 @@ def plan_execution(
         label=draft.request.execution_label or record.label,
     )
     return write_plan(
-        record, draft.request, draft.jobs, skipped=draft.skipped, deployment=deployment, defaults=defaults
+        record,
+        draft.request,
+        draft.jobs,
+        # Which predictions are the latest depends on it, so no clock of a function decides.
+        planned_at=event.entered_at or deployment.now(),
+        skipped=draft.skipped,
+        deployment=deployment,
+        defaults=defaults,
     )

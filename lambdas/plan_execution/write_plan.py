@@ -19,12 +19,13 @@ def write_plan(
     request: ExecutionRequest,
     jobs: Sequence[PlannedJob],
     *,
+    planned_at: str,
     skipped: Mapping[str, str],
     deployment: Deployment,
     defaults: PlanDefaults,
 ) -> ExecutionPlan:
-    """Write the plan and return it. `skipped` are objects that are not scored, by key, each with
-    the reason.
+    """Write the plan and return it. `planned_at` is when planning began. `skipped` are objects that are
+    not scored, by key, each with the reason.
 
     The order matters: snapshots, specs, the list of jobs, job records, and last the plan in the execution's
     record. After a call that did not finish, a later call with the same jobs writes the rest.
@@ -50,8 +51,7 @@ def write_plan(
         if item.fleet is not None:
             add_spec(item)
     store.add_jobs(execution_id, [item.pointer(execution_id) for item in items])
-    created_at = deployment.now()
-    deployment.table.add_jobs(item.record(execution_id, created_at, defaults.image_uris[item.image]) for item in items)
+    deployment.table.add_jobs(item.record(execution_id, planned_at, defaults.image_uris[item.image]) for item in items)
     publish_counts(deployment.settings.stage, {"JobsPlanned": len(jobs)})
     concurrency = items_at_once(jobs, request.max_concurrency or defaults.max_concurrency)
     pinned = sum(len(item.objects) * item.commits_per_object for item in items)

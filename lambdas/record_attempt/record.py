@@ -12,6 +12,7 @@ from contract.workflow.messages import AttemptPlan, JobPointer, TrainingAttemptP
 from lambdas.attempts.adaptation import AttemptSettings, settings_of
 from lambdas.attempts.checksums import ChecksumRules
 from lambdas.attempts.commits import read_commits
+from lambdas.attempts.progress import progress_mark
 from lambdas.attempts.tolerance import check_tolerance
 from lambdas.errors import JobClosedError, StaleEventError
 from lambdas.record_attempt.container_variables import container_variables
@@ -70,6 +71,7 @@ def _new_training_attempt(pointer: JobPointer, job: JobRecord, deployment: Deplo
         object_count=job.object_count,
         instance_count=1,
         started_at=deployment.now(),
+        progress_mark=progress_mark(job, deployment.store) if pointer.attempt > 1 else "",
         **vars(_settings(job, pointer, deployment)),
     )
 
@@ -82,9 +84,10 @@ def _new_scoring_attempt(
     deployment.store.write_models_manifest(job)
     execution = deployment.table.execution(pointer.execution_id)
     # The ledger belongs to the execution, so at its first attempt it has only what a resumed execution keeps.
-    left = job.object_count
+    left, mark = job.object_count, ""
     if pointer.attempt > 1 or execution.resumes:
         job, left = _write_open_objects(pointer, job, deployment, rules)
+        mark = progress_mark(job, deployment.store)
     return job, AttemptRecord(
         execution_id=pointer.execution_id,
         job_id=pointer.job_id,
@@ -96,6 +99,7 @@ def _new_scoring_attempt(
         # cost.
         instance_count=max(1, min(job.compute.instance_count or 1, left)),
         started_at=deployment.now(),
+        progress_mark=mark,
         **vars(_settings(job, pointer, deployment)),
     )
 

@@ -16,8 +16,6 @@ MAX_MARKED_OBJECTS = 100_000
 SPLIT_MARKER = "write several markers, each for a part of them, or fewer and larger objects"
 _SHOWN_CHARACTERS = 200
 _DIGEST_CHARACTERS = 32
-_DATASET_CHARACTERS = 38
-"""Characters of the dataset's name in an execution's name, which has at most 80."""
 
 
 def is_scored(key: str) -> bool:
@@ -39,10 +37,6 @@ def batch_name(dataset: str, uploads: Sequence[ObjectVersion]) -> str:
     """Return a name for exactly these uploads, in any order."""
     names = sorted((upload.key, upload.identity) for upload in uploads)
     return hashlib.sha256(json.dumps([dataset, *names]).encode()).hexdigest()[:_DIGEST_CHARACTERS]
-
-
-def execution_name(dataset: str, batch_id: str) -> str:
-    return f"upload-{dataset[:_DATASET_CHARACTERS]}-{batch_id}"
 
 
 def window_manifest(dataset: str, uploads: Iterable[ObjectVersion]) -> UploadManifest:

@@ -14,7 +14,7 @@ from itertools import islice
 
 from contract import layout
 from contract.dataset.object_keys import is_data
-from contract.triggers.uploads import MARKER_NAME, ObjectVersion, UploadManifest, UploadRule
+from contract.triggers.uploads import MARKER_NAME, ObjectVersion, UploadManifest, UploadRule, execution_name
 from lambdas.stage.buckets.object_store import StoredObject
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.messaging.execution_starter import ExecutionStarter
@@ -23,16 +23,11 @@ from lambdas.start_on_upload.decisions import (
     MAX_MARKED_OBJECTS,
     SPLIT_MARKER,
     batch_name,
-    execution_name,
     list_names,
     read_marker,
 )
 
 _MAX_MARKER_BYTES = 16 << 20
-
-
-def is_marker(key: str) -> bool:
-    return key.rpartition("/")[2] == MARKER_NAME
 
 
 def start_marked(rule: UploadRule, marker: ObjectVersion, deployment: Deployment, starter: ExecutionStarter) -> bool:

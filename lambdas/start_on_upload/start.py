@@ -7,14 +7,14 @@ from functools import partial
 
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-from contract.triggers.uploads import ObjectVersion, UploadRule
+from contract.triggers.uploads import MARKER_NAME, ObjectVersion, UploadRule, marks_data
 from lambdas.errors import UnreadableMessageError
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.messaging.execution_starter import ExecutionStarter
 from lambdas.stage.messaging.upload_queue import UploadQueue
 from lambdas.stage.observability import logger, publish_counts
 from lambdas.start_on_upload.decisions import is_scored, list_names
-from lambdas.start_on_upload.markers import is_marker, start_marked
+from lambdas.start_on_upload.markers import start_marked
 from lambdas.start_on_upload.messages import Upload, WindowEnd, read_message
 from lambdas.start_on_upload.windows import end_window, gather
 
@@ -111,8 +111,10 @@ def _sort_upload(upload: Upload, message: SQSRecord, rules: Mapping[str, UploadR
         work.ignored[f"no rule of the setting `uploads` names the dataset {upload.dataset!r}"].append(version.key)
     elif rule.mode == "marker":
         # Other objects of the dataset need no action: the marker that follows them names them.
-        if is_marker(version.key):
+        if marks_data(version.key):
             work.markers[rule.dataset, version].append(message)
+        elif version.key.rpartition("/")[2] == MARKER_NAME:
+            work.ignored[f"dataset {upload.dataset!r}: the marker is in a hidden folder"].append(version.key)
     elif is_scored(version.key):
         work.gathered[rule.dataset].append((version, message))
     else:

@@ -38,14 +38,14 @@ from contract import layout
 from contract.json_text import parse_json
 from contract.status import WindowStatus
 from contract.table.upload_records import UploadWindow
-from contract.triggers.uploads import ObjectVersion, UploadRule
+from contract.triggers.uploads import ObjectVersion, UploadRule, execution_name
 from lambdas.errors import UnreadableMessageError
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.messaging.execution_starter import ExecutionStarter
 from lambdas.stage.messaging.upload_queue import UploadQueue
 from lambdas.stage.observability import logger
 from lambdas.stage.parallel import in_parallel
-from lambdas.start_on_upload.decisions import batch_name, distinct, execution_name, window_manifest
+from lambdas.start_on_upload.decisions import batch_name, distinct, window_manifest
 from lambdas.start_on_upload.messages import WindowEnd, window_end_text
 
 

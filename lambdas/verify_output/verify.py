@@ -33,7 +33,7 @@ def _verify(job: JobRecord, deployment: Deployment, rules: ChecksumRules) -> Job
     spec = deployment.store.job_spec(job.execution_id, job.job_id)
     _check_dataset(spec, deployment)
     commits = _check_commits(spec, deployment, rules)
-    ended_at = deployment.now()
+    ended_at = max(deployment.now(), job.started_at)
     succeeded = replace(
         job,
         status=JobStatus.SUCCEEDED,

@@ -228,6 +228,13 @@ def subcommands(command: click.Command) -> dict[str, click.Command]:
     return {name: subcommand for name, subcommand in found.items() if subcommand is not None}
 
 
+def test_pages_whose_lines_need_the_aws_cli_say_so() -> None:
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    using = {page for page in pages if re.search(r"^\s*aws ", page.read_text(encoding="utf-8"), re.MULTILINE)}
+    using -= {ROOT / "docs/reference/embedded-aws-clients.md"}
+    assert [str(page) for page in using if "#the-aws-cli)" not in page.read_text(encoding="utf-8")] == []
+
+
 def test_the_first_model_can_be_typed_as_shown(tmp_path: Path) -> None:
     text = text_of("docs/learn/first-model.md")
     script = textwrap.dedent(text.split("```python\n")[1].split("```")[0])

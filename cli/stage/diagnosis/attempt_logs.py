@@ -14,8 +14,9 @@ from contract.log_groups import LOG_GROUPS, stream_prefix
 from contract.status import ExecutionKind
 from contract.table.records import AttemptRecord
 
-_CLOCKS = timedelta(minutes=5)
-"""Largest difference between the clocks of an instance and of the functions that write records."""
+_CLOCKS = timedelta(days=1)
+"""How far the clock of an instance may be behind that of the function that wrote the attempt's record. The names of
+the streams exclude other attempts."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from cli.stage.execution_snapshot import Snapshot
 from contract.json_text import JsonError, dump_json, parse_json
 from contract.status import ExecutionKind, FailureKind, JobStatus
 from contract.table.records import AttemptRecord, JobRecord
+from contract.triggers.uploads import execution_name
 from contract.workflow.scoring_request import TASK_TOKEN_FIELD
 
 _MAX_REQUEST_CHARACTERS = 300
@@ -83,17 +84,34 @@ def _resume(snapshot: Snapshot) -> str:
 def _start_again(snapshot: Snapshot) -> str:
     """Return the command for a new execution with the same request; its check if the plan failed."""
     verb = "train" if snapshot.kind is ExecutionKind.TRAINING else "run"
+    if dataset := _uploaded_dataset(snapshot):
+        return f"fleetscore resume --uploads {shlex.quote(dataset)}"
     check = "" if snapshot.status == "ABORTED" else " --check"
     return f"fleetscore {verb}{check} --input {_request(snapshot)}"
 
 
-def _request(snapshot: Snapshot) -> str:
-    """Return the request as a word of a shell; the name of a file in place of a long one."""
+def _uploaded_dataset(snapshot: Snapshot) -> str:
+    """Return the dataset if the execution scores uploads that its plan has refused; else an empty text."""
+    request = _recorded_request(snapshot) or {}
+    dataset = request.get("dataset")
+    if snapshot.status != "FAILED" or not isinstance(dataset, str) or "objects_manifest" not in request:
+        return ""
+    return dataset if snapshot.execution_id.startswith(execution_name(dataset, "")) else ""
+
+
+def _recorded_request(snapshot: Snapshot) -> dict[str, Any] | None:
+    """Return the request in the execution's record; None if it is not there, or no JSON object."""
     try:
         request: Any = parse_json(snapshot.record.request_json) if snapshot.record is not None else None
     except JsonError:
-        return "@request.json"
-    if not isinstance(request, dict) or "left_out" in request:
+        return None
+    return request if isinstance(request, dict) and "left_out" not in request else None
+
+
+def _request(snapshot: Snapshot) -> str:
+    """Return the request as a word of a shell; the name of a file in place of a long one."""
+    request = _recorded_request(snapshot)
+    if request is None:
         return "@request.json"
     text = dump_json({name: value for name, value in request.items() if name != TASK_TOKEN_FIELD})
     return shlex.quote(text) if len(text) <= _MAX_REQUEST_CHARACTERS else "@request.json"

@@ -4,7 +4,7 @@ Files go to a folder `<folder>.incomplete`, which gets its name when everything 
 command continues a download that was interrupted.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,16 +64,16 @@ def find_files(s3: Any, bucket: str, pointers: Iterable[LatestPredictions]) -> F
     return found
 
 
-def download(
-    s3: Any, bucket: str, files: Sequence[PredictionsFile], pointers: Sequence[LatestPredictions], folder: Path
-) -> None:
+def download(s3: Any, bucket: str, files: Sequence[PredictionsFile], content: Mapping[str, Any], folder: Path) -> None:
     """Download the files to a folder that is empty or does not exist.
+
+    `content` says what they are. It becomes a JSON file in the folder.
 
     Raises:
         CommandError: when the folder has files, another download was interrupted there, or a file is not
             what its commit says.
     """
-    partial = _partial_folder(folder, _content(pointers))
+    partial = _partial_folder(folder, dump_json(content, indent=1) + "\n")
     for file in files:
         if RelativePath().problems("key", file.key):
             raise CommandError(f"{layout.s3_uri(bucket, file.key)} cannot be a file below {folder}.")
@@ -135,13 +135,14 @@ def _check_is_whole(partial: Path, files: Sequence[PredictionsFile]) -> None:
         )
 
 
-def _content(pointers: Sequence[LatestPredictions]) -> str:
-    return dump_json({"predictions": [codec.to_value(pointer) for pointer in pointers]}, indent=1) + "\n"
+def content_of(pointers: Sequence[LatestPredictions]) -> dict[str, Any]:
+    """Return what a download of these predictions has."""
+    return {"predictions": [codec.to_value(pointer) for pointer in pointers]}
 
 
 def _compare(s3: Any, bucket: str, prefix: str, execution_id: str, found: FoundFiles) -> None:
     """Add the files below a prefix, or the problems that they have."""
-    sizes = dict(_list(s3, bucket, prefix))
+    sizes = dict(list_objects(s3, bucket, prefix))
     expected = _committed_outputs(s3, bucket, prefix, execution_id)
     if not expected:
         found.without_ledger.append(_partition(prefix, "job_id"))
@@ -170,7 +171,7 @@ def _committed_outputs(s3: Any, bucket: str, prefix: str, execution_id: str) -> 
     job_folder = prefix.partition("model_id=")[0]
     ledger = layout.ledger_prefix(execution_id, _partition(prefix, "job_id"))
     outputs: dict[str, set[tuple[int, str]]] = {}
-    for key, _ in _list(s3, bucket, ledger):
+    for key, _ in list_objects(s3, bucket, ledger):
         content = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         for commit in read_segment(key.removeprefix(ledger), content).commits():
             if model_id not in ("", commit.model_id):
@@ -216,7 +217,8 @@ def describe_problems(found: FoundFiles) -> str:
     return f"The predictions are not complete any more: {shown}. Score the dataset again."
 
 
-def _list(s3: Any, bucket: str, prefix: str) -> Iterator[tuple[str, int]]:
+def list_objects(s3: Any, bucket: str, prefix: str) -> Iterator[tuple[str, int]]:
+    """Yield key and size of every object below a prefix."""
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for entry in page.get("Contents", ()):
             yield entry["Key"], entry["Size"]

@@ -9,8 +9,10 @@ AWS operations without credentials. Every user and every browser of this machine
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
+from embedded.faults.request_errors import ServiceError, max_skew_seconds, skewed_error
 from embedded.ministack.http.messages import (
     Failure,
     Message,
@@ -57,6 +59,10 @@ def with_access_check(application: Any, account_id: str) -> Any:
                 await answer(send, 403, {"content-type": "text/plain; charset=utf-8"}, refusal.encode())
                 return
             failure, receive = await _check_signature(scope, headers, receive, account_id)
+            if isinstance(failure, ServiceError):
+                _, sent, text = error_answer((failure.code, failure.message), scope, headers)
+                await answer(send, failure.status, sent, b"" if scope["method"] == "HEAD" else text)
+                return
             if failure is not None:
                 await answer(send, *error_answer(failure, scope, headers))
                 return
@@ -83,7 +89,7 @@ def _refusal(path: str, headers: Mapping[str, str]) -> str:
 
 async def _check_signature(
     scope: Message, headers: Mapping[str, str], receive: Receive, account_id: str
-) -> tuple[Failure | None, Receive]:
+) -> tuple[Failure | ServiceError | None, Receive]:
     """Return the signature's failure, and the channel for the application to receive from."""
     from ministack.core import sigv4
 
@@ -94,11 +100,11 @@ async def _check_signature(
     if not (presigned and "X-Amz-Signature" in query) and not _is_signed(headers):
         return _UNSIGNED, receive
     signature = sigv4.parse_query_signature(query) if presigned else sigv4.parse_header_signature(headers)
-    failure = signature if isinstance(signature, tuple) else _time_failure(signature, query, presigned=presigned)
-    if failure is not None:
-        return failure, receive
-    if presigned and (failure := _header_failure(signature, headers)):
-        return failure, receive
+    early = (
+        signature if isinstance(signature, tuple) else _early_failure(signature, query, headers, presigned=presigned)
+    )
+    if early is not None:
+        return early, receive
     token = query.get("X-Amz-Security-Token", [""])[0] if presigned else headers.get("x-amz-security-token", "")
     secret = _secret_of(signature.access_key_id, token, account_id)
     if isinstance(secret, tuple):
@@ -165,15 +171,35 @@ def _header_failure(signature: Any, headers: Mapping[str, str]) -> Failure | Non
     )
 
 
-def _time_failure(signature: Any, query: Mapping[str, list[str]], *, presigned: bool) -> Failure | None:
-    from ministack.core import sigv4
-
+def _early_failure(
+    signature: Any, query: Mapping[str, list[str]], headers: Mapping[str, str], *, presigned: bool
+) -> Failure | ServiceError | None:
+    """Return what is wrong with a signature apart from its value."""
     if signature.region_set is not None:
         return _UNSIGNED
-    if not presigned:
-        return sigv4.request_time_failure(signature)  # type: ignore[no-any-return]
+    if presigned:
+        return _expiry_failure(signature, query) or _header_failure(signature, headers)
+    return _skew_error(signature)
+
+
+def _expiry_failure(signature: Any, query: Mapping[str, list[str]]) -> Failure | None:
+    """Return the failure of a presigned URL that has expired."""
+    from ministack.core import sigv4
+
     try:
         expired = sigv4.presigned_request_is_expired(signature.amz_date, query.get("X-Amz-Expires", ["900"])[0])
     except ValueError:
         expired = True
     return ("AccessDenied", "Request has expired") if expired else None
+
+
+def _skew_error(signature: Any) -> ServiceError | None:
+    """Return the service's error if the time of a signature is too far from now."""
+    try:
+        signed_at = datetime.strptime(signature.amz_date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return None  # the comparison of the signature fails
+    seconds = (signed_at - datetime.now(UTC)).total_seconds()
+    # Signatures have whole seconds.
+    off = abs(seconds) > max_skew_seconds(signature.service) + 1
+    return skewed_error(signature.service, seconds) if off else None

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from embedded.faults import Faults, InterruptSpot, KillInstance
+from embedded.faults import Faults, InstanceClock, InterruptSpot, KillInstance
 from embedded.faults.job_faults import SCORED_OBJECT, TimedJobFault
 from embedded.sagemaker.jobs.job import Job, SpotInterrupted
 from embedded.sagemaker.transfer.outputs import OutputUpload
@@ -17,12 +17,13 @@ _SCORED_OBJECT = re.compile(SCORED_OBJECT)
 
 
 class FaultWatch:
-    """Kills instances of one attempt of a job, and interrupts spot instances, as faults say.
+    """Kills instances of one attempt of a job, sets their clocks, and interrupts spot instances, as faults say.
 
     Args:
         uploads: Uploads of the job while it runs.
         is_running: Returns whether the instance of a host runs.
         kill: Kills the instance that a fault names.
+        set_clock: Sets the clocks that a fault names.
         interval_seconds: Time between two looks at the faults.
     """
 
@@ -34,12 +35,14 @@ class FaultWatch:
         uploads: OutputUpload,
         is_running: Callable[[str], bool],
         kill: Callable[[KillInstance], None],
+        set_clock: Callable[[InstanceClock], None],
         interval_seconds: float,
     ) -> None:
         self._faults = faults
         self._job = job
         self._uploads = uploads
         self._kill = kill
+        self._set_clock = set_clock
         self._interval_seconds = interval_seconds
         self._is_running = is_running
         self._began: float | None = None
@@ -50,7 +53,16 @@ class FaultWatch:
         # An attempt is one occasion of a fault, and at most one interruption ends it.
         self._decided: set[str] = set()
         self._is_interrupted = False
+        self.sets_clocks = any(clock.concerns(job.name) for _, clock in faults.scheduled(InstanceClock))
+        """Whether faults may set clocks of this attempt. Later ones are too late for it."""
         self._refresh()
+
+    def prepare(self) -> None:
+        """Set the clocks that are wrong before the containers start."""
+        with self._lock:
+            for fault_id, fault in self._known.items():
+                if isinstance(fault, InstanceClock) and fault.is_wrong_at_start:
+                    self._decide(fault_id, fault)
 
     def begin(self) -> None:
         """Let faults happen from now on: all instances have started."""
@@ -86,6 +98,8 @@ class FaultWatch:
         }
 
     def _has_instance(self, fault: TimedJobFault) -> bool:
+        if isinstance(fault, InstanceClock):
+            return self.sets_clocks and (fault.instance or 1) <= self._job.instance_count
         return isinstance(fault, KillInstance) and fault.instance <= self._job.instance_count
 
     def _act(self) -> None:
@@ -95,21 +109,27 @@ class FaultWatch:
                     continue
                 if isinstance(fault, InterruptSpot) and self._is_interrupted:
                     continue
-                self._decided.add(fault_id)
-                if not self._faults.take(fault_id, f"{self._job.kind.noun} {self._job.name}"):
-                    continue
-                if isinstance(fault, KillInstance):
-                    self._kill(fault)
-                else:
-                    self._is_interrupted = True
-                    self._job.events.put(SpotInterrupted())
+                self._decide(fault_id, fault)
+
+    def _decide(self, fault_id: str, fault: TimedJobFault) -> None:
+        """Let a fault happen that is due, unless its count or its probability say no."""
+        self._decided.add(fault_id)
+        if not self._faults.take(fault_id, f"{self._job.kind.noun} {self._job.name}"):
+            return
+        if isinstance(fault, KillInstance):
+            self._kill(fault)
+        elif isinstance(fault, InstanceClock):
+            self._set_clock(fault)
+        else:
+            self._is_interrupted = True
+            self._job.events.put(SpotInterrupted())
 
     def _is_due(self, fault_id: str, fault: TimedJobFault) -> bool:
         if self._began is None:
             return False
-        if isinstance(fault, KillInstance):
-            host = self._job.hosts[fault.instance - 1]
-            if self._scored[host] < fault.objects or not self._is_running(host):
+        if isinstance(fault, KillInstance | InstanceClock):
+            hosts = self._job.hosts if fault.instance is None else [self._job.hosts[fault.instance - 1]]
+            if any(self._scored[host] < fault.objects or not self._is_running(host) for host in hosts):
                 return False
         return (
             time.monotonic() - self._began >= fault.running_seconds

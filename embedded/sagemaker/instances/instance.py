@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from cli.sandbox.isolation import Isolation
 from cli.sandbox.program import SandboxedProgram
 from cli.sandbox.visible_files import interpreter_files
 from contract.environment import ML_ROOT
+from embedded.faults import wrong_clock
 from embedded.images.image import Image
 from embedded.sagemaker.instances.disks import mount_disk
 from embedded.sagemaker.instances.guard import Guard, kill_escaped_processes, kill_group
@@ -43,6 +45,8 @@ class Instance:
         """Root of the volume, and /opt/ml unless each path is a mount of its own."""
         self._root_disk = folder / "root"
         self._home, self._temporary = self._root_disk / "home", self._root_disk / "tmp"
+        self._clock_file = folder / "clock" / "offset.json"
+        self._clock: wrong_clock.Setting | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: Guard | None = None
         self._waiter: threading.Thread | None = None
@@ -70,6 +74,18 @@ class Instance:
             file = self.local(path)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(content, indent=2), encoding="utf-8")
+
+    def set_clock(self, seconds: float = 0.0, rate: float = 1.0) -> None:
+        """Let the clock be wrong by some seconds, and pass `rate` seconds per second from now on.
+
+        The container's processes follow later calls if the first one was before the start.
+        """
+        self._clock_file.parent.mkdir(exist_ok=True)
+        self._clock = wrong_clock.write(str(self._clock_file), seconds, rate)
+
+    def now(self) -> float:
+        """Return the time of the instance's clock, in seconds since 1970."""
+        return time.time() if self._clock is None else wrong_clock.time_of(self._clock)
 
     def start(
         self,
@@ -100,6 +116,8 @@ class Instance:
         """
         container = job.container
         own = {"HOME": str(self._home), "TMPDIR": str(self._temporary), "LANG": os.environ.get("LANG", "C.UTF-8")}
+        if self._clock is not None:
+            own[wrong_clock.VARIABLE] = str(self._clock_file)
         moved = None if isolation.has_namespaces else self.ml_root
         command = image.command(
             entrypoint=container.entrypoint,
@@ -112,7 +130,7 @@ class Instance:
             argv=command.argv,
             environment={**command.environment, **({} if moved is None else {ML_ROOT: str(moved)})},
             folder=str(command.working_directory),
-            readable=[*interpreter_files(python), image.root.parent, *readable],
+            readable=[*interpreter_files(python), image.root.parent, self._clock_file.parent, *readable],
             writable=[
                 *self._mounts(job),
                 (self._home, str(self._home)),

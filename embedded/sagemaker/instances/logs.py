@@ -25,7 +25,8 @@ _BATCH_BYTES = 900_000
 class InstanceLog:
     """Reads the output of one instance in a thread until the instance ends.
 
-    As on AWS, a job whose role may not write logs runs without them; the file then says why.
+    As on AWS, a job whose role may not write logs runs without them; the file then says why. `now` is
+    the clock of the instance, by which its lines have their times.
     `on_line` is called in the thread with each line.
     """
 
@@ -38,6 +39,7 @@ class InstanceLog:
         group: str,
         stream: str,
         on_line: Callable[[str], None] | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._output = output
         self._file = file
@@ -45,6 +47,7 @@ class InstanceLog:
         self._group = group
         self._stream = stream
         self._on_line = on_line or (lambda _line: None)
+        self._now = now
         self._has_stream = False
         self._refused = False
         self._partial = b""
@@ -85,7 +88,7 @@ class InstanceLog:
         *lines, self._partial = (self._partial + data).split(b"\n")
         if len(self._partial) >= _EVENT_BYTES:  # a line may have no end
             lines, self._partial = [*lines, self._partial], b""
-        moment = int(time.time() * 1000)
+        moment = int(self._now() * 1000)
         for line in lines:
             self._on_line(line.decode("utf-8", "replace"))
             for start in range(0, len(line), _EVENT_BYTES):
@@ -103,6 +106,8 @@ class InstanceLog:
         self._events.clear()
 
     def _batch(self) -> list[dict[str, Any]]:
+        # The service requires this order, and the clock may be set back.
+        self._events.sort(key=lambda event: int(event["timestamp"]))
         size = count = 0
         for event in self._events[:_BATCH_EVENTS]:
             size += len(event["message"].encode()) + 26

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from cli.sandbox.isolation import Isolation
-from embedded.faults import Faults, FullDisk, KillInstance, NoCapacity
+from embedded.faults import Faults, FullDisk, InstanceClock, KillInstance, NoCapacity
 from embedded.images.image import Image
 from embedded.images.image_store import ImageNotRegisteredError, ImageStore
 from embedded.images.interpreters import python_for
@@ -212,6 +212,7 @@ class JobRun(abc.ABC, Generic[AnyJob]):
             uploads=uploads,
             is_running=lambda host: instances[host].is_running,
             kill=lambda fault: self._kill(instances, fault, uploads),
+            set_clock=lambda fault: self._set_clocks(instances, fault),
             interval_seconds=self._context.watch_seconds,
         )
         watchers = [
@@ -224,6 +225,10 @@ class JobRun(abc.ABC, Generic[AnyJob]):
             if on_line is not None:
                 on_line(text)
 
+        if watched.sets_clocks:
+            for instance in instances.values():
+                instance.set_clock()
+            watched.prepare()
         logs: list[InstanceLog] = []
         try:
             for watcher in watchers:
@@ -256,6 +261,11 @@ class JobRun(abc.ABC, Generic[AnyJob]):
             self._lost_hosts.add(host)
             uploads.lose(instances[host].ml_root)
         instances[host].kill()
+
+    def _set_clocks(self, instances: Instances, fault: InstanceClock) -> None:
+        for number, host in enumerate(self._job.hosts, 1):
+            if fault.instance in (None, number):
+                instances[host].set_clock(fault.seconds, fault.rate)
 
     def _start(
         self,
@@ -296,6 +306,7 @@ class JobRun(abc.ABC, Generic[AnyJob]):
                     group=job.kind.log_group,
                     stream=stream,
                     on_line=partial(on_line, host),
+                    now=instance.now,
                 )
             )
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from contract.training import label_types
 from contract.training.training_spec import Task, TrainingSpec
 from scoring.errors import IN_LOG, DataError, describe_error
 
@@ -22,17 +23,7 @@ def label_kind(task: Task, kind: pa.DataType) -> str | None:
 
     None means that the column cannot be the label of the task.
     """
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    if task == "regression":
-        numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-        return "number" if numeric or pa.types.is_boolean(kind) else None
-    if pa.types.is_boolean(kind):
-        return "bool"
-    # Whole numbers with nulls are often stored as floats. label_values refuses those with a
-    # fraction.
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        return "whole"
-    return "text" if pa.types.is_string(kind) or pa.types.is_large_string(kind) else None
+    return label_types.label_kind(task, str(kind.value_type if pa.types.is_dictionary(kind) else kind))
 
 
 def label_values(key: str, name: str, kind: str, column: pa.Array, first_row: int) -> npt.NDArray[Any]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from contract.catalog.model_spec import ModelSpec
+from contract.training.label_types import XGBOOST_TAKES_NUMBERS
 from contract.training.training_spec import TrainingSpec
 from scoring.columns.column_plan import plan_columns
 from scoring.columns.features import FeatureBatch
@@ -130,10 +131,7 @@ class TrainingData:
             where = ", ".join(f"{kind} in {key!r}" for kind, key in kinds.items())
             problems.append(f"label column {spec.label!r} has different kinds in different objects: {where}")
         if "text" in kinds and spec.trainer == "xgboost":
-            problems.append(
-                f"label column {spec.label!r} is text: trainer 'xgboost' takes classes numbered from 0; number them in "
-                "the dataset, or use trainer 'sklearn'"
-            )
+            problems.append(f"label column {spec.label!r} is text: {XGBOOST_TAKES_NUMBERS}")
         if problems:
             more = f"; and {len(problems) - _SHOWN:,} more problems" if len(problems) > _SHOWN else ""
             raise DataError("; ".join(problems[:_SHOWN]) + more)

@@ -73,6 +73,15 @@ SERVICES: tuple[FailureRule, ...] = (
             }
         ),
     ),
+    # Each call of a function may meet another machine.
+    FailureRule(
+        "clock of a function is wrong",
+        FailureKind.TRANSIENT,
+        Retry.YES,
+        f"To try once more, {AGAIN}; if it happens again, ask AWS's support about the clocks of Lambda",
+        base_seconds=TRANSIENT_SECONDS,
+        pattern=any_of("RequestTimeTooSkewed", "Signature expired", "Signature not yet current", "RequestExpired"),
+    ),
     FailureRule(
         "unknown",
         FailureKind.UNKNOWN,

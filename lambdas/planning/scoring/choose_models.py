@@ -12,6 +12,7 @@ from lambdas.planning.scoring.upload_manifest import Uploads
 from lambdas.shown_text import list_first, suggest
 from lambdas.stage.deployment import Deployment
 
+_LISTED = 3
 _SUGGESTED_IDS = 50
 """Maximum number of unknown ids for which similar ids are searched.
 
@@ -40,18 +41,18 @@ def choose_models(request: ExecutionRequest, uploads: Uploads | None, deployment
     """Choose the current versions of the request's models and fleets, and for each the request's
     dataset or its own."""
     catalog = Catalog(deployment.table)
-    models, problems = _find_models(request, catalog)
+    models, problems = _find_models(request, uploads, catalog)
     versions, found = check_versions(models, catalog.current_versions(models))
     problems += found
     uploaded = None if uploads is None else uploads.dataset
     fleets, found = choose_fleets(request, [version for version in versions if version.fleet], catalog, uploaded)
     problems += found
     own = [version for version in versions if not version.fleet]
-    if uploaded is not None and not isinstance(request.models, tuple):
+    if uploads is not None and not isinstance(request.models, tuple):
         # Models of other datasets do not score uploads.
         own = [version for version in own if version.dataset == uploaded]
-        if versions and not own and not fleets and not problems:
-            problems.append(_none_of_dataset(uploaded, len(versions)))
+        if not own and not fleets and request.fleets is None:
+            problems = _explain_none(problems, uploads, len(versions), request.models, catalog)
     dataset = request.dataset or uploaded
     assignments = tuple(Assignment(version, dataset or version.dataset) for version in own)
     read = {*(assignment.dataset for assignment in assignments), *(fleet.dataset for fleet in fleets)}
@@ -59,7 +60,9 @@ def choose_models(request: ExecutionRequest, uploads: Uploads | None, deployment
     return Choice(assignments, tuple(fleets), tuple(datasets), tuple(problems))
 
 
-def _find_models(request: ExecutionRequest, catalog: Catalog) -> tuple[list[Model], list[Problem]]:
+def _find_models(
+    request: ExecutionRequest, uploads: Uploads | None, catalog: Catalog
+) -> tuple[list[Model], list[Problem]]:
     wanted = request.models
     if wanted is None and request.fleets is not None:
         return [], []
@@ -68,15 +71,16 @@ def _find_models(request: ExecutionRequest, catalog: Catalog) -> tuple[list[Mode
     known = catalog.table.models(wanted)
     all_found = len(known) == len(wanted)
     catalog_ids = [] if all_found else [model.model_id for model in catalog.models()]
-    return choose_by_id(wanted, known, catalog_ids)
+    return choose_by_id(wanted, known, catalog_ids, after_enabling="" if uploads is None else _score_later(uploads))
 
 
 def choose_by_id(
-    model_ids: Sequence[str], known: Mapping[str, Model], catalog_ids: Sequence[str]
+    model_ids: Sequence[str], known: Mapping[str, Model], catalog_ids: Sequence[str], *, after_enabling: str = ""
 ) -> tuple[list[Model], list[Problem]]:
     """Return the enabled models with these ids, and the problems of the others.
 
-    `catalog_ids` are all registered ids, for suggestions.
+    `catalog_ids` are all registered ids, for suggestions. `after_enabling` is what to do after a
+    disabled model is enabled, as a sentence.
     """
     chosen: list[Model] = []
     problems: list[Problem] = []
@@ -90,6 +94,7 @@ def choose_by_id(
             )
         elif not model.enabled:
             remedy = f"Enable it with `fleetscore models enable {model_id}`, or leave it out."
+            remedy = f"{remedy} {after_enabling}".strip()
             problems.append(Problem(field, model_id, "a model that is enabled", remedy))
         else:
             chosen.append(model)
@@ -140,7 +145,45 @@ def check_versions(
     return [versions[model.model_id] for model in models if model.model_id in versions], problems
 
 
+def _explain_none(
+    problems: Sequence[Problem], uploads: Uploads, models: int, wanted: ModelFilter | None, catalog: Catalog
+) -> list[Problem]:
+    """Return the problems of a request for which no model scores the uploads.
+
+    `models` is the number of enabled models of other datasets.
+    """
+    disabled = [model for model in catalog.models() if not model.enabled and _has_tags(model, _tags_of(wanted))]
+    versions = catalog.current_versions(disabled)
+    own = [
+        model.model_id
+        for model in disabled
+        if model.model_id in versions and versions[model.model_id].dataset == uploads.dataset
+    ]
+    if own:
+        verb = "is" if len(own) == 1 else "are"
+        found = f"no enabled model of this dataset, because {list_first(own, _LISTED)} {verb} disabled"
+        remedy = f"Enable it with `fleetscore models enable {own[0]}`. {_score_later(uploads)}".strip()
+        others = [problem for problem in problems if problem.field not in ("models", "models.tags")]
+        return [*others, Problem("models", found, _expected_of_dataset(uploads.dataset), remedy)]
+    return [*problems] if problems or not models else [_none_of_dataset(uploads.dataset, models)]
+
+
+def _tags_of(wanted: ModelFilter | None) -> Mapping[str, str]:
+    return {} if wanted is None else wanted.tags
+
+
+def _score_later(uploads: Uploads) -> str:
+    """Return how to score uploads whose execution is refused; nothing for the snapshot of a table."""
+    if uploads.is_table:
+        return ""
+    return f"Then score the refused uploads with `fleetscore resume --uploads {uploads.dataset}`."
+
+
+def _expected_of_dataset(dataset: str) -> str:
+    return f"at least one chosen model or fleet whose own dataset is {dataset!r}"
+
+
 def _none_of_dataset(dataset: str, models: int) -> Problem:
-    expected = f"at least one chosen model or fleet whose own dataset is {dataset!r}"
+    expected = _expected_of_dataset(dataset)
     remedy = "Register one, or name the models in the request of the setting `uploads`."
     return Problem("models", f"{models:,} models of other datasets", expected, remedy)

@@ -22,6 +22,8 @@ class Uploads:
     """Objects of the manifest that are not scored, by key, each with the reason."""
     names_objects: bool = False
     """Whether a marker or a snapshot lists exactly these objects, which may then be a part of a table."""
+    is_table: bool = False
+    """Whether the command has read them from the snapshot of a table, and nobody has uploaded them."""
 
 
 def read_uploads(request: ExecutionRequest, store: ObjectStore) -> Uploads | None:
@@ -83,7 +85,9 @@ def compare(key: str, manifest: UploadManifest, current: Mapping[str, StoredObje
         remedy = f"{_list_changes(changed)}. Nothing to do: later uploads have their own executions."
         problems.append(Problem(field_name, "no objects", "at least one that is unchanged", remedy))
     superseded = {item.key: "a later upload of the same window replaced an earlier one" for item in manifest.superseded}
-    return Uploads(manifest.dataset, unchanged, superseded | changed, manifest.names_objects), problems
+    return Uploads(
+        manifest.dataset, unchanged, superseded | changed, manifest.names_objects, manifest.origin == "table"
+    ), problems
 
 
 def _change(item: ObjectVersion, current: StoredObject | None, since: str) -> str:

@@ -18,6 +18,7 @@ from contract.job.scoring_spec import PinnedObject
 from contract.problems import Problem
 from contract.status import ExecutionKind, JobStatus
 from contract.table.records import JobRecord
+from contract.training.label_types import XGBOOST_TAKES_NUMBERS, label_kind, wanted_labels
 from contract.training.recipes import ModelRecipe
 from contract.training.training_spec import TrainingSpec
 from contract.workflow.messages import JobPointer, PlanInput
@@ -119,11 +120,50 @@ def check_training_columns(recipe: ModelRecipe, dataset: str, key: str, columns:
     spec = replace(recipe.candidate.spec, key_columns=(), columns="all", row_number_column="")
     found = check_columns(replace(recipe.candidate, spec=spec), dataset, key, columns, "set a recipe")
     problems = [replace(problem, field=_field(recipe, dataset, "features")) for problem in found]
-    if recipe.label not in {column.name for column in columns}:
+    labels = [column for column in columns if column.name == recipe.label]
+    if not labels:
         expected = f"an object with the label {recipe.label!r}"
         remedy = "Add it to the dataset, or correct the recipe."
         problems.append(Problem(_field(recipe, dataset, "label"), key, expected, remedy))
+    elif len(labels) > 1 and recipe.trainer != "script":
+        value = f"{key}, with {len(labels)} columns of this name"
+        problems.append(Problem(_field(recipe, dataset, "label"), value, "one column", "Rename the others."))
+    else:
+        problems += _check_label(recipe, dataset, key, labels[0])
     return problems
+
+
+def _check_label(recipe: ModelRecipe, dataset: str, key: str, label: Column) -> list[Problem]:
+    """Check that the trainer can take the label. A script decides for itself."""
+    if recipe.trainer == "script" or label.type is None:
+        return []
+    kind = label_kind(recipe.task, label.type)
+    if kind is not None and not (kind == "text" and recipe.trainer == "xgboost"):
+        return []
+    remedy = "Correct label or task in the recipe, or write the labels as such."
+    if kind == "text":
+        remedy = f"{XGBOOST_TAKES_NUMBERS[0].upper()}{XGBOOST_TAKES_NUMBERS[1:]}."
+    wanted = wanted_labels(recipe.task, recipe.trainer)
+    expected = f"a label of task {recipe.task!r} for trainer {recipe.trainer!r}: {wanted}"
+    value = f"{recipe.label} of type {label.type} in {key}"
+    return [Problem(_field(recipe, dataset, "label"), value, expected, remedy)]
+
+
+def check_label_kinds(recipe: ModelRecipe, found: Sequence[tuple[str, Sequence[Column]]]) -> list[Problem]:
+    """Check that the labels of several objects have one kind. `found` has the columns of each object."""
+    if recipe.trainer == "script":
+        return []
+    kinds: dict[str, str] = {}
+    for name, columns in found:
+        types = [column.type for column in columns if column.name == recipe.label]
+        kind = label_kind(recipe.task, types[0]) if len(types) == 1 and types[0] is not None else None
+        if kind is not None:
+            kinds.setdefault(kind, name)
+    if len(kinds) < 2:
+        return []
+    listed = ", ".join(f"{kind} in {name}" for kind, name in kinds.items())
+    field = f"recipe of model {recipe.model_id!r}: label"
+    return [Problem(field, listed, "labels of one kind in all objects", "Write them with one type.")]
 
 
 def check_formats(dataset: str, keys: Sequence[str]) -> list[Problem]:

@@ -17,6 +17,7 @@ from contract.training.recipes import ModelRecipe
 from contract.workflow.messages import PlanInput
 from contract.workflow.training_request import TrainingRequest
 from lambdas.dataset.archived import check_archived
+from lambdas.dataset.parquet_footer import Column
 from lambdas.dataset.pinning import pin_objects
 from lambdas.dataset.samples import Sample, read_sample, sample_candidates
 from lambdas.dataset.table_files import FoundTable, check_tables, find_tables
@@ -27,6 +28,7 @@ from lambdas.planning.training.decisions import (
     check_code,
     check_formats,
     check_instance_types,
+    check_label_kinds,
     check_training_columns,
     check_volumes,
     form_trainings,
@@ -122,11 +124,13 @@ def _check_recipes(
 
 def _check_columns(recipe: ModelRecipe, datasets: Mapping[str, _TrainingData]) -> list[Problem]:
     problems: list[Problem] = []
+    seen: list[tuple[str, Sequence[Column]]] = []
     for name in (recipe.training_dataset, recipe.validation_dataset):
         data = datasets.get(name or "")
         for sample in data.samples if data is not None else ():
             problems += check_training_columns(recipe, name or "", sample.key, sample.columns)
-    return problems
+            seen.append((f"{name}/{sample.key}", sample.columns))
+    return [*problems, *check_label_kinds(recipe, seen)]
 
 
 def read_code(recipe: ModelRecipe, deployment: Deployment) -> bytes | None:

@@ -102,12 +102,6 @@ class TrainingObjects(ABC):
         """Write the archive to the job's own folder."""
         self._put_once(training_layout.job_code_key(execution_id, job_id), archive)
 
-    def checkpointed_since(self, execution_id: str, job_id: str, moment: float) -> bool:
-        """Return whether the job wrote a checkpoint at or after this time, in epoch seconds."""
-        prefix = training_layout.checkpoints_prefix(execution_id, job_id)
-        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.results_bucket, Prefix=prefix)
-        return any(entry["LastModified"].timestamp() >= moment for page in pages for entry in page.get("Contents", ()))
-
     def trained_artifact(self, execution_id: str, job_id: str, training_job_name: str) -> TrainedArtifact:
         """Read a trained artifact: digest, size, file names and report.
 

@@ -158,7 +158,7 @@ class JobTable(Tallies):
             closed = replace(
                 job,
                 status=JobStatus.FAILED,
-                ended_at=ended_at,
+                ended_at=max(ended_at, job.started_at),
                 failure_kind=kind,
                 reason=reason,
                 unrecorded_failure="",
@@ -402,7 +402,8 @@ def _ended(
     return replace(
         attempt,
         status=AttemptStatus.SUCCEEDED if succeeded else AttemptStatus.FAILED,
-        ended_at=ended_at or job.ended_at,
+        # Another function's clock may have given the start.
+        ended_at=max(ended_at or job.ended_at, attempt.started_at),
         failure_kind=job.failure_kind,
         reason=job.reason,
         **vars(explanation),

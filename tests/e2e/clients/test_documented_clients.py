@@ -219,12 +219,16 @@ def test_dead_letters_set_off_the_stage_s_alarm_and_can_be_sent_back(stage: Stag
     printed = shell(block(page, "receive-message") + block(page, "start-message-move-task"))
     assert '"Body": "unreadable"' in printed
     assert '"TaskHandle"' in printed
+    # It was sent to this queue by hand, so there is no queue to move it back to.
+    assert '"FailureReason": "CouldNotDetermineMessageSource"' in printed
     sqs.purge_queue(QueueUrl=queue)
 
 
 def test_the_lines_about_objects_and_rules(stage: Stage, shell: Shell, execution_id: str) -> None:
     s3, datasets, models = stage.client("s3"), stage.deployment.datasets_bucket, stage.deployment.models_bucket
     s3.put_object(Bucket=datasets, Key="flights/2013.parquet", Body=b"archived", StorageClass="GLACIER")
+    s3.put_object(Bucket=datasets, Key="flights/deep/a b.parquet", Body=b"archived", StorageClass="DEEP_ARCHIVE")
+    s3.put_object(Bucket=datasets, Key="flights/2014.parquet", Body=b"readable")
     (stage.folder / "day").mkdir()
     (stage.folder / "day" / "a.csv").write_text("row\n1\n")
     [artifact] = [entry["Key"] for entry in s3.list_objects_v2(Bucket=models, Prefix=f"{MODEL}/")["Contents"]]
@@ -233,12 +237,14 @@ def test_the_lines_about_objects_and_rules(stage: Stage, shell: Shell, execution
     printed = shell(
         block("docs/operate/uploads.md", "_READY && aws s3 cp")
         + block("docs/operate/failures.md", "restore-object")
+        + block("docs/operate/failures.md", "--query Restore")
         + block("docs/operate/failures.md", "list-object-versions", here)
         + block("docs/operate/events.md", "put-rule", {"123456789012": stage.aws.endpoint.account_id}),
     )
     uploaded = s3.list_objects_v2(Bucket=datasets, Prefix="flights/2026-11-29/")["Contents"]
     assert [entry["Key"] for entry in uploaded] == ["flights/2026-11-29/_READY", "flights/2026-11-29/a.csv"]
-    assert "ongoing-request" in s3.head_object(Bucket=datasets, Key="flights/2013.parquet")["Restore"]
+    assert "ongoing-request" in printed
+    assert "ongoing-request" in s3.head_object(Bucket=datasets, Key="flights/deep/a b.parquet")["Restore"]
     assert version["VersionId"] in printed
     assert len(s3.list_object_versions(Bucket=models, Prefix=artifact)["Versions"]) == 2
     assert ":rule/fleetscore-dev/scored" in printed

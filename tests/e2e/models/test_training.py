@@ -107,6 +107,22 @@ def trained(trainable: Stage) -> Snapshot:
     return train(trainable, "train-three", "tree", "line", "broken")
 
 
+def test_labels_that_the_trainer_cannot_take_start_no_job(trainable: Stage) -> None:
+    table = labelled(50, 3)
+    words = pa.array(["late" if late else "in time" for late in table["late"].to_pylist()])
+    trainable.put_dataset(
+        "people-in-words", {"0.parquet": table.set_column(len(table.column_names) - 1, "late", words)}
+    )
+    set_recipe(trainable, "in-words", any_recipe(training_dataset="people-in-words"))
+    refused = train(trainable, "train-in-words", "in-words")
+    assert (refused.status, refused.jobs) == (ExecutionStatus.FAILED, ())
+    assert "late of type string in 0.parquet" in refused.reason
+    assert "number them in the dataset, or use trainer 'sklearn'" in refused.reason
+    # The other trainer takes them.
+    set_recipe(trainable, "in-words", sklearn_recipe(training_dataset="people-in-words"))
+    assert train(trainable, "train-words", "in-words").status == ExecutionStatus.SUCCEEDED
+
+
 def why(stage: Stage, execution_id: str) -> Chain:
     """Return what `fleetscore why` says."""
     return explain(Investigation(stage.connection, stage.executions).read(execution_id))

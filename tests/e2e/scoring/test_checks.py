@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from cli.main import main
 from contract import layout
@@ -62,17 +63,24 @@ def test_an_archived_object_is_refused_until_it_is_restored(stage: Stage, capsys
     try:
         s3, bucket = stage.client("s3"), stage.deployment.datasets_bucket
         cold = {"Bucket": bucket, "Key": layout.dataset_prefix("archived") + "cold.parquet"}
+        frozen = {"Bucket": bucket, "Key": layout.dataset_prefix("archived") + "frozen.parquet"}
         s3.put_object(**cold, Body=parquet(table), StorageClass="GLACIER")
+        s3.put_object(**frozen, Body=parquet(table), StorageClass="DEEP_ARCHIVE")
+        with pytest.raises(ClientError, match="InvalidObjectState"):
+            s3.get_object(**frozen)
         request = {"models": ["on-archived"]}
         status, found = check(stage, request, capsys)
         assert status == 2
-        assert "1 of 2 objects in archived storage" in found["problems"][0]
+        assert "2 of 3 objects in archived storage" in found["problems"][0]
         refused = stage.run(request, "over-archived")
         assert refused.status == ExecutionStatus.FAILED
-        assert "The first: cold.parquet (GLACIER)." in refused.reason
+        assert "The first: cold.parquet (GLACIER), frozen.parquet (DEEP_ARCHIVE)." in refused.reason
 
-        s3.restore_object(**cold, RestoreRequest={"Days": 1})
-        wait_for(lambda: 'ongoing-request="false"' in s3.head_object(**cold)["Restore"], "the restored copy")
+        for key in (cold, frozen):
+            s3.restore_object(**key, RestoreRequest={"Days": 1})
+        assert "in archived storage" in check(stage, request, capsys)[1]["problems"][0], "there is no copy yet"
+        for key in (cold, frozen):
+            wait_for(lambda key=key: 'ongoing-request="false"' in s3.head_object(**key)["Restore"], "a restored copy")
         assert check(stage, request, capsys)[0] == 0
         assert stage.run(request, "over-restored").status == ExecutionStatus.SUCCEEDED
     finally:

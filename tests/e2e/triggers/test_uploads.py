@@ -1,11 +1,13 @@
 """Uploads start executions, and each object version is in exactly one of them."""
 
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from cli.main import main
 from contract import codec, layout
 from contract.status import ExecutionStatus
 from contract.triggers.uploads import MARKER_NAME, UploadManifest
@@ -90,6 +92,8 @@ def test_executions_score_exactly_the_uploads_of_their_windows(stage: Stage) -> 
 def test_a_marker_starts_one_execution_over_the_objects_it_names(stage: Stage) -> None:
     data = {"day=1/a.parquet": people(10, 1), "day=1/b.parquet": people(10, 2), "day=2/c.parquet": people(10, 3)}
     stage.put_dataset("by-marker", data)
+    # Hidden folders have what writers have not committed yet, so their markers start nothing.
+    stage.put_dataset("by-marker", {f"{folder}/{MARKER_NAME}": b"" for folder in ("_tmp", "day=1/.parts")})
     stage.put_dataset("by-marker", {f"day=1/{MARKER_NAME}": b""})
     first = wait_for_execution(stage, "by-marker", lambda manifest: manifest.marker.startswith("day=1/"))
     assert scored(stage, first) == {"day=1/a.parquet", "day=1/b.parquet"}
@@ -99,6 +103,31 @@ def test_a_marker_starts_one_execution_over_the_objects_it_names(stage: Stage) -
     assert snapshot.status == ExecutionStatus.FAILED
     assert "the marker names missing objects: 'day=2/d.parquet'" in snapshot.reason
     assert set(started(stage, "by-marker")) == {first, second}
+
+
+def test_uploads_that_a_disabled_model_would_score_are_scored_later_by_one_command(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.catalog.set_enabled("gathers", enabled=False)
+    stage.put_dataset("by-window", {"later/a.parquet": people(15, 9)})
+    name = wait_for_execution(stage, "by-window", lambda m: {item.key for item in m.objects} == {"later/a.parquet"})
+    refused = stage.watch(name)
+    assert refused.status == ExecutionStatus.FAILED
+    assert "no enabled model of this dataset, because gathers is disabled" in refused.reason
+    again = "fleetscore resume --uploads by-window"
+    assert f"`fleetscore models enable gathers`. Then score the refused uploads with `{again}`." in refused.reason
+    assert main(["why", name]) == 0
+    assert f"Next: {again}" in capsys.readouterr().out
+
+    words = shlex.split(again)[1:]
+    assert main(words) == 2
+    assert "1 execution would be refused again." in capsys.readouterr().out
+    assert main(["models", "enable", "gathers"]) == 0
+    assert main(words) == 0
+    assert scored(stage, f"{name}-2") == {"later/a.parquet"}
+    capsys.readouterr()
+    assert main(words) == 0
+    assert capsys.readouterr().out.startswith("No uploads to by-window are left over")
 
 
 def event_of(stage: Stage, dataset: str, key: str) -> str:

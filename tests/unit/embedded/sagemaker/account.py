@@ -144,6 +144,11 @@ def outputs_to(aws: Aws, prefix: str, **changes: Any) -> dict[str, Any]:
 
 
 def logged(aws: Aws, described: dict[str, Any]) -> list[str]:
+    """Return the lines of a job's log."""
+    return [event["message"] for event in log_events(aws, described)]
+
+
+def log_events(aws: Aws, described: dict[str, Any]) -> list[dict[str, Any]]:
     logs = aws.client("logs")
     name = described["ProcessingJobName"]
     streams = logs.describe_log_streams(logGroupName=PROCESSING.kind.log_group, logStreamNamePrefix=f"{name}/algo-1-")[
@@ -153,7 +158,7 @@ def logged(aws: Aws, described: dict[str, Any]) -> list[str]:
     events = logs.get_log_events(
         logGroupName=PROCESSING.kind.log_group, logStreamName=streams[0]["logStreamName"], startFromHead=True
     )
-    return [event["message"] for event in events["events"]]
+    return list(events["events"])
 
 
 def client_of(service: SageMakerService, aws: Aws) -> Any:

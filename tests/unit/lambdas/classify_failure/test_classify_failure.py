@@ -109,15 +109,28 @@ def test_a_timeout_without_commits_asks_for_more_time(opened: Stage, classify: S
 
 
 def test_commits_of_an_earlier_attempt_are_not_progress(opened: Stage, record: Step, classify: Step) -> None:
+    """Also within the second of S3's times: the second attempt has started, and nothing is new."""
     opened.commit(objects=1)
     record(classify(failure_event("States.Timeout")))
-    later = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
-    opened.table.update_item(
-        Key=attempt_key("e-1", "delays-ua", 2),
-        UpdateExpression="SET started_at = :later",
-        ExpressionAttributeValues={":later": later},
-    )
     assert classify(failure_event("States.Timeout", attempt=2))["try_again"] is False
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_wrong_clock_does_not_change_whether_there_was_progress(
+    opened: Stage, record: Step, classify: Step, hours: int
+) -> None:
+    opened.commit(objects=1)
+    for attempt in (1, 2):
+        wrong = (datetime.now(UTC) + timedelta(hours=hours)).isoformat()
+        opened.table.update_item(
+            Key=attempt_key("e-1", "delays-ua", attempt),
+            UpdateExpression="SET started_at = :wrong",
+            ExpressionAttributeValues={":wrong": wrong},
+        )
+        decision = classify(failure_event("States.Timeout", attempt=attempt))
+        assert decision["try_again"] is (attempt == 1)
+        if attempt == 1:
+            record(decision)
 
 
 def test_a_failure_without_a_cause_is_classified(opened: Stage, classify: Step) -> None:

@@ -57,6 +57,14 @@ def run(stage: Stage, execution_id: str, planned_at: str, *jobs: JobRecord, **ch
     stage.deployment.table.add_jobs(replace(job, commits=job.objects_pinned, **fields) for job in jobs)
 
 
+def test_the_time_of_the_plan_is_that_of_step_functions(stage: Stage, plan: Step) -> None:
+    """A function's clock may be wrong, and the order of executions decides which predictions are the latest."""
+    stage.register()
+    stage.upload()
+    plan({**plan_event({}), "entered_at": LATER})
+    assert stage.job().created_at == LATER
+
+
 def test_a_job_that_succeeded_moves_the_pointer(opened: Stage, verify: Step, summarize: Step) -> None:
     opened.commit()
     verify(pointer_event())

@@ -366,6 +366,22 @@ CASES: list[tuple[str, tuple[str, str], FailureKind, Retry]] = [
     ),
     ("internal error of a service", api_error("SomethingNew", 503), FailureKind.TRANSIENT, Retry.YES),
     (
+        "clock of a function is wrong",
+        function_error(
+            "ClientError",
+            "An error occurred (InvalidSignatureException) when calling the PutItem operation: Signature expired: "
+            "20260301T010000Z is now earlier than 20260301T014500Z (20260301T020000Z - 15 min.)",
+        ),
+        FailureKind.TRANSIENT,
+        Retry.YES,
+    ),
+    (
+        "clock of a function is wrong",
+        function_error("ClientError", "An error occurred (RequestTimeTooSkewed) when calling the GetObject operation"),
+        FailureKind.TRANSIENT,
+        Retry.YES,
+    ),
+    (
         "function could not be called",
         ("Lambda.SdkClientException", "Unable to execute HTTP request"),
         FailureKind.TRANSIENT,

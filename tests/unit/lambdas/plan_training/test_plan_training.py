@@ -2,6 +2,7 @@ import hashlib
 from dataclasses import replace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from contract import codec, layout, training_layout
@@ -240,3 +241,46 @@ def test_a_recipes_instance_type_that_the_stage_does_not_allow_is_refused(stage:
     put_trainable(stage, any_recipe(compute=TrainingCompute(instance_type="ml.p4d.24xlarge")))
     with pytest.raises(InvalidRequestError, match=r"compute\.instance_type: got 'ml\.p4d\.24xlarge'"):
         plan_training(training_event({}))
+
+
+@pytest.mark.parametrize(
+    ("labels", "fields", "words"),
+    [
+        (pa.array([b"0", b"1", b"0"]), {}, "'late of type binary in a.parquet', expected a label of task 'binary'"),
+        (pa.array([[0], [1], [0]]), {}, "late of type list<int64>"),
+        (pa.array([0, 1, 0], pa.timestamp("us")), {}, r"late of type timestamp\[us\]"),
+        (["no", "yes", "no"], {}, "numbered from 0; number them in the dataset, or use trainer 'sklearn'"),
+        (["0.5", "1", "2"], {"task": "regression", "metric": "rmse"}, "numbers or bool"),
+    ],
+    ids=["bytes", "lists", "times", "text-for-xgboost", "text-for-a-regression"],
+)
+def test_labels_that_the_trainer_cannot_take_are_refused_before_a_job_starts(
+    stage: Stage, plan_training: Step, labels: Any, fields: dict[str, Any], words: str
+) -> None:
+    put_trainable(stage, any_recipe(**fields))
+    stage.upload_table(FLIGHTS.set_column(2, "late", pa.array(labels)), "flights-to-learn")
+    with pytest.raises(InvalidRequestError, match=words):
+        plan_training(training_event({}))
+
+
+def test_labels_of_two_kinds_are_refused(stage: Stage, plan_training: Step) -> None:
+    put_trainable(stage, any_recipe(validation_dataset="flights-to-judge"))
+    stage.upload_table(FLIGHTS.set_column(2, "late", pa.array([False, True, False])), "flights-to-judge")
+    with pytest.raises(InvalidRequestError, match=r"whole in flights-to-learn/a\.parquet, bool in flights-to-judge"):
+        plan_training(training_event({}))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pa.array([0, 1, 0], pa.int8()),
+        pa.array([0.0, 1.0, 0.0]),
+        pa.array([False, True, False]),
+        pa.array([0, 1, 0]).dictionary_encode(),
+    ],
+    ids=["int8", "double", "bool", "dictionary"],
+)
+def test_labels_that_the_trainer_may_take_are_planned(stage: Stage, plan_training: Step, labels: Any) -> None:
+    put_trainable(stage)
+    stage.upload_table(FLIGHTS.set_column(2, "late", labels), "flights-to-learn")
+    assert plan_training(training_event({}))["job_count"] == 1

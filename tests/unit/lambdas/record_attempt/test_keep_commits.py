@@ -309,10 +309,17 @@ def test_parts_keep_what_other_parts_and_whole_jobs_have(
 
 def test_a_later_attempt_of_a_resumed_job_scores_what_is_left(resumed: Stage, record: Step, classify: Step) -> None:
     record(pointer_event(execution_id="e-2"))
-    decision = classify({**failure_event("States.Timeout"), "execution_id": "e-2"})
+    decision = classify({**failure_event("Lambda.Unknown"), "execution_id": "e-2"})
     assert left(resumed, record(decision)) == ["b.parquet"]
     job = resumed.job(execution_id="e-2")
     assert (job.attempt, job.commits, job.commits_kept) == (2, 1, 1)
+
+
+def test_kept_commits_are_no_progress_of_the_attempt(resumed: Stage, record: Step, classify: Step) -> None:
+    record(pointer_event(execution_id="e-2"))
+    decision = classify({**failure_event("States.Timeout"), "execution_id": "e-2"})
+    assert (decision["try_again"], decision["kind"]) == (False, "CONFIGURATION")
+    assert resumed.job(execution_id="e-2").commits == 1
 
 
 def test_an_older_source_is_used_where_a_newer_one_has_nothing(

@@ -220,6 +220,36 @@ def test_a_window_with_no_unchanged_upload_is_refused(uploads: UploadDriver, pla
         plan(plan_event(request))
 
 
+def test_a_marker_in_a_hidden_folder_starts_nothing(uploads: UploadDriver, caplog: pytest.LogCaptureFixture) -> None:
+    """Writers hide what is not committed yet. A partition whose column begins with "_" is not hidden."""
+    hidden = [uploads.put(f"flights/{folder}/{MARKER_NAME}", b"") for folder in ("_tmp", "day=1/.spark", "_tmp/0")]
+    assert uploads.deliver(*hidden) == []
+    assert uploads.trigger.executions == {}
+    said = {vars(line)["reason"]: vars(line)["count"] for line in caplog.records if "reason" in vars(line)}
+    assert said == {"dataset 'flights': the marker is in a hidden folder": 3}
+    uploads.mark(folder="_year=2013/")
+
+
+@pytest.mark.parametrize("others", [0, 1], ids=["no-other-model", "a-model-of-another-dataset"])
+@pytest.mark.parametrize("named", [False, True], ids=["by-dataset", "by-name"])
+def test_uploads_whose_only_model_is_disabled_name_it(
+    uploads: UploadDriver, plan: Step, others: int, named: bool
+) -> None:
+    uploads.stage.register("orders-model", dataset="orders", enabled=False)
+    if others:
+        uploads.stage.register("flights-model", dataset="flights")
+    request = window(uploads, uploads.put("orders/a.parquet", b"1"))
+    if named:
+        request["models"] = ["orders-model"]
+    with pytest.raises(InvalidRequestError) as refused:
+        plan(plan_event(request))
+    text = str(refused.value)
+    if not named:
+        assert "models: got 'no enabled model of this dataset, because orders-model is disabled', expected" in text
+    assert "Enable it with `fleetscore models enable orders-model`" in text
+    assert "Then score the refused uploads with `fleetscore resume --uploads orders`." in text
+
+
 def test_ignored_uploads_are_counted_and_logged_by_reason(
     uploads: UploadDriver, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:

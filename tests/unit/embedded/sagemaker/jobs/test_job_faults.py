@@ -12,6 +12,7 @@ from embedded.faults import (
     FailUpload,
     Faults,
     FullDisk,
+    InstanceClock,
     InstanceQuota,
     KillInstance,
     NoCapacity,
@@ -25,6 +26,9 @@ from tests.unit.embedded.sagemaker.account import (
     Aws,
     instances,
     job_request,
+    log_events,
+    logged,
+    processes_of,
     results,
     run,
     s3_outputs,
@@ -153,3 +157,49 @@ def test_a_volume_is_full(service: SageMakerService, aws: Aws, build_image: Buil
 def test_the_faults_of_a_service_can_be_shared(aws: Aws, make_service: Callable[..., Any], tmp_path: Path) -> None:
     faults = Faults(tmp_path / "shared")
     assert make_service(faults=faults).faults is faults
+
+
+CLOCK = """
+import datetime, subprocess
+print("before", time.time(), flush=True)
+started, real = time.time(), time.monotonic()
+print(json.dumps({"event": "object_scored"}), flush=True)
+while abs(time.time() - started - (time.monotonic() - real)) < 60:
+    assert time.monotonic() < real + 10, "the clock did not jump"
+    time.sleep(0.01)
+child = "import datetime; print('child', datetime.datetime.now(datetime.UTC).timestamp())"
+print(subprocess.run([sys.executable, "-c", child], capture_output=True, text=True, check=True).stdout, flush=True)
+print("after", datetime.datetime.now(datetime.UTC).timestamp(), flush=True)
+"""
+
+
+def test_an_instance_has_a_wrong_clock_that_jumps(service: SageMakerService, aws: Aws, build_image: BuildImage) -> None:
+    service.faults.add(InstanceClock(seconds=3600))
+    service.faults.add(InstanceClock(seconds=-7200, objects=1))
+    began = time.time()
+    described = run(service, job_request(aws, build_image(CLOCK)))
+    events = log_events(aws, described)
+    assert described["ProcessingJobStatus"] == "Completed", events
+    ahead = {
+        name: float(seconds) - began
+        for name, _, seconds in (str(e["message"]).partition(" ") for e in events)
+        if name in ("before", "child", "after")
+    }
+    assert 3600 <= ahead["before"] < 3660
+    assert -7200 <= ahead["child"] <= ahead["after"] < -7140
+    stamps = sorted(event["timestamp"] / 1000 - began for event in events)
+    assert -7201 < stamps[0] < -7140, "a line has the time of the instance's clock"
+    assert 3599 < stamps[-1] < 3660
+    assert len(service.faults.happened(InstanceClock)) == 2
+
+
+def test_a_job_that_began_with_the_right_clock_keeps_it(
+    service: SageMakerService, aws: Aws, build_image: BuildImage
+) -> None:
+    job = start(service, job_request(aws, build_image("time.sleep(1); print(time.time())")))
+    while not processes_of(job.name):
+        time.sleep(0.01)
+    service.faults.add(InstanceClock())
+    assert job.wait(DEADLINE_SECONDS)
+    assert abs(float(logged(aws, job.describe())[0]) - time.time()) < 60
+    assert service.faults.happened() == []
