@@ -164,11 +164,9 @@ class World:
         self._wait_for_records()
         # A stopped job has time to end, and uploads its outputs then.
         self._wait(self._is_idle, _SECONDS_TO_IDLE)
+        # A plan goes on although its execution was stopped, and closes the jobs that it has written meanwhile.
+        self._wait_for_records()
         evidence, found = self._audit()
-        if found and evidence.record is not None and evidence.record.plan is None:
-            # A plan goes on although its execution was stopped, and closes the jobs that it has written meanwhile.
-            self._wait_for_records()
-            evidence, found = self._audit()
         self._count()
         status = evidence.record.status if evidence.record else "no record"
         self._note(f"{self.execution_id} ended: {status}, {evidence.workflow}")
@@ -273,7 +271,8 @@ class World:
 
     def _closed(self) -> bool:
         snapshot = self.stage.executions.snapshot(self.execution_id, count_committed=False)
-        return snapshot.closed and all(job.status in FINAL_JOB_STATUSES for job in snapshot.jobs)
+        pending = snapshot.record is not None and snapshot.record.closing_pending
+        return snapshot.closed and not pending and all(job.status in FINAL_JOB_STATUSES for job in snapshot.jobs)
 
     def _jobs(self) -> tuple[Any, ...]:
         return self.stage.executions.snapshot(self.execution_id, count_committed=False).jobs
