@@ -68,7 +68,7 @@ def from_json(cls: type[T], data: Json, *, subject: str | None = None) -> T:
             version,
             f"{SCHEMA_VERSION}",
             "The writer and the reader of this message are of different releases: deploy all stacks and the image "
-            "of one release, then start a new execution.",
+            "of one release.",
         )
         raise InvalidInputError(name, [problem])
     return from_value(cls, {key: value for key, value in data.items() if key != SCHEMA_VERSION_FIELD}, subject=name)

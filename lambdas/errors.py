@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from contract.control_characters import replace_control_characters
 from contract.problems import Problem
+from contract.table.records import ExecutionRecord
+from lambdas.continuing import as_sentence, next_step
 from lambdas.shown_text import list_first, shorten
 
 _MAX_PROBLEMS = 50
@@ -67,8 +69,10 @@ class ExecutionNotFoundError(FleetscoreError):
 class ExecutionClosedError(FleetscoreError):
     """The execution has already ended. A final record is never opened again."""
 
-    def __init__(self, execution_id: str, status: str) -> None:
-        super().__init__(f"execution {execution_id!r} is already {status}. Start a new execution.")
+    def __init__(self, record: ExecutionRecord) -> None:
+        super().__init__(
+            f"execution {record.execution_id!r} is already {record.status}. {as_sentence(next_step(record))}"
+        )
 
 
 class ClosingUnfinishedError(FleetscoreError):
@@ -146,7 +150,7 @@ class JobStillRunningError(FleetscoreError):
 
 
 class ResumedJobRunningError(FleetscoreError):
-    """SageMaker jobs of the resumed execution have not ended, so they may still commit objects."""
+    """SageMaker jobs of the continued execution have not ended, so they may still commit objects."""
 
     def __init__(self, execution_id: str, running: Sequence[tuple[str, str]]) -> None:
         """`running` are the names of the jobs, each with its status."""
@@ -154,7 +158,7 @@ class ResumedJobRunningError(FleetscoreError):
         super().__init__(
             f"execution {execution_id!r} has ended, but {len(running):,} of its SageMaker jobs have not: {shown}. Wait "
             "for their end, or stop them with `aws sagemaker stop-processing-job --processing-job-name …`, then "
-            "resume again."
+            "try again."
         )
 
 
@@ -219,10 +223,10 @@ class ObjectReplacedError(FleetscoreError):
     """Pinned objects were replaced or removed, so it is unknown which content was scored or trained
     on."""
 
-    def __init__(self, job_id: str, replaced: Sequence[str], next_step: str = "train again") -> None:
+    def __init__(self, job_id: str, replaced: Sequence[str], step: str = "train again") -> None:
         super().__init__(
             f"job {job_id!r}: {len(replaced):,} objects of its dataset were replaced or removed while it was read: "
-            f"{_list(replaced)}. Let uploads end, then {next_step}."
+            f"{_list(replaced)}. Let uploads end, then {step}."
         )
 
 

@@ -19,6 +19,11 @@ class Output:
         self.as_json = as_json
         self.console = console or _console()
 
+    @property
+    def terminal_width(self) -> int | None:
+        """Return the terminal's width in characters; None where there is no terminal."""
+        return self.console.width if self.console.is_terminal else None
+
     def data(self, value: Any, *renderables: RenderableType) -> None:
         """Print the value with --json, else the renderables."""
         if self.as_json:

@@ -222,4 +222,5 @@ def _attempts(executions: Executions, snapshot: Snapshot) -> Attempts:
 
 
 def _print(snapshot: Snapshot, attempts: Attempts, output: Output, choice: JobChoice = SOME_JOBS) -> None:
-    output.data(snapshot_json(snapshot, attempts, choice), *execution_view(snapshot, attempts, choice))
+    view = execution_view(snapshot, attempts, choice, width=output.terminal_width)
+    output.data(snapshot_json(snapshot, attempts, choice), *view)

@@ -1,7 +1,9 @@
 """`fleetscore faults add`, `list` and `clear`: faults in the embedded AWS of `fleetscore up`."""
 
+import os
+import shlex
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,12 +12,19 @@ import rich_click as click
 
 from cli.command_line.click_classes import Command, CommandGroup, argument
 from cli.command_line.invocation import Invocation
-from cli.commands.local import require_checkout, state_dir_option
+from cli.command_line.options import FILE
+from cli.commands.local import require_checkout
 from cli.failures import CommandError, ExitStatus
 
 if TYPE_CHECKING:
     from embedded.faults import Fault, Faults
 
+state_dir_option = click.option(
+    "--state-dir",
+    type=FILE,
+    metavar="FOLDER",
+    help="Folder of the embedded AWS's files. Default: that of the embedded AWS that this shell uses.",
+)
 _CONVERTERS = {"int": int, "float": float}
 _CONDITIONS = ("count", "probability", "seed", "skip", "after_seconds", "until_seconds")
 """Fields of all kinds, which the help screens list last."""
@@ -62,9 +71,9 @@ def add() -> None:
 @faults.command("list", examples="fleetscore faults list")
 @state_dir_option
 @click.pass_obj
-def list_faults(invocation: Invocation, *, state_dir: Path) -> ExitStatus:
+def list_faults(invocation: Invocation, *, state_dir: Path | None) -> ExitStatus:
     """Show the faults that were added, and what has happened."""
-    with _running(state_dir) as known:
+    with _running(invocation, state_dir) as known:
         added, happened = known.all(), known.happened()
     value = {
         "faults": [
@@ -97,9 +106,9 @@ def list_faults(invocation: Invocation, *, state_dir: Path) -> ExitStatus:
 @argument("fault_id", metavar="[ID]", help="The fault's id. Without it, all faults are removed.", required=False)
 @state_dir_option
 @click.pass_obj
-def clear(invocation: Invocation, *, fault_id: str | None, state_dir: Path) -> ExitStatus:
+def clear(invocation: Invocation, *, fault_id: str | None, state_dir: Path | None) -> ExitStatus:
     """Remove a fault, or all of them. What has happened stays in the list."""
-    with _running(state_dir) as known:
+    with _running(invocation, state_dir) as known:
         number = known.clear(fault_id)
     invocation.output.data({"cleared": number}, f"{number} {'fault' if number == 1 else 'faults'} cleared.")
     return ExitStatus.SUCCEEDED
@@ -119,8 +128,8 @@ def _command(name: str, kind: type["Fault"]) -> click.Command:
     options: list[click.Parameter] = [_option(each) for each in (*own, *shared)]
 
     @click.pass_obj
-    def callback(invocation: Invocation, /, *, state_dir: Path, **values: Any) -> ExitStatus:
-        with _running(state_dir) as known:
+    def callback(invocation: Invocation, /, *, state_dir: Path | None, **values: Any) -> ExitStatus:
+        with _running(invocation, state_dir) as known:
             fault_id = known.add(kind(**values))
         invocation.output.data({"id": fault_id}, f"{fault_id} is added.")
         return ExitStatus.SUCCEEDED
@@ -142,7 +151,7 @@ def _option(declared: Any) -> click.Parameter:
 
 
 @contextmanager
-def _running(state_dir: Path) -> Iterator["Faults"]:
+def _running(invocation: Invocation, state_dir: Path | None) -> Iterator["Faults"]:
     """Yield the faults of the running embedded AWS, and convert errors about them."""
     require_checkout()
     from embedded.faults import Faults  # noqa: PLC0415
@@ -151,8 +160,46 @@ def _running(state_dir: Path) -> Iterator["Faults"]:
     from embedded.server.process import fault_folder  # noqa: PLC0415
 
     try:
-        yield Faults(fault_folder(running_root(state_dir)))
+        yield Faults(fault_folder(running_root(state_dir or _used_folder(invocation))))
     except EmbeddedAwsError as error:
         raise CommandError(str(error), ExitStatus.FAILED) from error
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+
+
+def _used_folder(invocation: Invocation) -> Path:
+    """Return the folder of the embedded AWS that other commands of this shell use, else of the only one.
+
+    Raises:
+        CommandError: when none runs, or several and this shell uses none of them.
+    """
+    from embedded.server.detached import detached_endpoint  # noqa: PLC0415
+    from embedded.server.launch import EmbeddedAwsError  # noqa: PLC0415
+    from embedded.server.running_servers import running_state_dirs  # noqa: PLC0415
+
+    running = {}
+    for folder in running_state_dirs():
+        # Files that another user could have written are not read.
+        with suppress(EmbeddedAwsError):
+            if (endpoint := detached_endpoint(folder)) is not None:
+                running[folder] = endpoint.url
+    used = invocation.connection.endpoint_url or os.environ.get("AWS_ENDPOINT_URL", "")
+    own = [folder for folder, url in running.items() if url == used] or list(running)
+    if not own:
+        raise CommandError(
+            "No embedded AWS of yours runs on this machine, and faults happen only there. Start one with "
+            '`eval "$(fleetscore up)"`.',
+            ExitStatus.FAILED,
+        )
+    if len(own) > 1:
+        folders = ", ".join(shlex.quote(str(folder)) for folder in own)
+        raise CommandError(
+            f"--state-dir: got none, expected the folder of one of the {len(own):,} embedded AWSs that run, because "
+            f"this shell uses none of them. They are in {folders}."
+        )
+    if used and running[own[0]] != used:
+        raise CommandError(
+            f"--state-dir: got none, and this shell uses {used}, which is no embedded AWS of yours. One runs in "
+            f"{own[0]}: to add faults there, give --state-dir {shlex.quote(str(own[0]))}."
+        )
+    return own[0]

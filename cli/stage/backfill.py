@@ -1,230 +1,294 @@
-"""Backfill: one execution for each dataset of a period, a few of them in parallel."""
+"""Backfill: for each dataset of a time span, ask what is scored already, and score the rest.
+
+The stage's own plan answers the question, in the function that checks requests: with the request of
+a backfill, which has `keep_scored`, it finds every execution over the dataset and counts commits by
+the rule of `contract.job.scored_before`. Nothing is decided here by times.
+"""
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import get_args
-
-from boto3.dynamodb.conditions import Key
+from functools import cached_property
+from typing import Any
 
 from cli.documents.dataset_template import MAX_EXECUTIONS_PER_DATASET, Slot
-from cli.stage.connection import Connection, query_items
+from cli.failures import CommandError
+from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from cli.stage.executions import Executions
-from contract import layout
+from cli.stage.request_check import RequestChecks
+from cli.stage.running_work import RunningWork
 from contract.problems import InvalidInputError, Problem
-from contract.status import JobStatus
-from contract.table import records
-from contract.table.job_parts import group_parts
-from contract.table.records import ExecutionRecord, JobRecord
-from contract.workflow.scoring_request import parse_request
+from contract.status import ExecutionKind
+from contract.workflow.request_check import RequestCheck, ScoredBefore
 
 SECONDS_BETWEEN_READS = 5.0
 """Default pause between two reads of the executions' statuses, in seconds."""
+MAX_ROUNDS = 3
+"""Largest number of executions that one command starts for a dataset, whose objects may change meanwhile."""
+LOOKS_AT_ONCE = 8
+"""Datasets that are looked at in parallel; each takes a call of a function."""
+_MAX_NAMES_BYTES = 200_000
+"""Longest request that names models. A longer one scores with all, and keeps what is scored."""
+
+
+class State(StrEnum):
+    """What is scored of a dataset."""
+
+    SCORED = "SCORED"
+    PARTLY = "PARTLY"
+    UNSCORED = "UNSCORED"
+    REFUSED = "REFUSED"
+    """The plan would refuse an execution, for example because the dataset has no objects."""
 
 
 @dataclass(frozen=True)
-class Scorer:
-    """A model or a fleet that scores every dataset of a backfill, in its current version."""
+class Look:
+    """What is scored of a dataset, and what is missing, at one moment."""
 
-    id: str
-    version: str
-    is_fleet: bool = False
+    slot: Slot
+    check: RequestCheck
 
+    @cached_property
+    def expected(self) -> int:
+        """Number of commits that a complete dataset has: one per object and model, or fleet."""
+        return sum(item.objects for item in self.check.scored_before)
 
-@dataclass(frozen=True)
-class Work:
-    """Models and fleets that have not scored a dataset; None means all that are enabled."""
+    @cached_property
+    def scored(self) -> int:
+        """Number of those that exist."""
+        return sum(min(item.scored, item.objects) for item in self.check.scored_before)
 
-    scorers: tuple[Scorer, ...] | None
+    @cached_property
+    def missing(self) -> frozenset[ScoredBefore]:
+        """The models and fleets that have not scored every object."""
+        return frozenset(item for item in self.check.scored_before if not item.is_complete)
 
     @property
-    def request(self) -> dict[str, list[str]]:
-        """The fields of a request that select them."""
-        fields: dict[str, list[str]] = {}
-        for scorer in self.scorers or ():
-            fields.setdefault("fleets" if scorer.is_fleet else "models", []).append(scorer.id)
-        return fields
+    def state(self) -> State:
+        if self.check.problem_count:
+            return State.REFUSED
+        if not self.missing:
+            return State.SCORED
+        return State.PARTLY if self.scored else State.UNSCORED
+
+    @property
+    def reason(self) -> str:
+        """The first problem of a refused dataset."""
+        return self.check.problems[0] if self.check.problems else ""
 
 
 class Outcome(StrEnum):
     """Outcome of one dataset of a backfill."""
 
     SKIPPED = "SKIPPED"
-    """Every model has already scored the dataset with its current version."""
+    """Everything was scored before."""
     SUCCEEDED = "SUCCEEDED"
+    """Everything is scored now."""
     FAILED = "FAILED"
-    """The execution failed partly or completely; the next backfill scores what is missing."""
+    """Something is still unscored; the next backfill scores it."""
+
+
+@dataclass(frozen=True)
+class SlotResult:
+    """What a backfill did with one dataset. Commits count pairs of an object and a model or fleet."""
+
+    dataset: str
+    outcome: Outcome
+    kept: int
+    """Commits that existed before."""
+    scored: int
+    """Commits that are new."""
+    unscored: int
+    """Commits that are still missing; of a refused dataset, those that were missing before."""
+    executions: tuple[str, ...] = ()
+    """Executions that were started or followed."""
+    reason: str = ""
+
+
+@dataclass
+class _Progress:
+    """A dataset of which something was missing."""
+
+    slot: Slot
+    first: Look
+    following: list[str] = field(default_factory=list)
+    """Executions that have not ended."""
+    started: list[str] = field(default_factory=list)
+    executions: list[str] = field(default_factory=list)
+    failed: str = ""
+    """The execution of this command that did not succeed."""
+
+
+Report = Callable[[Slot, str, str], None]
 
 
 class Backfill:
-    """Starts executions for the datasets that are not scored yet, and waits for them."""
+    """Starts executions for what is not scored yet, and waits for them."""
 
-    def __init__(self, connection: Connection, deployment: Deployment, executions: Executions) -> None:
-        self._deployment = deployment
-        self._executions = executions
-        self._s3 = connection.client("s3")
-        self._table = connection.resource("dynamodb").Table(deployment.table_name)
+    def __init__(
+        self,
+        connection: Connection,
+        deployment: Deployment,
+        *,
+        models: Sequence[str] | None = None,
+        fleets: Sequence[str] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Prepare a backfill with the named models and fleets, or with all.
+
+        `options` are other fields of the executions' requests.
+        """
+        self._executions = Executions(connection, deployment)
+        self._running = RunningWork(connection, deployment, self._executions)
+        self._checks = RequestChecks(connection, deployment.stage)
+        self._options = {"execution_label": "backfill", **(options or {}), "keep_scored": True}
+        self._named = models is not None or fleets is not None
+        self._names = {"models": list(models or ()), "fleets": list(fleets or ())}
+
+    def look_at_all(self, slots: Sequence[Slot]) -> Iterable[Look]:
+        """Yield what is scored of each dataset, in order. Nothing is started."""
+        with ThreadPoolExecutor(LOOKS_AT_ONCE) as threads:
+            try:
+                yield from threads.map(self.look, slots)
+            finally:
+                threads.shutdown(cancel_futures=True)
+
+    def look(self, slot: Slot) -> Look:
+        """Return what is scored of a dataset now."""
+        return Look(slot, self._checks.check(ExecutionKind.SCORING, self._request(slot.dataset, self._names)))
 
     def run(
-        self,
-        slots: Sequence[Slot],
-        scorers: Sequence[Scorer],
-        *,
-        named: bool,
-        max_running: int,
-        report: Callable[[Slot, str, str], None],
-        seconds: float = SECONDS_BETWEEN_READS,
-    ) -> dict[Slot, Outcome]:
-        """Score every slot's dataset, at most `max_running` at once; return the outcomes.
+        self, slots: Sequence[Slot], *, max_running: int, report: Report, seconds: float = SECONDS_BETWEEN_READS
+    ) -> list[SlotResult]:
+        """Score what is missing of every dataset, at most `max_running` at once; return the results in order.
 
         Idempotent: after an interruption, another call follows the executions that are running.
 
         Args:
-            named: whether the caller chose models or fleets, so that requests must name them.
             report: called at each step with the slot, the execution's id (may be empty) and the
                 event.
             seconds: pause between two reads of the executions' statuses.
         """
-        outcomes: dict[Slot, Outcome] = {}
-        running: dict[Slot, str] = {}
-        waiting = list(reversed(slots))
+        results: dict[Slot, SlotResult] = {}
+        waiting: list[_Progress] = []
+
+        def end(result: SlotResult, slot: Slot, text: str) -> None:
+            results[slot] = result
+            report(slot, "", text)
+
+        for look in self.look_at_all(slots):
+            if look.state in (State.SCORED, State.REFUSED):
+                progress = _Progress(look.slot, look)
+                end(_result(progress, look), look.slot, look.reason or "scored already")
+            else:
+                waiting.append(_Progress(look.slot, look))
+        waiting.reverse()
+        running: list[_Progress] = []
         pause = threading.Event()
         while waiting or running:
             while waiting and len(running) < max_running:
-                slot = waiting.pop()
-                execution_id = self._begin(slot, scorers, named=named, report=report)
-                if execution_id is None:
-                    outcomes[slot] = Outcome.SKIPPED
-                    report(slot, "", "already scored by the same model versions")
+                progress = waiting.pop()
+                if (result := self._advance(progress, report)) is None:
+                    running.append(progress)
                 else:
-                    running[slot] = execution_id
-            for slot, execution_id in list(running.items()):
-                if self._executions.workflow_status(execution_id) == "RUNNING":
+                    end(result, progress.slot, _text(result))
+            for progress in list(running):
+                self._read_ends(progress, report)
+                if progress.following:
                     continue
-                del running[slot]
-                status = self._executions.snapshot(execution_id, count_committed=False).status
-                outcomes[slot] = Outcome.SUCCEEDED if status == "SUCCEEDED" else Outcome.FAILED
-                report(slot, execution_id, status)
-            if len(running) >= max_running or (running and not waiting):
+                running.remove(progress)
+                if (result := self._advance(progress, report)) is None:
+                    running.append(progress)
+                else:
+                    end(result, progress.slot, _text(result))
+            if running and (len(running) >= max_running or not waiting):
                 pause.wait(seconds)
-        return outcomes
+        return [results[slot] for slot in slots]
 
-    def _begin(
-        self, slot: Slot, scorers: Sequence[Scorer], *, named: bool, report: Callable[[Slot, str, str], None]
-    ) -> str | None:
-        """Start or find the slot's execution, and return its id; None if all is scored."""
+    def _advance(self, progress: _Progress, report: Report) -> SlotResult | None:
+        """Look at a dataset again; start or follow what scores the rest. Return the result if nothing is left to do."""
+        slot, look = progress.slot, self.look(progress.slot)
+        if look.state in (State.SCORED, State.REFUSED):
+            return _result(progress, look)
+        covering = self._running.covering(slot.dataset, look.missing)
+        uncovered = look.missing - frozenset().union(*covering.values())
+        if not uncovered:
+            for execution_id in covering:
+                report(slot, execution_id, "already running")
+            progress.following = list(covering)
+        elif progress.failed or len(progress.started) >= MAX_ROUNDS:
+            return _result(progress, look)
+        else:
+            execution_id = self._start(slot, self._scorers(look, uncovered))
+            report(slot, execution_id, "started")
+            progress.following = [execution_id]
+            progress.started.append(execution_id)
+        progress.executions += [name for name in progress.following if name not in progress.executions]
+        return None
+
+    def _read_ends(self, progress: _Progress, report: Report) -> None:
+        for execution_id in list(progress.following):
+            if self._executions.workflow_status(execution_id) == "RUNNING":
+                continue
+            progress.following.remove(execution_id)
+            status = self._executions.snapshot(execution_id, count_committed=False).status
+            report(progress.slot, execution_id, status)
+            if status != "SUCCEEDED" and execution_id in progress.started:
+                progress.failed = execution_id
+
+    def _scorers(self, look: Look, missing: frozenset[ScoredBefore]) -> Mapping[str, Sequence[str]]:
+        """Return the names of the models and fleets for a request; all of them if they share an output."""
+        known = look.check.scored_before
+        if self._options.get("output_layout") == "joined" or (len(missing) == len(known) and not self._named):
+            return self._names
+        chosen = [item for item in known if item in missing]
+        found = {
+            "models": [item.id for item in chosen if not item.is_fleet],
+            "fleets": [item.id for item in chosen if item.is_fleet],
+        }
+        return found if len(json.dumps(found)) <= _MAX_NAMES_BYTES else self._names
+
+    def _request(self, dataset: str, names: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+        return {"dataset": dataset, **self._options, **{name: list(ids) for name, ids in names.items() if ids}}
+
+    def _start(self, slot: Slot, names: Mapping[str, Sequence[str]]) -> str:
+        """Start an execution under the next name that is free, and return its id."""
+        request = json.dumps(self._request(slot.dataset, names))
         for number in range(1, MAX_EXECUTIONS_PER_DATASET + 1):
             execution_id = slot.execution_id if number == 1 else f"{slot.execution_id}-{number}"
-            state = self._executions.workflow_status(execution_id)
-            if state == "RUNNING":
-                report(slot, execution_id, "already running")
-                return execution_id
-            if state is None:
-                work = self.unscored(slot.dataset, scorers, named=named)
-                if work is None:
-                    return None
-                request = {"dataset": slot.dataset, "execution_label": "backfill", **work.request}
-                parse_request(request)
-                self._executions.start(json.dumps(request), execution_id)
-                report(slot, execution_id, "started")
-                return execution_id
-        problem = Problem(
-            "name",
-            slot.execution_id,
-            f"a name with fewer than {MAX_EXECUTIONS_PER_DATASET} executions",
-            "Choose another --name.",
-        )
-        raise InvalidInputError("backfill", [problem])
-
-    def unscored(self, dataset: str, scorers: Sequence[Scorer], *, named: bool) -> Work | None:
-        """Return what has not scored the dataset in its current version; None without any.
-
-        A model or fleet has scored the dataset when its job succeeded in an execution that began after
-        the last upload. The output must still be in S3.
-        """
-        scored = self._scored(dataset, {(scorer.id, scorer.version) for scorer in scorers})
-        missing = tuple(scorer for scorer in scorers if (scorer.id, scorer.version) not in scored)
-        if not missing:
-            return None
-        return Work(missing if named or len(missing) < len(scorers) else None)
-
-    def _scored(self, dataset: str, wanted: set[tuple[str, str]]) -> set[tuple[str, str]]:
-        """Return the wanted models and versions that scored the dataset since its last upload."""
-        scored: set[tuple[str, str]] = set()
-        uploaded = self._last_upload(dataset)
-        for execution_id in dict.fromkeys(self._executions_with_output(dataset)):
-            execution = self._record(execution_id)
-            if execution is None:
+            if self._executions.workflow_status(execution_id) or self._executions.has_record(execution_id):
                 continue
-            # S3's times have whole seconds, so an upload in the same second may be later than the
-            # start.
-            began = datetime.fromisoformat(execution.started_at).replace(microsecond=0)
-            if uploaded is not None and began <= uploaded:
+            try:
+                return self._executions.start(request, execution_id)
+            except CommandError:
+                # Another command has taken the name meanwhile.
                 continue
-            for parts in self._succeeded_jobs(execution_id):
-                job = parts[0]
-                # Parts whose objects have no rows may have no output.
-                with_rows = [part for part in parts if part.rows_in > part.rows_skipped] or parts
-                if job.dataset != dataset:
-                    continue
-                pairs = wanted.intersection(zip(job.model_ids, job.model_versions, strict=True))
-                scored.update(
-                    pair for pair in pairs - scored if all(self._has_output(part, pair[0]) for part in with_rows)
-                )
-            if scored == wanted:
-                break
-        return scored
+        expected = f"a name with fewer than {MAX_EXECUTIONS_PER_DATASET} executions"
+        raise InvalidInputError("backfill", [Problem("name", slot.execution_id, expected, "Choose another --name.")])
 
-    def _executions_with_output(self, dataset: str) -> Iterator[str]:
-        # An execution that sent every row to quarantine has no predictions, but it has scored the
-        # dataset.
-        for kind, output_layout in layout.OUTPUT_AREAS:
-            prefix = layout.executions_with_outputs_prefix(kind, dataset, output_layout)
-            pages = self._s3.get_paginator("list_objects_v2").paginate(
-                Bucket=self._deployment.results_bucket, Prefix=prefix, Delimiter="/"
-            )
-            for page in pages:
-                for entry in page.get("CommonPrefixes", ()):
-                    yield entry["Prefix"].removeprefix(prefix).removesuffix("/")
 
-    def _has_output(self, job: JobRecord, model_id: str) -> bool:
-        """Return whether the model's predictions or quarantine are still in S3; they may expire."""
-        prefixes = [
-            prefix
-            for kind in get_args(layout.OutputKind)
-            for prefix in layout.output_prefixes(
-                kind, job.dataset, job.execution_id, job.job_id, model_ids=[model_id], output_layout=job.output_layout
-            )
-        ]
-        bucket = self._deployment.results_bucket
-        return any(
-            self._s3.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1).get("KeyCount", 0) for prefix in prefixes
-        )
+def _result(progress: _Progress, now: Look) -> SlotResult:
+    first, executions = progress.first, tuple(progress.executions)
+    if now.state is State.REFUSED:
+        missing = first.expected - first.scored
+        return SlotResult(now.slot.dataset, Outcome.FAILED, first.scored, 0, missing, executions, now.reason)
+    scored = max(0, now.scored - first.scored)
+    if now.state is State.SCORED:
+        outcome = Outcome.SUCCEEDED if executions else Outcome.SKIPPED
+        return SlotResult(now.slot.dataset, outcome, now.scored - scored, scored, 0, executions)
+    why = "the objects or models of the dataset keep changing: run the command again when they do not"
+    if progress.failed:
+        why = f"see `fleetscore status {progress.failed}`"
+    unscored = now.expected - now.scored
+    return SlotResult(now.slot.dataset, Outcome.FAILED, now.scored - scored, scored, unscored, executions, why)
 
-    def _record(self, execution_id: str) -> ExecutionRecord | None:
-        item = self._table.get_item(Key=records.execution_key(execution_id)).get("Item")
-        return records.read_item(ExecutionRecord, item) if item else None
 
-    def _succeeded_jobs(self, execution_id: str) -> list[tuple[JobRecord, ...]]:
-        """Return the succeeded jobs, each as the records of its parts; an unsplit job has one."""
-        found = query_items(
-            self._table,
-            IndexName=records.INDEX_NAME,
-            KeyConditionExpression=Key(records.INDEX_PARTITION_KEY).eq(
-                records.jobs_by_status(execution_id, JobStatus.SUCCEEDED)
-            ),
-        )
-        jobs = group_parts(records.read_item(JobRecord, item) for item in found)
-        # Other parts of a split job may have failed.
-        return [parts for parts in jobs.values() if parts[0].part is None or len(parts) == parts[0].part.count]
-
-    def _last_upload(self, dataset: str) -> datetime | None:
-        pages = self._s3.get_paginator("list_objects_v2").paginate(
-            Bucket=self._deployment.datasets_bucket, Prefix=layout.dataset_prefix(dataset)
-        )
-        times = [entry["LastModified"] for page in pages for entry in page.get("Contents", ())]
-        return max(times, default=None)
+def _text(result: SlotResult) -> str:
+    if result.outcome is Outcome.SKIPPED:
+        return "scored already"
+    text = f"{result.kept:,} kept, {result.scored:,} scored, {result.unscored:,} unscored"
+    return f"{text}: {result.reason}" if result.reason else text

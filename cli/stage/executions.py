@@ -97,6 +97,27 @@ class Executions:
         workflow = self._describe_arn(self.execution_arn(execution_id))
         return None if workflow is None else workflow.status
 
+    def names_running(self) -> list[str]:
+        """Return the ids of the scoring executions that run now."""
+        pages = self._workflow.get_paginator("list_executions").paginate(
+            stateMachineArn=self._deployment.state_machine_arn, statusFilter="RUNNING"
+        )
+        return [item["name"] for page in pages for item in page["executions"]]
+
+    def input_of(self, execution_id: str) -> str:
+        """Return the JSON text of a scoring execution's request; empty if Step Functions does not know it."""
+        try:
+            answer = self._workflow.describe_execution(executionArn=self.execution_arn(execution_id))
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ExecutionDoesNotExist":
+                return ""
+            raise
+        return str(answer.get("input", ""))
+
+    def has_record(self, execution_id: str) -> bool:
+        """Return whether the table knows an execution, which may be forgotten by Step Functions."""
+        return "Item" in self._table.get_item(Key=records.execution_key(execution_id), ConsistentRead=True)
+
     def snapshot(self, execution: str, *, count_committed: bool = True) -> Snapshot:
         """Read an execution by its id or ARN.
 

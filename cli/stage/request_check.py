@@ -14,23 +14,39 @@ _READ_TIMEOUT_SECONDS = 930.0
 """Longest wait for the function, in seconds; longer than its timeout."""
 
 
+class RequestChecks:
+    """The function of a stage that checks requests. May be called by several threads."""
+
+    def __init__(self, connection: Connection, stage: str) -> None:
+        """Find the function.
+
+        Raises:
+            CommandError: when the stage has none.
+        """
+        outputs = stack_outputs(connection.client("cloudformation"), stage, "workflow", ("CheckFunctionArn",))
+        self._function = outputs["CheckFunctionArn"]
+        self._lambda = connection.client("lambda", read_timeout=_READ_TIMEOUT_SECONDS)
+
+    def check(self, kind: ExecutionKind, request: Any) -> RequestCheck:
+        """Return the jobs that an execution with this request would run, or its problems.
+
+        Nothing is written.
+
+        Raises:
+            CommandError: when the function failed.
+            InvalidInputError: when the function is of another release.
+        """
+        event = codec.to_json(CheckInput(kind, request))
+        answer = self._lambda.invoke(FunctionName=self._function, Payload=dump_json(event).encode())
+        body = answer["Payload"].read()
+        if "FunctionError" in answer:
+            raise CommandError(f"The function that checks requests failed: {_error_text(body)}", ExitStatus.AWS)
+        return codec.loads(RequestCheck, body)
+
+
 def check_on_stage(connection: Connection, stage: str, kind: ExecutionKind, request_json: str) -> RequestCheck:
-    """Return the jobs that an execution with this request would run, or its problems.
-
-    Nothing is written.
-
-    Raises:
-        CommandError: when the stage has no such function, or the function failed.
-        InvalidInputError: when the function is of another release.
-    """
-    outputs = stack_outputs(connection.client("cloudformation"), stage, "workflow", ("CheckFunctionArn",))
-    event = codec.to_json(CheckInput(kind, parse_json(request_json, keep_surrogates=True)))
-    client = connection.client("lambda", read_timeout=_READ_TIMEOUT_SECONDS)
-    answer = client.invoke(FunctionName=outputs["CheckFunctionArn"], Payload=dump_json(event).encode())
-    body = answer["Payload"].read()
-    if "FunctionError" in answer:
-        raise CommandError(f"The function that checks requests failed: {_error_text(body)}", ExitStatus.AWS)
-    return codec.loads(RequestCheck, body)
+    """Return the result of one check: see `RequestChecks.check`."""
+    return RequestChecks(connection, stage).check(kind, parse_json(request_json, keep_surrogates=True))
 
 
 def _error_text(body: bytes) -> str:

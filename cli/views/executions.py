@@ -32,6 +32,7 @@ from cli.views.tables import (
     plain_table,
     plain_text,
 )
+from cli.views.wrapping import wrapped
 from contract.status import ExecutionKind, JobStatus
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
 from contract.workflow.scoring_request import hide_task_token
@@ -40,6 +41,8 @@ _SHOWN_JOBS = 20
 """Largest table of jobs that is shown completely, in lines."""
 _SHOWN_OF_MANY = 6
 """Number of jobs that are shown of more, those first that may need action."""
+_SHOWN_REASON_LINES = 4
+"""Longest reason or note in a terminal, in lines. `fleetscore why` and `--json` have all of it."""
 JOB_ORDER = {
     JobStatus.RUNNING: 0,
     JobStatus.WAITING: 1,
@@ -77,18 +80,30 @@ SOME_JOBS = JobChoice()
 
 
 def execution_view(
-    snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptRecord]], choice: JobChoice = SOME_JOBS
+    snapshot: Snapshot,
+    attempts: Mapping[str, Sequence[AttemptRecord]],
+    choice: JobChoice = SOME_JOBS,
+    *,
+    width: int | None = None,
 ) -> list[RenderableType]:
-    """Return what `fleetscore status` shows."""
+    """Return what `fleetscore status` shows.
+
+    With a `width`, that of a terminal, lines are wrapped and long reasons of jobs shortened.
+    """
     status_line, *details = heading_lines(snapshot)
-    facts = fact_lines(snapshot)
     if snapshot.ended and snapshot.status != "SUCCEEDED":
         details.append(f"Why: `fleetscore why {snapshot.execution_id}`")
+    start, end = _wrapped([status_line, *fact_lines(snapshot)], width), _wrapped(details, width)
     if not snapshot.jobs:
-        return [status_line, *facts, *details]
+        return [*start, *end]
     shown = replace(snapshot, jobs=tuple(job for job in snapshot.jobs if choice.has(job)))
-    reasons = reason_lines(shown, attempts)
-    return [status_line, *facts, *_jobs_lines(shown, choice), totals_line(snapshot), *reasons, *details]
+    reasons = _wrapped(reason_lines(shown, attempts), width, _SHOWN_REASON_LINES)
+    return [*start, *_jobs_lines(shown, choice), totals_line(snapshot), *reasons, *end]
+
+
+def _wrapped(texts: Sequence[str], width: int | None, max_lines: int | None = None) -> list[str]:
+    lines = [line for text in texts for line in text.splitlines()]
+    return [part for line in lines for part in wrapped(line, "", width, max_lines)]
 
 
 def _jobs_lines(shown: Snapshot, choice: JobChoice) -> list[RenderableType]:
@@ -186,13 +201,14 @@ def heading_lines(snapshot: Snapshot) -> list[str]:
 
 
 def resume_lines(snapshot: Snapshot) -> list[str]:
-    """Return which execution a resumed one continues, what its jobs have kept so far, and its plan's notes."""
+    """Return what an execution continues, what its jobs have kept so far, and its plan's notes."""
     record = snapshot.record
-    if record is None or not record.resumes:
+    if record is None or not (record.resumes or record.keeps_scored):
         return []
     kept = sum(job.commits_kept for job in snapshot.jobs)
     expected = sum(job.object_count * len(job.model_ids) for job in snapshot.jobs)
-    lines = [f"Continues {record.resumes}: kept {kept:,} of {counted(expected, 'commit')}."]
+    what = f"Continues {record.resumes}" if record.resumes else "Keeps what earlier executions have scored"
+    lines = [f"{what}: kept {kept:,} of {counted(expected, 'commit')}."]
     return [*lines, *[one_line(f"Plan: {note}") for note in record.notes]]
 
 

@@ -11,9 +11,10 @@ Access patterns (one table, one index):
 | executions by time                    | index pk=EXECUTIONS, sk=<started_at>#<id>                |
 | since when executions may be open     | get  pk=RECONCILIATION, sk=SINCE                         |
 | jobs of an execution by status        | index pk=EXECUTION#<id>#<status>, sk=<job id>            |
-| every model                           | index pk=MODELS, sk=<model id>                           |
+| every model                           | index pk=MODELS, sk=<model id>; see `catalog_ids`        |
+| the ids of all models, consistently   | query pk=MODEL#, sk begins with MODEL# or RECIPE#        |
 | a model; its versions, also deleted   | query pk=MODEL#<id>, sk=MODEL or begins with VERSION#    |
-| every recipe                          | index pk=RECIPES, sk=<model id>                          |
+| every recipe                          | index pk=RECIPES, sk=<model id>; see `catalog_ids`       |
 | a model's recipe                      | get  pk=MODEL#<id>, sk=RECIPE                            |
 | every fleet                           | index pk=FLEETS, sk=<fleet id>                           |
 | a fleet                               | get  pk=FLEET#<id>, sk=FLEET                             |
@@ -119,9 +120,11 @@ class ExecutionRecord:
     A resumed execution scores none of these, so its predictions never become the latest ones.
     """
     notes: tuple[str, ...] = ()
-    """What a resumed execution keeps and scores again, and why, as its plan has counted."""
+    """What the execution keeps of earlier ones and scores again, and why, as its plan has counted."""
     violations: tuple[str, ...] = ()
     """The first violations of the accounting, with which no execution succeeds."""
+    keeps_scored: bool = False
+    """Whether the request has keep_scored, so that its jobs keep commits of any earlier executions."""
     passed_level: str = ""
     """The tolerated level that was passed, with its numbers and the first reasons. Such an execution
     starts no new jobs, and never succeeds."""

@@ -13,6 +13,7 @@ from contract.checks import check_range
 from contract.codec import decode_fields
 from contract.problems import InvalidInputError, Problem
 from contract.triggers.schedule_expression import Expression, Rate, next_time, parse_expression
+from contract.triggers.slots import check_template, fill
 from contract.workflow.scoring_request import parse_request
 
 SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
@@ -21,8 +22,11 @@ UTC."""
 
 LONGEST_WINDOW_MINUTES = 1_440
 """Longest flexible time window, in minutes, that EventBridge Scheduler allows."""
+_SPANS = tuple(timedelta(hours=hours) for hours in (1, 24, 24 * 8, 24 * 32, 24 * 367))
+"""How far back to search for the last time of a schedule: not far for one that fires often."""
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
 _STAMP = "%Y%m%dT%H%M%SZ"
+_ANY_TIME = datetime(2026, 12, 31, 23, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,11 @@ class Schedule:
         problems += check_range(
             "flexible_window_minutes", self.flexible_window_minutes, 1, LONGEST_WINDOW_MINUTES, "minutes"
         )
+        wrong = check_placeholders(self.request)
+        problems += wrong
+        request = fill_placeholders(self.request, _ANY_TIME)
         try:
-            parse_request(self.request)
+            parse_request({name: value for name, value in request.items() if name != "dataset"} if wrong else request)
         except InvalidInputError as error:
             problems += [Problem(f"request.{p.field}", p.value, p.expected, p.remedy) for p in error.problems]
         if problems:
@@ -85,6 +92,16 @@ class Schedule:
             after = max(after, start - timedelta(microseconds=1))
         return next_time(self.parsed, ZoneInfo(self.time_zone), after, start or created)
 
+    def last_time(self, until: datetime, after: datetime, created: datetime | None = None) -> datetime | None:
+        """Return the latest time after `after` and not after `until` at which the schedule fires, in UTC, or None."""
+        for span in _SPANS:
+            begin, last = max(after, until - span), None
+            while (following := self.next_time(last or begin, created)) is not None and following <= until:
+                last = following
+            if last is not None or begin == after:
+                return last
+        return None
+
 
 @dataclass(frozen=True)
 class ScheduledStart:
@@ -94,11 +111,13 @@ class ScheduledStart:
     scheduled_time: str
     """Scheduled time, ISO 8601 in UTC. It is the same in repeated deliveries."""
     request: Any
+    time_zone: str = "UTC"
+    """The schedule's zone, in which the scheduled time fills placeholders of the request."""
 
 
 def target_input(schedule: Schedule) -> str:
     """Return the input of the schedule's target, as EventBridge Scheduler keeps it."""
-    return codec.dumps(ScheduledStart(schedule.name, SCHEDULED_TIME, dict(schedule.request)))
+    return codec.dumps(ScheduledStart(schedule.name, SCHEDULED_TIME, dict(schedule.request), schedule.time_zone))
 
 
 def read_target_input(text: str) -> ScheduledStart:
@@ -121,20 +140,48 @@ def execution_name(start: ScheduledStart) -> str:
     Raises:
         InvalidInputError: if the schedule's name or the time is invalid.
     """
-    problems: list[Problem] = []
     if not _NAME.fullmatch(start.schedule):
-        problems.append(Problem("schedule", start.schedule, "the name of a schedule"))
+        raise InvalidInputError("ScheduledStart", [Problem("schedule", start.schedule, "the name of a schedule")])
+    return f"{start.schedule}-{scheduled_time(start).astimezone(UTC):{_STAMP}}"
+
+
+def scheduled_time(start: ScheduledStart) -> datetime:
+    """Return the scheduled time of a message.
+
+    Raises:
+        InvalidInputError: if the message has no time with a zone.
+    """
     try:
         moment = datetime.fromisoformat(start.scheduled_time)
     except ValueError:
         moment = None
-    if moment is None or moment.tzinfo is None:
-        expected = "a time with its zone, such as 2026-03-29T01:30:00Z"
-        remedy = f"The target's input must have {SCHEDULED_TIME} there."
-        problems.append(Problem("scheduled_time", start.scheduled_time, expected, remedy))
-    if problems or moment is None:
-        raise InvalidInputError("ScheduledStart", problems)
-    return f"{start.schedule}-{moment.astimezone(UTC):{_STAMP}}"
+    if moment is not None and moment.tzinfo is not None:
+        return moment
+    expected = "a time with its zone, such as 2026-03-29T01:30:00Z"
+    remedy = f"The target's input must have {SCHEDULED_TIME} there."
+    raise InvalidInputError("ScheduledStart", [Problem("scheduled_time", start.scheduled_time, expected, remedy)])
+
+
+def has_placeholders(request: Any) -> bool:
+    """Return whether the dataset of a schedule's request has placeholders such as {date}."""
+    dataset = request.get("dataset") if isinstance(request, Mapping) else None
+    return isinstance(dataset, str) and ("{" in dataset or "}" in dataset)
+
+
+def check_placeholders(request: Any) -> list[Problem]:
+    """Check the placeholders of a schedule's request."""
+    return check_template("request.dataset", request["dataset"]) if has_placeholders(request) else []
+
+
+def fill_placeholders(request: Any, moment: datetime) -> Any:
+    """Return a schedule's request with its placeholders filled from the local scheduled time.
+
+    >>> fill_placeholders({"dataset": "sales-{date}"}, datetime(2026, 7, 1, 2))
+    {'dataset': 'sales-2026-07-01'}
+    """
+    if not has_placeholders(request) or check_placeholders(request):
+        return request
+    return {**request, "dataset": fill(request["dataset"], moment)}
 
 
 def check_schedules(where: str, items: Sequence[Any], now: datetime) -> list[Problem]:

@@ -34,7 +34,7 @@ class CheckedJob:
 
 @dataclass(frozen=True)
 class ResumeCounts:
-    """What a resumed execution does with each pair of an object and a model, or a fleet."""
+    """What an execution that keeps commits does with each pair of an object and a model, or a fleet."""
 
     expected: int
     """All pairs."""
@@ -46,6 +46,24 @@ class ResumeCounts:
     """Pairs that were not committed, and those that are not counted."""
     is_exact: bool = True
     """Whether the plan has read the ledgers, because they have few enough commits."""
+
+
+@dataclass(frozen=True)
+class ScoredBefore:
+    """What a model or fleet has scored of a dataset, by the rule of `contract.job.scored_before`."""
+
+    id: str
+    version: str
+    is_fleet: bool
+    dataset: str
+    objects: int
+    """Number of objects of the dataset."""
+    scored: int
+    """Number of those that an earlier execution has scored as the request would, and whose outputs exist."""
+
+    @property
+    def is_complete(self) -> bool:
+        return self.scored >= self.objects
 
 
 @dataclass(frozen=True)
@@ -72,4 +90,6 @@ class RequestCheck:
     notes: tuple[str, ...] = ()
     """Notes about effects that may be unexpected, but are allowed."""
     resume: ResumeCounts | None = None
-    """Set if the request resumes an execution."""
+    """Set if the request keeps what earlier executions have scored."""
+    scored_before: tuple[ScoredBefore, ...] = ()
+    """What each model and fleet has scored already, if the request has keep_scored."""

@@ -218,6 +218,13 @@ class ExecutionRequest(ExecutionOptions):
         ),
     )
 
+    keep_scored: bool = field(
+        default=False,
+        metadata=describe(
+            "Keep what earlier executions have scored of the same objects with the same models, in the same way, and "
+            "score the rest."
+        ),
+    )
     resume: str | None = field(
         default=None,
         metadata=describe(
@@ -241,6 +248,7 @@ class ExecutionRequest(ExecutionOptions):
         set_fields = {
             "dataset": self.dataset,
             "objects_manifest": self.objects_manifest,
+            "keep_scored": self.keep_scored or None,
             "train": None if self.train is None else "{…}",
             "output_layout": None if self.output_layout == "per_model" else self.output_layout,
             "joined_nulls": self.joined_nulls or None,

@@ -57,7 +57,7 @@ class SchedulerService:
         may_assume: Callable[[str, str], bool],
         client_for_role: RoleClients,
         queue_url: Callable[[str], str],
-        deliver: Callable[[str, Callable[[], None]], object] = lambda _arn, invoke: invoke(),
+        deliver: Callable[[str, str, Callable[[], None]], object] = lambda _schedule, _target_arn, invoke: invoke(),
     ) -> None:
         self._now = now
         self._schedules = schedules
@@ -145,7 +145,7 @@ class SchedulerService:
             self._remove(record)
 
     def _fire(self, record: Record, scheduled: datetime) -> None:
-        self._deliver(record["Target"]["Arn"], lambda: self._invoke(record, scheduled))
+        self._deliver(record["Name"], record["Target"]["Arn"], lambda: self._invoke(record, scheduled))
 
     def _invoke(self, record: Record, scheduled: datetime) -> None:
         target = record["Target"]

@@ -76,7 +76,7 @@ from embedded.ministack.monitoring.metrics import (
 from embedded.ministack.s3.buckets import install_bucket_not_empty_error, install_bucket_properties
 from embedded.ministack.s3.checksums import install_checksums
 from embedded.ministack.s3.object_contents import ContentStore, install_objects_on_disk
-from embedded.ministack.s3.objects import install_managed_key, install_restore_status
+from embedded.ministack.s3.objects import install_managed_key, install_multipart_times, install_restore_status
 from embedded.ministack.step_functions.tasks import add_task_integration
 from embedded.quotas import service as quotas
 from embedded.requests.violations import log_to
@@ -252,6 +252,7 @@ def _install_corrections(settings: ServerSettings, store: ContentStore) -> None:
     install_bucket_properties()
     install_new_names()
     install_restore_status()
+    install_multipart_times()
     install_managed_key()
     install_limits()
     name_resources("ecr", ecr_resource_arn)
@@ -348,7 +349,7 @@ def _install_scheduler(settings: ServerSettings, faults: Faults) -> None:
         may_assume=may_assume,
         client_for_role=client_for_role,
         queue_url=lambda arn: f"{settings.endpoint.url}/{'/'.join(arn.split(':')[4:6])}",
-        deliver=partial(deliver_event, faults, SOURCE, ""),
+        deliver=lambda schedule, arn, invoke: deliver_event(faults, SOURCE, "", arn, invoke, schedule=schedule),
     )
     install_schedule_check(scheduler.check)
     install_scheduler(scheduler.sweep, SWEEP_SECONDS)

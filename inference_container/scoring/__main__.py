@@ -2,11 +2,10 @@
 
 import argparse
 import os
-import sys
 
 from contract.container_paths import ContainerPaths
-from scoring.errors import write_log
 from scoring.job.job import run
+from scoring.job_log.own_output import end_own_output, log_own_output
 from scoring.supervision.cores import core_budget
 
 
@@ -24,12 +23,12 @@ def main() -> int:
     arguments = parser.parse_args()
     if any(number is not None and number < 1 for number in (arguments.workers, arguments.cores)):
         parser.error("--workers and --cores must be whole numbers of at least 1")
+    log_own_output()
     return run(ContainerPaths.from_environment(), arguments.cores or core_budget(), arguments.workers)
 
 
 if __name__ == "__main__":
     code = main()
-    write_log(sys.stdout, "")
-    write_log(sys.stderr, "")
+    end_own_output()
     # All files are written and all workers have ended, so skip the interpreter's slow shutdown.
     os._exit(code)

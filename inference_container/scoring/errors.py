@@ -10,7 +10,6 @@ Errors of loading a model keep their text: a model is loaded and tried before an
 that text is about the artifact. Column names, object keys, model ids and class names are not values.
 """
 
-import contextlib
 import errno
 import os
 import re
@@ -18,12 +17,12 @@ import sys
 import traceback
 from pathlib import PurePath
 from types import CodeType
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 from contract.control_characters import replace_control_characters
-from contract.json_text import dump_json
 from contract.status import FailureKind
-from scoring.log_fields import job_fields
+from scoring.job_log.events import ERROR_EVENT, event_line, write_log
+from scoring.job_log.fields import job_fields
 
 IN_LOG = "its text is in the job's log"
 """What a reason says about an exception whose text it leaves out."""
@@ -31,15 +30,14 @@ IN_LOG = "its text is in the job's log"
 MORE_ROOM = "raise the job's volume size"
 """Remedy for a full disk. Unfinished work is where most bytes are free, which then is the volume."""
 
-ERROR_EVENT = "error"
-"""Event of a line with a traceback."""
-
 _OWN_PACKAGES = frozenset({"contract", "launcher", "scoring", "training"})
 _LIBRARY_FOLDERS = frozenset({"site-packages", "dist-packages"})
 _STANDARD_LIBRARY = PurePath(os.__file__).parent
 _RAISING_FUNCTIONS = frozenset({"check_status", "_check_call", "_safe_call"})
 """Functions of Arrow, XGBoost and LightGBM that raise the errors of all their other functions."""
 _MAX_NAME_CHARACTERS = 120
+_MAX_TRACEBACK_CHARACTERS = 16_000
+"""An exception's text may be as long as the data."""
 BAD_ROWS = re.compile(r"; (?:at least )?[\d,]+(?: of [\d,]+)? rows are bad")
 """The number of bad rows in a failure's text, by which objects differ that failed alike."""
 
@@ -187,22 +185,17 @@ def log_error(error: BaseException) -> None:
     In a job it is one line of JSON.
     """
     text = "".join(traceback.format_exception(error))
-    if fields := job_fields():
-        write_log(sys.stderr, dump_json({"event": ERROR_EVENT, "traceback": text, **fields}) + "\n")
+    if job_fields():
+        write_log(sys.stderr, event_line(ERROR_EVENT, traceback=_within_limit(text)))
     else:
         write_log(sys.stderr, replace_control_characters(text))
 
 
-def write_log(stream: TextIO, text: str) -> None:
-    """Write to the job's log, without an error if it does not take the text.
-
-    Model code shares the log's descriptors, and can make them non-blocking or fill the pipe.
-    """
-    with contextlib.suppress(OSError, ValueError):
-        os.set_blocking(stream.fileno(), True)
-    with contextlib.suppress(OSError):
-        stream.write(text)
-        stream.flush()
+def _within_limit(text: str) -> str:
+    """Return a traceback that fits into one line of the log, without its middle if it is too long."""
+    left_out = len(text) - _MAX_TRACEBACK_CHARACTERS
+    half = _MAX_TRACEBACK_CHARACTERS // 2
+    return f"{text[:half]}\n… {left_out:,} characters are left out …\n{text[-half:]}" if left_out > 0 else text
 
 
 def with_cause(error: ScoringError, cause: BaseException | None) -> ScoringError:

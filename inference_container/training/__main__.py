@@ -2,10 +2,9 @@
 
 import argparse
 import os
-import sys
 
 from contract.container_paths import TrainingPaths
-from scoring.errors import write_log
+from scoring.job_log.own_output import end_own_output, log_own_output
 from scoring.supervision.cores import core_budget
 from training.job import run
 
@@ -20,12 +19,12 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.cores is not None and arguments.cores < 1:
         parser.error("--cores must be a whole number of at least 1")
+    log_own_output()
     return run(TrainingPaths.from_environment(), arguments.cores or core_budget())
 
 
 if __name__ == "__main__":
     code = main()
-    write_log(sys.stdout, "")
-    write_log(sys.stderr, "")
+    end_own_output()
     # All output is written, so skip the interpreter's slow shutdown.
     os._exit(code)

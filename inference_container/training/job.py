@@ -16,11 +16,13 @@ from contract.training.training_spec import TrainingReport
 from scoring.errors import ModelError, ScoringError, log_error, unforeseen
 from scoring.files.new_file import new_file
 from scoring.files.scratch import scratch_folder
+from scoring.job_log.events import log_event
+from scoring.job_log.fields import further_fields
 from training.data.channel_files import find_channel
 from training.interruption import EXIT_CODE, InterruptedTrainingError, Interruption
 from training.load_check import check_model, model_spec_of
 from training.read_spec import read_spec
-from training.reporting import log_event, write_failure
+from training.reporting import write_failure
 from training.trainers.trainer import TrainingContext, TrainingResult
 
 _TRAINERS = {
@@ -43,6 +45,11 @@ _DISTRIBUTIONS = {
 
 def run(paths: TrainingPaths, cores: int) -> int:
     """Train as the spec says and return the exit code; on failure the failure file says why."""
+    with further_fields() as fields:
+        return _run(paths, cores, fields)
+
+
+def _run(paths: TrainingPaths, cores: int, fields: dict[str, str]) -> int:
     paths.failure.unlink(missing_ok=True)
     interruption = Interruption()
     try:
@@ -50,7 +57,7 @@ def run(paths: TrainingPaths, cores: int) -> int:
             # First, so that SageMaker never packs files of a killed training, not even if this one fails.
             _empty(paths.model)
             with scratch_folder((paths.output, paths.root, paths.data, paths.train)) as scratch:
-                _train(paths, scratch, cores, interruption)
+                _train(paths, scratch, cores, interruption, fields)
     except InterruptedTrainingError as error:
         _fail(paths, error.kind, error.text)
         return EXIT_CODE
@@ -71,9 +78,11 @@ def run(paths: TrainingPaths, cores: int) -> int:
     return 0
 
 
-def _train(paths: TrainingPaths, scratch: Path, cores: int, interruption: Interruption) -> None:
+def _train(paths: TrainingPaths, scratch: Path, cores: int, interruption: Interruption, fields: dict[str, str]) -> None:
+    """Train, and put the model into the fields of the log's lines."""
     started = time.monotonic()
     spec = read_spec(paths)
+    fields["model"] = spec.model_id
     job = TrainingContext(
         spec=spec,
         record=model_spec_of(spec),
@@ -99,7 +108,6 @@ def _train(paths: TrainingPaths, scratch: Path, cores: int, interruption: Interr
         interruption.check()
     log_event(
         "training_ended",
-        model=spec.model_id,
         version=spec.version,
         metrics=dict(outcome.metrics),
         seconds=report.seconds,

@@ -1,23 +1,14 @@
-"""Writes a training job's log events, and the failure file that SageMaker passes on."""
-
-import sys
+"""Writes the failure file, which SageMaker passes on."""
 
 from contract.container_paths import TrainingPaths
 from contract.control_characters import replace_control_characters
-from contract.json_text import dump_json
 from contract.status import FailureKind
-from scoring.errors import log_error, write_log
+from scoring.errors import log_error
 from scoring.files.new_file import new_file
-from scoring.log_fields import job_fields
 
 _CHARACTERS = 1_024
 """Number of characters of the failure file that SageMaker keeps."""
 _ELLIPSIS = "…"
-
-
-def log_event(name: str, **fields: object) -> None:
-    """Write one JSON object as one line of the job's log."""
-    write_log(sys.stdout, dump_json({"event": name, **fields, **job_fields()}) + "\n")
 
 
 def failure_line(kind: FailureKind, text: str) -> str:

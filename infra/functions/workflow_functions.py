@@ -317,11 +317,12 @@ def _allow_closing(storage: Storage) -> list[iam.PolicyStatement]:
 
 
 def _allow_resuming(settings: AppSettings, storage: Storage) -> list[iam.PolicyStatement]:
-    """Allow what the plan of a resumed execution reads: ledgers, and whether the old one still runs."""
+    """Allow what a plan reads of earlier executions: which there are, their ledgers, and whether they still run."""
     processing_jobs, _ = jobs_arns(settings.stage)
     scoring_executions, _ = executions_arns(settings.stage)
     return [
-        allow_listing_below(storage.results_bucket, layout.EXECUTIONS_PREFIX),
+        allow_listing_below(storage.results_bucket, *_EXECUTION_RESULTS),
+        allow_items(storage, ["Query"], LATEST_PARTITIONS),
         allow(["sagemaker:DescribeProcessingJob"], processing_jobs),
         allow(["states:DescribeExecution"], scoring_executions),
     ]

@@ -133,6 +133,7 @@ def _report(trainings: Sequence[PlannedTraining], draft: ScoringDraft) -> Reques
         jobs=tuple(map(_listed, records[:MAX_LISTED_JOBS])),
         notes=tuple(_notes(draft)),
         resume=draft.resume_counts,
+        scored_before=draft.scored_before,
     )
 
 

@@ -8,8 +8,8 @@ from contract.json_text import JsonError, parse_json
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
 from contract.table.records import ExecutionRecord, JobRecord
 from contract.workflow.messages import FAILURE_FIELD
-from lambdas.attempts.continuing import how_to_continue
 from lambdas.attempts.failure_cause import read_cause
+from lambdas.continuing import as_sentence, next_step
 from lambdas.failures.decisions import find_rule, remedy_of
 from lambdas.shown_text import shorten
 
@@ -61,11 +61,6 @@ def describe_failure(error: str, cause: str) -> str:
     return shorten(": ".join(part for part in (text, message) if part), _MAX_FAILURE_CHARACTERS)
 
 
-def next_step(record: ExecutionRecord) -> str:
-    """Return what continues an execution that has ended: a clause in the imperative."""
-    return "start a new execution" if record.plan is None else how_to_continue(record.kind, record.execution_id)
-
-
 def open_job_reason(record: ExecutionRecord, job: JobRecord, error: str, cause: str) -> tuple[FailureKind, str]:
     """Return failure kind and reason for a job that was still open when the execution ended.
 
@@ -81,7 +76,7 @@ def open_job_reason(record: ExecutionRecord, job: JobRecord, error: str, cause: 
     if error == ABORT_ERRORS["ABORTED"]:
         reason = f"{_STOPPED} before this job ended"
         detail = f" ({describe_failure('', cause)})" if cause else ""
-        return FailureKind.STOPPED, f"{reason}{detail}. {step[0].upper()}{step[1:]}."
+        return FailureKind.STOPPED, f"{reason}{detail}. {as_sentence(step)}"
     if error:
         reason = f"The execution ended before this job did: {describe_failure(error, cause)}"
         return FailureKind.STOPPED, f"{shorten(reason, 800)}. Fix the cause, then {step}."
@@ -160,7 +155,8 @@ def execution_reason(record: ExecutionRecord, status: ExecutionStatus, jobs: Seq
         why = failure if stopped else f"The plan failed: {failure or 'it recorded neither jobs nor an error'}"
         action = "trained" if record.kind is ExecutionKind.TRAINING else "scored"
         lines.append(f"Nothing was {action}. {why}")
-        lines.append("Start a new execution." if stopped else "Fix the cause, then start a new execution.")
+        step = next_step(record)
+        lines.append(as_sentence(step if stopped else f"fix the cause, then {step}"))
     else:
         lines.append(f"{len(failed):,} of {len(jobs):,} jobs failed:")
         lines += [f"- {job.job_id}: {shorten(job.reason, _MAX_JOB_REASON_CHARACTERS)}" for job in failed[:_LISTED_JOBS]]

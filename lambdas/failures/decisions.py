@@ -10,8 +10,8 @@ from contract.status import ExecutionKind, FailureKind, Shortage
 from contract.table.explanation import Explanation
 from contract.table.records import AttemptRecord, JobRecord
 from lambdas.attempts.adaptation import difference, settings_after, settings_of
-from lambdas.attempts.continuing import how_to_continue
 from lambdas.attempts.failure_cause import Cause
+from lambdas.continuing import how_to_continue
 from lambdas.failures.decision_table import DECISION_TABLE
 from lambdas.failures.failure_rule import AGAIN, FailureRule, Retry
 from lambdas.shown_text import shorten

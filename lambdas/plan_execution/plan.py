@@ -47,6 +47,7 @@ def plan_execution(
             record,
             training_failure=training_failure(event, request.train, deployment),
             resumes=request.resume or "",
+            keeps_scored=request.keep_scored,
         )
         draft = draft_scoring(request, deployment, defaults, activity)
     except InvalidInputError as error:

@@ -13,6 +13,7 @@ from contract.table.request_text import request_text
 from contract.workflow.messages import ExecutionPlan, PlanInput
 from contract.workflow.scoring_request import ExecutionRequest
 from contract.workflow.training_request import TrainingRequest
+from lambdas.continuing import as_sentence, next_step
 from lambdas.errors import ExecutionClosedError, ExecutionNameUsedError, InvalidRequestError
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.parallel import in_parallel
@@ -49,7 +50,7 @@ def open_execution(event: PlanInput, deployment: Deployment, *, training_executi
     if record.status is ExecutionStatus.FAILED:
         raise InvalidRequestError(record.reason)
     if record.status is not ExecutionStatus.RUNNING:
-        raise ExecutionClosedError(event.execution_id, record.status)
+        raise ExecutionClosedError(record)
     return record
 
 
@@ -105,22 +106,22 @@ def record_plan(
     try:
         return deployment.table.record_plan(record, plan)
     except ExecutionClosedError:
-        close_unplanned_jobs(record.execution_id, deployment)
+        close_unplanned_jobs(record, deployment)
         raise
 
 
-def close_unplanned_jobs(execution_id: str, deployment: Deployment) -> int:
+def close_unplanned_jobs(record: ExecutionRecord, deployment: Deployment) -> int:
     """Close the open jobs of an execution that ended during planning, and return their number. Idempotent.
 
     SummarizeExecution may have run before these jobs were written.
     """
-    reason = "The execution ended while it was being planned. Start a new execution."
+    reason = f"The execution ended while it was being planned. {as_sentence(next_step(record))}"
     ended_at = deployment.now()
 
     def close(job: JobRecord) -> JobRecord:
         return deployment.table.close_job(job, ended_at=ended_at, kind=FailureKind.STOPPED, reason=reason)
 
-    found = [job for job in deployment.table.jobs(execution_id) if job.status not in FINAL_JOB_STATUSES]
+    found = [job for job in deployment.table.jobs(record.execution_id) if job.status not in FINAL_JOB_STATUSES]
     return len(list(in_parallel(close, found)))
 
 

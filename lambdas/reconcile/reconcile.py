@@ -103,7 +103,7 @@ class Reconciler:
                 continue
             try:
                 if not _is_open(record):
-                    close_unplanned_jobs(record.execution_id, self._deployment)
+                    close_unplanned_jobs(record, self._deployment)
                     continue
                 done = self._close_if_ended(record)
             except Exception:

@@ -83,9 +83,9 @@ def _new_scoring_attempt(
     # The plan leaves the models' manifests to the attempts, because it writes for thousands of jobs.
     deployment.store.write_models_manifest(job)
     execution = deployment.table.execution(pointer.execution_id)
-    # The ledger belongs to the execution, so at its first attempt it has only what a resumed execution keeps.
+    # The ledger belongs to the execution, so at its first attempt it has only what is kept of earlier ones.
     left, mark = job.object_count, ""
-    if pointer.attempt > 1 or execution.resumes:
+    if pointer.attempt > 1 or execution.resumes or execution.keeps_scored:
         job, left = _write_open_objects(pointer, job, deployment, rules)
         mark = progress_mark(job, deployment.store)
     return job, AttemptRecord(

@@ -2,8 +2,20 @@
 
 import json
 from dataclasses import dataclass
+from datetime import tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from contract.triggers.schedules import ScheduledStart, execution_name
+from dateutil import zoneinfo as bundled_zones
+
+from contract.problems import InvalidInputError, Problem
+from contract.triggers.schedules import (
+    ScheduledStart,
+    execution_name,
+    fill_placeholders,
+    has_placeholders,
+    scheduled_time,
+)
 from lambdas.stage.messaging.execution_starter import ExecutionStarter
 
 
@@ -25,9 +37,33 @@ def start_on_schedule(start: ScheduledStart, starter: ExecutionStarter) -> Start
     The execution's name prevents duplicates: Step Functions accepts a name only once, so a repeated
     delivery starts no execution, even after the first one has ended.
 
+    Placeholders of the request's dataset are filled from the scheduled time in the schedule's zone.
+    A repeated or late delivery has the same time, so it names the same dataset.
+
     Raises:
-        InvalidInputError: when the schedule's name or time cannot be part of an execution's name.
+        InvalidInputError: when the schedule's name or time cannot be part of an execution's name, or its zone is
+            unknown.
     """
     name = execution_name(start)
-    started = starter.start(name, json.dumps(start.request, ensure_ascii=False))
+    started = starter.start(name, json.dumps(_request(start), ensure_ascii=False))
     return StartResult(name, name_was_used=not started)
+
+
+def _request(start: ScheduledStart) -> Any:
+    if not has_placeholders(start.request):
+        return start.request
+    return fill_placeholders(start.request, scheduled_time(start).astimezone(_zone(start.time_zone)))
+
+
+def _zone(name: str) -> tzinfo:
+    """Return a time zone, of the runtime's database or else of that of dateutil, which boto3 requires.
+
+    AWS does not document that Lambda's Python has a time zone database.
+    """
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        found: tzinfo | None = bundled_zones.get_zonefile_instance().get(name)
+        if found is None:
+            raise InvalidInputError("ScheduledStart", [Problem("time_zone", name, "a known time zone")]) from None
+        return found

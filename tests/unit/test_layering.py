@@ -40,7 +40,7 @@ HEAVY = frozenset({"keras", "tensorflow", "torch", "catboost", "daal4py"})
 
 ALLOWED: dict[str, frozenset[str]] = {
     "contract": frozenset({"contract"}),
-    "lambdas": frozenset({"lambdas", "contract", "boto3", "botocore", "aws_lambda_powertools"}),
+    "lambdas": frozenset({"lambdas", "contract", "boto3", "botocore", "dateutil", "aws_lambda_powertools"}),
     "inference_container/scoring": frozenset({"scoring", "contract"}) | CONTAINER | HEAVY,
     "inference_container/training": frozenset({"training", "scoring", "contract"}) | CONTAINER,
     "inference_container/launcher": frozenset({"launcher"}),

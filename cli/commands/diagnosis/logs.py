@@ -14,7 +14,7 @@ from cli.stage.diagnosis.job_choice import all_items, items_of
 from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions
 from cli.stage.patient_reads import PatientReads
-from cli.views.diagnosis.log_lines import log_json, log_text
+from cli.views.diagnosis.log_lines import log_json, log_texts
 from contract.log_groups import LOG_GROUPS
 from contract.status import ExecutionKind
 from contract.table.records import AttemptRecord
@@ -42,7 +42,7 @@ _SECONDS_BETWEEN_READS = 2.0
 def logs(
     invocation: Invocation, *, execution: str, job: str | None, attempt: int | None, pattern: str, follow: bool
 ) -> ExitStatus:
-    """Show the logs of jobs, merged by time.
+    """Show the logs of jobs, merged by time, with events as text.
 
     PATTERN is a filter pattern of CloudWatch Logs: words such as object_failed, or
     '{ $.event = "object_failed" }'. With --json, each line is a JSON value. Lines may have data.
@@ -130,7 +130,8 @@ class _Printer:
                 continue
             self._hosts.add((line.job_id, line.attempt, line.host))
             several = len(self._hosts) > len({(job, number) for job, number, _ in self._hosts})
-            self._output.line(log_text(line, with_job=len(attempts) > 1, with_host=several))
+            for text in log_texts(line, with_job=len(attempts) > 1, with_host=several):
+                self._output.line(text)
 
 
 def _no_jobs(snapshot: Snapshot) -> str:

@@ -207,7 +207,7 @@ def _reading_for_plans(make: CallMaker) -> Iterator[Call]:
 
 
 def _catalog(make: CallMaker) -> Iterator[Call]:
-    yield make.items(records.MODEL_PARTITIONS, "BatchGetItem")
+    yield make.items(records.MODEL_PARTITIONS, "BatchGetItem", "Query")
     yield Call(("dynamodb:Query",), f"{make.table}/index/{records.INDEX_NAME}")
 
 
@@ -230,8 +230,10 @@ def _outputs(make: CallMaker) -> Iterator[str]:
 
 
 def _resuming(make: CallMaker) -> Iterator[Call]:
-    """Yield the calls that read what a resumed execution continues."""
-    yield make.listing(make.results, layout.EXECUTIONS_PREFIX)
+    """Yield the calls that read what earlier executions have scored."""
+    for prefix in (layout.EXECUTIONS_PREFIX, *layout.OUTPUT_PREFIXES):
+        yield make.listing(make.results, prefix)
+    yield make.items(LATEST_PARTITIONS, "Query")
     yield Call(
         ("sagemaker:DescribeProcessingJob",), make.stage.arn("sagemaker", f"processing-job/{make.stage.name}-doctor")
     )

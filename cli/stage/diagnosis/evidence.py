@@ -10,7 +10,7 @@ from cli.failures import CommandError, describe_refusal
 from cli.stage.connection import Connection
 from cli.stage.diagnosis.attempt_logs import AttemptLogs
 from cli.stage.diagnosis.container_log import FailedObject, failed_object
-from cli.stage.diagnosis.job_choice import all_items, items_of
+from cli.stage.diagnosis.job_choice import all_items, items_of, job_name
 from cli.stage.diagnosis.sagemaker_jobs import SageMakerJob, SageMakerJobs, is_job_name
 from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions
@@ -92,8 +92,18 @@ class Investigation:
         item = _worst(items_of(snapshot, job)) if job else explaining_job(snapshot)
         if item is None:
             return Evidence(snapshot, training=self._training(snapshot))
-        found = Evidence(snapshot, asked_job=job, job=item, attempts=tuple(attempts.get(item.job_id, ())))
-        return self._of_attempt(found)
+        return self._of_attempt(Evidence(snapshot, job, item, tuple(attempts.get(item.job_id, ()))))
+
+    def read_others(self, explained: Evidence, names: Sequence[str]) -> list[Evidence]:
+        """Return the evidence about other jobs of an execution, by their names for people."""
+        attempts = self._executions.attempts(explained.snapshot.execution_id)
+        items = {job_name(item): item for item in all_items(explained.snapshot)}
+        return [
+            self._of_attempt(
+                Evidence(explained.snapshot, job=items[name], attempts=tuple(attempts.get(items[name].job_id, ())))
+            )
+            for name in names
+        ]
 
     def _of_attempt(self, found: Evidence) -> Evidence:
         attempt = found.failed_attempt

@@ -4,7 +4,7 @@ Files go to a folder `<folder>.incomplete`, which gets its name when everything 
 command continues a download that was interrupted.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,19 +49,40 @@ class FoundFiles:
     problems: list[str] = field(default_factory=list)
     without_ledger: list[str] = field(default_factory=list)
     """Jobs whose ledger has expired: their files are compared with S3's own sizes only."""
+    objects: dict[tuple[str, str], set[str]] = field(default_factory=dict)
+    """Keys of the dataset's objects that have a commit, per prefix and model; none without a ledger."""
 
 
-def find_files(s3: Any, bucket: str, pointers: Iterable[LatestPredictions]) -> FoundFiles:
-    """List the files of predictions, and compare them with the ledger's commits."""
+def find_files(s3: Any, bucket: str, pointers: Sequence[LatestPredictions]) -> FoundFiles:
+    """List the files of predictions, and compare them with the ledger's commits, and these with the pointers."""
     prefixes: dict[str, LatestPredictions] = {}
     for pointer in pointers:
-        for uri in pointer.predictions_uris:
-            prefixes.setdefault(uri.removeprefix(layout.s3_uri(bucket, "")), pointer)
+        for prefix in _prefixes(bucket, pointer):
+            prefixes.setdefault(prefix, pointer)
     found = FoundFiles()
     with ThreadPoolExecutor(_THREADS) as pool:
         for _ in pool.map(lambda prefix: _compare(s3, bucket, prefix, prefixes[prefix].execution_id, found), prefixes):
             pass
+    for pointer in pointers:
+        _count_objects(bucket, pointer, found)
     return found
+
+
+def _prefixes(bucket: str, pointer: LatestPredictions) -> list[str]:
+    return [uri.removeprefix(layout.s3_uri(bucket, "")) for uri in pointer.predictions_uris]
+
+
+def _count_objects(bucket: str, pointer: LatestPredictions, found: FoundFiles) -> None:
+    """Compare the number of objects that have a commit with the pointer's."""
+    prefixes = _prefixes(bucket, pointer)
+    if any(_partition(prefix, "job_id") in found.without_ledger for prefix in prefixes):
+        return
+    committed = set().union(*(found.objects.get((prefix, pointer.model_id), set()) for prefix in prefixes))
+    if len(committed) != pointer.object_count:
+        found.problems.append(
+            f"{pointer.model_id!r} has scored {pointer.object_count:,} objects of {pointer.dataset!r}, but "
+            f"the ledger has commits of {len(committed):,}"
+        )
 
 
 def download(s3: Any, bucket: str, files: Sequence[PredictionsFile], content: Mapping[str, Any], folder: Path) -> None:
@@ -143,8 +164,9 @@ def content_of(pointers: Sequence[LatestPredictions]) -> dict[str, Any]:
 def _compare(s3: Any, bucket: str, prefix: str, execution_id: str, found: FoundFiles) -> None:
     """Add the files below a prefix, or the problems that they have."""
     sizes = dict(list_objects(s3, bucket, prefix))
-    expected = _committed_outputs(s3, bucket, prefix, execution_id)
-    if not expected:
+    expected, objects = _committed(s3, bucket, prefix, execution_id)
+    found.objects |= {(prefix, model_id): keys for model_id, keys in objects.items()}
+    if not objects:
         found.without_ledger.append(_partition(prefix, "job_id"))
         expected = {key: {(size, "")} for key, size in sizes.items()}
         if not sizes:
@@ -161,8 +183,11 @@ def _compare(s3: Any, bucket: str, prefix: str, execution_id: str, found: FoundF
             found.problems.append(f"{layout.s3_uri(bucket, key)} has {sizes[key]:,} bytes, its commit says otherwise")
 
 
-def _committed_outputs(s3: Any, bucket: str, prefix: str, execution_id: str) -> dict[str, set[tuple[int, str]]]:
-    """Return size and checksum per key and commit of the outputs below a prefix, from the ledger.
+def _committed(
+    s3: Any, bucket: str, prefix: str, execution_id: str
+) -> tuple[dict[str, set[tuple[int, str]]], dict[str, set[str]]]:
+    """Return what the ledger says: size and checksum per key and commit of the outputs below a prefix, and
+    the keys of the objects that have a commit, per model.
 
     Raises:
         InvalidInputError: a segment cannot be read, such as one of another release.
@@ -171,15 +196,17 @@ def _committed_outputs(s3: Any, bucket: str, prefix: str, execution_id: str) -> 
     job_folder = prefix.partition("model_id=")[0]
     ledger = layout.ledger_prefix(execution_id, _partition(prefix, "job_id"))
     outputs: dict[str, set[tuple[int, str]]] = {}
+    objects: dict[str, set[str]] = {}
     for key, _ in list_objects(s3, bucket, ledger):
         content = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         for commit in read_segment(key.removeprefix(ledger), content).commits():
             if model_id not in ("", commit.model_id):
                 continue
+            objects.setdefault(commit.model_id, set()).add(commit.object)
             for output in commit.outputs:
                 if output.kind == "predictions":
                     outputs.setdefault(job_folder + output.key, set()).add((output.bytes, output.crc64nvme))
-    return outputs
+    return outputs, objects
 
 
 def _fetch(s3: Any, bucket: str, file: PredictionsFile, path: Path) -> None:

@@ -1,26 +1,22 @@
 """A chain from a symptom to its cause, as indented lines and as JSON."""
 
-import textwrap
 from datetime import datetime
 from typing import Any
 
 from cli.stage.diagnosis.chain import Chain
 from cli.views.tables import exact_time, one_line
-
-_INDENT = "  "
-_NARROWEST = 30
-"""Fewest characters of a wrapped line. Deeper lines of a narrow terminal are not indented further."""
+from cli.views.wrapping import INDENT, wrapped
 
 
 def chain_lines(chain: Chain, width: int | None) -> list[str]:
     """Return a line per step, indented by its depth; longer ones are wrapped to `width`, if given."""
     lines: list[str] = []
     for depth, step in enumerate(chain.steps, 1):
-        lines += _wrapped(_with_time(step.moment, f"{step.what}: {step.text}"), _INDENT * depth, width)
+        lines += wrapped(_with_time(step.moment, f"{step.what}: {step.text}"), INDENT * depth, width)
         for problem in step.problems:
-            lines += _wrapped(one_line(problem), _INDENT * (depth + 1), width)
+            lines += wrapped(one_line(problem), INDENT * (depth + 1), width)
     if chain.remedy:
-        lines += _wrapped(f"To do: {one_line(chain.remedy)}", "", width)
+        lines += wrapped(f"To do: {one_line(chain.remedy)}", "", width)
     # Never wrapped, so that it can be copied.
     return [*lines, f"Next: {one_line(chain.next_command)}"]
 
@@ -50,12 +46,3 @@ def chain_json(chain: Chain) -> dict[str, Any]:
 
 def _with_time(moment: datetime | None, text: str) -> str:
     return one_line(f"{exact_time(moment)} {text}" if moment else text)
-
-
-def _wrapped(text: str, indent: str, width: int | None) -> list[str]:
-    if width is None:
-        return [indent + text]
-    indent = indent[: max(0, width - _NARROWEST)]
-    return textwrap.wrap(
-        text, max(width, _NARROWEST), initial_indent=indent, subsequent_indent=indent + _INDENT, break_on_hyphens=False
-    )

@@ -103,10 +103,15 @@ def _group_line(group: FailureGroup, word: str) -> str:
     first = group.first
     what = word or (f"attempt {first.attempt}" if first.attempt else "")
     text = with_kind(first.kind, first.text)
-    if len(group.failures) == 1:
-        return f"{first.job}, {what}: {text}" if what else f"{first.job}: {text}"
-    shown = ", ".join(failure.job for failure in group.failures[:_SHOWN_JOBS])
-    hidden = len(group.failures) - _SHOWN_JOBS
-    jobs = f"{counted(len(group.failures), 'job')} ({shown}{f' and {hidden:,} more' if hidden > 0 else ''})"
+    jobs = group_jobs(group)
     example = "" if group.same_text else f"for example {first.job}: "
     return f"{jobs}, {what}: {example}{text}" if what else f"{jobs}: {example}{text}"
+
+
+def group_jobs(group: FailureGroup) -> str:
+    """Return the name of a group's job, or the number of its jobs with the first names."""
+    if len(group.failures) == 1:
+        return group.first.job
+    shown = ", ".join(failure.job for failure in group.failures[:_SHOWN_JOBS])
+    hidden = len(group.failures) - _SHOWN_JOBS
+    return f"{counted(len(group.failures), 'job')} ({shown}{f' and {hidden:,} more' if hidden > 0 else ''})"

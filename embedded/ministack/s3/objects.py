@@ -1,4 +1,4 @@
-"""S3 objects: writing without HTTP, encryption keys, and restored objects in listings."""
+"""S3 objects: writing without HTTP, times, encryption keys, and restored objects in listings."""
 
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
@@ -68,6 +68,32 @@ def install_restore_status() -> None:
         return answer[0], answer[1], ET.tostring(listing, xml_declaration=True, encoding="UTF-8")
 
     s3._dispatch = dispatch
+
+
+def install_multipart_times() -> None:
+    """Date objects of multipart uploads back to the start of the upload, as S3 does.
+
+    "For multipart uploads, the object creation date is the date of initiation of the multipart
+    upload" (https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html). ministack
+    takes the time of completion.
+    """
+    from ministack.services import s3
+
+    ministack_complete = s3._complete_multipart_upload
+
+    def complete(bucket: str, key: str, body: bytes, query: Any, headers: Any = None) -> Any:
+        upload = s3._multipart_uploads.get(s3._qp(query, "uploadId"))
+        answer = ministack_complete(bucket, key, body, query, headers)
+        # A repeated request finds no upload any more, and changes no object.
+        if upload is not None and answer[0] == 200:
+            record = s3._buckets[bucket]["objects"][key]
+            record["last_modified"] = upload["created"]
+            for version in s3._object_versions.get((bucket, key), ()):
+                if version["is_latest"]:
+                    version["last_modified"] = upload["created"]
+        return answer
+
+    s3._complete_multipart_upload = complete
 
 
 def install_managed_key() -> None:

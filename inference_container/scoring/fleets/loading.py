@@ -5,10 +5,10 @@ from functools import partial
 from pathlib import Path
 
 from contract.catalog.model_spec import ModelSpec
-from scoring.errors import write_log
 from scoring.fleets.fleet_model import FleetModel
 from scoring.fleets.members import Member
 from scoring.fleets.setup import member_spec
+from scoring.job_log.events import write_log
 from scoring.models import LoadedModel, load_model
 from scoring.protocol import FleetSetup, MemberSetup
 

@@ -3,8 +3,10 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
+from scoring.called_models import calling
 from scoring.columns.features import FeatureBatch
 from scoring.errors import ModelError, error_of_kind, with_cause
 from scoring.models import LoadedModel
@@ -27,13 +29,11 @@ class Member:
         self.failure: ModelError | None = None
         """Why it cannot be loaded."""
         self.loading = threading.Lock()
-        self.calling = threading.Lock()
+        self.call_lock = threading.Lock()
         """Held during a call of a model that allows one call at a time."""
 
     def predict(self, loaded: LoadedModel, batch: FeatureBatch) -> Any:
-        if loaded.concurrent:
-            return loaded.predict(batch)
-        with self.calling:
+        with nullcontext() if loaded.concurrent else self.call_lock, calling(self.model_id):
             return loaded.predict(batch)
 
 
@@ -80,7 +80,8 @@ class MemberCache:
         if member.failure is not None:
             raise with_cause(error_of_kind(member.failure.kind, member.failure.text), member.failure)
         try:
-            loaded, size = member.load()
+            with calling(member.model_id):
+                loaded, size = member.load()
             self._check(member, loaded)
         except ModelError as error:
             member.failure = error

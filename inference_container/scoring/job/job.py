@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,17 +18,16 @@ from contract.free_memory import free_memory
 from contract.job.fleet_keys import needed_members
 from contract.job.scoring_spec import JobSpec, PinnedObject
 from contract.job.snapshot import read_snapshot
-from contract.json_text import dump_json
 from contract.problems import InvalidInputError
 from contract.status import FailureKind
-from scoring.errors import BAD_ROWS, ConfigurationError, ScoringError, describe_error, log_error, unforeseen, write_log
+from scoring.errors import BAD_ROWS, ConfigurationError, ScoringError, describe_error, log_error, unforeseen
 from scoring.files.scratch import scratch_folder
 from scoring.fleets.setup import batches_for_members, fleet_setup
 from scoring.job import exit_message
 from scoring.job.artifacts import extract_model, verify_artifacts
 from scoring.job.resource_config import current_host
 from scoring.job.shard import find_shard
-from scoring.log_fields import job_fields
+from scoring.job_log.events import log_event
 from scoring.protocol import ObjectDone, WorkerSetup
 from scoring.separation.descendants import adopt_orphans, kill_descendants
 from scoring.separation.worker_user import WorkerUser, find_worker_user, make_folder
@@ -70,7 +68,7 @@ def run(paths: ContainerPaths, cores: int, workers: int | None = None) -> int:
     if failures:
         kind, text = _summarize(*failures)
         exit_message.write(paths, kind, text)
-        _print(event="failed", kind=kind.value, reason=text)
+        log_event("failed", kind=kind.value, reason=text)
         return 1
     return 0
 
@@ -82,7 +80,7 @@ def _score_shard(paths: ContainerPaths, cores: int, workers: int | None) -> tupl
     with _open_snapshot(paths, spec) as objects:
         shard = find_shard(paths.data, spec.dataset, objects)
     for key in shard.ignored:
-        _print(event="file_ignored", file=key, reason="it is not in the job's snapshot")
+        log_event("file_ignored", file=key, reason="it is not in the job's snapshot")
     ended = list(shard.refused)
     for done in shard.refused:
         _report(done)
@@ -133,7 +131,7 @@ def _score_shard(paths: ContainerPaths, cores: int, workers: int | None) -> tupl
     failed = [done for done in ended if done.failures]
     seconds = time.monotonic() - started
     rows = sum(done.rows for done in ended if not done.failures)
-    _print(event="shard_ended", objects=len(ended), failed=len(failed), rows=rows, seconds=round(seconds, 3))
+    log_event("shard_ended", objects=len(ended), failed=len(failed), rows=rows, seconds=round(seconds, 3))
     return (failed, len(ended)) if failed else None
 
 
@@ -142,7 +140,7 @@ def _separate_workers(root: Path, scratch: Path) -> WorkerUser | None:
     user, reason = find_worker_user(root, scratch)
     if user is None:
         consequence = "code in artifacts can change this job's files; the job goes on"
-        _print(event="workers_not_separated", reason=reason, consequence=consequence)
+        log_event("workers_not_separated", reason=reason, consequence=consequence)
     return user
 
 
@@ -217,13 +215,9 @@ def _report(done: ObjectDone) -> None:
     fields: dict[str, object] = {"object": done.key, "rows": done.rows, "seconds": round(done.seconds, 3)}
     if done.failures:
         failures = [{"model": f.model_id or None, "kind": f.kind.value, "reason": f.text} for f in done.failures]
-        _print(event="object_failed", **fields, failures=failures)
+        log_event("object_failed", **fields, failures=failures)
     else:
-        _print(event="object_scored", **fields, rows_per_second=round(done.rows / max(done.seconds, 1e-6)))
-
-
-def _print(**fields: object) -> None:
-    write_log(sys.stdout, dump_json({**fields, **job_fields()}) + "\n")
+        log_event("object_scored", **fields, rows_per_second=round(done.rows / max(done.seconds, 1e-6)))
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import itertools
 import selectors
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +9,9 @@ from typing import TYPE_CHECKING
 
 from contract.catalog.model_formats import ModelFormat
 from contract.job.scoring_spec import PinnedObject
-from contract.json_text import dump_json
-from scoring.errors import ModelError, ScoringError, error_of_kind, log_error, with_cause, write_log
+from scoring.errors import ModelError, ScoringError, error_of_kind, log_error, with_cause
 from scoring.fleets.setup import batches_for_members
-from scoring.log_fields import job_fields
+from scoring.job_log.events import log_event
 from scoring.protocol import (
     Event,
     Failure,
@@ -110,6 +108,8 @@ class Supervisor:
 
     def _send_setup(self, worker: WorkerProcess, setup: WorkerSetup) -> None:
         worker.models = tuple(model.model_id for model in setup.models)
+        if setup.fleet is not None:
+            worker.members = frozenset(member.model_id for member in setup.fleet.members)
         worker.send(replace(setup, scratch=str(worker.folder)))
 
     def score(
@@ -360,11 +360,10 @@ class Supervisor:
         self._selector.unregister(worker)
         self._workers.remove(worker)
         tasks = worker.computing
-        code, doing = worker.reap(), worker.doing()
-        error = explain_exit(code, tasks)
+        code, called = worker.reap(), worker.called_models
+        error = explain_exit(code, tasks, called if called != worker.models else ())
         rows = {"batch_rows": min(task.batch_rows for task in tasks) or self._batch_rows} if tasks else {}
-        line = {"event": "worker_died", "exit_code": code, "reason": error.text, **doing, **rows, **job_fields()}
-        write_log(sys.stdout, dump_json(line) + "\n")
+        log_event("worker_died", exit_code=code, reason=error.text, **worker.doing(called), **rows)
         delete_tree(worker.folder)
         self._queue[:0] = [item for task in worker.waiting for item in objects_of(task)]
         if not tasks:

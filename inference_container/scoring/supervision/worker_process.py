@@ -12,9 +12,11 @@ from pathlib import Path
 
 from contract.catalog.model_formats import ModelFormat
 from contract.job.scoring_spec import PinnedObject
+from scoring.called_models import open_notes, read_notes
 from scoring.device import visible_gpus, worker_variables
 from scoring.errors import ModelError, ScoringError, TransientError
-from scoring.log_fields import job_fields
+from scoring.job_log.fields import job_fields
+from scoring.job_log.process_output import ProcessOutput
 from scoring.protocol import (
     MAX_EVENT_BYTES,
     Command,
@@ -32,7 +34,6 @@ from scoring.protocol import (
     objects_of,
 )
 from scoring.separation.worker_user import WorkerUser, make_folder, process_options
-from scoring.supervision.worker_output import WorkerOutput
 
 _EXIT_SECONDS = 30
 _MAX_SHOWN_OBJECTS = 3
@@ -66,23 +67,29 @@ class WorkerProcess:
     ) -> None:
         self.folder = folder
         make_folder(folder, user)
+        self._notes = open_notes()
+        self.called_models: tuple[str, ...] = ()
+        """Models that it was calling when it ended; empty if it was doing something else."""
         # Batches run in parallel on the worker's threads, so a library gets one thread per call.
         own = dict.fromkeys(_LIBRARY_THREADS, "1") | worker_variables(number, visible_gpus())
         environment = {**_KEEP_FREED_MEMORY, **os.environ, **own}
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             # -P: without modules of the working directory, which model code can write to.
-            [sys.executable, *(["-P"] if user else []), "-m", "scoring.worker.__main__", *formats],
+            [sys.executable, *(["-P"] if user else []), "-m", "scoring.worker.__main__", str(self._notes), *formats],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # Outside of a job, people see what a model prints as it is.
             stderr=subprocess.PIPE if job_fields() else None,
             # A buffer would be flushed when the pipe is closed, which waits for a worker that does not read.
             bufsize=0,
+            pass_fds=(self._notes,),
             **process_options(user, folder, environment),
         )
         self._number = number
         self.models: tuple[str, ...] = ()
         """Ids of the models that it scores with."""
+        self.members: frozenset[str] = frozenset()
+        """Ids of the fleet's models, if it scores a fleet."""
         self.ready = False
         self.computing: list[Task] = []
         self.waiting: deque[ScoreObject | ScoreGroup] = deque()
@@ -92,17 +99,21 @@ class WorkerProcess:
         self._computed_count = 0
         self._received = bytearray()
         printed = self._process.stderr if job_fields() else None
-        self._output = WorkerOutput(printed, self.doing) if printed is not None else None
+        self._output = ProcessOutput(printed, self.doing, has_errors=True) if printed is not None else None
 
-    def doing(self) -> dict[str, object]:
-        """Return what the worker is doing, as fields of a line of the log."""
+    def doing(self, called: Sequence[str] = ()) -> dict[str, object]:
+        """Return what the worker is doing, as fields of a line of the log.
+
+        `called` are the models that it is calling, if they are known.
+        """
+        models = called or self.models
         keys = list(dict.fromkeys(item.key for task in tuple(self.computing) for item in objects_of(task)))
         counts = {"object_count": len(keys)} if len(keys) > _MAX_LOGGED else {}
-        counts |= {"model_count": len(self.models)} if len(self.models) > _MAX_LOGGED else {}
+        counts |= {"model_count": len(models)} if len(models) > _MAX_LOGGED else {}
         return {
             "worker": self._number,
             "objects": keys[:_MAX_LOGGED],
-            "models": list(self.models[:_MAX_LOGGED]),
+            "models": list(models[:_MAX_LOGGED]),
             **counts,
         }
 
@@ -187,6 +198,9 @@ class WorkerProcess:
             code = self._process.wait()
         if self._output is not None:
             self._output.finish()
+        notes = read_notes(self._notes)
+        self.called_models = tuple(name for name in notes if name in self.members or name in self.models)
+        os.close(self._notes)
         return code
 
     def kill(self) -> None:
@@ -231,9 +245,17 @@ def describe_objects(tasks: Sequence[Task]) -> str:
     return f"object{'s' if len(keys) > 1 else ''} {' and '.join(keys)}"
 
 
-def explain_exit(code: int, tasks: Sequence[Task]) -> ScoringError:
-    """Return the error for a worker's exit code; any task that it had started may be the cause."""
+def explain_exit(code: int, tasks: Sequence[Task], called: Sequence[str] = ()) -> ScoringError:
+    """Return the error for a worker's exit code; any task that it had started may be the cause.
+
+    `called` are the models that it was calling, to be named.
+    """
     doing = f"scoring {describe_objects(tasks)}" if tasks else "loading the models"
+    if called:
+        names = " and ".join(map(repr, called[:_MAX_SHOWN_OBJECTS]))
+        hidden = f" and {len(called) - _MAX_SHOWN_OBJECTS:,} more" if len(called) > _MAX_SHOWN_OBJECTS else ""
+        models = f"model{'s' if len(called) > 1 else ''} {names}{hidden}"
+        doing = f"{doing} with {models}" if tasks else f"loading {models}"
     if code == -signal.SIGKILL:
         return WorkerDiedError(
             f"a worker was killed (SIGKILL) while {doing}, most likely out of memory: if it happens again choose an "

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
+from scoring.called_models import calling, note_calls
 from scoring.errors import ScoringError, log_error
 from scoring.protocol import Command, SetupFailed, WorkerReady, WorkerSetup, decode_command
 from scoring.separation.descendants import set_no_new_privileges
@@ -24,7 +25,8 @@ _GC_THRESHOLD = 5_000
 """New objects between two garbage collections. Python's default is 700."""
 
 
-def main(formats: list[str]) -> None:
+def main(notes: int, formats: list[str]) -> None:
+    note_calls(notes)
     started = time.monotonic()
     # The supervisor handles the signals that stop the job, and ends its workers.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -53,7 +55,9 @@ def main(formats: list[str]) -> None:
             models = [load_fleet(setup.fleet, setup.models[0])]
         else:
             files = zip(setup.models, setup.model_files, strict=True)
-            models = [load_model(spec, Path(file)) for spec, file in files]
+            for spec, file in files:
+                with calling(spec.model_id):
+                    models.append(load_model(spec, Path(file)))
         engine = Engine(setup, models, log_error)
     except ScoringError as error:
         log_error(error)
@@ -92,4 +96,4 @@ def _receive(commands: BinaryIO, inbox: "queue.SimpleQueue[Command]") -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(int(sys.argv[1]), sys.argv[2:])

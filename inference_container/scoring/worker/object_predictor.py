@@ -15,6 +15,7 @@ from contract.catalog.model_spec import ModelSpec, tolerated_rows
 from contract.layout import OutputLayout
 from contract.status import FailureKind
 from scoring.bad_rows import BadRow, raw_values
+from scoring.called_models import calling
 from scoring.columns.bisection import bisect_failures
 from scoring.columns.column_plan import ColumnPlan, plan_columns
 from scoring.columns.feature_casts import cast_to_declared
@@ -97,8 +98,14 @@ class ThreadSafeModel:
 
     def predict_as_given(self, batch: FeatureBatch) -> Any:
         if self.loaded.concurrent:
-            return self.loaded.predict(batch)
+            return self._call(batch)
         with self._lock:
+            return self._call(batch)
+
+    def _call(self, batch: FeatureBatch) -> Any:
+        if self.fleet is not None:
+            return self.loaded.predict(batch)
+        with calling(self.spec.model_id):
             return self.loaded.predict(batch)
 
 

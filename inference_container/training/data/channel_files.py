@@ -6,7 +6,7 @@ from pathlib import Path
 from contract.job.scoring_spec import PinnedObject
 from scoring.errors import ConfigurationError, DataError
 from scoring.job.input_files import files_below, find_input_files
-from training.reporting import log_event
+from scoring.job_log.events import log_event
 
 _SHOWN = 5
 """Problems listed in a message."""

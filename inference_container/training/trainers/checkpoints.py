@@ -13,7 +13,7 @@ from contract.codec import to_json
 from contract.json_text import parse_json
 from contract.training.training_spec import TrainingSpec
 from scoring.files.new_file import new_file
-from training.reporting import log_event
+from scoring.job_log.events import log_event
 
 _SUFFIX = ".checkpoint"
 _KEPT = 2

@@ -20,10 +20,10 @@ from contract.training.training_spec import TrainingSpec
 from scoring.columns.features import FeatureBatch
 from scoring.errors import IN_LOG, DataError, ModelError, ScoringError, describe_error
 from scoring.files.new_file import new_file
+from scoring.job_log.events import log_event
 from training.data.labels import LabelSummary
 from training.data.training_data import TrainingData
 from training.interruption import Interruption
-from training.reporting import log_event
 from training.trainers.memory import refuse_if_too_large
 from training.trainers.metrics import evaluate
 from training.trainers.sklearn_preparation import make_estimator, make_preparation, matrix_type, peak_copies

@@ -22,11 +22,11 @@ from contract.training.training_spec import TrainingSpec
 from scoring.columns.features import FeatureBatch
 from scoring.errors import IN_LOG, MORE_ROOM, ConfigurationError, DataError, ScoringError, describe_error
 from scoring.files.new_file import new_file
+from scoring.job_log.events import log_event
 from scoring.models.trees.xgboost_library import xgboost
 from training.data.labels import LabelSummary
 from training.data.training_data import Batch, TrainingData
 from training.interruption import Interruption
-from training.reporting import log_event
 from training.trainers.checkpoints import Checkpoint, CheckpointFolder, fingerprint
 from training.trainers.memory import refuse_if_too_large
 from training.trainers.metrics import evaluate

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import get_args
 
 from contract import layout
 from contract.catalog.model_spec import ModelSpec
@@ -19,6 +20,8 @@ MAX_COUNTED = 1_000_000
 
 A function reads some thousand commits per second. Beyond, the plan estimates, and the jobs count.
 """
+Outputs = Mapping[tuple[layout.OutputKind, str], int]
+"""Size of each output of a job in S3, in bytes, by kind and key."""
 _BYTES_AT_ONCE = 64 << 20
 """Segments in memory, in bytes."""
 _COMMITTED, _KEPT, _QUARANTINED = 1, 2, 4
@@ -47,6 +50,8 @@ class Coverage:
     """The objects that the new execution scores, by dataset."""
     is_exact: bool = True
     """Whether the ledgers were read, and not only listed."""
+    is_by_record: bool = False
+    """Whether only the commits of jobs that succeeded were counted, because there are too many."""
     sources: Sequence[JobSource] = ()
     """All old jobs, newest first."""
     useful: dict[str, list[JobSource]] = field(default_factory=dict)
@@ -108,13 +113,24 @@ def read_coverage(
     objects: Mapping[str, Sequence[PinnedObject]],
     old_jobs: Sequence[OldJob],
     store: ObjectStore,
+    *,
+    check_outputs: bool = False,
 ) -> Coverage:
-    """Return which objects are committed already, from the newest old job to the oldest."""
+    """Return which objects are committed already, from the newest old job to the oldest.
+
+    With `check_outputs`, commits only count whose outputs are in S3, and none is an estimate.
+    """
     coverage = Coverage(scorers, objects, sources=[job.source for job in old_jobs])
     jobs = [job for job in old_jobs if any(_reads(coverage, job, model_id) for model_id in job.versions)]
     ledgers = list(in_parallel(lambda job: _segments(job, store), jobs))
     commits = sum(layout.commits_in_segment(entry.key) or 0 for ledger in ledgers for entry in ledger)
-    if max(commits, sum(map(coverage.pairs, scorers))) > MAX_COUNTED:
+    is_large = max(commits, sum(map(coverage.pairs, scorers))) > MAX_COUNTED
+    if is_large and check_outputs:
+        coverage.is_by_record = True
+        for job in jobs:
+            _count_by_record(coverage, job, objects[job.dataset], store)
+        return coverage
+    if is_large:
         coverage.is_exact = False
         for job, ledger in zip(jobs, ledgers, strict=True):
             _estimate(coverage, job, ledger)
@@ -125,10 +141,15 @@ def read_coverage(
         ref: _compare(old, objects[dataset]) for (ref, dataset), old in zip(datasets.items(), pinned, strict=True)
     }
     segments = [(job, entry) for job, ledger in zip(jobs, ledgers, strict=True) for entry in ledger]
+    outputs: dict[JobSource, Outputs] = {}
     for batch in _batches(segments):
         contents = in_parallel(lambda segment: _content(*segment, store), batch)
+        if check_outputs:
+            unknown = list({job.source: job for job, _ in batch if job.source not in outputs}.values())
+            found = in_parallel(lambda job: _outputs(coverage, job, store), unknown)
+            outputs |= zip([job.source for job in unknown], found, strict=True)
         for (job, entry), content in zip(batch, contents, strict=True):
-            _count(coverage, job, snapshots[job.snapshot], entry.key, content)
+            _count(coverage, job, snapshots[job.snapshot], entry.key, content, outputs=outputs.get(job.source))
     return coverage
 
 
@@ -165,7 +186,43 @@ def _compare(old: Sequence[PinnedObject], new: Sequence[PinnedObject]) -> _Objec
     return _Objects(numbers, frozenset(item.key for item in new if known.get(item.key) == item))
 
 
-def _count(coverage: Coverage, job: OldJob, objects: _Objects, name: str, content: bytes) -> None:
+def _outputs(coverage: Coverage, job: OldJob, store: ObjectStore) -> Outputs:
+    """Return the sizes of a job's outputs in S3; none if no commit of the job can count."""
+    if not _same_models(coverage, job):
+        return {}
+    return {
+        (kind, entry.key): entry.size
+        for kind in get_args(layout.OutputKind)
+        for entry in store.results_below(job.outputs_prefix(kind))
+    }
+
+
+def _count_by_record(coverage: Coverage, job: OldJob, objects: Sequence[PinnedObject], store: ObjectStore) -> None:
+    """Count the commits of a job without its ledger: one that has succeeded has verified all of them."""
+    same = _same_models(coverage, job)
+    for model_id in same:
+        _add_source(coverage, job, model_id)
+    has_outputs = job.is_whole and any(True for _ in store.result_entries(job.outputs_prefix("predictions")))
+    if not same or not has_outputs:
+        return
+    found = _compare(snapshot_objects(job.snapshot, store), objects)
+    for model_id in same:
+        for key, number in found.numbers.items():
+            coverage.mark(model_id, number, _KEPT if key in found.unchanged else 0)
+
+
+def _same_models(coverage: Coverage, job: OldJob) -> list[str]:
+    """Return the models whose commits of the job may count."""
+    return [
+        name
+        for name, digest in job.digests.items()
+        if _reads(coverage, job, name) and coverage.scorers[name].digest == digest
+    ]
+
+
+def _count(
+    coverage: Coverage, job: OldJob, objects: _Objects, name: str, content: bytes, *, outputs: Outputs | None
+) -> None:
     try:
         commits = list(read_segment(name, content).commits())
     except InvalidInputError:
@@ -178,19 +235,17 @@ def _count(coverage: Coverage, job: OldJob, objects: _Objects, name: str, conten
         scorer = coverage.scorers[model_id]
         is_same = job.digests.get(model_id) == scorer.digest and commit.object in objects.unchanged
         is_kept = is_same and keeps_commit(commit, job.versions[model_id], scorer.spec)
-        coverage.mark(model_id, number, _KEPT if is_kept else _QUARANTINED if is_same else 0)
+        is_quarantined = is_same and not is_kept
+        if is_kept and outputs is not None:
+            is_kept = all(outputs.get((item.kind, item.key)) == item.bytes for item in commit.outputs)
+        coverage.mark(model_id, number, _KEPT if is_kept else _QUARANTINED if is_quarantined else 0)
         if is_kept:
             _add_source(coverage, job, model_id)
 
 
 def _estimate(coverage: Coverage, job: OldJob, ledger: Sequence[StoredObject]) -> None:
     commits = sum(layout.commits_in_segment(entry.key) or 0 for entry in ledger)
-    same = [
-        name
-        for name, digest in job.digests.items()
-        if _reads(coverage, job, name) and coverage.scorers[name].digest == digest
-    ]
-    for model_id in same if commits else ():
+    for model_id in _same_models(coverage, job) if commits else ():
         coverage.add_estimate(model_id, min(commits, job.snapshot.objects))
         _add_source(coverage, job, model_id)
 

@@ -7,10 +7,11 @@ from contract.catalog.model_spec import ModelSpec
 from contract.checks import raise_if_any
 from contract.job.scored_before import output_digests
 from contract.job.scoring_spec import JobSource, PinnedObject
-from contract.workflow.request_check import ResumeCounts
+from contract.workflow.request_check import ResumeCounts, ScoredBefore
 from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.planning.resume.choose import choose_again
-from lambdas.planning.resume.coverage import Coverage, Scorer, read_coverage
+from lambdas.planning.resume.coverage import MAX_COUNTED, Coverage, Scorer, read_coverage
+from lambdas.planning.resume.earlier import EarlierJobs
 from lambdas.planning.resume.lineage import OldExecution, inherited_request, read_lineage
 from lambdas.planning.resume.old_jobs import OldJob, objects_of_datasets, read_old_jobs
 from lambdas.planning.scoring.assignments import ChosenFleet
@@ -25,25 +26,14 @@ _LISTED = 3
 
 
 @dataclass(frozen=True)
-class Resumption:
-    """The old executions, and what of them is scored again or kept."""
+class Resumption(EarlierJobs):
+    """The old executions, and what of them is scored again or kept. The request has values of the old ones."""
 
-    request: ExecutionRequest
-    """The request with the values of the old ones."""
     choice: Choice
-    old_jobs: tuple[OldJob, ...]
     objects: Mapping[str, Mapping[str, PinnedObject]]
     """The objects that the resumed execution pinned of each dataset, by key."""
     notes: tuple[str, ...]
     newest: OldExecution
-
-    def groups(self) -> dict[str, str]:
-        """Return the old job of each model, as models that share an output were grouped before."""
-        found: dict[str, str] = {}
-        for job in self.old_jobs:
-            for model_id in job.versions:
-                found.setdefault(model_id, job.job_id)
-        return found
 
 
 def read_resumption(request: ExecutionRequest, deployment: Deployment, activity: Activity) -> Resumption:
@@ -66,11 +56,11 @@ def read_resumption(request: ExecutionRequest, deployment: Deployment, activity:
     own = [job for job in old_jobs if not job.is_fleet]
     if own:
         inherited = replace(inherited, output_layout=own[0].requested_layout, joined_nulls=own[0].joined_nulls)
-    return Resumption(inherited, choice, tuple(old_jobs), objects, (*notes, *left_out), lineage[0])
+    return Resumption(inherited, tuple(old_jobs), choice, objects, (*notes, *left_out), lineage[0])
 
 
-def resumed_jobs(
-    resumption: Resumption,
+def jobs_that_keep(
+    earlier: EarlierJobs,
     form: Callable[[Mapping[str, str] | None], list[PlannedJob]],
     snapshots: Snapshots,
     deployment: Deployment,
@@ -79,17 +69,18 @@ def resumed_jobs(
 
     `form` forms jobs of models with the same text in its argument.
     """
-    request = resumption.request
+    request = earlier.request
     is_joined = request.output_layout == "joined"
     # Models that share an output must be the same as before, unless the request says how many share a job.
-    jobs = form(resumption.groups() if is_joined and not request.models_per_job else None)
+    is_resumed = request.keep_scored is False
+    jobs = form(earlier.groups() if is_resumed and is_joined and not request.models_per_job else None)
     scorers = {
         model.model_id: Scorer(model, job.dataset, _digests(job)[model.model_id])
         for job in jobs
         for model in job.committing_models
     }
     objects = {dataset: snapshot.objects for dataset, snapshot in snapshots.by_dataset.items()}
-    coverage = read_coverage(scorers, objects, resumption.old_jobs, deployment.store)
+    coverage = read_coverage(scorers, objects, earlier.old_jobs, deployment.store, check_outputs=not is_resumed)
     if not is_joined:
         # A job scores an object with all of its models, also if only one lacks it.
         jobs = form({model_id: coverage.group(model_id) for model_id in scorers})
@@ -139,6 +130,32 @@ def image_notes(coverage: Coverage, old_jobs: Sequence[OldJob], images: Mapping[
     return [f"up to {kept:,} of the kept commits were scored by another image, of {len(other):,} models: {listed}"]
 
 
+def scored_before(coverage: Coverage, jobs: Sequence[PlannedJob]) -> tuple[ScoredBefore, ...]:
+    """Return for each model and fleet how many objects are scored already."""
+    fleets = {model.model_id for job in jobs if job.fleet is not None for model in job.committing_models}
+    return tuple(
+        ScoredBefore(
+            id=name,
+            version=scorer.spec.version,
+            is_fleet=name in fleets,
+            dataset=scorer.dataset,
+            objects=coverage.pairs(name),
+            scored=coverage.kept(name),
+        )
+        for name, scorer in coverage.scorers.items()
+    )
+
+
+def kept_notes(earlier: EarlierJobs, coverage: Coverage) -> list[str]:
+    """Return notes for people on what an execution keeps of earlier ones, and what it scores again."""
+    counts, executions = count(coverage), {job.source.execution_id for job in earlier.old_jobs}
+    text = f"commits of {len(executions):,} earlier executions: {counts.kept:,} of {counts.expected:,} kept, "
+    text += f"{counts.again:,} scored again, {counts.missing:,} not committed yet"
+    if coverage.is_by_record:
+        text += f". They are more than {MAX_COUNTED:,}, so only those of jobs that succeeded are counted here"
+    return [text, *_changed_models(earlier, coverage)]
+
+
 def resume_notes(resumption: Resumption, coverage: Coverage, snapshots: Snapshots) -> list[str]:
     """Return notes for people on what the execution keeps, what it scores again, and why."""
     counts, old = count(coverage), resumption.newest.execution_id
@@ -159,9 +176,9 @@ def moved_datasets(resumption: Resumption, snapshots: Snapshots) -> tuple[str, .
     return tuple(sorted(found & resumption.objects.keys()))
 
 
-def _changed_models(resumption: Resumption, coverage: Coverage) -> list[str]:
+def _changed_models(earlier: EarlierJobs, coverage: Coverage) -> list[str]:
     reasons: dict[str, str] = {}
-    for job in resumption.old_jobs:
+    for job in earlier.old_jobs:
         for model_id, version in job.versions.items():
             scorer = coverage.scorers.get(model_id)
             if scorer is None or model_id in reasons or coverage.kept(model_id) or not coverage.again(model_id):

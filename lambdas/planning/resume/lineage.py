@@ -11,6 +11,7 @@ from contract.problems import Problem
 from contract.status import FINAL_JOB_STATUSES, ExecutionKind, ExecutionStatus, FailureKind
 from contract.table.job_parts import group_parts
 from contract.table.records import ExecutionRecord, JobRecord
+from contract.triggers.uploads import execution_name
 from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.errors import ResumedJobRunningError
 from lambdas.stage.activity import Activity
@@ -60,7 +61,7 @@ def read_lineage(execution_id: str, deployment: Deployment, activity: Activity) 
         old = OldExecution(record, tuple(deployment.table.jobs(record.execution_id)))
         if not found:
             raise_if_any(_check_records(old), "request")
-        _check_jobs(old, activity)
+        check_jobs(old, activity)
         found.append(old)
         # The records of an older one may have expired.
         record = deployment.table.find_execution(record.resumes) if record.resumes else None
@@ -81,6 +82,9 @@ def _check(execution_id: str, record: ExecutionRecord | None, activity: Activity
         return refuse(f"{execution_id}, which is RUNNING", "an execution that has ended", remedy)
     if record.plan is None:
         remedy = f"Resume {record.resumes!r} instead." if record.resumes else "Start a new execution."
+        dataset = _request_of(record).get("dataset")
+        if isinstance(dataset, str) and execution_id.startswith(execution_name(dataset, "")):
+            remedy = f"Score its uploads with `fleetscore resume --uploads {dataset}`."
         return refuse(f"{execution_id}, which was never planned", "an execution with a plan", remedy)
     return []
 
@@ -98,8 +102,12 @@ def _check_records(old: OldExecution) -> list[Problem]:
     return [Problem("resume", value, "an execution whose records have not expired", "Start a new execution.")]
 
 
-def _check_jobs(old: OldExecution, activity: Activity) -> None:
-    """Refuse to continue while a SageMaker job may still commit objects."""
+def check_jobs(old: OldExecution, activity: Activity) -> None:
+    """Refuse to continue while a SageMaker job may still commit objects.
+
+    Raises:
+        ResumedJobRunningError: when one may.
+    """
     names = [job.sagemaker_job_name for job in old.jobs if job.sagemaker_job_name and _may_run(job)]
     statuses = zip(names, in_parallel(activity.running_job_status, names), strict=True)
     if running := [(name, status) for name, status in statuses if status]:
@@ -119,7 +127,7 @@ def inherited_request(request: ExecutionRequest, lineage: Sequence[OldExecution]
     notes: list[str] = []
     found: dict[str, Any] = {name: value for name in _INHERITED if (value := getattr(request, name)) is not None}
     for old in lineage:
-        data = _request_of(old)
+        data = _request_of(old.record)
         if "left_out" in data:
             notes.append(f"the request of {old.execution_id} is too long for its record: its options are not inherited")
         for name in _INHERITED:
@@ -131,9 +139,9 @@ def inherited_request(request: ExecutionRequest, lineage: Sequence[OldExecution]
     return replace(request, resume=None, models=None, fleets=None, **found), notes
 
 
-def _request_of(old: OldExecution) -> Mapping[str, Any]:
+def _request_of(record: ExecutionRecord) -> Mapping[str, Any]:
     try:
-        data = parse_json(old.record.request_json, keep_surrogates=True)
+        data = parse_json(record.request_json, keep_surrogates=True)
     except JsonError:
         return {}
     return data if isinstance(data, Mapping) else {}

@@ -11,6 +11,7 @@ from contract.catalog.model_spec import ModelSpec
 from contract.job.scored_before import changed_fields, digests_of
 from contract.job.scoring_spec import JobSource, JobSpec, PinnedObject, SnapshotRef
 from contract.problems import InvalidInputError, Problem
+from contract.status import JobStatus
 from contract.table.job_parts import group_parts, whole_job
 from contract.table.records import JobRecord
 from lambdas.planning.resume.lineage import OldExecution
@@ -38,6 +39,13 @@ class OldJob:
     joined_nulls: bool
     image_uri: str = ""
     """URI of the image that scored it."""
+    is_whole: bool = False
+    """Whether it succeeded without rows in quarantine, so that every object has a commit that may count."""
+
+    def outputs_prefix(self, kind: layout.OutputKind) -> str:
+        """Return the prefix of its outputs of a kind."""
+        source = self.source
+        return layout.job_outputs_prefix(kind, self.dataset, source.execution_id, source.job_id, self.output_layout)
 
     @property
     def is_fleet(self) -> bool:
@@ -99,6 +107,7 @@ def _old_job(job: JobRecord, spec: JobSpec, chosen: Mapping[str, ModelSpec]) -> 
         output_layout=spec.output_layout,
         joined_nulls=spec.joined_nulls,
         image_uri=job.image_uri,
+        is_whole=job.status is JobStatus.SUCCEEDED and not job.rows_quarantined,
     )
 
 

@@ -7,16 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from contract.checks import raise_if_any
-from contract.workflow.request_check import ResumeCounts
+from contract.workflow.request_check import ResumeCounts, ScoredBefore
 from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.planning.resume.draft import (
     count,
     image_notes,
+    jobs_that_keep,
+    kept_notes,
     moved_datasets,
     read_resumption,
     resume_notes,
-    resumed_jobs,
+    scored_before,
 )
+from lambdas.planning.resume.earlier import EarlierJobs, read_earlier_jobs
 from lambdas.planning.scoring.check_fleets import find_routes
 from lambdas.planning.scoring.check_models import check_models
 from lambdas.planning.scoring.check_volumes import check_volumes, volume_notes
@@ -48,8 +51,10 @@ class ScoringDraft:
     request: ExecutionRequest = field(default_factory=ExecutionRequest)
     """The request, with the values of the one that it resumes."""
     resume_notes: tuple[str, ...] = ()
-    """What a resumed execution keeps and scores again, and why."""
+    """What an execution keeps of earlier ones and scores again, and why."""
     resume_counts: ResumeCounts | None = None
+    scored_before: tuple[ScoredBefore, ...] = ()
+    """What each model and fleet has scored already, if the request keeps it."""
     moved_datasets: tuple[str, ...] = ()
     """See `ExecutionRecord.moved_datasets`."""
 
@@ -82,18 +87,22 @@ def draft_scoring(
             request, choice.assignments, snapshots.by_dataset, defaults.compute, fleets=fleets, groups=groups
         )
 
-    jobs, coverage = (form(), None) if resumption is None else resumed_jobs(resumption, form, snapshots, deployment)
+    earlier: EarlierJobs | None = resumption
+    if request.keep_scored:
+        earlier = read_earlier_jobs(request, choice, deployment, activity)
+    jobs, coverage = (form(), None) if earlier is None else jobs_that_keep(earlier, form, snapshots, deployment)
     problems = [*check_instance_types(jobs, defaults.instance_types), *check_joined_outputs(request, jobs)]
     raise_if_any([*problems, *check_commit_counts(jobs), *check_volumes(jobs)], "request")
     skipped = uploads.skipped if uploads is not None else {}
     notes = [note for fleet in fleets for note in fleet.notes]
     draft = ScoringDraft(tuple(jobs), skipped, (*notes, *split_notes(jobs), *volume_notes(jobs)), request)
-    if resumption is None or coverage is None:
+    if earlier is None or coverage is None:
         return draft
     images = {model.model_id: defaults.image_uris[job.image] for job in jobs for model in job.committing_models}
-    told = (
-        *resume_notes(resumption, coverage, snapshots),
-        *image_notes(coverage, resumption.old_jobs, images),
-    )
+    of_images = image_notes(coverage, earlier.old_jobs, images)
+    if resumption is None:
+        draft = replace(draft, scored_before=scored_before(coverage, jobs))
+        return replace(draft, resume_notes=(*kept_notes(earlier, coverage), *of_images), resume_counts=count(coverage))
+    told = (*resume_notes(resumption, coverage, snapshots), *of_images)
     moved = moved_datasets(resumption, snapshots)
     return replace(draft, resume_notes=told, resume_counts=count(coverage), moved_datasets=moved)

@@ -5,7 +5,8 @@ from typing import Any
 from contract import codec
 from contract.json_text import dump_json
 from contract.problems import InvalidInputError
-from contract.table.latest_predictions import PLACE, LatestPredictions, latest_item
+from contract.table import records
+from contract.table.latest_predictions import PLACE, LatestPredictions, latest_item, latest_key
 from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.tables.table import Table
 
@@ -30,6 +31,17 @@ class LatestPointers(Table):
             values={":place": latest.place},
         )
         return is_latest and self._put_manifest(latest)
+
+    def executions_over(self, dataset: str) -> list[str]:
+        """Return the ids of the executions to which the pointers of a dataset lead."""
+        query = {
+            "TableName": self._table_name,
+            "KeyConditionExpression": f"{records.PARTITION_KEY} = :dataset",
+            "ExpressionAttributeValues": {":dataset": latest_key(dataset, "")[records.PARTITION_KEY]},
+            "ConsistentRead": True,
+        }
+        pages = self._dynamodb.get_paginator("query").paginate(**query)
+        return sorted({item["execution_id"] for page in pages for item in page["Items"]})
 
     def _put_manifest(self, latest: LatestPredictions) -> bool:
         """Write the manifest if it is still the one that was compared.

@@ -102,4 +102,4 @@ def test_a_script_leaves_its_texts_in_the_log(job: TrainingFolder, text: str, ex
 
     assert job.failure.startswith(expected)
     assert CANARY not in job.failure
-    assert CANARY in ended.stderr
+    assert CANARY in ended.stdout + ended.stderr

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from contract.container_paths import TrainingPaths
 from contract.status import FailureKind
+from scoring.job_log.events import log_event
 from tests.unit.hostile_text import HOSTILE, is_printable
 from training.job import installed_version
-from training.reporting import failure_line, log_event, write_failure
+from training.reporting import failure_line, write_failure
 
 
 @given(st.sampled_from(FailureKind), st.text(max_size=2_000))

@@ -13,9 +13,9 @@ from pathlib import Path
 from contract.archives import MAX_MEMBERS
 from contract.container_paths import TrainingPaths
 from scoring.errors import ModelError, describe_error
+from scoring.job_log.events import log_event
 from scoring.separation.file_modes import change_owner, delete_tree
 from scoring.separation.worker_user import WorkerUser, find_worker_user
-from training.reporting import log_event
 
 _FOLDER_MODE = 0o755
 _FILE_MODE = 0o644

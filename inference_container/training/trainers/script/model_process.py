@@ -4,6 +4,7 @@
 from stdin.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from contract.codec import dumps, loads
 from contract.json_text import JsonError, parse_json
 from contract.status import FailureKind
 from scoring.errors import ModelError, ScoringError, TransientError, error_of_kind, log_error
+from scoring.job_log.process_output import ProcessOutput
 from scoring.separation.descendants import kill_descendants, set_no_new_privileges
 from scoring.separation.worker_user import WorkerUser, make_folder, process_options
 from training.interruption import Interruption
@@ -43,11 +45,19 @@ def check_in_process(
     with subprocess.Popen(  # noqa: S603 - our own interpreter and module
         [sys.executable, *(["-P"] if user else []), "-m", __name__, str(path), str(answer)],
         stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         **process_options(user, folder, os.environ),
     ) as process:
+        assert process.stdin is not None  # noqa: S101 - pipes, see above
+        assert process.stdout is not None  # noqa: S101
+        output = ProcessOutput(process.stdout, lambda: {"program": "load check"}, has_errors=True)
         with interruption.call_on_signal(process.kill):
-            process.communicate(dumps(record).encode())
+            with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
+                stdin.write(dumps(record).encode())
+            process.wait()
         kill_descendants()
+        output.finish()
     interruption.check()
     found = _read_answer(answer)
     columns = found.get("columns")

@@ -11,12 +11,9 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
-from typing import IO
 
 from contract.archives import NoRoomError, unpack
-from contract.control_characters import replace_control_characters
 from contract.json_text import JsonError, parse_json
 from contract.names import check_object_key
 from contract.status import FailureKind
@@ -31,12 +28,12 @@ from scoring.errors import (
     TransientError,
     describe_error,
     error_of_kind,
-    write_log,
 )
 from scoring.job.artifacts import sha256_of
+from scoring.job_log.events import log_event
+from scoring.job_log.process_output import ProcessOutput
 from scoring.separation.descendants import adopt_orphans, kill_descendants, set_no_new_privileges
 from scoring.separation.worker_user import process_options
-from training.reporting import log_event
 from training.trainers.script.environment import (
     PROGRAM,
     SUBMIT_DIRECTORY,
@@ -55,8 +52,8 @@ _SECONDS_TO_CLOSE = 10
 _METRICS_BYTES = 64 << 10
 _SHOWN_FILES = 8
 _LOGGED_CHARACTERS = 4_096
-_STDERR_CHARACTERS = 64 << 10
-"""Longest piece of a line that is kept in memory."""
+_UNBUFFERED = {"PYTHONUNBUFFERED": "1"}
+"""As in the image: lines of stdout and stderr keep their order, and none is lost when the script is killed."""
 _KINDS = frozenset({"DATA", "MODEL", "CONFIGURATION", "TRANSIENT"})
 
 
@@ -135,7 +132,8 @@ def _unpack(job: TrainingContext, target: Path) -> str:
 def _run(job: TrainingContext, folders: ScriptFolders, program: str) -> tuple[int, str]:
     """Run the script; return its exit code, negative for a signal, and its last exception.
 
-    All of its stderr goes to the log. No process of the script is left at the end.
+    What it prints goes to the log, in the order in which it is printed. No process of the script is
+    left at the end.
     """
     code = folders.code
     set_no_new_privileges()
@@ -152,21 +150,19 @@ def _run(job: TrainingContext, folders: ScriptFolders, program: str) -> tuple[in
     )
     log_event("script_started", program=program, arguments=arguments(values))
     seen = ScriptTraceback(code)
-    options = process_options(folders.user, folders.home, {**os.environ, **given})
+    options = process_options(folders.user, folders.home, {**os.environ, **_UNBUFFERED, **given})
     options["cwd"] = code
     with subprocess.Popen(  # noqa: S603 - running the user's script is the purpose
         [sys.executable, program, *arguments(values)],
         **options,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
+        # One pipe for both, which keeps their order.
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         # A new process group, so that a signal also reaches the processes that the script starts.
         start_new_session=True,
     ) as process:
-        # In a thread, because a process that the script leaves behind may keep stderr open forever.
-        reader = threading.Thread(target=_pass_on, args=(process.stderr, seen), daemon=True)
-        reader.start()
+        assert process.stdout is not None  # noqa: S101 - a pipe, see above
+        output = ProcessOutput(process.stdout, lambda: {"program": program}, on_line=seen.add)
         try:
             with job.interruption.call_on_signal(lambda: _signal(process.pid, signal.SIGTERM)):
                 ending = process.wait()
@@ -174,20 +170,13 @@ def _run(job: TrainingContext, folders: ScriptFolders, program: str) -> tuple[in
             _signal(process.pid, signal.SIGKILL)
             process.wait()
             stopped = kill_descendants()
-        reader.join(_SECONDS_TO_CLOSE)
+        output.finish(_SECONDS_TO_CLOSE)
     if not stopped:
         raise ScoringError(
             f"processes that the training script {program!r} has started cannot be stopped, so its model may still "
             "change: wait for them in the script"
         )
     return ending, seen.described
-
-
-def _pass_on(stream: IO[str] | None, seen: ScriptTraceback) -> None:
-    # A line may have no end.
-    for line in iter(lambda: stream.readline(_STDERR_CHARACTERS) if stream else "", ""):
-        write_log(sys.stderr, replace_control_characters(line))
-        seen.add(line)
 
 
 def _signal(group: int, number: signal.Signals) -> None:

@@ -1,4 +1,4 @@
-"""Finds the type and the place of a script's last exception in what it writes to stderr.
+"""Finds the type and the place of a script's last exception in what it prints.
 
 A message may hold values of the data, so only the class name and the script's own line are used.
 """
@@ -12,7 +12,7 @@ _TYPE = re.compile(r"(?:[A-Za-z_]\w*\.)*(?P<type>[A-Za-z_]\w{0,80})(?::.*)?")
 
 
 class ScriptTraceback:
-    """Reads stderr line by line, and keeps the last traceback."""
+    """Reads what a script prints line by line, and keeps the place of the last traceback."""
 
     def __init__(self, code: Path) -> None:
         self.described = ""

@@ -157,7 +157,7 @@ def test_executions_of_upload_windows_are_parts(stage: Stage, show: Callable[...
 def test_a_download_has_all_files_and_says_what_it_is(
     stage: Stage, tmp_path: Path, show: Callable[..., Any], capsys: Captured
 ) -> None:
-    job = succeeded_job("churn")
+    job = succeeded_job("churn", object_count=2)
     stage.write(job)
     stage.point(job)
     folder = tmp_path / "down"
@@ -202,7 +202,7 @@ def test_a_download_does_not_mix_with_other_files(stage: Stage, tmp_path: Path, 
 def test_a_download_of_changed_predictions_fails_and_leaves_nothing_under_its_name(
     stage: Stage, tmp_path: Path, change: Callable[[Any, str, str], Any], expected: str, capsys: Captured
 ) -> None:
-    job = succeeded_job("churn")
+    job = succeeded_job("churn", object_count=2)
     stage.write(job)
     stage.point(job)
     prefix = layout.model_outputs_prefix("predictions", "customers", "nightly-1", "churn", "churn")
@@ -213,7 +213,7 @@ def test_a_download_of_changed_predictions_fails_and_leaves_nothing_under_its_na
 
 
 def test_an_interrupted_download_is_continued(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = succeeded_job("churn")
+    job = succeeded_job("churn", object_count=2)
     stage.write(job)
     stage.point(job)
     words = ["predictions", "--model", "churn", "--download", str(tmp_path / "down")]
@@ -240,7 +240,7 @@ def test_files_whose_names_a_file_system_takes_for_one_are_not_lost(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     """On macOS, `A.parquet` replaces `a.parquet`."""
-    job = succeeded_job("churn")
+    job = succeeded_job("churn", object_count=2)
     stage.write(job)
     stage.point(job)
     (tmp_path / "one").write_bytes(b"")
@@ -256,7 +256,7 @@ def test_files_whose_names_a_file_system_takes_for_one_are_not_lost(
 
 
 def test_a_folder_of_another_interrupted_download_is_kept(stage: Stage, tmp_path: Path, capsys: Captured) -> None:
-    job = succeeded_job("churn")
+    job = succeeded_job("churn", object_count=2)
     stage.write(job)
     stage.point(job)
     (tmp_path / "down.incomplete").mkdir()
@@ -275,7 +275,7 @@ def test_expired_predictions_are_shown_as_such_and_not_downloaded(
 
 
 def test_sizes_alone_are_compared_when_the_ledger_has_expired(stage: Stage, tmp_path: Path, capsys: Captured) -> None:
-    job = succeeded_job("churn")
+    job = succeeded_job("churn", object_count=2)
     stage.write(job)
     stage.point(job)
     ledger = layout.ledger_prefix("nightly-1", "churn")
@@ -285,3 +285,13 @@ def test_sizes_alone_are_compared_when_the_ledger_has_expired(stage: Stage, tmp_
     assert main(["predictions", "--model", "churn", "--download", str(tmp_path / "down")]) == 0
     assert "The ledger of 1 job has expired" in capsys.readouterr().err
     assert len(list((tmp_path / "down").rglob("*.parquet"))) == 2
+
+
+def test_commits_that_are_missing_in_the_ledger_are_counted(stage: Stage, tmp_path: Path, capsys: Captured) -> None:
+    job = succeeded_job("churn", object_count=3)
+    stage.write(job)
+    stage.point(job)
+    assert main(["predictions", "--model", "churn", "--download", str(tmp_path / "down")]) == 2
+    expected = "'churn' has scored 3 objects of 'customers', but the ledger has commits of 2"
+    assert expected in capsys.readouterr().err
+    assert not (tmp_path / "down").exists()

@@ -88,6 +88,15 @@ def test_the_marker_is_written_last_and_only_where_it_starts_something(s3: Any, 
         assert why in capsys.readouterr().err
 
 
+def test_a_marker_in_a_hidden_folder_is_refused(s3: Any, folder: Path, capsys: Captured) -> None:
+    """Executions do not read such a folder, so the marker would start nothing."""
+    for hidden in ("_tmp", "day=1/.parts/"):
+        assert main(["upload", str(folder), "flights", "--to", hidden, "--ready"]) == 2
+        shown = capsys.readouterr().err
+        assert "_tmp" in shown or ".parts" in shown
+    assert s3.list_objects_v2(Bucket="some-datasets", Prefix="flights/")["KeyCount"] == 0
+
+
 def test_a_window_says_when_it_starts(s3: Any, folder: Path, stacks: Stacks, capsys: Captured) -> None:
     assert main(["upload", str(folder), "orders"]) == 0
     assert "An execution starts within about 300 seconds" in capsys.readouterr().out

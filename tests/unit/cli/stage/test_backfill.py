@@ -1,106 +1,120 @@
-"""Models that a backfill recognizes as having scored a dataset."""
+"""Rounds of a backfill: what it starts after each look, and when it gives up."""
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from cli.stage.backfill import Backfill, Scorer, Work
-from cli.stage.connection import Connection
-from cli.stage.deployment import Deployment
-from cli.stage.executions import Executions
-from contract import layout
-from contract.job.parts import JobPart
-from contract.table import records
-from tests.unit.cli.builders import any_execution, any_job, succeeded_job
+from cli.documents.dataset_template import Slot
+from cli.failures import CommandError
+from cli.stage import backfill
+from cli.stage.backfill import MAX_ROUNDS, Backfill, Outcome, SlotResult
+from contract.workflow.request_check import RequestCheck, ScoredBefore
 
-CHURN, UPSELL = Scorer("churn", "1"), Scorer("upsell", "1")
-JOB_ID = "churn.and-1-more"
+SLOT = Slot("days", "fill-1")
 
 
-class Results:
-    """The records and outputs of executions over the dataset `customers`."""
+def seen(**scored: int) -> RequestCheck:
+    """Return a look at two objects, of which each model has scored some."""
+    return RequestCheck(scored_before=tuple(ScoredBefore(name, "1", False, "days", 2, n) for name, n in scored.items()))
 
-    def __init__(self, connection: Connection, deployment: Deployment) -> None:
-        self._table = connection.resource("dynamodb").Table(deployment.table_name)
-        self._s3: Any = connection.client("s3")
-        self._bucket = deployment.results_bucket
-        self._backfill = Backfill(connection, deployment, Executions(connection, deployment))
 
-    def add_job(self, *model_ids: str, **changes: Any) -> None:
-        """Add the record of a succeeded job, and that of its execution."""
-        self._table.put_item(Item=records.execution_item(any_execution()))
-        fields = {"model_ids": model_ids, "model_versions": ("1",) * len(model_ids), **changes}
-        self._table.put_item(Item=records.job_item(succeeded_job(**{"job_id": JOB_ID, **fields})))
+class Stage:
+    """A stage with one dataset whose looks and executions a test decides about."""
 
-    def add_output(self, kind: layout.OutputKind, model_id: str, job_id: str = JOB_ID) -> None:
-        prefix = layout.model_outputs_prefix(kind, "customers", "nightly-1", job_id, model_id)
-        self._s3.put_object(Bucket=self._bucket, Key=f"{prefix}a.parquet", Body=b"")
+    def __init__(self) -> None:
+        self.looks: list[RequestCheck] = []
+        self.covering_: list[Mapping[str, frozenset[ScoredBefore]]] = []
+        self.statuses: dict[str, str] = {}
+        self.taken: set[str] = set()
+        self.requests: dict[str, dict[str, Any]] = {}
 
-    def add_fleet_output(self, fleet_id: str) -> None:
-        prefix = layout.job_outputs_prefix("predictions", "customers", "nightly-1", f"{fleet_id}.fleet", "fleet")
-        self._s3.put_object(Bucket=self._bucket, Key=f"{prefix}a.parquet", Body=b"")
+    def check(self, *_: Any) -> RequestCheck:
+        return self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
 
-    def missing(self, *scorers: Scorer, named: bool = False) -> Work | None:
-        return self._backfill.unscored("customers", scorers, named=named)
+    def covering(self, *_: Any) -> Mapping[str, frozenset[ScoredBefore]]:
+        return self.covering_.pop(0) if self.covering_ else {}
 
-    def unscored(self) -> tuple[str, ...]:
-        work = self._backfill.unscored("customers", [CHURN, UPSELL], named=True)
-        return () if work is None else tuple(work.request["models"])
+    def workflow_status(self, name: str) -> str | None:
+        return self.statuses.get(name, "SUCCEEDED") if name in self.requests or name in self.statuses else None
+
+    def has_record(self, name: str) -> bool:
+        return name in self.taken
+
+    def start(self, request: str, name: str) -> str:
+        if name in self.requests:
+            raise CommandError("taken")
+        self.requests[name] = json.loads(request)
+        return name
+
+    def snapshot(self, name: str, **_: Any) -> Any:
+        return type("Snapshot", (), {"status": self.workflow_status(name)})
 
 
 @pytest.fixture
-def results(connection: Connection, deployment: Deployment) -> Results:
-    return Results(connection, deployment)
+def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
+    found = Stage()
+    for name in ("Executions", "RunningWork", "RequestChecks"):
+        monkeypatch.setattr(backfill, name, lambda *_: found)
+    return found
 
 
-def test_nothing_is_scored_without_outputs(results: Results) -> None:
-    assert results.unscored() == ("churn", "upsell")
+def run(stage: Stage, **options: Any) -> SlotResult:
+    deployment: Any = type("Deployment", (), {"stage": "dev"})
+    (result,) = Backfill(None, deployment, **options).run([SLOT], max_running=1, report=lambda *_: None, seconds=0)  # type: ignore[arg-type]
+    return result
 
 
-def test_models_of_a_shared_job_have_scored_the_dataset(results: Results) -> None:
-    results.add_job("churn", "upsell")
-    results.add_output("predictions", "churn")
-    results.add_output("quarantine", "upsell")
-    assert results.unscored() == ()
+def test_only_models_with_missing_objects_are_requested(stage: Stage) -> None:
+    stage.looks = [seen(a=2, b=1), seen(a=2, b=1), seen(a=2, b=2)]
+    assert run(stage) == SlotResult("days", Outcome.SUCCEEDED, 3, 1, 0, ("fill-1",))
+    request = {"dataset": "days", "execution_label": "backfill", "keep_scored": True, "models": ["b"]}
+    assert stage.requests == {"fill-1": request}
 
 
-def test_a_model_whose_output_has_expired_is_scored_again(results: Results) -> None:
-    results.add_job("churn", "upsell")
-    results.add_output("predictions", "churn")
-    results.add_output("predictions", "upsell", job_id="upsell")
-    assert results.unscored() == ("upsell",)
+def test_models_that_share_an_output_are_requested_together(stage: Stage) -> None:
+    stage.looks = [seen(a=2, b=1), seen(a=2, b=1), seen(a=2, b=2)]
+    run(stage, models=["a", "b"], options={"output_layout": "joined"})
+    assert stage.requests["fill-1"]["models"] == ["a", "b"]
 
 
-def test_outputs_without_a_succeeded_job_do_not_count(results: Results) -> None:
-    results.add_job("churn", "upsell", status=any_job().status)
-    for model_id in ("churn", "upsell"):
-        results.add_output("predictions", model_id)
-    assert results.unscored() == ("churn", "upsell")
+def test_everything_is_requested_without_names_if_none_were_given(stage: Stage) -> None:
+    stage.looks = [seen(a=0, b=0), seen(a=0, b=0), seen(a=2, b=2)]
+    run(stage)
+    assert "models" not in stage.requests["fill-1"]
 
 
-def test_another_version_and_another_dataset_do_not_count(results: Results) -> None:
-    results.add_job("churn", model_versions=("2",))
-    results.add_job("upsell", job_id="upsell", dataset="others")
-    results.add_output("predictions", "churn")
-    results.add_output("predictions", "upsell", job_id="upsell")
-    assert results.unscored() == ("churn", "upsell")
+def test_names_that_records_know_are_not_used_again(stage: Stage) -> None:
+    stage.looks = [seen(a=0), seen(a=0), seen(a=2)]
+    stage.statuses, stage.taken = {"fill-1": "FAILED"}, {"fill-1-2"}
+    assert run(stage).executions == ("fill-1-3",)
 
 
-def test_a_split_job_has_scored_the_dataset_when_all_parts_have(results: Results) -> None:
-    ids = [JobPart("churn", number, 2).id for number in (1, 2)]
-    for number, job_id in enumerate(ids, 1):
-        assert results.unscored() == ("churn", "upsell")
-        results.add_job("churn", job_id=job_id, part=JobPart("churn", number, 2))
-        results.add_output("predictions", "churn", job_id)
-    assert results.unscored() == ("upsell",)
+def test_a_dataset_that_keeps_changing_ends_unscored(stage: Stage) -> None:
+    stage.looks = [seen(a=1)]
+    found = run(stage)
+    assert (found.outcome, found.unscored, len(found.executions)) == (Outcome.FAILED, 1, MAX_ROUNDS)
+    assert "keep changing" in found.reason
 
 
-def test_a_fleet_has_scored_a_dataset_in_one_version_only(results: Results) -> None:
-    fleet = {"fleet": "stores", "fleet_models": 2, "output_layout": "fleet", "job_id": "stores.fleet"}
-    results.add_job("stores", model_versions=("fleet-1",), **fleet)
-    assert results.missing(Scorer("stores", "fleet-1", is_fleet=True), CHURN) == Work(None)
-    results.add_fleet_output("stores")
-    assert results.missing(Scorer("stores", "fleet-1", is_fleet=True)) is None
-    work = results.missing(Scorer("stores", "fleet-2", is_fleet=True), CHURN, named=True)
-    assert work is not None
-    assert work.request == {"fleets": ["stores"], "models": ["churn"]}
+def test_after_a_failure_no_other_execution_starts(stage: Stage) -> None:
+    stage.looks, stage.statuses = [seen(a=0), seen(a=0), seen(a=1)], {}
+    stage.statuses = {}
+    stage.start = lambda request, name: (stage.statuses.update({name: "FAILED"}), name)[1]  # type: ignore[method-assign]
+    found = run(stage)
+    assert found == SlotResult("days", Outcome.FAILED, 0, 1, 1, ("fill-1",), "see `fleetscore status fill-1`")
+
+
+def test_a_failed_execution_of_somebody_else_is_followed_by_an_own_one(stage: Stage) -> None:
+    look = seen(a=0)
+    stage.looks, stage.statuses = [look, look, look, seen(a=2)], {"nightly": "FAILED"}
+    stage.covering_ = [{"nightly": frozenset(look.scored_before)}]
+    found = run(stage)
+    assert (found.outcome, found.executions) == (Outcome.SUCCEEDED, ("nightly", "fill-1"))
+
+
+def test_a_dataset_that_the_plan_refuses_is_reported_with_the_reason(stage: Stage) -> None:
+    stage.looks = [RequestCheck(problems=("no objects",), problem_count=1)]
+    assert run(stage) == SlotResult("days", Outcome.FAILED, 0, 0, 0, (), "no objects")
+    assert stage.requests == {}

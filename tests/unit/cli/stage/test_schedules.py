@@ -7,6 +7,7 @@ from botocore.awsrequest import AWSResponse
 
 from cli.main import main
 from cli.stage.connection import Connection
+from cli.stage.schedules import MISSED, ListedSchedule, Schedules
 from contract.triggers.schedules import Schedule, target_input
 from tests.unit.cli.builders import Stacks
 from tests.unit.hostile_text import HOSTILE, is_printable
@@ -202,6 +203,47 @@ def test_list_shows_origin_and_next_time_of_schedules(capsys: pytest.CaptureFixt
     assert found["declared"]["next_time"] is not None
     assert main(["schedules", "list"]) == 0
     assert "cdk.json" in capsys.readouterr().out
+
+
+def test_list_compares_the_last_time_with_its_execution(account: Connection, stacks: Stacks) -> None:
+    machine = account.client("stepfunctions").create_state_machine(
+        name="scheduled", definition='{"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}', roleArn=ROLE
+    )["stateMachineArn"]
+    stacks.outputs["fleetscore-dev-workflow"] = {"StateMachineArn": machine}
+    now = datetime.now(UTC) + timedelta(days=1, minutes=6)
+    [found] = Schedules(account, "dev").all(now)
+    assert found.last_status == MISSED
+    assert found.last_time is not None
+    assert found.last_execution_id == f"declared-{found.last_time:%Y%m%dT%H%M%SZ}"
+    assert timedelta(minutes=5) < now - found.last_time < timedelta(minutes=7)
+    account.client("stepfunctions").start_execution(stateMachineArn=machine, name=found.last_execution_id)
+    [found] = Schedules(account, "dev").all(now)
+    assert found.last_status in ("RUNNING", "SUCCEEDED")
+    [found] = Schedules(account, "dev").all(now - timedelta(minutes=3))
+    assert (found.last_time, found.last_status) == (None, ""), "a delivery takes a moment"
+
+
+def test_list_says_how_to_start_a_missed_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missed = ListedSchedule(
+        name="nightly",
+        expression="cron(30 2 * * ? *)",
+        time_zone="UTC",
+        flexible_window_minutes=None,
+        enabled=True,
+        request={},
+        declared=True,
+        next_time=None,
+        last_time=datetime(2026, 3, 1, 2, 30, tzinfo=UTC),
+        last_execution_id="nightly-20260301T023000Z",
+        last_status=MISSED,
+    )
+    monkeypatch.setattr(Schedules, "all", lambda _: [missed])
+    assert main(["schedules", "list"]) == 0
+    shown = capsys.readouterr()
+    assert "2026-03-01 02:30 UTC MISSED" in " ".join(shown.out.split())
+    assert "fleetscore run --name nightly-20260301T023000Z" in shown.err
 
 
 def test_pause_and_resume_change_nothing_but_the_state(connection: Connection) -> None:

@@ -48,6 +48,7 @@ class SchedulerHarness:
         }
         record = {
             "Arn": f"arn:{name}",
+            "Name": name,
             "ScheduleExpression": expression,
             "FlexibleTimeWindow": {"Mode": "OFF"},
             "Target": target,

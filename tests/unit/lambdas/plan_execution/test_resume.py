@@ -12,6 +12,7 @@ from contract.catalog.models import Compute
 from contract.job.scoring_spec import JobSource
 from contract.status import ExecutionKind, ExecutionStatus
 from contract.table.records import job_key
+from contract.triggers.uploads import execution_name
 from contract.workflow.request_check import CheckInput, RequestCheck, ResumeCounts
 from lambdas.check_request.handler import handler as check_handler
 from lambdas.errors import InvalidRequestError, ObjectReplacedError, ResumedJobRunningError
@@ -273,6 +274,14 @@ def test_what_cannot_be_resumed_is_refused(stage: Stage, plan: Step, record: dic
     stage.register()
     stage.deployment.table.open_execution(any_execution(status=ExecutionStatus.FAILED, **record))
     assert said in refusal(plan, RESUME)
+
+
+def test_a_refused_execution_of_uploads_says_how_they_are_scored(stage: Stage, plan: Step) -> None:
+    execution_id = execution_name("orders", "0" * 32)
+    request = '{"dataset": "orders", "objects_manifest": "uploads/orders/0.json"}'
+    refused = any_execution(status=ExecutionStatus.FAILED, execution_id=execution_id, request_json=request)
+    stage.deployment.table.open_execution(refused)
+    assert "with `fleetscore resume --uploads orders`" in refusal(plan, {"resume": execution_id})
 
 
 @pytest.fixture

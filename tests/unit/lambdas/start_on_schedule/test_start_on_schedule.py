@@ -1,5 +1,6 @@
 import json
 from typing import Any
+from zoneinfo import ZoneInfoNotFoundError
 
 import pytest
 
@@ -80,3 +81,41 @@ def test_an_edited_request_starts_no_execution_for_the_same_time(
 def test_an_unfilled_scheduled_time_is_refused(starter: ExecutionStarter) -> None:
     with pytest.raises(InvalidInputError, match=r"scheduled_time.*<aws\.scheduler\.scheduled-time>"):
         start_on_schedule(ScheduledStart("nightly", "<aws.scheduler.scheduled-time>", {}), starter)
+
+
+@pytest.mark.parametrize(
+    ("scheduled_time", "zone", "dataset"),
+    [
+        # 01:00 in Berlin, on both sides of the clock change: every local day once.
+        ("2026-03-28T00:00:00Z", "Europe/Berlin", "sales-2026-03-28"),
+        ("2026-03-29T00:00:00Z", "Europe/Berlin", "sales-2026-03-29"),
+        ("2026-03-29T23:00:00Z", "Europe/Berlin", "sales-2026-03-30"),
+        ("2026-12-31T23:30:00Z", "UTC", "sales-2026-12-31"),
+        ("2026-12-31T23:30:00Z", "Asia/Tokyo", "sales-2027-01-01"),
+    ],
+)
+@pytest.mark.parametrize("has_database", [True, False])
+def test_placeholders_are_filled_from_the_scheduled_time_in_the_schedules_zone(  # noqa: PLR0917 - fixtures and parameters
+    workflow: StepFunctions,
+    starter: ExecutionStarter,
+    monkeypatch: pytest.MonkeyPatch,
+    scheduled_time: str,
+    zone: str,
+    dataset: str,
+    has_database: bool,
+) -> None:
+    if not has_database:
+
+        def missing(name: str) -> None:
+            raise ZoneInfoNotFoundError(name)
+
+        monkeypatch.setattr("lambdas.start_on_schedule.start.ZoneInfo", missing)
+    request = {"dataset": "sales-{date}", "models": ["a"]}
+    for _ in range(2):
+        start_on_schedule(ScheduledStart("nightly", scheduled_time, request, zone), starter)
+    assert [json.loads(text) for text in workflow.running.values()] == [{"dataset": dataset, "models": ["a"]}]
+
+
+def test_an_unknown_zone_is_refused(starter: ExecutionStarter) -> None:
+    with pytest.raises(InvalidInputError, match="time_zone"):
+        start_on_schedule(ScheduledStart("n", "2026-01-01T00:00:00Z", {"dataset": "a-{date}"}, "Mars/Base"), starter)

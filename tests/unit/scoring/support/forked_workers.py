@@ -4,6 +4,7 @@ A worker that loads its libraries itself takes seconds. The copy runs the same e
 same pipes and variables, and is a child of the supervisor like a started process.
 """
 
+import itertools
 import os
 import runpy
 import select
@@ -24,14 +25,14 @@ _MOST_DESCRIPTORS = 4096
 class _ForkedProcess:
     """What `subprocess.Popen` returns, as far as the supervisor uses it."""
 
-    def __init__(self, args: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(self, args: Sequence[str], environment: Mapping[str, str], kept: Sequence[int]) -> None:
         child_stdin, stdin = os.pipe()
         stdout, child_stdout = os.pipe()
         sys.stdout.flush()
         sys.stderr.flush()
         self.pid = os.fork()
         if self.pid == 0:
-            _work(args, environment, child_stdin, child_stdout)
+            _work(args, environment, kept, child_stdin, child_stdout)
         self.returncode: int | None = None
         self._ended = os.pidfd_open(self.pid)
         self.stdin = os.fdopen(stdin, "wb", buffering=0)
@@ -53,11 +54,12 @@ class _ForkedProcess:
         signal.pidfd_send_signal(self._ended, signal.SIGKILL)
 
 
-def _work(args: Sequence[str], environment: Mapping[str, str], stdin: int, stdout: int) -> Never:
+def _work(args: Sequence[str], environment: Mapping[str, str], kept: Sequence[int], stdin: int, stdout: int) -> Never:
     try:
         os.dup2(stdin, 0)
         os.dup2(stdout, 1)
-        os.closerange(3, _MOST_DESCRIPTORS)
+        for first, stop in itertools.pairwise([2, *sorted(kept), _MOST_DESCRIPTORS]):
+            os.closerange(first + 1, stop)
         os.environ.clear()
         os.environ.update(environment)
         module = args.index("-m") + 1
@@ -73,7 +75,7 @@ def _start(args: Sequence[str], **options: Any) -> Any:
     if sys.platform != "linux" or threading.active_count() > 1:
         # A fork of a process with threads can hang.
         return subprocess.Popen(args, **options)
-    return _ForkedProcess(args, options["env"])
+    return _ForkedProcess(args, options["env"], options["pass_fds"])
 
 
 def install() -> None:

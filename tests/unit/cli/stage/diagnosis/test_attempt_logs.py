@@ -11,7 +11,7 @@ from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from cli.stage.diagnosis.attempt_logs import AttemptLogs, LogLine, NewLines
 from cli.stage.executions import Executions
-from cli.views.diagnosis.log_lines import log_json, log_text
+from cli.views.diagnosis.log_lines import log_json, log_texts
 from contract.log_groups import LOG_GROUPS
 from contract.status import AttemptStatus, ExecutionKind, ExecutionStatus, JobStatus
 from contract.table import records
@@ -173,5 +173,42 @@ def test_attempts_that_ended_long_ago_are_read_once() -> None:
 
 def test_a_line_cannot_forge_another_one() -> None:
     forged = line(0, "a", "done\n2026-03-01T12:00:00.000Z all is well")
-    assert "\n" not in log_text(forged, with_job=False, with_host=False)
+    (shown,) = log_texts(forged, with_job=False, with_host=False)
+    assert "\n" not in shown
     assert log_json(forged)["message"] == forged.message
+
+
+IDENTITY = {"execution": "nightly-1", "job": "churn", "attempt": "1"}
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (
+            {"event": "object_scored", "object": "a b.csv", "rows": 3, "models": ["x", "y"]},
+            ['object_scored object="a b.csv" rows=3 models=x,y'],
+        ),
+        ({"event": "output", "text": "epoch 1", "program": "train.py"}, ["train.py| epoch 1"]),
+        ({"event": "output", "text": "  done", "worker": 0, "objects": ["a"], "models": ["m"]}, ["worker 0|   done"]),
+        (
+            {"event": "error", "traceback": "Traceback:\n  File 'a'\nValueError: 7\n", "worker": 1},
+            ["error worker=1", "  Traceback:", "    File 'a'", "  ValueError: 7"],
+        ),
+        (
+            {"event": "object_failed", "object": "a", "failures": [{"model": "m", "kind": "DATA", "reason": "no row"}]},
+            ["object_failed object=a", "  model m: DATA: no row"],
+        ),
+        ({"event": "error", "traceback": 7, "failures": "x"}, ["error", "  traceback=7", "  failures=x"]),
+    ],
+)
+def test_events_are_shown_as_text(event: dict[str, Any], expected: list[str]) -> None:
+    shown = log_texts(line(0, "a", json.dumps({**event, **IDENTITY})), with_job=True, with_host=False)
+    begin = shown[0].partition(expected[0])[0]
+    assert [text.removeprefix(begin) for text in shown] == expected
+    assert begin.endswith("#1 ")
+
+
+@pytest.mark.parametrize("message", ["Killed", '{"event": "of another program"}', "{", '{"event": 7}', "[1]"])
+def test_other_lines_are_shown_as_they_are(message: str) -> None:
+    (shown,) = log_texts(line(0, "a", message), with_job=False, with_host=False)
+    assert shown.endswith(f"Z {message}")

@@ -132,3 +132,15 @@ def test_status_fits_narrow_terminals_and_pipes(width: int) -> None:
     assert "\x1b" not in text
     assert r"no\nrows" in text
     assert "FAILED" in text
+
+
+def test_long_reasons_fit_a_terminal_and_are_whole_elsewhere() -> None:
+    reason = "the model's file cannot be read because " + "of this and that " * 60 + "in the end"
+    snapshot = snapshot_of(failed("churn", reason), status="FAILED")
+    lines = [line for line in execution_view(snapshot, {}, width=60) if isinstance(line, str)]
+    assert all(len(line) <= 60 for line in lines if "s3://" not in line)
+    start = next(number for number, line in enumerate(lines) if line.startswith("churn: "))
+    assert lines[start + 1].startswith("  ")
+    assert lines[start + 3].endswith(" …")
+    assert not lines[start + 4].startswith("  ")
+    assert any(reason in line for line in execution_view(snapshot, {}) if isinstance(line, str))

@@ -1,6 +1,7 @@
-"""Listings of archived objects, and objects encrypted with AWS's own key."""
+"""Listings of archived objects, objects encrypted with AWS's own key, and times of multipart uploads."""
 
 import asyncio
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -8,9 +9,10 @@ from xml.etree import ElementTree as ET
 import pytest
 from ministack.services import s3
 
-from embedded.ministack.s3.objects import install_managed_key, install_restore_status
+from embedded.ministack.s3.objects import install_managed_key, install_multipart_times, install_restore_status
 
 BUCKET = "archives"
+VERSIONING = {"versioning": [""]}
 DAYS = b"<RestoreRequest><Days>2</Days></RestoreRequest>"
 
 
@@ -68,3 +70,21 @@ def test_objects_may_leave_the_choice_of_a_key_to_aws(monkeypatch: pytest.Monkey
     assert s3._resolve_sse_write_headers(named, "bucket") == (named, None)
     customer = {**chosen, "x-amz-server-side-encryption-customer-algorithm": "AES256"}
     assert s3._resolve_sse_write_headers(customer, "bucket")[1][0] == 400
+
+
+def test_an_object_of_a_multipart_upload_dates_from_its_start(send: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3, "_complete_multipart_upload", s3._complete_multipart_upload)
+    install_multipart_times()
+    send("PUT", body=b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>", query=VERSIONING)
+    monkeypatch.setattr(s3, "now_iso", lambda: "2026-01-01T00:00:00.000Z")
+    begun = ET.fromstring(send("POST", "late", query={"uploads": [""]}))  # noqa: S314
+    upload_id = [begun.findtext("{*}UploadId") or ""]
+    monkeypatch.setattr(s3, "now_iso", lambda: "2026-01-02T00:00:00.000Z")
+    send("PUT", "late", b"x", {"partNumber": ["1"], "uploadId": upload_id})
+    parts = f"<Part><PartNumber>1</PartNumber><ETag>{hashlib.md5(b'x').hexdigest()}</ETag></Part>"  # noqa: S324
+    request = f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode()
+    for _ in range(2):
+        send("POST", "late", request, {"uploadId": upload_id})
+    for query in ({"list-type": ["2"]}, {"versions": [""]}):
+        listing = ET.fromstring(send("GET", query=query))  # noqa: S314
+        assert [time.text for time in listing.findall(".//{*}LastModified")] == ["2026-01-01T00:00:00.000Z"]

@@ -97,7 +97,7 @@ def test_script_can_write_only_its_own_folders(separated: TrainingFolder) -> Non
     ended = separated.run()
 
     assert ended.returncode == 0, f"{separated.failure}\n{ended.stderr}"
-    attempts = [line.split(": ") for line in ended.stderr.splitlines() if line.startswith("attempt: ")]
+    attempts = [line.split(": ") for line in ended.stdout.splitlines() if line.startswith("attempt: ")]
     assert len(attempts) == 11
     assert {outcome for _, _, outcome in attempts} == {"PermissionError"}, attempts
     assert {path: path.read_bytes() for path in before} == before
@@ -137,7 +137,7 @@ def test_no_process_of_a_script_outlives_it(folder: str, request: pytest.Fixture
     job: TrainingFolder = request.getfixturevalue(folder)
     ended = run_script(job, DAEMON)
     assert ended.returncode == 0, f"{job.failure}\n{ended.stderr}"
-    (daemon,) = [int(line.split()[1]) for line in ended.stderr.splitlines() if line.startswith("daemon: ")]
+    (daemon,) = [int(line.split()[1]) for line in ended.stdout.splitlines() if line.startswith("daemon: ")]
     with pytest.raises(ProcessLookupError):
         os.kill(daemon, 0)
     assert job.report.model_bytes == len(job.model) > 100
@@ -179,12 +179,12 @@ joblib.dump(Attack(), model_folder / "model.joblib")
 def test_model_that_attacks_when_it_is_loaded_reaches_nothing(separated: TrainingFolder) -> None:
     ended = run_script(separated, ATTACK_ON_LOADING)
     assert ended.returncode == 1
-    assert ended.stderr.count("attempt: PermissionError") == 3, ended.stderr
+    assert ended.stdout.count("attempt: PermissionError") == 3, ended.stdout
     assert separated.failure.startswith("MODEL: model 'late': its NoneType has no predict")
     assert not separated.paths.report.exists()
 
 
-def test_stderr_without_line_ends_and_a_forged_failure_stay_bounded(together: TrainingFolder) -> None:
+def test_output_without_line_ends_and_a_forged_failure_stay_bounded(together: TrainingFolder) -> None:
     text = """
 for _ in range(64):
     sys.stderr.write("x" * (128 << 10))
@@ -195,4 +195,4 @@ sys.exit(3)
     assert ended.returncode == 1
     assert together.failure.startswith("DATA: the training script 'train.py' ended with exit code 3")
     assert len(together.failure) < 1_025
-    assert len(ended.stderr) < 9 << 20
+    assert len(ended.stdout) + len(ended.stderr) < 9 << 20

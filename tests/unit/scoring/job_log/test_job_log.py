@@ -1,5 +1,6 @@
 """Every line of a job's log says whose it is, also those of models and of workers that were killed."""
 
+import ctypes
 import json
 import os
 import signal
@@ -77,3 +78,30 @@ def test_a_number_of_rows_that_is_none_is_refused(job: JobFolder) -> None:
     assert (code, job.message.partition(":")[0]) == (1, "CONFIGURATION")
     assert "the variable FLEETSCORE_BATCH_ROWS is 'many'" in job.message
     assert "ConfigurationError" in next(line["traceback"] for line in lines if line["event"] == "error")
+
+
+def print_from_c_and_die(matrix: Any, most: int) -> Any:
+    """Print as libraries in C do, and let the worker be killed for more than `most` rows."""
+    ctypes.CDLL(None).dprintf(1, b"from C\n")
+    if len(matrix) > most:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return matrix
+
+
+def test_the_line_of_a_killed_worker_names_the_model_that_it_was_calling(job: JobFolder) -> None:
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    data = make_flights(50, 0)[["flight_id"]].to_numpy().astype(float)
+    for name in ("a-light", "b-hungry", "c-light"):
+        model = make_pipeline(FunctionTransformer(), LinearRegression()).fit(data, data[:, 0])
+        model.steps[0][1].func = partial(print_from_c_and_die, most=500 if name == "b-hungry" else 5_000)
+        job.add_model(name, cloudpickle_saver(model), features=doubles("flight_id"))
+    job.add_object("a.parquet", make_flights(3_000, 1))
+    job.write_spec()
+
+    ended = job.run("--workers", "1", **VARIABLES)
+
+    lines = [json.loads(line) for line in [*ended.stdout.splitlines(), *ended.stderr.splitlines()]]
+    died = [line for line in lines if line["event"] == "worker_died"]
+    assert [(line["objects"], line["models"]) for line in died] == [(["a.parquet"], ["b-hungry"])] * 3
+    assert "while scoring object 'a.parquet' with model 'b-hungry', most likely out of memory" in job.message
+    assert {"from C"} == {line["text"] for line in lines if line["event"] == "output"}
