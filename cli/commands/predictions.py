@@ -31,7 +31,7 @@ from cli.views.tables import counted, size_text
     fleetscore predictions --dataset flights
     fleetscore predictions --model churn --download churn/
     fleetscore predictions --execution nightly-2026-03-01 --json
-    fleetscore predictions --execution nightly-2026-03-01 --quarantine --download bad-rows/
+    fleetscore predictions --execution nightly --quarantine --download bad-rows/
     """,
 )
 @click.option("--model", default="", metavar="ID", help="Of this model, or of this fleet.")
