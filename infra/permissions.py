@@ -43,9 +43,9 @@ def allow_items(storage: Storage, actions: Sequence[str], *partitions: str) -> i
 
 
 def allow_catalog_reading(storage: Storage) -> list[iam.PolicyStatement]:
-    """Allow reading models, versions and recipes, one by one and through the index."""
+    """Allow reading models, versions and recipes, one by one, by the list of ids, and through the index."""
     return [
-        allow_items(storage, ["BatchGetItem"], records.MODEL_PARTITIONS),
+        allow_items(storage, ["BatchGetItem", "Query"], records.MODEL_PARTITIONS),
         allow(["dynamodb:Query"], storage.index_arn),
     ]
 

@@ -1,7 +1,8 @@
 """`fleetscore models register` and `import`: new versions of models."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import rich_click as click
 from cli.command_line.click_classes import Command, argument
 from cli.command_line.invocation import Invocation
 from cli.command_line.options import FILE
+from cli.command_line.output import Output
 from cli.command_line.record_options import (
     REQUIRED_PANEL,
     given_fields,
@@ -28,10 +30,11 @@ from cli.failures import CommandError, ExitStatus
 from cli.sample_scoring.container_process import isolation_notice
 from cli.sample_scoring.load_checks import find_load_problems
 from cli.sample_scoring.schema_inference import InferredFeature, infer_features
-from cli.stage.bulk_registration import bulk_json, register_all
+from cli.stage.bulk_registration import bulk_json, register_all, set_back_json
 from cli.stage.catalog import Catalog, Registered, caller
 from cli.stage.connection import Connection
 from cli.stage.fleets import Fleets
+from cli.stage.superseded import SetBackError
 from cli.views.fleets import fleet_notes
 from cli.views.models import inferred_view, model_json
 from cli.views.tables import counted, plain_json, size_text
@@ -58,6 +61,13 @@ no_load_check_option = click.option(
     help="Do not load the model here to see whether jobs can.",
 )
 
+allow_backwards_option = click.option(
+    "--allow-backwards",
+    is_flag=True,
+    panel="Version",
+    help="Also register an artifact of an older version than the current one.",
+)
+
 
 @click.command(
     "register",
@@ -78,6 +88,7 @@ no_load_check_option = click.option(
 @record_options(artifact=True)
 @infer_schema_option
 @no_load_check_option
+@allow_backwards_option
 @click.option(
     "--bulk",
     type=FILE,
@@ -94,6 +105,7 @@ def register(
     bulk: Path | None,
     infer_schema: Path | None,
     no_load_check: bool,
+    allow_backwards: bool,
     **parameters: Any,
 ) -> ExitStatus:
     """Register a new version of a model, and make it the current one.
@@ -101,6 +113,7 @@ def register(
     The artifact is validated and stored in the models bucket.
     """
     fields = given_fields(parameters)
+    checks = _Checks(load=not no_load_check, allow_backwards=allow_backwards)
     if bulk is not None:
         given = [
             *given_flags(fields),
@@ -109,10 +122,10 @@ def register(
         ]
         if given:
             raise CommandError(f"--bulk takes every field from the file: leave out {', '.join(sorted(given))}.")
-        return _register_bulk(invocation, bulk, load=not no_load_check)
+        return _register_bulk(invocation, bulk, checks)
     if model is None:
         raise CommandError("Name the model: MODEL_ID, @model.json, or --bulk with a file of models.")
-    return _register_draft(invocation, draft_of(model, fields), infer_schema, load=not no_load_check)
+    return _register_draft(invocation, draft_of(model, fields), infer_schema, checks)
 
 
 @click.command(
@@ -136,6 +149,7 @@ def register(
 @record_options(artifact=False)
 @infer_schema_option
 @no_load_check_option
+@allow_backwards_option
 @click.pass_context
 def import_model(
     ctx: click.Context,
@@ -146,6 +160,7 @@ def import_model(
     model_package: str | None,
     infer_schema: Path | None,
     no_load_check: bool,
+    allow_backwards: bool,
     **parameters: Any,
 ) -> ExitStatus:
     """Register a version of a model from another registry.
@@ -154,11 +169,12 @@ def import_model(
     """
     invocation: Invocation = ctx.obj
     draft = draft_of(model, given_fields(parameters))
+    checks = _Checks(load=not no_load_check, allow_backwards=allow_backwards)
     if (mlflow is None) == (model_package is None):
         raise click.UsageError("Exactly one of --mlflow and --model-package is required.", ctx)
     if model_package is not None:
         found = read_model_package(invocation.connection.client("sagemaker"), model_package)
-        return _register_draft(invocation, draft.with_defaults(found), infer_schema, load=not no_load_check)
+        return _register_draft(invocation, draft.with_defaults(found), infer_schema, checks)
     assert mlflow is not None  # noqa: S101 - exactly one of the two is given
     folder = read_mlflow_folder(mlflow)
     fields = dict(folder.fields)
@@ -173,7 +189,7 @@ def import_model(
         draft = draft.with_changes(folder.method_problem)
     with packed(folder) as path:
         draft = draft.with_defaults({**fields, "artifact": str(path)})
-        return _register_draft(invocation, draft, infer_schema, load=not no_load_check)
+        return _register_draft(invocation, draft, infer_schema, checks)
 
 
 def draft_of(model: str, fields: Mapping[str, Any]) -> Draft:
@@ -193,7 +209,15 @@ def draft_of(model: str, fields: Mapping[str, Any]) -> Draft:
     return draft.with_changes(input={**before, **read_as} if isinstance(before, dict) else before)
 
 
-def _register_bulk(invocation: Invocation, file: Path, *, load: bool) -> ExitStatus:
+@dataclass(frozen=True)
+class _Checks:
+    """Checks before a registration that the caller has left as they are, or turned off."""
+
+    load: bool
+    allow_backwards: bool
+
+
+def _register_bulk(invocation: Invocation, file: Path, checks: _Checks) -> ExitStatus:
     output = invocation.output
     lines = read_bulk(file, _completion(invocation))
     deployment = invocation.changed_deployment()
@@ -201,16 +225,18 @@ def _register_bulk(invocation: Invocation, file: Path, *, load: bool) -> ExitSta
 
     def check(documents: Sequence[ModelDocument]) -> Sequence[Sequence[Problem]]:
         opened = partial(_fetch, folder=file.parent, s3=catalog.s3)
-        return find_load_problems(documents, opened, notice=output.notice) if load else [()] * len(documents)
+        return find_load_problems(documents, opened, notice=output.notice) if checks.load else [()] * len(documents)
 
-    done = register_all(
-        catalog,
-        lines,
-        file,
-        registered_by=caller(invocation.connection),
-        check=check,
-        notice=output.notice,
-    )
+    with _set_back_listed(output):
+        done = register_all(
+            catalog,
+            lines,
+            file,
+            registered_by=caller(invocation.connection),
+            check=check,
+            notice=output.notice,
+            allow_backwards=checks.allow_backwards,
+        )
     existing = f"; {done.versions_found:,} of the versions existed already" if done.versions_found else ""
     shown = [f"Note: {describe_lines(lines)}: {note}" for note, lines in list(done.notes.items())[:_SHOWN_NOTES]]
     if len(done.notes) > _SHOWN_NOTES:
@@ -226,7 +252,17 @@ def _fetch(document: ModelDocument, *, folder: Path, s3: Any) -> AbstractContext
     return fetch_artifact(document.artifact, folder, s3)
 
 
-def _register_draft(invocation: Invocation, draft: Draft, infer_schema: Path | None, *, load: bool) -> ExitStatus:
+@contextmanager
+def _set_back_listed(output: Output) -> Iterator[None]:
+    """List all models that would be set back with --json, which the error's message may shorten."""
+    try:
+        yield
+    except SetBackError as error:
+        output.data({"models": [], "set_back": set_back_json(error.models)})
+        raise
+
+
+def _register_draft(invocation: Invocation, draft: Draft, infer_schema: Path | None, checks: _Checks) -> ExitStatus:
     inferred: Sequence[InferredFeature] = ()
     draft = _completion(invocation)(draft)
     with missing_flags_named():
@@ -241,9 +277,17 @@ def _register_draft(invocation: Invocation, draft: Draft, infer_schema: Path | N
     catalog = Catalog(invocation.connection, invocation.changed_deployment())
 
     def check(path: Path, document: ModelDocument) -> Sequence[Problem]:
-        return find_load_problems([document], lambda _: nullcontext((path, [])))[0] if load else ()
+        return find_load_problems([document], lambda _: nullcontext((path, [])))[0] if checks.load else ()
 
-    done = catalog.register(document, folder=draft.folder, registered_by=caller(invocation.connection), check=check)
+    registered_by = caller(invocation.connection)
+    with _set_back_listed(output):
+        done = catalog.register(
+            document,
+            folder=draft.folder,
+            registered_by=registered_by,
+            check=check,
+            allow_backwards=checks.allow_backwards,
+        )
     value = {**model_json(done.model, done.version), "artifact_uri": done.artifact_uri, "notes": list(done.notes)}
     output.data(value, *_registered_lines(done))
     return ExitStatus.SUCCEEDED

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from cli.documents.model_document import ModelDocument
 from cli.failures import CommandError
 from cli.stage.catalog import Catalog, NewVersion
 from cli.stage.catalog_table import now
+from cli.stage.superseded import SetBack, SetBackError, find_set_back
 from contract.catalog.model_spec import assumptions
 from contract.catalog.models import Model, ModelVersion
 from contract.problems import InvalidInputError, Problem
@@ -35,6 +36,7 @@ class _Checked:
     sha256: str
     size: int
     existing: ModelVersion | None
+    set_back: SetBack | None
     notes: tuple[str, ...]
 
 
@@ -47,6 +49,8 @@ class BulkResult:
     versions_found: int
     notes: Mapping[str, Sequence[int]]
     """The numbers of the lines that each note is about."""
+    set_back: tuple[SetBack, ...] = ()
+    """Models that were set back, because the caller has allowed it."""
 
 
 def register_all(
@@ -57,6 +61,7 @@ def register_all(
     registered_by: str,
     check: Callable[[Sequence[ModelDocument]], Sequence[Sequence[Problem]]] = lambda documents: [()] * len(documents),
     notice: Callable[[str], None] = lambda _: None,
+    allow_backwards: bool = False,
 ) -> BulkResult:
     """Register every line and make its version current, or change nothing.
 
@@ -68,10 +73,15 @@ def register_all(
 
     Raises:
         InvalidInputError: with every problem of every line, before anything is written.
+        SetBackError: when models would be set back, before anything is written, unless
+            `allow_backwards`.
         CommandError: when concurrent changes of the same models do not stop.
     """
     notice(f"Models to check: {len(lines):,} ...")
     checked = _check(catalog, lines, file, registered_by, check)
+    set_back = tuple(item.set_back for item in checked if item.set_back is not None)
+    if set_back and not allow_backwards:
+        raise SetBackError(set_back)
     new = [item for item in checked if item.existing is None]
     notice(f"Artifacts to store: {len(new):,}. Versions that exist already: {len(checked) - len(new):,} ...")
 
@@ -99,7 +109,7 @@ def register_all(
     for item in checked:
         for note in item.notes:
             notes.setdefault(note, []).append(item.line.number)
-    return BulkResult(models, len(new), len(checked) - len(new), notes)
+    return BulkResult(models, len(new), len(checked) - len(new), notes, set_back)
 
 
 def _check(
@@ -161,7 +171,8 @@ def _check_line(catalog: Catalog, line: BulkLine, folder: Path, registered_by: s
     taken = existing.get(document.version or "")
     if document.version is None:
         alike = [version for version in existing.values() if _same(version, wanted)]
-        taken = max(alike, key=lambda version: version.registered_at, default=None)
+        current = "" if before is None else before.current_version
+        taken = max(alike, key=lambda known: (known.spec.version == current, known.registered_at), default=None)
     elif taken is not None and not _same(taken, wanted):
         expected = "a version that does not exist yet, or exists with the same artifact and record"
         raise InvalidInputError("version", [Problem("version", document.version, expected)])
@@ -172,7 +183,8 @@ def _check_line(catalog: Catalog, line: BulkLine, folder: Path, registered_by: s
     elif taken is None and (why := catalog.storage_problem(document, artifact)):
         raise InvalidInputError("version", [Problem("version", document.version, f"a version that is free ({why})")])
     notes = (*assumptions(wanted.spec), *found.notes)
-    return _Checked(replace(line, document=document), artifact.sha256, artifact.size, taken, notes)
+    set_back = find_set_back(before, list(existing.values()), artifact.sha256, taken)
+    return _Checked(replace(line, document=document), artifact.sha256, artifact.size, taken, set_back, notes)
 
 
 def _same(version: ModelVersion, wanted: ModelVersion) -> bool:
@@ -215,5 +227,10 @@ def bulk_json(result: BulkResult) -> dict[str, Any]:
         "models": [{"model_id": model.model_id, "current_version": model.current_version} for model in result.models],
         "versions_written": result.versions_written,
         "versions_found": result.versions_found,
+        "set_back": set_back_json(result.set_back),
         "notes": [{"note": note, "lines": lines} for note, lines in result.notes.items()],
     }
+
+
+def set_back_json(models: Sequence[SetBack]) -> list[dict[str, Any]]:
+    return [asdict(model) for model in models]

@@ -30,6 +30,7 @@ from cli.stage.catalog_table import (
 )
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
+from cli.stage.superseded import SetBackError, find_set_back
 from contract import layout
 from contract.catalog.model_fields import MembershipFields
 from contract.catalog.model_spec import assumptions
@@ -130,6 +131,7 @@ class Catalog:
         folder: Path | None = None,
         registered_by: str = "",
         check: Callable[[Path, ModelDocument], Sequence[Problem]] = lambda path, document: (),
+        allow_backwards: bool = False,
     ) -> Registered:
         """Validate and upload the artifact, write the version, and make it the model's current one.
 
@@ -138,6 +140,8 @@ class Catalog:
 
         Raises:
             InvalidInputError: when the artifact is not what the document says.
+            SetBackError: when the artifact is that of an older version than the current one, unless
+                `allow_backwards`. Nothing is stored.
             CommandError: when the version exists: a version is never overwritten.
         """
         with fetch_artifact(document.artifact, folder or Path(), self.s3) as (path, missing):
@@ -150,7 +154,7 @@ class Catalog:
             artifact = hash_artifact(path)
             for _ in range(MAX_TRIES):
                 try:
-                    done = self._register_once(checked.document, artifact, registered_by)
+                    done = self._register_once(checked.document, artifact, registered_by, allow_backwards)
                     return replace(done, notes=(*assumptions(done.version.spec), *checked.notes))
                 except VersionTakenError:
                     continue
@@ -162,7 +166,9 @@ class Catalog:
         unknown = wanted - self._table.fleet_ids(wanted) if wanted else set()
         return [[unknown_fleet_problem(document.fleet)] if document.fleet in unknown else [] for document in documents]
 
-    def _register_once(self, document: ModelDocument, artifact: Artifact, registered_by: str) -> Registered:
+    def _register_once(
+        self, document: ModelDocument, artifact: Artifact, registered_by: str, allow_backwards: bool
+    ) -> Registered:
         known = self._table.read_with_deleted(document.model_id)
         before = known.model
         if gone := known.deleted.get(document.version or ""):
@@ -179,11 +185,14 @@ class Catalog:
                 f"{existing.registered_at or 'earlier'} with {same}, and a version is never overwritten. "
                 "Choose another --version, or leave it out to get the next free number."
             )
+        set_back = find_set_back(before, list(known.versions.values()), artifact.sha256, None)
+        if set_back is not None and not allow_backwards:
+            raise SetBackError([set_back])
         version, stored = self.store(document, artifact, known, registered_by)
         change = CurrentChange(version.spec.version, version.registered_at, registered_by, "registered")
         try:
             model = document.model(before, change)
-            self._table.write(self._table.put_version(version), self._table.put_model(model, before))
+            self._table.write(self._table.put_version(version), *self._table.put_model(model, before))
         except (ClientError, VersionTakenError, InvalidInputError) as error:
             # Any other error may hide that the version has been written.
             if not isinstance(error, ClientError) or error_status(error) < _SERVER_ERROR:
@@ -270,7 +279,7 @@ class Catalog:
             if after is before:
                 return before
             try:
-                self._table.write(self._table.version_exists(model_id, version), self._table.put_model(after, before))
+                self._table.write(self._table.version_exists(model_id, version), *self._table.put_model(after, before))
             except VersionTakenError:
                 continue
             return after
@@ -312,7 +321,7 @@ class Catalog:
             change = CurrentChange(item.version.spec.version, changed_at, changed_by, "registered")
             after = item.document.model(before, change)
             actions = [self._table.put_version(item.version)] if item.is_new else []
-            actions += [self._table.put_model(after, before)] if after != before else []
+            actions += self._table.put_model(after, before) if after != before else []
             if not fits_transaction([*batch, *actions]):
                 break
             batch += actions

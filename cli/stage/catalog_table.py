@@ -11,7 +11,9 @@ from botocore.exceptions import ClientError
 from cli.stage.connection import query_items
 from contract.catalog.models import DeletedVersion, Model, ModelVersion
 from contract.table import records
+from contract.table.catalog_ids import Kind, catalog_id_key, catalog_id_queries, model_id_of
 from contract.table.item_size import MAX_TRANSACTION_BYTES, item_size
+from contract.training.recipes import ModelRecipe
 
 _BATCH_GET_ITEMS = 100
 """Maximum number of keys that DynamoDB accepts in one BatchGetItem call."""
@@ -71,15 +73,13 @@ class CatalogTable:
         return KnownModel(model, versions, deleted)
 
     def all_models(self) -> list[Model]:
-        """Return every model, by id."""
-        condition = Key(records.INDEX_PARTITION_KEY).eq(records.MODELS_COLLECTION)
-        items = query_items(self._table, IndexName=records.INDEX_NAME, KeyConditionExpression=condition)
-        return [records.read_item(Model, item) for item in items]
+        """Return every model, by id. All reads are consistent."""
+        return [model for _, model in sorted(self.models(catalog_ids(self._table, "MODEL")).items())]
 
     def models(self, model_ids: Sequence[str]) -> dict[str, Model]:
         """Return the models with these ids that exist, by id."""
         keys = [records.model_key(model_id) for model_id in model_ids]
-        found = (records.read_item(Model, item) for item in self._items(keys, consistent=True))
+        found = (records.read_item(Model, item) for item in self._items(keys))
         return {model.model_id: model for model in found}
 
     def versions(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], ModelVersion]:
@@ -91,12 +91,17 @@ class CatalogTable:
     def fleet_ids(self, fleet_ids: Iterable[str]) -> set[str]:
         """Return those of the ids that are ids of fleets."""
         keys = [records.fleet_key(fleet_id) for fleet_id in dict.fromkeys(fleet_ids)]
-        return {str(item["fleet_id"]) for item in self._items(keys, consistent=True)}
+        return {str(item["fleet_id"]) for item in self._items(keys)}
 
-    def _items(self, keys: Sequence[dict[str, str]], *, consistent: bool = False) -> Iterator[dict[str, Any]]:
+    def recipes(self, model_ids: Sequence[str]) -> list[ModelRecipe]:
+        """Return the recipes that these models have, by model id."""
+        found = [records.read_item(ModelRecipe, item) for item in self._items(list(map(records.recipe_key, model_ids)))]
+        return sorted(found, key=lambda recipe: recipe.model_id)
+
+    def _items(self, keys: Sequence[dict[str, str]]) -> Iterator[dict[str, Any]]:
         name = self._table.name
         for start in range(0, len(keys), _BATCH_GET_ITEMS):
-            batch = {"Keys": list(keys[start : start + _BATCH_GET_ITEMS]), "ConsistentRead": consistent}
+            batch = {"Keys": list(keys[start : start + _BATCH_GET_ITEMS]), "ConsistentRead": True}
             wanted: Mapping[str, Any] = {name: batch}
             while wanted:
                 answer = self._table.meta.client.batch_get_item(RequestItems=wanted)
@@ -121,15 +126,31 @@ class CatalogTable:
         }
         return self._put(records.version_item(version), unchanged)
 
-    def put_model(self, model: Model, before: Model | None) -> dict[str, Any]:
-        """Return the action that writes a model on condition that it still equals `before`."""
-        unchanged: dict[str, Any] = {"ConditionExpression": _ABSENT}
-        if before is not None:
-            unchanged = {
-                "ConditionExpression": "updated_at = :seen AND current_version = :current",
-                "ExpressionAttributeValues": {":seen": before.updated_at, ":current": before.current_version},
-            }
-        return self._put(records.model_item(model), unchanged)
+    def put_model(self, model: Model, before: Model | None) -> list[dict[str, Any]]:
+        """Return the actions that write a model on condition that it still equals `before`.
+
+        A new model is also added to the list of ids.
+        """
+        if before is None:
+            listed = self._put(catalog_id_key("MODEL", model.model_id), {})
+            return [self._put(records.model_item(model), {"ConditionExpression": _ABSENT}), listed]
+        unchanged = {
+            "ConditionExpression": "updated_at = :seen AND current_version = :current",
+            "ExpressionAttributeValues": {":seen": before.updated_at, ":current": before.current_version},
+        }
+        return [self._put(records.model_item(model), unchanged)]
+
+    def put_recipe(self, item: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the actions that write a recipe's item, and add it to the list of ids."""
+        return [self._put(item, {}), self._put(catalog_id_key("RECIPE", str(item["model_id"])), {})]
+
+    def delete_listed(self, kind: Kind, model_id: str, condition: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the actions that delete a model's or a recipe's item, and its id from the list."""
+        key = records.model_key(model_id) if kind == "MODEL" else records.recipe_key(model_id)
+        return [
+            {"Delete": {"TableName": self._table.name, "Key": key, **condition}},
+            {"Delete": {"TableName": self._table.name, "Key": catalog_id_key(kind, model_id)}},
+        ]
 
     def _put(self, item: dict[str, Any], condition: Mapping[str, Any]) -> dict[str, Any]:
         return {"Put": {"TableName": self._table.name, "Item": item, **condition}}
@@ -168,6 +189,12 @@ class CatalogTable:
                 return None
             raise
         return records.read_item(Model, answer["Attributes"])
+
+
+def catalog_ids(table: Any, kind: Kind) -> list[str]:
+    """Return the ids of all models, or of those that have a recipe; some may have been deleted."""
+    found = (item for query in catalog_id_queries(kind) for item in query_items(table, **query))
+    return list(dict.fromkeys(map(model_id_of, found)))
 
 
 def fits_transaction(actions: Sequence[Mapping[str, Any]]) -> bool:

@@ -90,7 +90,7 @@ class Decisions:
             after, decided = change(before, versions[version])
             writes = [self._table.put_decided_version(decided, versions[version])]
             if after is not None and after != before:
-                writes.append(self._table.put_model(after, before))
+                writes += self._table.put_model(after, before)
             try:
                 self._table.write(*writes)
             except VersionTakenError:

@@ -11,10 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from boto3.dynamodb.conditions import Attr, Key
-from botocore.exceptions import ClientError
+from boto3.dynamodb.conditions import Key
 
-from cli.failures import CommandError, error_code
+from cli.failures import CommandError
 from cli.stage.catalog import unknown_model_message, unknown_version_message
 from cli.stage.catalog_table import CatalogTable, VersionTakenError, now
 from cli.stage.connection import Connection, query_items
@@ -117,7 +116,7 @@ class ModelDeletion:
             self._table.put_item(Item=records.deleted_version_item(DeletedVersion(model_id, name, now())))
         has_recipe = records.RECIPE_SORT_KEY in sort_keys
         if has_recipe:
-            self._table.delete_item(Key=records.recipe_key(model_id))
+            self._catalog.write(*self._catalog.delete_listed("RECIPE", model_id, {}))
         if model is not None:
             self._delete_model_record(model)
         return Deletion(model_id, names, has_recipe, objects, whole=True)
@@ -134,7 +133,7 @@ class ModelDeletion:
         if model is not None:
             # `rollback` must not choose it either.
             previous = None if model.previous_version == version else model.previous_version
-            actions.append(self._catalog.put_model(replace(model, previous_version=previous), model))
+            actions += self._catalog.put_model(replace(model, previous_version=previous), model)
         try:
             self._catalog.write(*actions)
         except VersionTakenError as error:
@@ -216,13 +215,13 @@ class ModelDeletion:
 
     def _delete_model_record(self, model: Model) -> None:
         try:
-            self._table.delete_item(
-                Key=records.model_key(model.model_id), ConditionExpression=Attr("updated_at").eq(model.updated_at)
-            )
-        except ClientError as error:
-            if error_code(error) == "ConditionalCheckFailedException":
-                raise CommandError(_CHANGED.format(model_id=model.model_id)) from error
-            raise
+            unchanged = {
+                "ConditionExpression": "updated_at = :seen",
+                "ExpressionAttributeValues": {":seen": model.updated_at},
+            }
+            self._catalog.write(*self._catalog.delete_listed("MODEL", model.model_id, unchanged))
+        except VersionTakenError as error:
+            raise CommandError(_CHANGED.format(model_id=model.model_id)) from error
 
 
 def _uses(snapshot: Snapshot, model_id: str, versions: set[str], fleets: set[str]) -> Iterator[bool]:

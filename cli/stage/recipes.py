@@ -1,14 +1,14 @@
 """Training recipes in the table, and their scripts in the models bucket."""
 
+from collections.abc import Sequence
 from dataclasses import replace
-
-from boto3.dynamodb.conditions import Key
+from typing import Any
 
 from cli.documents.recipe_document import RecipeDocument
 from cli.failures import CommandError
-from cli.stage.catalog import Catalog
-from cli.stage.catalog_table import now
-from cli.stage.connection import Connection, query_items
+from cli.stage.catalog import MAX_TRIES, Catalog
+from cli.stage.catalog_table import CatalogTable, VersionTakenError, catalog_ids, now
+from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract import training_layout
 from contract.problems import InvalidInputError
@@ -21,6 +21,7 @@ class Recipes:
 
     def __init__(self, connection: Connection, deployment: Deployment) -> None:
         self._table = connection.resource("dynamodb").Table(deployment.table_name)
+        self._items = CatalogTable(self._table)
         self._catalog = Catalog(connection, deployment)
         self._s3 = connection.client("s3")
         self._bucket = deployment.models_bucket
@@ -40,14 +41,12 @@ class Recipes:
             # The key contains the digest, so an object that exists there has the same bytes.
             key = training_layout.code_key(recipe.model_id, recipe.code.sha256)
             self._s3.put_object(Bucket=self._bucket, Key=key, Body=document.archive)
-        self._table.put_item(Item=item)
+        self._write(recipe.model_id, self._items.put_recipe(item))
         return recipe
 
     def all(self) -> list[ModelRecipe]:
         """Return every recipe, by model id."""
-        condition = Key(records.INDEX_PARTITION_KEY).eq(records.RECIPES_COLLECTION)
-        items = query_items(self._table, IndexName=records.INDEX_NAME, KeyConditionExpression=condition)
-        return [records.read_item(ModelRecipe, item) for item in items]
+        return self._items.recipes(catalog_ids(self._table, "RECIPE"))
 
     def find(self, model_id: str) -> ModelRecipe | None:
         item = self._table.get_item(Key=records.recipe_key(model_id), ConsistentRead=True).get("Item")
@@ -70,10 +69,17 @@ class Recipes:
         Raises:
             CommandError: when the model has no recipe.
         """
-        gone = self._table.delete_item(Key=records.recipe_key(model_id), ReturnValues="ALL_OLD").get("Attributes")
-        if not gone:
-            raise CommandError(no_recipe_message(model_id))
-        return records.read_item(ModelRecipe, gone)
+        gone = self.show(model_id)
+        self._write(model_id, self._items.delete_listed("RECIPE", model_id, {}))
+        return gone
+
+    def _write(self, model_id: str, actions: Sequence[dict[str, Any]]) -> None:
+        for _ in range(MAX_TRIES):
+            try:
+                return self._items.write(*actions)
+            except VersionTakenError:
+                continue
+        raise CommandError(f"Another command is changing the recipe of model {model_id}. Try again.")
 
 
 def no_recipe_message(model_id: str) -> str:

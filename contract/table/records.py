@@ -11,9 +11,10 @@ Access patterns (one table, one index):
 | executions by time                    | index pk=EXECUTIONS, sk=<started_at>#<id>                |
 | since when executions may be open     | get  pk=RECONCILIATION, sk=SINCE                         |
 | jobs of an execution by status        | index pk=EXECUTION#<id>#<status>, sk=<job id>            |
-| every model                           | index pk=MODELS, sk=<model id>                           |
+| every model                           | index pk=MODELS, sk=<model id>; see `catalog_ids`        |
+| the ids of all models, consistently   | query pk=MODEL#, sk begins with MODEL# or RECIPE#        |
 | a model; its versions, also deleted   | query pk=MODEL#<id>, sk=MODEL or begins with VERSION#    |
-| every recipe                          | index pk=RECIPES, sk=<model id>                          |
+| every recipe                          | index pk=RECIPES, sk=<model id>; see `catalog_ids`       |
 | a model's recipe                      | get  pk=MODEL#<id>, sk=RECIPE                            |
 | every fleet                           | index pk=FLEETS, sk=<fleet id>                           |
 | a fleet                               | get  pk=FLEET#<id>, sk=FLEET                             |

@@ -349,7 +349,7 @@ def _install_scheduler(settings: ServerSettings, faults: Faults) -> None:
         may_assume=may_assume,
         client_for_role=client_for_role,
         queue_url=lambda arn: f"{settings.endpoint.url}/{'/'.join(arn.split(':')[4:6])}",
-        deliver=partial(deliver_event, faults, SOURCE, ""),
+        deliver=lambda schedule, arn, invoke: deliver_event(faults, SOURCE, "", arn, invoke, schedule=schedule),
     )
     install_schedule_check(scheduler.check)
     install_scheduler(scheduler.sweep, SWEEP_SECONDS)

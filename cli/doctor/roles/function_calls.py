@@ -207,7 +207,7 @@ def _reading_for_plans(make: CallMaker) -> Iterator[Call]:
 
 
 def _catalog(make: CallMaker) -> Iterator[Call]:
-    yield make.items(records.MODEL_PARTITIONS, "BatchGetItem")
+    yield make.items(records.MODEL_PARTITIONS, "BatchGetItem", "Query")
     yield Call(("dynamodb:Query",), f"{make.table}/index/{records.INDEX_NAME}")
 
 

@@ -21,6 +21,7 @@ from contract.status import (
     JobStatus,
 )
 from contract.table import records
+from contract.table.catalog_ids import Kind, catalog_id_key, catalog_id_queries, model_id_of
 from contract.table.explanation import UNEXPLAINED, Explanation
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
 from contract.table.tolerance import NOTHING, Tally
@@ -247,8 +248,11 @@ class JobTable(Tallies):
     # ---- models ------------------------------------------------------------------------------
 
     def all_models(self) -> list[Model]:
-        """Return every model of the catalog, ordered by model id."""
-        return [records.read_item(Model, item) for item in self._collection(records.MODELS_COLLECTION)]
+        """Return every model of the catalog, ordered by model id.
+
+        All reads are consistent: a model is as it was left by the last change that has ended.
+        """
+        return [model for _, model in sorted(self.models(self._catalog_ids("MODEL")).items())]
 
     def models(self, model_ids: Sequence[str]) -> dict[str, Model]:
         """Return the models with these ids, by id. Ids that are not in the catalog are left out."""
@@ -298,13 +302,15 @@ class JobTable(Tallies):
                 seen = {":seen": before.updated_at, ":current": before.current_version}
                 unchanged = {"condition": "updated_at = :seen AND current_version = :current", "values": seen}
             writes.append(self._put_action(records.model_item(after), **unchanged))
+            if before is None:
+                writes.append({"Put": {"TableName": self._table_name, "Item": catalog_id_key("MODEL", after.model_id)}})
         return self._write_all(writes)
 
     # ---- recipes -----------------------------------------------------------------------------
 
     def all_recipes(self) -> list[ModelRecipe]:
-        """Return every recipe, ordered by model id."""
-        return [records.read_item(ModelRecipe, item) for item in self._collection(records.RECIPES_COLLECTION)]
+        """Return every recipe, ordered by model id. All reads are consistent."""
+        return [recipe for _, recipe in sorted(self.recipes(self._catalog_ids("RECIPE")).items())]
 
     def recipes(self, model_ids: Sequence[str]) -> dict[str, ModelRecipe]:
         """Return the recipes of these models, by model id. Models without a recipe are left out."""
@@ -313,15 +319,10 @@ class JobTable(Tallies):
 
     # ---- DynamoDB requests -------------------------------------------------------------------
 
-    def _collection(self, name: str) -> Iterator[dict[str, Any]]:
-        pages = self._dynamodb.get_paginator("query").paginate(
-            TableName=self._table_name,
-            IndexName=records.INDEX_NAME,
-            KeyConditionExpression=f"{records.INDEX_PARTITION_KEY} = :collection",
-            ExpressionAttributeValues={":collection": name},
-        )
-        for page in pages:
-            yield from page["Items"]
+    def _catalog_ids(self, kind: Kind) -> list[str]:
+        paginator = self._dynamodb.get_paginator("query")
+        pages = (paginator.paginate(TableName=self._table_name, **query) for query in catalog_id_queries(kind))
+        return list({model_id_of(item): None for query in pages for page in query for item in page["Items"]})
 
     def _put_action(
         self, item: dict[str, Any], condition: str, values: Mapping[str, Any] | None = None

@@ -178,7 +178,7 @@ def test_interrupted_bulk_changes_no_current_version_and_can_be_repeated(
 def test_bulk_broken_off_between_transactions_continues_with_the_others(
     catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cli.stage.catalog_table.TRANSACTION_ITEMS", 4)  # two actions per model
+    monkeypatch.setattr("cli.stage.catalog_table.TRANSACTION_ITEMS", 6)  # three actions per new model
     names = [f"m-{number:03}" for number in range(5)]
     path = write_lines(tmp_path, *(line_of(name) for name in names))
     write, calls = CatalogTable.write, list[int]()
@@ -325,3 +325,66 @@ def test_running_threads_end_at_their_next_step_after_an_interruption() -> None:
     with pytest.raises(KeyboardInterrupt):
         list(_in_threads(work, range(3)))
     assert set(ended) <= {1, 2}
+
+
+def test_bulk_sets_no_model_back_unless_it_is_allowed(catalog: Catalog, tmp_path: Path, capsys: Captured) -> None:
+    old = write_lines(tmp_path, line_of("a"), line_of("b"), line_of("new"))
+    assert entry.main(["models", "register", "--bulk", str(old)]) == 0
+    make_archive(tmp_path / "better.tar.gz", {"model.joblib": b"better model"})
+    newer = tmp_path / "newer.jsonl"
+    newer.write_text("".join(json.dumps(line_of(name, artifact="better.tar.gz")) + "\n" for name in "ab"))
+    assert entry.main(["models", "register", "--bulk", str(newer)]) == 0
+    capsys.readouterr()
+    before = catalog.models()
+
+    # Model c is new, and is not registered either.
+    lines = (line_of("a"), line_of("b", max_attempts=7), line_of("new"), line_of("c"))
+    old.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert entry.main(["models", "register", "--bulk", str(old)]) == 2
+    shown = capsys.readouterr().err
+    assert "2 models would be set back, so nothing was registered" in shown
+    assert "a: equals version 1, but version 2 is current (registered)" in shown
+    assert "b: has the artifact of version 1, but version 2 is current" in shown
+    assert "--allow-backwards" in shown
+    assert catalog.models() == before
+
+    assert entry.main(["models", "register", "--bulk", str(old), "--json"]) == 2
+    listed = json.loads(capsys.readouterr().out)
+    assert listed["models"] == []
+    assert [(item["model_id"], item["version"], item["same_record"]) for item in listed["set_back"]] == [
+        ("a", "1", True),
+        ("b", "1", False),
+    ]
+    assert entry.main(["models", "register", "--bulk", str(old), "--allow-backwards", "--json"]) == 0
+    assert [item["model_id"] for item in json.loads(capsys.readouterr().out)["set_back"]] == ["a", "b"]
+    assert current_versions(catalog) == {"a": "1", "b": "3", "new": "1", "c": "1"}
+
+
+def test_bulk_does_not_restore_a_version_that_was_rolled_back(
+    catalog: Catalog, tmp_path: Path, capsys: Captured
+) -> None:
+    assert entry.main(["models", "register", "--bulk", str(write_lines(tmp_path, line_of("a")))]) == 0
+    path = tmp_path / "changed.jsonl"
+    path.write_text(json.dumps(line_of("a", max_attempts=7)))
+    assert entry.main(["models", "register", "--bulk", str(path)]) == 0
+    catalog.roll_back("a", reason="bad in production")
+    assert entry.main(["models", "register", "--bulk", str(path)]) == 2
+    assert "a: equals version 2, but version 1 is current (bad in production)" in capsys.readouterr().err
+    assert current_versions(catalog) == {"a": "1"}
+
+
+def test_an_old_artifact_needs_a_flag_for_one_model_too(catalog: Catalog, tmp_path: Path, capsys: Captured) -> None:
+    for name in ("old", "new"):
+        make_archive(tmp_path / f"{name}.tar.gz", {"model.joblib": name.encode()})
+        assert register_one(tmp_path, f"{name}.tar.gz") == 0
+    assert register_one(tmp_path, "new.tar.gz") == 0  # the current artifact again
+    assert register_one(tmp_path, "old.tar.gz") == 2
+    assert "churn: has the artifact of version 1, but version 3 is current" in capsys.readouterr().err
+    assert register_one(tmp_path, "old.tar.gz", "--allow-backwards") == 0
+    assert current_versions(catalog) == {"churn": "4"}
+
+
+def register_one(folder: Path, artifact: str, *options: str) -> int:
+    path = folder / "model.json"
+    path.write_text(json.dumps(line_of("churn", artifact=artifact)))
+    return entry.main(["models", "register", f"@{path}", "--no-load-check", *options])

@@ -10,6 +10,7 @@ from contract import layout, training_layout
 from contract.catalog.models import DeletedVersion, Model, ModelVersion
 from contract.status import AttemptStatus, FailureKind, JobStatus, VersionState
 from contract.table import records
+from contract.table.catalog_ids import catalog_id_key
 from lambdas.errors import (
     ArtifactMissingError,
     JobClosedError,
@@ -251,3 +252,10 @@ def test_the_name_of_a_deleted_version_is_not_used_again(running: Stage, registe
     with pytest.raises(TrainedArtifactError, match="already has, or had, a version"):
         register(POINTER)
     assert running.s3.list_objects_v2(Bucket=running.models).get("KeyCount") == 0
+
+
+def test_a_new_model_is_in_the_list_of_ids_at_once(running: Stage, register: Step) -> None:
+    train(running)
+    register(POINTER)
+    key = catalog_id_key("MODEL", "delays-ua")
+    assert running.table.get_item(Key=key)["Item"] == key

@@ -10,6 +10,7 @@ import pytest
 from contract.catalog.models import Model
 from contract.status import ALLOWED_BEFORE, AttemptStatus, ExecutionStatus, FailureKind, JobStatus
 from contract.table import records
+from contract.table.catalog_ids import catalog_id_key
 from contract.table.records import AttemptRecord, JobRecord
 from contract.workflow.messages import ExecutionPlan
 from lambdas.errors import ExecutionClosedError, JobClosedError, StaleEventError
@@ -222,3 +223,15 @@ def test_more_models_than_fit_into_one_batch_are_read(stage: Stage) -> None:
     assert sorted(stage.deployment.table.models([*ids, "nobody"])) == ids
     assert [model.model_id for model in stage.deployment.table.all_models()] == ids
     assert stage.deployment.table.models([]) == {}
+
+
+def test_models_that_the_index_does_not_show_are_listed(stage: Stage) -> None:
+    item = records.model_item(Model("new", "1"))
+    for name in (records.INDEX_PARTITION_KEY, records.INDEX_SORT_KEY):
+        del item[name]
+    stage.table.put_item(Item=item)
+    stage.table.put_item(Item=catalog_id_key("MODEL", "new"))
+    stage.table.put_item(Item=catalog_id_key("MODEL", "deleted"))
+    stage.table.put_item(Item=catalog_id_key("RECIPE", "recipe-only"))
+    stage.table.put_item(Item=records.model_item(Model("earlier-release", "1")))
+    assert [model.model_id for model in stage.deployment.table.all_models()] == ["earlier-release", "new"]
