@@ -219,7 +219,7 @@ class Schedules:
         )
         try:
             request = read_target_input(found["Target"].get("Input", "")).request
-            known = _known(found, request)
+            known = _known(found, {})
         except InvalidInputError:
             # Created or changed without Fleetscore: show it without request and next time.
             return listed
@@ -272,7 +272,11 @@ def _next_start(found: dict[str, Any]) -> dict[str, datetime]:
     now = datetime.now(UTC)
     if "StartDate" not in found or found["StartDate"] > now:
         return {}
-    following = _known(found, {}).next_time(now)
+    try:
+        following = _known(found, {}).next_time(now)
+    except InvalidInputError:
+        # Created without Fleetscore, or by an earlier release. It can be paused and removed all the same.
+        following = None
     return {} if following is None else {"StartDate": following}
 
 

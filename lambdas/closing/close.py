@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from contract import layout
 from contract.names import RelativePath
@@ -18,6 +19,7 @@ from lambdas.closing.latest import latest_predictions
 from lambdas.closing.outcome import (
     caught_failure,
     describe_failure,
+    describe_oversize,
     execution_reason,
     execution_status,
     open_job_reason,
@@ -88,15 +90,19 @@ def close_execution(
     return outcome
 
 
+def request_of(event: SummaryInput) -> Any:
+    """Return the input of an execution, which may be any JSON."""
+    return event.state.get(REQUEST_FIELD) if isinstance(event.state, dict) else event.state
+
+
 def _unplanned(event: SummaryInput) -> ExecutionRecord:
     """Return the record of an execution that has none yet."""
-    request = event.state.get(REQUEST_FIELD) if isinstance(event.state, dict) else event.state
     return ExecutionRecord(
         execution_id=event.execution_id,
         execution_arn=event.execution_arn,
         status=ExecutionStatus.RUNNING,
         started_at=event.started_at,
-        request_json=request_text(request),
+        request_json=request_text(request_of(event)),
         kind=execution_kind(event.execution_arn),
     )
 
@@ -135,11 +141,14 @@ def _closed(
     jobs = [whole_job(parts) for parts in group_parts(closed).values()]
     status = execution_status(jobs, planned, error, record.training_failure, [*violations, *filter(None, [passed])])
     accounted = replace(record, violations=violations, passed_level=passed)
+    failure = describe_failure(error, cause)
+    if record.plan is None:
+        failure = describe_oversize(failure, request_of(event))
     return replace(
         accounted,
         status=status,
         ended_at=max(deployment.now(), record.started_at),
-        reason=execution_reason(accounted, status, jobs, describe_failure(error, cause)),
+        reason=execution_reason(accounted, status, jobs, failure),
         summary_uri=layout.s3_uri(deployment.settings.results_bucket, layout.summary_key(event.execution_id)),
         jobs_succeeded=sum(job.status is JobStatus.SUCCEEDED for job in jobs),
         jobs_failed=sum(job.status is JobStatus.FAILED for job in jobs),

@@ -13,6 +13,12 @@ from tests.unit.cli.builders import Stacks
 from tests.unit.hostile_text import HOSTILE, is_printable
 
 GROUP = "fleetscore-dev"
+
+
+def large_request() -> str:
+    return json.dumps({"models": [f"model-{number:05d}" for number in range(17_000)]})
+
+
 FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:start"
 ROLE = "arn:aws:iam::123456789012:role/scheduler"
 QUEUE = "arn:aws:sqs:eu-central-1:123456789012:dead-letters"
@@ -71,6 +77,13 @@ def test_added_schedule_has_the_target_of_declared_ones(
         (["n", "at(2020-01-01T00:00:00)"], ["All its times have passed"]),
         (["n n", "daily", "--time-zone", "Mars", "--input", '{"x": 1}'], ["'n n'", "daily", "Mars", "request.x"]),
         (["n", "rate(1 day)", "--input", "{"], ["JSON text"]),
+        (["n", "rate(1 day)", "--input", '{"models": ["a"], "models": ["b"]}'], ["'models'", "twice"]),
+        (
+            ["n", "rate(1 day)", "--input", '{"task_token": "AQC1"}'],
+            ["request.task_token", "'(hidden)'", "one waiting"],
+        ),
+        (["n", "rate(1 day)", "--time-zone", "posix/Asia/Tokyo"], ["time_zone", "Write 'Asia/Tokyo'"]),
+        (["n", "rate(1 day)", "--input", large_request()], ["size", "225,000", "by their tags"]),
         (["n", "rate(1 day)", "--start", "2199-01-01T00:00:00"], ["start", "with a time zone"]),
         (["n", "rate(1 day)", "--start", "2020-01-01T00:00:00Z"], ["start", "after now"]),
     ],
@@ -276,7 +289,15 @@ def test_remove_deletes_added_schedules_only(connection: Connection, capsys: pyt
 def test_lists_hide_task_tokens_and_show_control_characters_as_escapes(
     account: Connection, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["schedules", "add", "waiting", "rate(1 hour)", "--input", '{"task_token": "AQC1"}']) == 0
+    # Earlier releases added such a schedule.
+    text = target_input(Schedule("waiting", "rate(1 hour)")).replace("{}", '{"task_token": "AQC1"}')
+    account.client("scheduler").create_schedule(
+        GroupName=GROUP,
+        Name="waiting",
+        ScheduleExpression="rate(1 hour)",
+        FlexibleTimeWindow={"Mode": "OFF"},
+        Target={"Arn": FUNCTION, "RoleArn": ROLE, "Input": text},
+    )
     account.client("scheduler").create_schedule(
         GroupName=GROUP,
         Name="foreign",
