@@ -83,12 +83,12 @@ def close_execution(
     if record.summary_uri != uri:
         table.record_summary(event.execution_id, uri)
     _move_pointers(record, closed, deployment)
-    if record.pointers_pending:
-        table.record_moved_pointers(event.execution_id)
     if is_first:
         _publish(record, jobs, sum(item.attempt for item in closed), deployment)
     outcome = ExecutionOutcome(record.status, uri, shorten(record.reason, _MAX_CAUSE_CHARACTERS))
     tokens.report(event.execution_id, record.request_json, outcome)
+    if record.closing_pending:
+        table.record_closing_done(event.execution_id)
     return outcome
 
 
@@ -156,9 +156,7 @@ def _closed(
         summary_uri=layout.s3_uri(deployment.settings.results_bucket, layout.summary_key(event.execution_id)),
         jobs_succeeded=sum(job.status is JobStatus.SUCCEEDED for job in jobs),
         jobs_failed=sum(job.status is JobStatus.FAILED for job in jobs),
-        # Until they are moved, the schedule of Reconcile tries again.
-        pointers_pending=record.kind is ExecutionKind.SCORING
-        and any(job.status is JobStatus.SUCCEEDED for job in jobs),
+        closing_pending=True,
     )
 
 
