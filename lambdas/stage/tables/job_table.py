@@ -20,7 +20,7 @@ from contract.status import (
     FailureKind,
     JobStatus,
 )
-from contract.table import records
+from contract.table import catalog_items, records
 from contract.table.catalog_ids import Kind, catalog_id_key, catalog_id_queries, model_id_of
 from contract.table.explanation import UNEXPLAINED, Explanation
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
@@ -256,27 +256,27 @@ class JobTable(Tallies):
 
     def models(self, model_ids: Sequence[str]) -> dict[str, Model]:
         """Return the models with these ids, by id. Ids that are not in the catalog are left out."""
-        items = self._get_many([records.model_key(model_id) for model_id in model_ids])
+        items = self._get_many([catalog_items.model_key(model_id) for model_id in model_ids])
         return {model.model_id: model for model in (records.read_item(Model, item) for item in items)}
 
     def version(self, model_id: str, version: str) -> ModelVersion | None:
         """Return a version of a model; None if it does not exist or was deleted."""
-        items = self._get_many([records.version_key(model_id, version)])
-        return next((found for item in items if (found := records.read_version(item)) is not None), None)
+        items = self._get_many([catalog_items.version_key(model_id, version)])
+        return next((found for item in items if (found := catalog_items.read_version(item)) is not None), None)
 
     def version_name_used(self, model_id: str, version: str) -> bool:
         """Return whether a version has or had this name."""
-        return any(True for _ in self._get_many([records.version_key(model_id, version)]))
+        return any(True for _ in self._get_many([catalog_items.version_key(model_id, version)]))
 
     def current_versions(self, models: Iterable[Model]) -> dict[str, ModelVersion]:
         """Return the current version of each model, by model id. Missing versions are left out."""
-        keys = [records.version_key(model.model_id, model.current_version) for model in models]
-        versions = map(records.read_version, self._get_many(keys))
+        keys = [catalog_items.version_key(model.model_id, model.current_version) for model in models]
+        versions = map(catalog_items.read_version, self._get_many(keys))
         return {version.spec.model_id: version for version in versions if version is not None}
 
     def fleets(self, fleet_ids: Sequence[str]) -> dict[str, FleetRecord]:
         """Return the fleets with these ids, by id. Ids of no fleet are left out."""
-        items = self._get_many([records.fleet_key(fleet_id) for fleet_id in fleet_ids])
+        items = self._get_many([catalog_items.fleet_key(fleet_id) for fleet_id in fleet_ids])
         return {fleet.fleet_id: fleet for fleet in (records.read_item(FleetRecord, item) for item in items)}
 
     def register_trained(
@@ -291,7 +291,7 @@ class JobTable(Tallies):
         if attempt is None or attempt.status is not AttemptStatus.RUNNING:
             return False
         writes = [
-            self._put_action(records.version_item(version), NEW),
+            self._put_action(catalog_items.version_item(version), NEW),
             self._job_move(job, succeeded),
             self._attempt_end(_ended(attempt, succeeded)),
         ]
@@ -301,7 +301,7 @@ class JobTable(Tallies):
                 # The condition compares with what was read, so that no concurrent change is lost.
                 seen = {":seen": before.updated_at, ":current": before.current_version}
                 unchanged = {"condition": "updated_at = :seen AND current_version = :current", "values": seen}
-            writes.append(self._put_action(records.model_item(after), **unchanged))
+            writes.append(self._put_action(catalog_items.model_item(after), **unchanged))
             if before is None:
                 writes.append({"Put": {"TableName": self._table_name, "Item": catalog_id_key("MODEL", after.model_id)}})
         return self._write_all(writes)
@@ -314,7 +314,7 @@ class JobTable(Tallies):
 
     def recipes(self, model_ids: Sequence[str]) -> dict[str, ModelRecipe]:
         """Return the recipes of these models, by model id. Models without a recipe are left out."""
-        items = self._get_many([records.recipe_key(model_id) for model_id in model_ids])
+        items = self._get_many([catalog_items.recipe_key(model_id) for model_id in model_ids])
         return {recipe.model_id: recipe for recipe in (records.read_item(ModelRecipe, item) for item in items)}
 
     # ---- DynamoDB requests -------------------------------------------------------------------
