@@ -21,7 +21,7 @@ from contract.checks import check_range
 from contract.codec import decode_fields
 from contract.job.checksum_comparison import ComparedChecksums
 from contract.problems import InvalidInputError, Problem
-from contract.triggers.schedules import Schedule, check_schedules
+from contract.triggers.schedules import Schedule, check_schedules, target_input
 from contract.triggers.uploads import UploadRule, check_rules, rules_from_json, rules_to_text
 from contract.workflow.scoring_request import MAX_CONCURRENCY_LIMIT
 
@@ -55,6 +55,8 @@ _LOG_RETENTION_DAYS = (
 
 _LONGEST_UPLOADS = 3_000
 """Largest `uploads` setting as JSON, in bytes; Lambda allows 4 KB for all variables."""
+_LONGEST_SCHEDULES = 600_000
+"""Largest inputs of all schedules in the template, in bytes. CloudFormation takes a template of 1,000,000."""
 _LONGEST_INSTANCE_TYPES = 2_000
 """Largest `instance_types` setting as JSON, in bytes, for the same reason."""
 
@@ -117,7 +119,15 @@ def _check_instance_types(name: str, value: tuple[str, ...]) -> list[Problem]:
 
 
 def _check_schedules(name: str, value: Sequence[Any]) -> list[Problem]:
-    return check_schedules(name, value, datetime.now(UTC))
+    problems = check_schedules(name, value, datetime.now(UTC))
+    # The template has each input as a text within JSON.
+    inputs = [json.dumps(target_input(item), ensure_ascii=False) for item in value if isinstance(item, Schedule)]
+    size = sum(len(text.encode()) for text in inputs)
+    if size > _LONGEST_SCHEDULES:
+        expected = f"requests of at most {_LONGEST_SCHEDULES:,} bytes together, because a template has at most 1 MB"
+        remedy = "Select models by tags or fleets, or add schedules with `fleetscore schedules add`."
+        problems.append(Problem(name, f"{size:,} bytes", expected, remedy))
+    return problems
 
 
 def _check_compute(name: str, value: Compute) -> list[Problem]:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from datetime import datetime
 
 import rich_click as click
 
@@ -10,7 +11,7 @@ from cli.command_line.invocation import Invocation
 from cli.command_line.options import request_option
 from cli.commands.executions import read_request
 from cli.failures import ExitStatus
-from cli.stage.schedules import ListedSchedule, Schedules
+from cli.stage.schedules import MISSED, ListedSchedule, Schedules
 from cli.views.tables import add_row, plain_table
 from contract.codec import decode_fields
 from contract.json_text import JsonError, parse_json
@@ -157,13 +158,30 @@ def update(
 @schedules.command("list", examples="fleetscore schedules list")
 @click.pass_obj
 def list_schedules(invocation: Invocation) -> ExitStatus:
-    """List every schedule of the stage."""
+    """List every schedule of the stage, with the execution of its last time.
+
+    MISSED means that this time has started no execution.
+    """
     found = Schedules(invocation.connection, invocation.stage).all()
-    table = plain_table("name", "state", "expression", "time zone", "window", "next", "from", "request")
+    table = plain_table("name", "state", "expression", "time zone", "window", "last", "next", "from", "request")
     for schedule in found:
         add_row(table, *_cells(schedule))
-    values = [{**asdict(s), "next_time": s.next_time.isoformat() if s.next_time else None} for s in found]
+    values = [
+        {
+            **asdict(s),
+            "next_time": s.next_time.isoformat() if s.next_time else None,
+            "last_time": s.last_time.isoformat() if s.last_time else None,
+        }
+        for s in found
+    ]
     invocation.output.data(values, table if found else "There are no schedules.")
+    for missed in found:
+        if missed.last_status == MISSED:
+            invocation.output.notice(
+                f"Schedule {missed.name}: its time {_shown(missed.last_time)} has started no execution. Start it with "
+                f"`fleetscore run --name {missed.last_execution_id} --input REQUEST`; a delivery that is only late "
+                "then starts nothing. See also the dead letters of schedules."
+            )
     return ExitStatus.SUCCEEDED
 
 
@@ -232,6 +250,10 @@ def _request(text: str) -> object:
     return value
 
 
+def _shown(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else ""
+
+
 def _cells(schedule: ListedSchedule) -> list[str]:
     window = schedule.flexible_window_minutes
     return [
@@ -240,7 +262,8 @@ def _cells(schedule: ListedSchedule) -> list[str]:
         schedule.expression,
         schedule.time_zone,
         f"{window} min" if window else "",
-        f"{schedule.next_time:%Y-%m-%d %H:%M} UTC" if schedule.next_time else "never" if schedule.enabled else "",
+        f"{_shown(schedule.last_time)} {schedule.last_status}".strip(),
+        _shown(schedule.next_time) if schedule.next_time else "never" if schedule.enabled else "",
         "cdk.json" if schedule.declared else "command",
         json.dumps(schedule.request, ensure_ascii=False) if schedule.request is not None else "not from Fleetscore",
     ]

@@ -22,6 +22,7 @@ from contract.status import ExecutionKind, JobStatus
 from contract.table import records
 from contract.table.job_parts import group_parts, whole_job
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
+from contract.workflow.request_size import sent_request
 from contract.workflow.scoring_request import parse_request
 from contract.workflow.training_request import parse_training_request
 
@@ -61,8 +62,9 @@ class Executions:
     def _start(self, state_machine_arn: str, request_json: str, name: str | None) -> str:
         execution_id = name or new_name(datetime.now(UTC))
         raise_if_any(NEW_EXECUTION_NAME.problems("name", execution_id), "execution")
+        text = sent_request(_json(request_json))
         try:
-            self._workflow.start_execution(stateMachineArn=state_machine_arn, name=execution_id, input=request_json)
+            self._workflow.start_execution(stateMachineArn=state_machine_arn, name=execution_id, input=text)
         except ClientError as error:
             if error.response["Error"]["Code"] == "ExecutionAlreadyExists":
                 raise CommandError(

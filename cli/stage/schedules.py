@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -13,7 +13,14 @@ from cli.stage.deployment import stack_outputs
 from contract.codec import decode_fields
 from contract.problems import InvalidInputError, Problem
 from contract.triggers.schedule_expression import Rate
-from contract.triggers.schedules import Schedule, check_will_fire, read_target_input, target_input
+from contract.triggers.schedules import (
+    Schedule,
+    ScheduledStart,
+    check_will_fire,
+    execution_name,
+    read_target_input,
+    target_input,
+)
 from contract.workflow.scoring_request import hide_task_token
 
 _STACK = "triggers"
@@ -21,6 +28,12 @@ _OUTPUTS = ("ScheduleGroup", "ScheduleTargetArn", "ScheduleRoleArn", "ScheduleDe
 _DELIVERY_SECONDS, _TRIES = 86_400, 185
 """Limits of EventBridge Scheduler's retries: age of a delivery in seconds, and number."""
 _DESCRIPTION = "Made with `fleetscore schedules add`"
+MISSED = "MISSED"
+"""Stands for the status of an execution that was never started."""
+_DELIVERY = timedelta(minutes=5)
+"""Time after the flexible window in which a delivery is not late yet."""
+_REMEMBERED = timedelta(days=85)
+"""Age up to which Step Functions certainly knows an execution. It forgets one 90 days after its end."""
 # Fields of GetSchedule that UpdateSchedule does not take.
 _NOT_FOR_UPDATE = frozenset({"Arn", "CreationDate", "LastModificationDate", "ResponseMetadata"})
 
@@ -40,6 +53,13 @@ class ListedSchedule:
     """Whether the schedule is declared in cdk.json."""
     next_time: datetime | None
     """Time of the next execution, in UTC; None when the schedule is paused or has no next time."""
+    last_time: datetime | None = None
+    """Last time at which an execution should have started, in UTC, since the schedule was changed or resumed. None if
+    there was none, or if Step Functions may have forgotten it."""
+    last_execution_id: str = ""
+    """Id of the execution of that time."""
+    last_status: str = ""
+    """Its status in Step Functions, or MISSED if no execution has started."""
 
 
 class Schedules:
@@ -51,6 +71,10 @@ class Schedules:
         self._stack_name = f"fleetscore-{stage}-{_STACK}"
         outputs = stack_outputs(self._cloudformation, stage, _STACK, _OUTPUTS)
         self._group, self.target_arn, self._role_arn, self._dead_letters_arn = (outputs[name] for name in _OUTPUTS)
+        self._workflow = connection.client("stepfunctions")
+        self._machine_arn = stack_outputs(self._cloudformation, stage, "workflow", ("StateMachineArn",))[
+            "StateMachineArn"
+        ]
         self._key_arn = stack_outputs(self._cloudformation, stage, "storage", ("KeyArn",))["KeyArn"]
 
     def add(self, schedule: Schedule, now: datetime | None = None) -> None:
@@ -130,10 +154,10 @@ class Schedules:
         self._scheduler.update_schedule(**{**fields, **_timing(schedule), "Target": target})
         return schedule, name in self._declared()
 
-    def all(self) -> list[ListedSchedule]:
-        """Return every schedule of the stage, by name."""
+    def all(self, now: datetime | None = None) -> list[ListedSchedule]:
+        """Return every schedule of the stage, by name, each with its last execution."""
         declared = self._declared()
-        now = datetime.now(UTC)
+        now = now or datetime.now(UTC)
         return [self._listed(self._get(name), declared, now) for name in sorted(self._names())]
 
     def switch(self, name: str, *, enabled: bool) -> bool:
@@ -195,12 +219,33 @@ class Schedules:
         )
         try:
             request = read_target_input(found["Target"].get("Input", "")).request
-            known = _known(found, request)
+            known = _known(found, {})
         except InvalidInputError:
             # Created or changed without Fleetscore: show it without request and next time.
             return listed
-        following = known.next_time(now, found["CreationDate"].astimezone(UTC)) if listed.enabled else None
-        return replace(listed, request=hide_task_token(request), next_time=following)
+        listed = replace(listed, request=hide_task_token(request))
+        if not listed.enabled:
+            return listed
+        created = found["CreationDate"].astimezone(UTC)
+        listed = replace(listed, next_time=known.next_time(now, created))
+        # Before its last change, it may have been paused or have had other times.
+        changed = max(created, found.get("LastModificationDate", created).astimezone(UTC))
+        due = now - timedelta(minutes=known.flexible_window_minutes or 0) - _DELIVERY
+        last = known.last_time(due, max(changed, now - _REMEMBERED), created)
+        if last is None:
+            return listed
+        name = execution_name(ScheduledStart(known.name, last.isoformat(), None))
+        return replace(listed, last_time=last, last_execution_id=name, last_status=self._status(name))
+
+    def _status(self, execution_id: str) -> str:
+        """Return the status of an execution, or MISSED."""
+        arn = self._machine_arn.replace(":stateMachine:", ":execution:") + f":{execution_id}"
+        try:
+            return str(self._workflow.describe_execution(executionArn=arn)["status"])
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ExecutionDoesNotExist":
+                return MISSED
+            raise
 
 
 def _known(found: dict[str, Any], request: Any) -> Schedule:
@@ -227,7 +272,11 @@ def _next_start(found: dict[str, Any]) -> dict[str, datetime]:
     now = datetime.now(UTC)
     if "StartDate" not in found or found["StartDate"] > now:
         return {}
-    following = _known(found, {}).next_time(now)
+    try:
+        following = _known(found, {}).next_time(now)
+    except InvalidInputError:
+        # Created without Fleetscore, or by an earlier release. It can be paused and removed all the same.
+        following = None
     return {} if following is None else {"StartDate": following}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from contract import codec
 from contract.checks import check_range
@@ -14,7 +14,9 @@ from contract.codec import decode_fields
 from contract.problems import InvalidInputError, Problem
 from contract.triggers.schedule_expression import Expression, Rate, next_time, parse_expression
 from contract.triggers.slots import check_template, fill
-from contract.workflow.scoring_request import parse_request
+from contract.triggers.time_zones import hint_for, is_known
+from contract.triggers.triggered_request import check_triggered_request
+from contract.workflow.request_size import sent_request
 
 SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
 """Placeholder in a target's input that EventBridge Scheduler replaces by the scheduled time, in
@@ -22,6 +24,8 @@ UTC."""
 
 LONGEST_WINDOW_MINUTES = 1_440
 """Longest flexible time window, in minutes, that EventBridge Scheduler allows."""
+_SPANS = tuple(timedelta(hours=hours) for hours in (1, 24, 24 * 8, 24 * 32, 24 * 367))
+"""How far back to search for the last time of a schedule: not far for one that fires often."""
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
 _STAMP = "%Y%m%dT%H%M%SZ"
 _ANY_TIME = datetime(2026, 12, 31, 23, tzinfo=UTC)
@@ -60,12 +64,10 @@ class Schedule:
             "flexible_window_minutes", self.flexible_window_minutes, 1, LONGEST_WINDOW_MINUTES, "minutes"
         )
         wrong = check_placeholders(self.request)
-        problems += wrong
         request = fill_placeholders(self.request, _ANY_TIME)
-        try:
-            parse_request({name: value for name, value in request.items() if name != "dataset"} if wrong else request)
-        except InvalidInputError as error:
-            problems += [Problem(f"request.{p.field}", p.value, p.expected, p.remedy) for p in error.problems]
+        if wrong:
+            request = {name: value for name, value in request.items() if name != "dataset"}
+        problems += [*wrong, *check_triggered_request(request, refused={})]
         if problems:
             raise InvalidInputError("schedule", problems)
 
@@ -90,6 +92,16 @@ class Schedule:
             after = max(after, start - timedelta(microseconds=1))
         return next_time(self.parsed, ZoneInfo(self.time_zone), after, start or created)
 
+    def last_time(self, until: datetime, after: datetime, created: datetime | None = None) -> datetime | None:
+        """Return the latest time after `after` and not after `until` at which the schedule fires, in UTC, or None."""
+        for span in _SPANS:
+            begin, last = max(after, until - span), None
+            while (following := self.next_time(last or begin, created)) is not None and following <= until:
+                last = following
+            if last is not None or begin == after:
+                return last
+        return None
+
 
 @dataclass(frozen=True)
 class ScheduledStart:
@@ -104,8 +116,9 @@ class ScheduledStart:
 
 
 def target_input(schedule: Schedule) -> str:
-    """Return the input of the schedule's target, as EventBridge Scheduler keeps it."""
-    return codec.dumps(ScheduledStart(schedule.name, SCHEDULED_TIME, dict(schedule.request), schedule.time_zone))
+    """Return the input of the schedule's target, as EventBridge Scheduler keeps it: at most 256 KB."""
+    start = ScheduledStart(schedule.name, SCHEDULED_TIME, dict(schedule.request), schedule.time_zone)
+    return sent_request(codec.to_json(start))
 
 
 def read_target_input(text: str) -> ScheduledStart:
@@ -221,9 +234,7 @@ def _check_start(start: str | None) -> list[Problem]:
 
 
 def _check_zone(name: str) -> list[Problem]:
+    if is_known(name):
+        return []
     expected = "a time zone of the IANA database, such as 'Europe/Berlin' or 'UTC'"
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return [Problem("time_zone", name, expected)]
-    return []
+    return [Problem("time_zone", name, expected, hint_for(name))]

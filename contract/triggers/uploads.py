@@ -12,7 +12,7 @@ from contract.dataset.object_keys import is_data
 from contract.json_text import JsonError, parse_json
 from contract.names import check_dataset_name
 from contract.problems import InvalidInputError, Problem
-from contract.workflow.scoring_request import parse_request
+from contract.triggers.triggered_request import check_triggered_request
 
 MARKER_NAME = "_READY"
 """Name of an object that marks everything in its folder and below as complete."""
@@ -40,6 +40,11 @@ _DATASET_CHARACTERS = 38
 """Characters of the dataset's name in an execution's name, which has at most 80."""
 _LONGEST_WINDOW_SECONDS = 86_400
 """Longest upload window, in seconds."""
+_DECIDED_BY_UPLOADS = {
+    "dataset": "the upload decides it",
+    "objects_manifest": "the upload decides it",
+    "resume": "each upload starts a new execution",
+}
 
 
 @dataclass(frozen=True)
@@ -63,14 +68,7 @@ class UploadRule:
         if self.mode == "marker" and self.window_seconds is not None:
             problems.append(Problem("window_seconds", self.window_seconds, "no value, because mode is 'marker'"))
         problems += check_range("window_seconds", self.window_seconds, 1, _LONGEST_WINDOW_SECONDS, "seconds")
-        taken = sorted({"dataset", "objects_manifest"} & set(self.request))
-        problems += [
-            Problem(f"request.{name}", self.request[name], "no value, because the upload decides it") for name in taken
-        ]
-        try:
-            parse_request({name: value for name, value in self.request.items() if name not in taken})
-        except InvalidInputError as error:
-            problems += [Problem(f"request.{p.field}", p.value, p.expected, p.remedy) for p in error.problems]
+        problems += check_triggered_request(self.request, refused=_DECIDED_BY_UPLOADS)
         if problems:
             raise InvalidInputError("UploadRule", problems)
 

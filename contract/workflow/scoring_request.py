@@ -23,6 +23,7 @@ from contract.names import (
 )
 from contract.problems import InvalidInputError, Problem
 from contract.schema.field_info import check_fields, describe
+from contract.workflow.request_size import check_request_size
 
 MAX_CONCURRENCY_LIMIT = 10_000
 """Maximum concurrent child executions of a distributed Map."""
@@ -304,6 +305,7 @@ def parse_request(data: Any) -> ExecutionRequest:
     if not isinstance(data, Mapping):
         raise InvalidInputError("request", [Problem("request", data, "a JSON object such as {}")])
     request, problems = decode_fields(ExecutionRequest, data)
-    if request is None:
+    problems = [*check_request_size(data), *problems]
+    if request is None or problems:
         raise InvalidInputError("request", hide_task_token_in_problems(problems))
     return request

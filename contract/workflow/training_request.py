@@ -8,6 +8,7 @@ from contract.checks import raise_if_any
 from contract.codec import decode_fields
 from contract.problems import InvalidInputError, Problem
 from contract.schema.field_info import check_fields, describe
+from contract.workflow.request_size import check_request_size
 from contract.workflow.scoring_request import ExecutionOptions, ModelIds, hide_task_token_in_problems
 
 
@@ -48,6 +49,7 @@ def parse_training_request(data: Any) -> TrainingRequest:
     if not isinstance(data, Mapping):
         raise InvalidInputError("request", [Problem("request", data, "a JSON object such as {}")])
     request, problems = decode_fields(TrainingRequest, data)
-    if request is None:
+    problems = [*check_request_size(data), *problems]
+    if request is None or problems:
         raise InvalidInputError("request", hide_task_token_in_problems(problems))
     return request

@@ -16,13 +16,15 @@ class EventFault(Fault):
     source: str = pattern("Source: that of an event, such as aws.s3, or aws:sqs, aws:dynamodb, aws.scheduler")
     detail_type: str = pattern("Type of the event, such as 'Object Created'")
     target: str = pattern("ARN of the target, or the name at its end")
+    schedule: str = pattern("Name of the schedule, of deliveries of EventBridge Scheduler")
 
-    def concerns(self, source: str, detail_type: str, target_arn: str) -> bool:
-        """Return whether the patterns describe a delivery."""
+    def concerns(self, source: str, detail_type: str, target_arn: str, schedule: str = "") -> bool:
+        """Return whether the patterns describe a delivery. Only those of EventBridge Scheduler have a schedule."""
         targets = (target_arn, target_arn.rpartition(":")[2].rpartition("/")[2])
         return (
             fnmatchcase(source, self.source)
             and fnmatchcase(detail_type, self.detail_type)
+            and fnmatchcase(schedule, self.schedule)
             and any(fnmatchcase(each, self.target) for each in targets)
         )
 

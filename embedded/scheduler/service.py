@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from botocore.exceptions import ClientError
 
 from contract.problems import InvalidInputError
 from contract.triggers.schedule_expression import At, parse_expression
+from contract.triggers.time_zones import is_known
 from embedded.ministack.events.schedules import Record, Refusal
 
 SWEEP_SECONDS = 0.2
@@ -22,6 +23,8 @@ SOURCE = "aws.scheduler"
 """Source of the deliveries, by which faults name them."""
 _OLDEST_START = timedelta(minutes=5)
 """How long a StartDate may have passed, by the text of AWS's refusal."""
+_LONGEST_INPUT_BYTES = 262_144
+"""Largest Input of a target, in bytes."""
 _SERVICE = "scheduler.amazonaws.com"
 _VALIDATION = "ValidationException"
 
@@ -57,7 +60,7 @@ class SchedulerService:
         may_assume: Callable[[str, str], bool],
         client_for_role: RoleClients,
         queue_url: Callable[[str], str],
-        deliver: Callable[[str, Callable[[], None]], object] = lambda _arn, invoke: invoke(),
+        deliver: Callable[[str, str, Callable[[], None]], object] = lambda _schedule, _target_arn, invoke: invoke(),
     ) -> None:
         self._now = now
         self._schedules = schedules
@@ -79,9 +82,7 @@ class SchedulerService:
             parse_expression("ScheduleExpression", expression)
         except InvalidInputError:
             return _VALIDATION, f"Invalid Schedule Expression {expression}."
-        try:
-            ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
+        if not is_known(zone):
             return _VALIDATION, f"Provided timezone {zone} is not supported."
         window = request.get("FlexibleTimeWindow") or {}
         minutes = window.get("MaximumWindowInMinutes")
@@ -98,6 +99,13 @@ class SchedulerService:
     def _check_target(self, target: Record) -> Refusal | None:
         if ":lambda:" not in target.get("Arn", "") or not target.get("Input"):
             return _VALIDATION, "Target: the embedded AWS supports Lambda functions with an Input only."
+        text = target["Input"]
+        if len(text.encode()) > _LONGEST_INPUT_BYTES:
+            length = f"Member must have length less than or equal to {_LONGEST_INPUT_BYTES}"
+            where = "1 validation error detected: Value at 'target.input' failed to satisfy constraint"
+            return _VALIDATION, f"{where}: {length}"
+        if not _is_json(text):
+            return _VALIDATION, "Invalid RequestJson provided. Reason: the Input of a Lambda target must be JSON."
         role_arn = target.get("RoleArn", "")
         if not self._may_assume(role_arn, _SERVICE):
             return (
@@ -145,7 +153,7 @@ class SchedulerService:
             self._remove(record)
 
     def _fire(self, record: Record, scheduled: datetime) -> None:
-        self._deliver(record["Target"]["Arn"], lambda: self._invoke(record, scheduled))
+        self._deliver(record["Name"], record["Target"]["Arn"], lambda: self._invoke(record, scheduled))
 
     def _invoke(self, record: Record, scheduled: datetime) -> None:
         target = record["Target"]
@@ -196,6 +204,14 @@ def _replace_context_attributes(text: str, arn: str, scheduled: datetime) -> str
     for attribute, value in values.items():
         text = text.replace(attribute, json.dumps(value)[1:-1])
     return text
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _delay(record: Record, scheduled: datetime) -> timedelta:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from contract.checks import raise_if_any
 from contract.problems import InvalidInputError, Problem, list_problems
@@ -38,7 +39,7 @@ def check_request(
         request = parse_request(event.request)
         if request.train is None:
             return _report([], draft_scoring(request, deployment, defaults, activity))
-        return _check_both(request, request.train, deployment, defaults, activity)
+        return _check_both(request, event.request, deployment, defaults, activity)
     except InvalidInputError as error:
         return _refusal(error.problems)
     except ResumedJobRunningError as error:
@@ -46,11 +47,12 @@ def check_request(
 
 
 def _check_both(
-    request: ExecutionRequest, train: TrainFirst, deployment: Deployment, defaults: PlanDefaults, activity: Activity
+    request: ExecutionRequest, raw: Any, deployment: Deployment, defaults: PlanDefaults, activity: Activity
 ) -> RequestCheck:
-    """Check a request that trains first, with the problems of both parts."""
+    """Check a request that trains first, with the problems of both parts. `raw` is the request as it came."""
+    train = request.train or TrainFirst()
     recipes, problems = choose_to_train(request, train, deployment.table)
-    raise_if_any([*problems, *check_training_input(recipes)], "request")
+    raise_if_any([*problems, *check_training_input(recipes, raw)], "request")
     trainings: list[PlannedTraining] = []
     notes: list[str] = []
     try:

@@ -8,6 +8,7 @@ from contract.json_text import JsonError, parse_json
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
 from contract.table.records import ExecutionRecord, JobRecord
 from contract.workflow.messages import FAILURE_FIELD
+from contract.workflow.request_size import check_request_size
 from lambdas.attempts.failure_cause import read_cause
 from lambdas.continuing import as_sentence, next_step
 from lambdas.failures.decisions import find_rule, remedy_of
@@ -101,6 +102,12 @@ def _parse_noted(text: str) -> tuple[str, str]:
     except JsonError:
         failure = {}
     return caught_failure({FAILURE_FIELD: failure})
+
+
+def describe_oversize(failure: str, request: Any) -> str:
+    """Return the failure of an execution without a plan, with the size of the request if that is its cause."""
+    problems = check_request_size(request) if "States.DataLimitExceeded" in failure else []
+    return ". ".join([*map(str, problems), failure])
 
 
 def execution_status(

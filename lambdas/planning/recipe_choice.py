@@ -1,17 +1,16 @@
 """Choose the recipes to train. Each function returns the recipes and the problems."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from contract.catalog.models import Model
 from contract.problems import Problem
 from contract.training.recipes import ModelRecipe
+from contract.workflow.request_size import check_training_size, request_bytes
 from contract.workflow.scoring_request import ExecutionRequest, ModelFilter, TrainFirst
 from lambdas.shown_text import list_first
 from lambdas.stage.tables.job_table import JobTable
 
-_MAX_IDS_BYTES = 60_000
-"""Maximum size of the model ids as JSON, in bytes. A state has at most 256 KB, with the request."""
 _SET_ONE = "Set one with `fleetscore models recipe set`"
 
 
@@ -97,12 +96,10 @@ def _of_request(
     return [recipe for recipe in recipes if _enabled(recipe.model_id, models) and is_selected(recipe)]
 
 
-def check_training_input(recipes: Sequence[ModelRecipe]) -> list[Problem]:
-    """Refuse a scoring request that trains too many models first for the input of one training."""
-    if len(json.dumps([recipe.model_id for recipe in recipes])) <= _MAX_IDS_BYTES:
-        return []
-    remedy = "Train them in separate executions (`fleetscore train`), then score without `train`."
-    return [Problem("train", f"{len(recipes):,} models", f"ids of at most {_MAX_IDS_BYTES:,} bytes", remedy)]
+def check_training_input(recipes: Sequence[ModelRecipe], request: Any) -> list[Problem]:
+    """Refuse a scoring request, as its caller wrote it, that is too large together with the ids of the models that
+    it trains first."""
+    return check_training_size(request_bytes(request), [recipe.model_id for recipe in recipes])
 
 
 def _enabled(model_id: str, models: Mapping[str, Model]) -> bool:

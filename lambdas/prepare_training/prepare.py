@@ -33,7 +33,7 @@ def prepare_training(event: PlanInput, deployment: Deployment) -> TrainingStart:
             problem = Problem("train", None, "a training, because the state machine asked for one")
             raise InvalidInputError("request", [problem])
         recipes, problems = choose_to_train(request, request.train, deployment.table)
-        raise_if_any([*problems, *check_training_input(recipes)], "request")
+        raise_if_any([*problems, *check_training_input(recipes, event.request)], "request")
     except InvalidInputError as error:
         raise refuse(record, error.problems, deployment) from error
     return TrainingStart(name, form_input(recipes, request.execution_label, request.train))

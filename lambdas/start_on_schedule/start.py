@@ -1,6 +1,5 @@
 """Start the execution of a scheduled time."""
 
-import json
 from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Any
@@ -16,6 +15,7 @@ from contract.triggers.schedules import (
     has_placeholders,
     scheduled_time,
 )
+from contract.workflow.request_size import sent_request
 from lambdas.stage.messaging.execution_starter import ExecutionStarter
 
 
@@ -45,7 +45,7 @@ def start_on_schedule(start: ScheduledStart, starter: ExecutionStarter) -> Start
             unknown.
     """
     name = execution_name(start)
-    started = starter.start(name, json.dumps(_request(start), ensure_ascii=False))
+    started = starter.start(name, sent_request(_request(start)))
     return StartResult(name, name_was_used=not started)
 
 

@@ -51,10 +51,10 @@ def install_delivery_faults(faults: Faults) -> None:
 
 
 def deliver_event(
-    faults: Faults, source: str, detail_type: str, target_arn: str, deliver: Callable[[], object]
+    faults: Faults, source: str, detail_type: str, target_arn: str, deliver: Callable[[], object], *, schedule: str = ""
 ) -> None:
     """Deliver an event to one target: once, or as a fault says."""
-    fault = _strike(faults, source, detail_type, target_arn)
+    fault = _strike(faults, source, detail_type, target_arn, schedule)
     if isinstance(fault, LoseEvent):
         return
     if isinstance(fault, DelayEvent):
@@ -68,9 +68,9 @@ def deliver_event(
         deliver()
 
 
-def _strike(faults: Faults, source: str, detail_type: str, target_arn: str) -> EventFault | None:
-    place = f"{source} {detail_type}".strip() + f" to {target_arn}"
-    return faults.strike(EventFault, place, lambda each: each.concerns(source, detail_type, target_arn))
+def _strike(faults: Faults, source: str, detail_type: str, target_arn: str, schedule: str = "") -> EventFault | None:
+    place = " ".join(filter(None, (source, detail_type, schedule))) + f" to {target_arn}"
+    return faults.strike(EventFault, place, lambda each: each.concerns(source, detail_type, target_arn, schedule))
 
 
 def _record_source(event: Any) -> str:

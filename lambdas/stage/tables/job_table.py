@@ -109,12 +109,12 @@ class JobTable(Tallies):
             ExpressionAttributeValues={":uri": summary_uri},
         )
 
-    def record_moved_pointers(self, execution_id: str) -> None:
-        """Note that the pointers to a closed execution's predictions are moved, and change nothing else."""
+    def record_closing_done(self, execution_id: str) -> None:
+        """Note that all is written that follows the end of an execution, and change nothing else."""
         self._dynamodb.update_item(
             TableName=self._table_name,
             Key=records.execution_key(execution_id),
-            UpdateExpression="SET pointers_pending = :pending",
+            UpdateExpression="SET closing_pending = :pending",
             ConditionExpression=f"attribute_exists({records.PARTITION_KEY})",
             ExpressionAttributeValues={":pending": False},
         )

@@ -17,6 +17,8 @@ from embedded.faults import (
     FailUpload,
     Fault,
     FullDisk,
+    FunctionClock,
+    InstanceClock,
     InstanceQuota,
     KeyUnusable,
     KillInstance,
@@ -81,6 +83,8 @@ _FUNCTIONS = {
 }
 """States that call a function, with a part of the function's name."""
 _KILLED = KillInstance(cause="out-of-memory", objects=1)
+_ACCEPTED = 840
+"""Seconds by which a clock may be wrong until S3 and the table refuse requests, less a minute."""
 _ALWAYS = 200
 """Number of times that no retry outlasts."""
 
@@ -125,7 +129,24 @@ def _steps() -> Iterator[Case]:
         yield case("function crashes after its work", CrashFunction(function=name, when="after"), quick=closes)
         yield case("function times out", TimeOutFunction(function=name, when="after"))
         yield case("function out of memory", OutOfMemoryFunction(function=name, when="before"))
+        yield case("clock 14 minutes behind", FunctionClock(function=name, seconds=-_ACCEPTED))
+        yield case("clock 14 minutes ahead", FunctionClock(function=name, seconds=_ACCEPTED))
+        # A failure that ClassifyFailure cannot record is noted without it.
+        again: Outcome = "refused" if plans else "succeeds" if closes else "fails" if classifies else "second attempt"
+        yield case(
+            "clock once an hour behind",
+            FunctionClock(function=name, count=1),
+            outcome=again,
+            kind=failure(FailureKind.TRANSIENT),
+            quick=state == "VerifyOutput",
+        )
         if not closes:
+            yield case(
+                "clock always an hour ahead",
+                FunctionClock(function=name, seconds=3600),
+                outcome=final,
+                kind=failure(FailureKind.TRANSIENT),
+            )
             yield case(
                 "function always crashes",
                 CrashFunction(function=name, count=_ALWAYS, when="before"),
@@ -195,6 +216,9 @@ TABLE: tuple[Case, ...] = (
     Case("instance lost", _RUNNING, (KillInstance(objects=2),), "second attempt", FailureKind.TRANSIENT, quick=True),
     Case("container killed", _RUNNING, (_KILLED,), "second attempt", FailureKind.TRANSIENT),
     Case("instance lost each time", _RUNNING, (KillInstance(count=_ALWAYS),), "fails", FailureKind.TRANSIENT),
+    Case("clock an hour behind", _RUNNING, (InstanceClock(),), "succeeds"),
+    Case("clock jumps by an hour", _RUNNING, (InstanceClock(seconds=3600, objects=1),), "succeeds"),
+    Case("clock half as fast", _RUNNING, (InstanceClock(seconds=0, rate=0.5),), "succeeds"),
     Case("volume full", _RUNNING, (FullDisk(),), "second attempt", FailureKind.TRANSIENT),
     Case(
         "execution stopped",

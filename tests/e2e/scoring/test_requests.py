@@ -1,10 +1,12 @@
 """An invalid request is refused as a whole, with every problem, before anything is created."""
 
+import json
+
 import pytest
 
 from contract import layout
 from contract.status import ExecutionStatus
-from tests.e2e.stage import Stage, people, train_xgboost
+from tests.e2e.stage import Stage, people, train_xgboost, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +53,22 @@ def test_an_input_that_is_not_a_json_object_is_refused(stage: Stage, text: str) 
     snapshot = stage.start_unchecked(text, f"no-object-{len(text)}")
     assert snapshot.status == ExecutionStatus.FAILED
     assert "a JSON object such as {}" in snapshot.reason
+
+
+@pytest.mark.parametrize("size", [230_000, 262_144])
+def test_a_request_that_is_too_large_ends_with_its_size_as_the_reason(stage: Stage, size: int) -> None:
+    """The largest input of an execution does not even fit into the first state together with its field's name."""
+    text = json.dumps({"models": ["x" * (size - len('{"models": [""]}'))]})
+    assert len(text) == size
+    snapshot = stage.start_unchecked(text, f"too-large-{size}")
+    assert snapshot.status == ExecutionStatus.FAILED
+    record = wait_for(
+        lambda: (found := stage.executions.snapshot(f"too-large-{size}").record) and found.reason and found,
+        "its record",
+    )
+    # Step Functions counts without the space.
+    assert f"size: got '{size - 1:,} bytes', expected at most 225,000 bytes" in record.reason
+    assert '{"models": {"tags": {…}}}' in record.reason
 
 
 @pytest.mark.parametrize(

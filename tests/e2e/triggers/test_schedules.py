@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from cli.stage.schedules import Schedules
+from cli.stage.schedules import MISSED, ListedSchedule, Schedules
 from contract import codec
 from contract.triggers.schedules import Schedule, ScheduledStart
+from embedded.faults import DelayEvent, DoubleEvent, LoseEvent
 from tests.e2e.stage import Stage, wait_for
 
 Clock = Callable[[str], None]
@@ -28,7 +29,8 @@ def add(schedules: Schedules) -> Iterator[Add]:
     names: list[str] = []
 
     def added(name: str, expression: str, **fields: Any) -> None:
-        schedules.add(Schedule(name, expression, request=REQUEST, **fields), datetime(2000, 1, 1, tzinfo=UTC))
+        schedule = Schedule(name, expression, **{"request": REQUEST, **fields})
+        schedules.add(schedule, datetime(2000, 1, 1, tzinfo=UTC))
         names.append(name)
 
     yield added
@@ -85,6 +87,20 @@ def test_a_local_time_is_skipped_in_spring_and_fires_once_in_autumn(  # noqa: PL
     assert starts(stage, name) == expected
 
 
+def test_a_schedule_names_the_dataset_of_each_local_day_once(stage: Stage, clock: Clock, add: Add) -> None:
+    clock("2026-03-27T23:59:00+00:00")
+    request = {**REQUEST, "dataset": "sales-{date}"}
+    add("daily", "cron(0 1 * * ? *)", time_zone="Europe/Berlin", request=request)
+    wait_until_seen(stage, add, "mark-daily")
+    clock("2026-03-29T23:01:00+00:00")
+    wait_for(lambda: len(starts(stage, "daily")) == 3, "01:00 of three days around the clock change")
+    assert {name: json.loads(stage.executions.input_of(name))["dataset"] for name in executions(stage, "daily")} == {
+        "daily-20260328T000000Z": "sales-2026-03-28",
+        "daily-20260329T000000Z": "sales-2026-03-29",
+        "daily-20260329T230000Z": "sales-2026-03-30",
+    }
+
+
 def test_an_updated_schedule_keeps_the_times_that_have_fired(
     stage: Stage, clock: Clock, add: Add, schedules: Schedules
 ) -> None:
@@ -126,6 +142,33 @@ def test_a_repeated_delivery_starts_nothing_new(stage: Stage) -> None:
     assert late["name_was_used"] is True
     assert set(executions(stage, "doubled")) == {"doubled-20260501T023000Z"}
     assert stage.executions.snapshot("doubled-20260501T023000Z").record.label == "on schedule"  # type: ignore[union-attr]
+
+
+def test_a_doubled_a_late_and_a_lost_delivery(stage: Stage, clock: Clock, add: Add, schedules: Schedules) -> None:
+    """The first starts one execution, the second that of its scheduled time, and the third is shown as missed."""
+    clock("2027-06-01T00:30:00+00:00")
+    add("deliveries", "cron(0 * * * ? *)")
+    wait_until_seen(stage, add, "mark-deliveries")
+    named = {"source": "aws.scheduler", "schedule": "deliveries"}
+    faults = [DoubleEvent(**named), DelayEvent(**named, seconds=1), LoseEvent(**named)]
+    for fault in faults:
+        stage.aws.faults.add(fault)
+    clock("2027-06-01T03:10:00+00:00")
+    wait_for(lambda: len(starts(stage, "deliveries")) == 2, "the doubled and the late one have started executions")
+    assert [each.kind for each in stage.aws.faults.happened()[-3:]] == [fault.KIND for fault in faults]
+    assert starts(stage, "deliveries") == {"20270601T010000Z", "20270601T020000Z"}
+
+    def listed() -> ListedSchedule:
+        found = schedules.all(datetime(2027, 6, 1, 3, 10, tzinfo=UTC))
+        return next(each for each in found if each.name == "deliveries")
+
+    missed = "deliveries-20270601T030000Z"
+    assert (listed().last_execution_id, listed().last_status) == (missed, MISSED)
+    stage.start_unchecked(json.dumps(REQUEST), missed)
+    assert listed().last_status == "FAILED", "its model is not registered"
+    late = deliver(stage, ScheduledStart("deliveries", "2027-06-01T03:00:00Z", REQUEST))
+    assert (late["execution_id"], late["name_was_used"]) == (missed, True)
+    stage.aws.faults.clear()
 
 
 def test_a_paused_schedule_starts_nothing_and_a_resumed_one_does(

@@ -169,6 +169,35 @@ def test_problems_of_all_upload_rules_are_reported_together() -> None:
     }
 
 
+def test_requests_of_triggers_are_checked_like_those_of_the_command() -> None:
+    large = {"models": [f"model-{number:06d}" for number in range(16_000)]}
+    token = {"task_token": "AQC1"}
+    found = problems(
+        context(
+            schedules=[
+                {"name": "large", "expression": "rate(1 day)", "request": large},
+                {"name": "waiting", "expression": "rate(1 day)", "request": token, "time_zone": "right/UTC"},
+            ],
+            uploads=[{"dataset": "orders", "mode": "marker", "request": {**token, "resume": "nightly-1"}}],
+        )
+    )
+    assert set(found) == {
+        "schedules[0].request.size",
+        "schedules[1].request.task_token",
+        "schedules[1].time_zone",
+        "uploads[0].request.task_token",
+        "uploads[0].request.resume",
+    }
+    assert "AQC1" not in str(found)
+
+
+def test_the_schedules_of_a_stage_fit_into_a_template_together() -> None:
+    request = {"models": [f"model-{number:06d}" for number in range(13_000)]}
+    many = [{"name": f"s{number}", "expression": "rate(1 day)", "request": request} for number in range(3)]
+    assert "a template has at most 1 MB" in problems(context(schedules=many))["schedules"]
+    assert len(settings_from_context(context(schedules=many[:2])).schedules) == 2
+
+
 def test_upload_rules_have_unique_datasets_and_a_size_limit() -> None:
     rule = {"dataset": "orders", "mode": "marker"}
     assert "one entry per dataset" in problems(context(uploads=[rule, rule]))["uploads"]

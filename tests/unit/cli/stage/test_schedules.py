@@ -7,11 +7,18 @@ from botocore.awsrequest import AWSResponse
 
 from cli.main import main
 from cli.stage.connection import Connection
+from cli.stage.schedules import MISSED, ListedSchedule, Schedules
 from contract.triggers.schedules import Schedule, target_input
 from tests.unit.cli.builders import Stacks
 from tests.unit.hostile_text import HOSTILE, is_printable
 
 GROUP = "fleetscore-dev"
+
+
+def large_request() -> str:
+    return json.dumps({"models": [f"model-{number:05d}" for number in range(17_000)]})
+
+
 FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:start"
 ROLE = "arn:aws:iam::123456789012:role/scheduler"
 QUEUE = "arn:aws:sqs:eu-central-1:123456789012:dead-letters"
@@ -70,6 +77,13 @@ def test_added_schedule_has_the_target_of_declared_ones(
         (["n", "at(2020-01-01T00:00:00)"], ["All its times have passed"]),
         (["n n", "daily", "--time-zone", "Mars", "--input", '{"x": 1}'], ["'n n'", "daily", "Mars", "request.x"]),
         (["n", "rate(1 day)", "--input", "{"], ["JSON text"]),
+        (["n", "rate(1 day)", "--input", '{"models": ["a"], "models": ["b"]}'], ["'models'", "twice"]),
+        (
+            ["n", "rate(1 day)", "--input", '{"task_token": "AQC1"}'],
+            ["request.task_token", "'(hidden)'", "one waiting"],
+        ),
+        (["n", "rate(1 day)", "--time-zone", "posix/Asia/Tokyo"], ["time_zone", "Write 'Asia/Tokyo'"]),
+        (["n", "rate(1 day)", "--input", large_request()], ["size", "225,000", "by their tags"]),
         (["n", "rate(1 day)", "--start", "2199-01-01T00:00:00"], ["start", "with a time zone"]),
         (["n", "rate(1 day)", "--start", "2020-01-01T00:00:00Z"], ["start", "after now"]),
     ],
@@ -204,6 +218,47 @@ def test_list_shows_origin_and_next_time_of_schedules(capsys: pytest.CaptureFixt
     assert "cdk.json" in capsys.readouterr().out
 
 
+def test_list_compares_the_last_time_with_its_execution(account: Connection, stacks: Stacks) -> None:
+    machine = account.client("stepfunctions").create_state_machine(
+        name="scheduled", definition='{"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}', roleArn=ROLE
+    )["stateMachineArn"]
+    stacks.outputs["fleetscore-dev-workflow"] = {"StateMachineArn": machine}
+    now = datetime.now(UTC) + timedelta(days=1, minutes=6)
+    [found] = Schedules(account, "dev").all(now)
+    assert found.last_status == MISSED
+    assert found.last_time is not None
+    assert found.last_execution_id == f"declared-{found.last_time:%Y%m%dT%H%M%SZ}"
+    assert timedelta(minutes=5) < now - found.last_time < timedelta(minutes=7)
+    account.client("stepfunctions").start_execution(stateMachineArn=machine, name=found.last_execution_id)
+    [found] = Schedules(account, "dev").all(now)
+    assert found.last_status in ("RUNNING", "SUCCEEDED")
+    [found] = Schedules(account, "dev").all(now - timedelta(minutes=3))
+    assert (found.last_time, found.last_status) == (None, ""), "a delivery takes a moment"
+
+
+def test_list_says_how_to_start_a_missed_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missed = ListedSchedule(
+        name="nightly",
+        expression="cron(30 2 * * ? *)",
+        time_zone="UTC",
+        flexible_window_minutes=None,
+        enabled=True,
+        request={},
+        declared=True,
+        next_time=None,
+        last_time=datetime(2026, 3, 1, 2, 30, tzinfo=UTC),
+        last_execution_id="nightly-20260301T023000Z",
+        last_status=MISSED,
+    )
+    monkeypatch.setattr(Schedules, "all", lambda _: [missed])
+    assert main(["schedules", "list"]) == 0
+    shown = capsys.readouterr()
+    assert "2026-03-01 02:30 UTC MISSED" in " ".join(shown.out.split())
+    assert "fleetscore run --name nightly-20260301T023000Z" in shown.err
+
+
 def test_pause_and_resume_change_nothing_but_the_state(connection: Connection) -> None:
     main(["schedules", "add", "nightly", "cron(30 2 * * ? *)", "--time-zone", "Europe/Berlin"])
     before = stored(connection, "nightly")
@@ -234,7 +289,15 @@ def test_remove_deletes_added_schedules_only(connection: Connection, capsys: pyt
 def test_lists_hide_task_tokens_and_show_control_characters_as_escapes(
     account: Connection, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["schedules", "add", "waiting", "rate(1 hour)", "--input", '{"task_token": "AQC1"}']) == 0
+    # Earlier releases added such a schedule.
+    text = target_input(Schedule("waiting", "rate(1 hour)")).replace("{}", '{"task_token": "AQC1"}')
+    account.client("scheduler").create_schedule(
+        GroupName=GROUP,
+        Name="waiting",
+        ScheduleExpression="rate(1 hour)",
+        FlexibleTimeWindow={"Mode": "OFF"},
+        Target={"Arn": FUNCTION, "RoleArn": ROLE, "Input": text},
+    )
     account.client("scheduler").create_schedule(
         GroupName=GROUP,
         Name="foreign",

@@ -114,3 +114,28 @@ def test_execution_name_of_a_schedule_is_valid_in_step_functions(name: str, mome
 def test_invalid_schedule_name_or_time_is_refused(name: str, moment: str) -> None:
     with pytest.raises(InvalidInputError):
         execution_name(ScheduledStart(name, moment, {}))
+
+
+@pytest.mark.parametrize(
+    ("expression", "until", "expected"),
+    [
+        ("cron(30 2 * * ? *)", "2026-11-23T03:00", "2026-11-23T01:30"),
+        ("cron(30 2 * * ? *)", "2026-11-23T01:30", "2026-11-23T01:30"),
+        ("cron(30 2 * * ? *)", "2026-11-23T01:29", "2026-11-22T01:30"),
+        ("cron(* * * * ? *)", "2026-11-23T03:00", "2026-11-23T03:00"),
+        ("cron(0 0 1 1 ? *)", "2026-11-23T03:00", "2025-12-31T23:00"),
+        ("rate(6 hours)", "2026-11-23T03:00", "2026-11-22T22:00"),
+        ("at(2026-11-01T12:00:00)", "2026-11-23T03:00", "2026-11-01T11:00"),
+    ],
+)
+def test_the_last_time_is_the_latest_one_that_is_due(expression: str, until: str, expected: str) -> None:
+    schedule = Schedule(**{**NIGHTLY, "expression": expression})
+    created = datetime(2025, 11, 23, 4, tzinfo=UTC)
+    found = schedule.last_time(datetime.fromisoformat(f"{until}:00+00:00"), created, created)
+    assert found == datetime.fromisoformat(f"{expected}:00+00:00")
+
+
+def test_times_before_the_last_change_and_before_the_start_do_not_count() -> None:
+    changed = datetime(2026, 11, 23, 2, tzinfo=UTC)
+    assert Schedule(**NIGHTLY).last_time(NOW, changed) is None
+    assert Schedule(**NIGHTLY, start="2026-11-23T02:00:00Z").last_time(NOW, datetime(2026, 1, 1, tzinfo=UTC)) is None

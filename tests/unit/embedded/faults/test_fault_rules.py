@@ -206,6 +206,10 @@ def test_an_event_is_named_by_source_type_and_target() -> None:
     for fault in (LoseEvent(target="dev-*"), LoseEvent(source="aws.s3", detail_type="Object*", target=target)):
         assert fault.concerns("aws.s3", "Object Created", target)
     assert not LoseEvent(source="aws.states").concerns("aws.s3", "Object Created", target)
+    nightly = LoseEvent(schedule="night*")
+    assert nightly.concerns("aws.scheduler", "", target, "nightly")
+    assert not nightly.concerns("aws.scheduler", "", target, "hourly")
+    assert not nightly.concerns("aws.s3", "Object Created", target)
 
 
 def test_the_text_of_a_fault_is_that_of_the_command() -> None:

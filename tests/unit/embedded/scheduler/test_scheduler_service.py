@@ -48,6 +48,7 @@ class SchedulerHarness:
         }
         record = {
             "Arn": f"arn:{name}",
+            "Name": name,
             "ScheduleExpression": expression,
             "FlexibleTimeWindow": {"Mode": "OFF"},
             "Target": target,
@@ -157,6 +158,9 @@ def test_a_refused_delivery_goes_to_the_dead_letter_queue(scheduler: SchedulerHa
     [
         ({"ScheduleExpression": "cron(0 0 * *)"}, "Invalid Schedule Expression"),
         ({"ScheduleExpressionTimezone": "Mars"}, "Mars"),
+        ({"ScheduleExpressionTimezone": "localtime"}, "localtime is not supported"),
+        ({"Target": {"Arn": FUNCTION, "RoleArn": ROLE, "Input": f'"{"ü" * 131_072}"'}}, "equal to 262144"),
+        ({"Target": {"Arn": FUNCTION, "RoleArn": ROLE, "Input": "all"}}, "must be JSON"),
         ({"FlexibleTimeWindow": {"Mode": "FLEXIBLE"}}, "MaximumWindowInMinutes"),
         ({"FlexibleTimeWindow": {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 1441}}, "1440"),
         ({"FlexibleTimeWindow": {"Mode": "OFF", "MaximumWindowInMinutes": 5}}, "absent for OFF"),

@@ -87,11 +87,12 @@ def test_an_invalid_request_is_refused_before_training(
 
 
 def test_more_models_than_fit_into_a_state_are_refused() -> None:
-    recipes = [any_recipe(f"model-{number:04d}-{'x' * 45}") for number in range(1_200)]
-    [problem] = check_training_input(recipes)
-    assert str(problem).startswith("train: got '1,200 models', expected ids of at most 60,000 bytes.")
+    recipes = [any_recipe(f"model-{number:04d}-{'x' * 45}") for number in range(3_500)]
+    [problem] = check_training_input(recipes, {})
+    assert str(problem).startswith("train: got '206,503 bytes', expected at most 192,232 bytes as JSON")
     assert "fleetscore train" in str(problem)
-    assert check_training_input(recipes[:900]) == []
+    assert check_training_input(recipes[:3_200], {}) == []
+    assert check_training_input(recipes[:3_200], {"execution_label": "x" * 5_000}) != [], "the request counts too"
     assert form_input(recipes[:900], "", TrainFirst()) == {"models": [recipe.model_id for recipe in recipes[:900]]}
     assert form_input(recipes[:1], "nightly", TrainFirst())["execution_label"] == "nightly"
     assert form_input(recipes[:1], "", TrainFirst(train_unchanged=True))["train_unchanged"] is True
