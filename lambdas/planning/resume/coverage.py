@@ -12,7 +12,8 @@ from contract.job.scored_before import keeps_commit
 from contract.job.scoring_spec import JobSource, PinnedObject
 from contract.problems import InvalidInputError
 from lambdas.planning.resume.old_jobs import OldJob, snapshot_objects
-from lambdas.stage.buckets.object_store import ObjectStore, StoredObject
+from lambdas.stage.buckets.object_store import ObjectStore
+from lambdas.stage.buckets.stored_object import StoredObject
 from lambdas.stage.parallel import in_parallel
 
 MAX_COUNTED = 1_000_000

@@ -13,7 +13,7 @@ from contract.table import catalog_items, records
 from contract.training.recipes import ModelRecipe, TrainingCode, TrainingCompute
 from contract.workflow.messages import ExecutionPlan
 from lambdas.errors import ExecutionNameUsedError, InvalidRequestError, PlanChangedError
-from lambdas.stage.buckets.object_store import StoredObject
+from lambdas.stage.buckets.stored_object import StoredObject
 from lambdas.stage.tables.job_table import JobTable
 from tests.unit.lambdas.builders import (
     CORE_IMAGE,
