@@ -86,8 +86,9 @@ def close_execution(
     if is_first:
         _publish(record, jobs, sum(item.attempt for item in closed), deployment)
     outcome = ExecutionOutcome(record.status, uri, shorten(record.reason, _MAX_CAUSE_CHARACTERS))
-    tokens.report(event.execution_id, record.request_json, outcome)
-    if record.closing_pending:
+    is_told = tokens.report(event.execution_id, record.request_json, outcome)
+    # Otherwise the schedule of Reconcile closes the execution again, for a task may wait for years.
+    if is_told and record.closing_pending:
         table.record_closing_done(event.execution_id)
     return outcome
 
