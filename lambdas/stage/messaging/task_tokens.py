@@ -20,7 +20,7 @@ ERRORS = {
     ExecutionStatus.FAILED: "Fleetscore.Failed",
 }
 """Error name that a waiting task receives, by the execution's final status."""
-_FINAL_REFUSALS = frozenset({"InvalidOutput", "InvalidToken", "TaskDoesNotExist", "TaskTimedOut", "ValidationException"})
+_FINAL_REFUSALS = ("InvalidOutput", "InvalidToken", "TaskDoesNotExist", "TaskTimedOut", "ValidationException")
 """Errors that a second report would get too. Others, such as throttling, pass."""
 
 
