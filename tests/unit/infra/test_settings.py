@@ -76,10 +76,21 @@ def test_an_account_needs_a_region() -> None:
     assert set(problems(context(account="123456789012"))) == {"account"}
 
 
+def test_nothing_expires_that_a_running_or_redriven_execution_needs() -> None:
+    found = problems(context(record_days=378, predictions_expiry_days=90, executions_expiry_days=364))
+    assert set(found) == {"record_days", "predictions_expiry_days", "executions_expiry_days"}
+    assert "got 378, expected at least 379 days" in found["record_days"]
+    assert "smaller execution_days (now 365)" in found["record_days"]
+    assert set(problems(context(execution_days=366))) == {"execution_days", "record_days"} - {"record_days"}
+    shorter = context(execution_days=30, record_days=44, predictions_expiry_days=30, executions_expiry_days=30)
+    assert settings_from_context(shorter).execution_days == 30
+
+
 def test_text_overrides_become_numbers_lists_and_null() -> None:
     settings = settings_from_context(
         context(
             stage="prod",
+            execution_days="16",
             record_days="30",
             image_uri="null",
             account="123456789012",
