@@ -20,6 +20,7 @@ from contract.catalog.models import ADAPTATION_FIELDS, Compute
 from contract.checks import check_range
 from contract.codec import decode_fields
 from contract.job.checksum_comparison import ComparedChecksums
+from contract.json_text import JsonError, parse_json
 from contract.problems import InvalidInputError, Problem
 from contract.triggers.schedules import Schedule, check_schedules, target_input
 from contract.triggers.uploads import UploadRule, check_rules, rules_from_json, rules_to_text
@@ -371,6 +372,7 @@ def _read_text(text: str) -> Any:
     if _TEXT_SETTINGS_AS_NUMBERS.fullmatch(text):
         return text
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
+        return parse_json(text)
+    except JsonError:
+        # Text that begins like a list or an object is meant as one: the setting's check shows it.
         return text

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from app import context_of
 from contract.problems import InvalidInputError
 from embedded.cdk.synth import SynthesisError, synthesize
 from infra.settings import CONTEXT_KEY, AppSettings, VpcSettings, settings_from_context
@@ -222,6 +223,15 @@ def test_upload_rules_do_not_hide_problems_of_other_settings() -> None:
     rule = {"dataset": "orders", "mode": "marker"}
     found = problems(context(uploads=[rule, rule], default_max_concurrency="many"))
     assert set(found) == {"uploads", "default_max_concurrency"}
+
+
+def test_repeated_names_in_settings_are_refused(tmp_path: Path) -> None:
+    """Parsers of JSON take the last of them, which hides the other."""
+    assert "got '{" in problems(context(compute='{"instance_count": 1, "instance_count": 2}'))["compute"]
+    file = tmp_path / "cdk.json"
+    file.write_text('{"context": {"fleetscore": {"schedules": [{"name": "a", "name": "b"}]}}}')
+    with pytest.raises(InvalidInputError, match=r"cdk.json.*the name 'name' twice"):
+        context_of(file)
 
 
 def test_the_app_prints_problems_of_settings_without_a_traceback(tmp_path: Path) -> None:
