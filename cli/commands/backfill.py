@@ -30,8 +30,9 @@ _OWN_FIELDS = ("dataset", "models", "fleets", "objects_manifest", "resume", "kee
     "backfill",
     cls=Command,
     examples=r"""
-    fleetscore backfill --dataset 'sales-{date}' --from 2026-01-01 --to 2026-01-31 --check
-    fleetscore backfill --dataset 'sales-{year}-{month}' --every month --from 2025-01 --to 2025-12
+    fleetscore backfill --dataset 'ads-{date}' --from 2026-01 --to 2026-02 --check
+    fleetscore backfill --dataset 'ads-{year}-{month}' --every month \
+        --from 2025-01 --to 2025-12
     fleetscore backfill --dataset 'clicks-{date}-{hour}' --every hour \
         --from 2026-01-31 --to 2026-01-31 --models churn --max-executions 4
     """,

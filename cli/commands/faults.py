@@ -168,11 +168,7 @@ def _running(invocation: Invocation, state_dir: Path | None) -> Iterator["Faults
 
 
 def _used_folder(invocation: Invocation) -> Path:
-    """Return the folder of the embedded AWS that other commands of this shell use, else of the only one.
-
-    Raises:
-        CommandError: when none runs, or several and this shell uses none of them.
-    """
+    """Return the folder of the running embedded AWS that `choose_folder` chooses."""
     from embedded.server.detached import detached_endpoint  # noqa: PLC0415
     from embedded.server.launch import EmbeddedAwsError  # noqa: PLC0415
     from embedded.server.running_servers import running_state_dirs  # noqa: PLC0415
@@ -183,7 +179,18 @@ def _used_folder(invocation: Invocation) -> Path:
         with suppress(EmbeddedAwsError):
             if (endpoint := detached_endpoint(folder)) is not None:
                 running[folder] = endpoint.url
-    used = invocation.connection.endpoint_url or os.environ.get("AWS_ENDPOINT_URL", "")
+    return choose_folder(running, invocation.connection.endpoint_url or os.environ.get("AWS_ENDPOINT_URL", ""))
+
+
+def choose_folder(running: Mapping[Path, str], used: str) -> Path:
+    """Return the folder of the embedded AWS that other commands of this shell use, else of the only one.
+
+    `running` has the address of each that runs, `used` is the address that the shell uses; empty if
+    it uses none.
+
+    Raises:
+        CommandError: when none runs, or when it is unclear which is meant.
+    """
     own = [folder for folder, url in running.items() if url == used] or list(running)
     if not own:
         raise CommandError(

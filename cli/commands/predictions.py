@@ -31,7 +31,7 @@ from cli.views.tables import counted, size_text
     fleetscore predictions --dataset flights
     fleetscore predictions --model churn --download churn/
     fleetscore predictions --execution nightly-2026-03-01 --json
-    fleetscore predictions --execution nightly-2026-03-01 --quarantine --download bad-rows/
+    fleetscore predictions --execution nightly --quarantine --download bad-rows/
     """,
 )
 @click.option("--model", default="", metavar="ID", help="Of this model, or of this fleet.")
@@ -53,8 +53,8 @@ def predictions(
 ) -> ExitStatus:
     """Show where the latest complete predictions are, per dataset and model.
 
-    Predictions are complete when the model's job succeeded. With --dataset, upload windows whose
-    executions started later are shown too: their predictions come on top.
+    Predictions are complete when the model's job succeeded. With --dataset, later upload windows
+    with other objects are shown too: their predictions come on top.
     """
     if quarantine:
         return _download_quarantine(invocation, model, dataset, execution, folder)
@@ -70,8 +70,8 @@ def predictions(
         found, incomplete = of_execution.found, of_execution.incomplete
     else:
         found = stage.latest(dataset, model)
-    oldest = min((item.pointer.planned_at for item in found), default="")
-    windows = stage.windows_since(dataset, oldest) if dataset and not execution else []
+    is_latest = dataset and not execution
+    windows = stage.windows_on_top(dataset, [item.pointer for item in found]) if is_latest else []
     value = predictions_json(found, windows, incomplete)
     if folder is not None:
         if not found:

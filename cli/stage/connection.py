@@ -122,8 +122,12 @@ def _embedded_aws_of_shell() -> str:
     return address if address and address == os.environ.get("AWS_ENDPOINT_URL") else ""
 
 
-def query_items(table: Any, **arguments: Any) -> Iterator[dict[str, Any]]:
-    """Yield every item of a DynamoDB query, page by page."""
+def query_items(table: Any, *, largest_page: int = 0, **arguments: Any) -> Iterator[dict[str, Any]]:
+    """Yield every item of a DynamoDB query, page by page.
+
+    If a `Limit` is given, each page is twice as large as the one before, up to `largest_page`, because
+    the caller needs more than it hoped for.
+    """
     # Threads may share a client, but not a resource.
     while True:
         page = table.meta.client.query(TableName=table.name, **arguments)
@@ -131,3 +135,5 @@ def query_items(table: Any, **arguments: Any) -> Iterator[dict[str, Any]]:
         if "LastEvaluatedKey" not in page:
             return
         arguments["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+        if "Limit" in arguments:
+            arguments["Limit"] = max(arguments["Limit"], min(2 * arguments["Limit"], largest_page))

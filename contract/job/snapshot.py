@@ -93,6 +93,15 @@ def read_snapshot(file: io.BufferedIOBase, ref: SnapshotRef) -> Iterator[PinnedO
         remedy = "The file was replaced after the plan wrote it: find out by whom, and start a new execution."
         raise InvalidInputError(subject, [Problem("SHA-256", digest, ref.sha256, remedy)])
     file.seek(0)
+    return read_trusted_snapshot(file, subject)
+
+
+def read_trusted_snapshot(file: io.BufferedIOBase, subject: str = "snapshot") -> Iterator[PinnedObject]:
+    """Return an iterator over the objects of a snapshot whose file nobody but the plan can write.
+
+    Raises:
+        InvalidInputError: when the file comes from another release.
+    """
     codec.loads(SnapshotHeader, file.readline(), subject=subject)
     return _read_objects(file)
 

@@ -128,8 +128,9 @@ class ExecutionRecord:
     passed_level: str = ""
     """The tolerated level that was passed, with its numbers and the first reasons. Such an execution
     starts no new jobs, and never succeeds."""
-    pointers_pending: bool = False
-    """Whether the execution has ended, but the pointers to its latest predictions were not moved yet."""
+    closing_pending: bool = False
+    """Whether the execution has ended, but something may be missing that follows: its summary, the pointers to its
+    predictions, or the report to a waiting task."""
 
     def __post_init__(self) -> None:
         _make_printable(self, "reason", "training_failure", "passed_level")
@@ -199,6 +200,8 @@ class JobRecord:
     """Those of them that the job took over from the execution that its own resumes."""
     changes: tuple[str, ...] = ()
     """The `AttemptRecord.changes` of the latest attempt."""
+    unchanged_since: str = ""
+    """The trained version that a training would only repeat, so that nothing is trained."""
     unrecorded_failure: str = ""
     """JSON of the last failure's Error and Cause, if ClassifyFailure could not record it. The
     workflow writes it without a function; the closing of the record turns it into a reason."""

@@ -25,7 +25,7 @@ class FunctionClock(Fault):
     """The clock that a function's code reads is wrong. Those of all services are right."""
 
     KIND: ClassVar[str] = "function-clock"
-    EXAMPLE: ClassVar[str] = "--function '*RecordAttempt*' --seconds -840"
+    EXAMPLE: ClassVar[str] = "--function '*Record*' --seconds -840"
     STANDS: ClassVar[bool] = True
 
     function: str = pattern("Name of the function")
@@ -48,7 +48,7 @@ class InstanceClock(TimedJobFault):
     """
 
     KIND: ClassVar[str] = "instance-clock"
-    EXAMPLE: ClassVar[str] = "--job 'dev-churn-*' --seconds 3600 --objects 2"
+    EXAMPLE: ClassVar[str] = "--job 'dev-*' --seconds 60 --objects 2"
     STANDS: ClassVar[bool] = True
 
     instance: int | None = option("Number of the instance, from 1. Default: all instances.", default=None)

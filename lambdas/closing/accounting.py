@@ -10,6 +10,7 @@ from contract.table.job_parts import group_parts
 from contract.table.records import JobRecord
 from lambdas.shown_text import shorten
 from lambdas.stage.buckets.object_store import ObjectStore
+from lambdas.stage.parallel import in_parallel
 
 MAX_VIOLATIONS = 20
 """Largest number of violations in a record: the first ones tell what is wrong."""
@@ -64,17 +65,27 @@ def job_violations(job: JobRecord) -> Iterator[str]:
 
 
 def unknown_outputs(records: Sequence[JobRecord], store: ObjectStore) -> Iterator[str]:
-    """Yield the folders and files of the execution's outputs that belong to none of its jobs."""
-    scored = [job for job in records if job.kind is ExecutionKind.SCORING]
-    for dataset in sorted({job.dataset for job in scored}):
+    """Yield the folders and files of the execution's outputs that belong to none of its jobs.
+
+    An execution may have thousands of datasets, so folders are listed in parallel.
+    """
+    known: dict[str, set[str]] = {}
+    """Folders of jobs, by the prefix that is listed."""
+    for job in records:
+        if job.kind is not ExecutionKind.SCORING:
+            continue
         for kind, output_layout in layout.OUTPUT_AREAS:
-            area = layout.output_area(kind, output_layout)
-            known = {
-                layout.job_outputs_prefix(kind, dataset, job.execution_id, job.job_id, job.output_layout)
-                for job in scored
-                if job.dataset == dataset and layout.output_area(kind, job.output_layout) == area
-            }
-            start = layout.executions_with_outputs_prefix(kind, dataset, output_layout) + f"{scored[0].execution_id}/"
-            for name in store.result_entries(start):
-                if start + name not in known:
-                    yield f"{shorten(start + name, _MAX_NAME_CHARACTERS)}: no job of the execution writes there"
+            area = layout.executions_with_outputs_prefix(kind, job.dataset, output_layout) + f"{job.execution_id}/"
+            folders = known.setdefault(area, set())
+            own = layout.job_outputs_prefix(kind, job.dataset, job.execution_id, job.job_id, job.output_layout)
+            if own.startswith(area):
+                folders.add(own)
+
+    def find_unknown(area: str) -> list[str]:
+        # Only as many as are shown, because each listing may be long.
+        unknown = (area + name for name in store.result_entries(area) if area + name not in known[area])
+        return list(islice(unknown, MAX_VIOLATIONS))
+
+    for found in in_parallel(find_unknown, known):
+        for name in found:
+            yield f"{shorten(name, _MAX_NAME_CHARACTERS)}: no job of the execution writes there"

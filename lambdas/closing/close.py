@@ -39,7 +39,9 @@ _MAX_CAUSE_CHARACTERS = 8_000
 The record has the whole reason.
 """
 _SECONDS_AFTERWARDS = 90.0
-"""Time to leave, after the last job is closed, for the accounting and the summary."""
+_SECONDS_PER_DATASET = 0.012
+"""Time to leave, after the last job is closed, for the accounting, which lists the outputs of each dataset, and
+for the summary."""
 _SECONDS_WITHOUT_COUNTING = 300.0
 """Time to leave when commits of unfinished jobs are counted: to close records comes first."""
 _MAX_COUNTED = 20_000
@@ -81,12 +83,12 @@ def close_execution(
     if record.summary_uri != uri:
         table.record_summary(event.execution_id, uri)
     _move_pointers(record, closed, deployment)
-    if record.pointers_pending:
-        table.record_moved_pointers(event.execution_id)
     if is_first:
         _publish(record, jobs, sum(item.attempt for item in closed), deployment)
     outcome = ExecutionOutcome(record.status, uri, shorten(record.reason, _MAX_CAUSE_CHARACTERS))
     tokens.report(event.execution_id, record.request_json, outcome)
+    if record.closing_pending:
+        table.record_closing_done(event.execution_id)
     return outcome
 
 
@@ -113,16 +115,18 @@ def _close_jobs(
     """Close the open jobs and parts of jobs, and return the records of all."""
     error, cause = caught_failure(event.state)
     ended_at = deployment.now()
+    jobs = deployment.table.jobs(event.execution_id)
+    reserved = _SECONDS_AFTERWARDS + len({job.dataset for job in jobs}) * _SECONDS_PER_DATASET
 
     def close(job: JobRecord) -> JobRecord:
-        if job.status in FINAL_JOB_STATUSES or seconds_left() < _SECONDS_AFTERWARDS:
+        if job.status in FINAL_JOB_STATUSES or seconds_left() < reserved:
             return job
         if seconds_left() > _SECONDS_WITHOUT_COUNTING and job.objects_pinned <= _MAX_COUNTED:
             job = replace(job, commits=count_commits(job, deployment.store))
         kind, reason = open_job_reason(record, job, error, cause)
         return deployment.table.close_job(job, ended_at=ended_at, kind=kind, reason=reason)
 
-    closed = list(in_parallel(close, deployment.table.jobs(event.execution_id)))
+    closed = list(in_parallel(close, jobs))
     if still_open := sum(job.status not in FINAL_JOB_STATUSES for job in closed):
         raise ClosingUnfinishedError(event.execution_id, still_open, len(closed))
     return closed
@@ -152,9 +156,7 @@ def _closed(
         summary_uri=layout.s3_uri(deployment.settings.results_bucket, layout.summary_key(event.execution_id)),
         jobs_succeeded=sum(job.status is JobStatus.SUCCEEDED for job in jobs),
         jobs_failed=sum(job.status is JobStatus.FAILED for job in jobs),
-        # Until they are moved, the schedule of Reconcile tries again.
-        pointers_pending=record.kind is ExecutionKind.SCORING
-        and any(job.status is JobStatus.SUCCEEDED for job in jobs),
+        closing_pending=True,
     )
 
 

@@ -62,7 +62,9 @@ def refuse(record: ExecutionRecord, problems: Sequence[Problem], deployment: Dep
 
 
 def close_refused(record: ExecutionRecord, reason: str, deployment: Deployment) -> None:
-    closed = replace(record, status=ExecutionStatus.FAILED, ended_at=deployment.now(), reason=reason)
+    closed = replace(
+        record, status=ExecutionStatus.FAILED, ended_at=deployment.now(), reason=reason, closing_pending=True
+    )
     deployment.table.close_execution(closed)
 
 

@@ -171,5 +171,5 @@ class Reconciler:
 
 
 def _is_open(record: ExecutionRecord) -> bool:
-    """Return whether the execution's records have to be closed, or pointers to its predictions moved."""
-    return record.status is ExecutionStatus.RUNNING or record.pointers_pending
+    """Return whether the execution's records have to be closed, or something is missing that follows its end."""
+    return record.status is ExecutionStatus.RUNNING or record.closing_pending

@@ -71,18 +71,21 @@ def keep_commits(spec: JobSpec, store: ObjectStore, rules: ChecksumRules) -> Non
     for pair, _ in read_ledger(spec, pairs, store, UnexpectedFiles()):
         is_kept[pair] = True
     reserved = _SECONDS_AFTERWARDS + len(pairs) * _SECONDS_PER_COMMIT
-    copied = 0
+    copied, longest = 0, 0.0
     for source in spec.sources:
         if all(is_kept):
             break
         for batch in _batches(_until_gone(source, _kept_of(source, spec, pairs, is_kept, store))):
+            started = rules.seconds_left()
             written = _copy(batch, spec, store)
             for kept in written:
                 for pair in kept.pairs:
                     is_kept[pair] = True
             copied += sum(len(kept.commits) for kept in written)
-            # Not before the first batch, so that each call makes progress.
-            if rules.seconds_left() < reserved:
+            # Not before the first batch, so that each call makes progress. A batch that does not end in
+            # time would be copied again.
+            longest = max(longest, started - rules.seconds_left())
+            if rules.seconds_left() < reserved + longest:
                 raise KeptOutputsLeftError(spec.job_id, copied)
     logger.info("kept the commits of earlier executions", copied=copied, kept=sum(is_kept), expected=len(pairs))
 

@@ -1,6 +1,6 @@
 """Reads the pointers to complete predictions from the table."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -10,6 +10,7 @@ from boto3.dynamodb.conditions import Key
 from cli.failures import CommandError
 from cli.stage.connection import Connection, query_items
 from cli.stage.deployment import Deployment
+from cli.stage.predictions.windows import windows_beyond
 from contract.status import ExecutionKind, JobStatus
 from contract.table import latest_predictions as latest
 from contract.table import records
@@ -48,6 +49,7 @@ class Predictions:
     def __init__(self, connection: Connection, deployment: Deployment) -> None:
         self._deployment = deployment
         self._table = connection.resource("dynamodb").Table(deployment.table_name)
+        self._s3 = connection.client("s3")
 
     def latest(self, dataset: str = "", model_id: str = "") -> list[FoundPredictions]:
         """Return the latest complete predictions of a dataset, of a model or fleet, of both, or all."""
@@ -102,8 +104,12 @@ class Predictions:
         found.sort(key=lambda each: (each.pointer.dataset, each.pointer.model_id))
         return ExecutionPredictions(found, sorted(incomplete))
 
-    def windows_since(self, dataset: str, moment: str) -> list[UploadWindow]:
-        """Return the newest upload windows of a dataset whose executions started later, newest first."""
+    def windows_on_top(self, dataset: str, pointers: Sequence[LatestPredictions]) -> list[UploadWindow]:
+        """Return the newest upload windows of a dataset that have objects of their own, newest first.
+
+        Their executions started after the plans to which the pointers lead.
+        """
+        moment = min((pointer.planned_at for pointer in pointers), default="")
         key = Key(records.PARTITION_KEY).eq(f"{UPLOADS_PARTITIONS}{dataset}")
         page = self._table.query(
             KeyConditionExpression=key & Key(records.SORT_KEY).begins_with(WINDOW_SORT_PREFIX),
@@ -111,7 +117,8 @@ class Predictions:
             Limit=_SHOWN_WINDOWS,
         )
         windows = [records.read_item(UploadWindow, item) for item in page["Items"]]
-        return [window for window in windows if window.execution_id and self._started(window.execution_id) > moment]
+        later = [window for window in windows if window.execution_id and self._started(window.execution_id) > moment]
+        return windows_beyond(self._s3, self._deployment.results_bucket, later, pointers)
 
     def _started(self, execution_id: str) -> str:
         record = self._execution(execution_id)

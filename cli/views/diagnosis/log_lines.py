@@ -47,7 +47,9 @@ def _texts(message: str) -> Iterator[str]:
         yield f"{who}| {event['text']}"
         return
     traceback, failures = event.pop("traceback", None), event.pop("failures", None)
-    yield " ".join([str(name), *(f"{field}={_value(value)}" for field, value in event.items())])
+    yield " ".join(
+        [str(name), *(f"{field}={_value(value)}" for field, value in event.items() if value not in ("", []))]
+    )
     if isinstance(traceback, str):
         yield from (f"  {text}" for text in traceback.splitlines())
     elif traceback is not None:
@@ -82,7 +84,7 @@ def _value(value: Any) -> str:
     if isinstance(value, str) and value and " " not in value and '"' not in value and "=" not in value:
         text = value
     elif isinstance(value, list) and all(isinstance(item, str) and "," not in item for item in value):
-        text = ",".join(map(_value, value)) or "none"
+        text = ",".join(map(_value, value))
     else:
         text = dump_json(value)
     return text if len(text) <= _MAX_VALUE_CHARACTERS else text[: _MAX_VALUE_CHARACTERS - 1] + "…"

@@ -13,6 +13,7 @@ from typing import Any
 
 from embedded.ministack.errors import MinistackChangedError
 from embedded.ministack.s3.checksums import add_checksum
+from embedded.ministack.s3.copies import is_mapped, map_file
 
 CONTENT = "content_file"
 """Member of ministack's records of objects and versions that holds the Content."""
@@ -32,6 +33,10 @@ class Content:
 
     def read(self) -> bytes:
         return (self.store.folder / self.name).read_bytes()
+
+    def map(self) -> memoryview | bytes:
+        """Return the bytes without reading them, for a request that needs few of them."""
+        return map_file(self.store.folder / self.name)
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Content:
         return self
@@ -120,13 +125,13 @@ def install_objects_on_disk(store: ContentStore) -> None:
         keep(record)
         return {**ministack_entry(record, version_id, None), CONTENT: record.get(CONTENT)}
 
-    def read(_bucket: str, _key: str, record: dict[str, Any]) -> bytes:
+    def read(_bucket: str, _key: str, record: dict[str, Any]) -> bytes | memoryview:
         if record.get("body") is not None:
             return bytes(record["body"])
         content: Content | None = record.get(CONTENT)
         if content is None:
             raise MinistackChangedError("ministack has stored an object without its content")
-        return content.read()
+        return content.map() if is_mapped() else content.read()
 
     def read_version(_buckets: Any, _bucket: str, _key: str, version: dict[str, Any]) -> bytes | None:
         content: Content | None = version.get(CONTENT)

@@ -25,7 +25,7 @@ class UnreadableExecution:
 
 
 class OpenExecutions(Table):
-    """Reads executions whose records are RUNNING, whose pointers are not moved, or that ended without a plan.
+    """Reads executions whose records are RUNNING, whose closing is not complete, or that ended without a plan.
 
     The last ones may have jobs that their plan wrote after the end. An item remembers the start of the
     oldest execution that runs, so a search reads only the records since then.
@@ -40,7 +40,7 @@ class OpenExecutions(Table):
             TableName=self._table_name,
             IndexName=records.INDEX_NAME,
             KeyConditionExpression=f"{records.INDEX_PARTITION_KEY} = :all AND {records.INDEX_SORT_KEY} >= :since",
-            FilterExpression="#status = :running OR attribute_not_exists(#plan) OR pointers_pending = :pending",
+            FilterExpression="#status = :running OR attribute_not_exists(#plan) OR closing_pending = :pending",
             ExpressionAttributeNames={"#status": "status", "#plan": "plan"},
             ExpressionAttributeValues={
                 ":all": records.EXECUTIONS_COLLECTION,

@@ -11,6 +11,7 @@ import pytest
 
 from cli.documents.recipe_document import read_recipe
 from cli.stage.decisions import Decisions
+from cli.stage.diagnosis.attempt_logs import AttemptLogs
 from cli.stage.diagnosis.chain import Chain, explain
 from cli.stage.diagnosis.evidence import Investigation
 from cli.stage.execution_snapshot import Snapshot
@@ -265,8 +266,13 @@ def test_an_interrupted_spot_job_continues_from_its_checkpoint(trainable: Stage,
 
 
 def test_a_script_runs_as_it_was_when_its_recipe_was_set(trainable: Stage, tmp_path: Path) -> None:
-    set_script(trainable, "scripted", SCRIPT, tmp_path, promotion={"mode": "approval"})
+    set_script(trainable, "scripted", 'print("fitting")\n' + SCRIPT, tmp_path, promotion={"mode": "approval"})
     snapshot = train(trainable, "train-script", "scripted")
+    (attempt,) = trainable.executions.attempts("train-script")["scripted"]
+    lines = [json.loads(line.message) for line in AttemptLogs(trainable.connection).read([attempt], snapshot.kind)]
+    owner = {"execution": "train-script", "job": "scripted", "attempt": "1", "model": "scripted"}
+    assert all(line.items() >= owner.items() for line in lines)
+    assert [line["text"] for line in lines if line["event"] == "output"] == ["fitting"]
     assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, "")
     (version,) = versions(trainable, "scripted").values()
     assert version.metrics == {"auc": 0.75}

@@ -129,8 +129,8 @@ def _read_job(stage: Stage, job: JobRecord, attempts: tuple[AttemptRecord, ...])
         prefix = layout.job_outputs_prefix(kind, job.dataset, job.execution_id, job.job_id, job.output_layout)
         for key in stage.result_keys(prefix):
             body = _bytes(stage, key)
-            rows = pq.read_table(pa.BufferReader(body)).to_pylist() if key.endswith(".parquet") and body else []
-            files[f"{kind}/{key.removeprefix(prefix)}"] = StoredFile(len(body), crc64nvme(body), tuple(rows))
+            rows = _rows(body) if key.endswith(".parquet") else ()
+            files[f"{kind}/{key.removeprefix(prefix)}"] = StoredFile(len(body), crc64nvme(body), rows)
     return JobEvidence(
         record=job,
         models={model["model_id"]: model["version"] for model in spec["models"]},
@@ -140,6 +140,14 @@ def _read_job(stage: Stage, job: JobRecord, attempts: tuple[AttemptRecord, ...])
         files=files,
         scored={item.attempt: _scored(stage, item) for item in attempts},
     )
+
+
+def _rows(body: bytes) -> tuple[dict[str, Any], ...]:
+    """Return the rows of an output; none if a fault has damaged it, which its checksum tells."""
+    try:
+        return tuple(pq.read_table(pa.BufferReader(body)).to_pylist())
+    except Exception:
+        return ()
 
 
 def _scored(stage: Stage, attempt: AttemptRecord) -> tuple[str, ...]:

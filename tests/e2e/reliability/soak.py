@@ -23,6 +23,7 @@ from embedded.cdk.synth import synthesize
 from embedded.ministack.functions.fork_server import share_models
 from embedded.server.embedded_aws import EmbeddedAws
 from tests.e2e.reliability.fleet_machine import FleetMachine, machine_settings
+from tests.e2e.reliability.world import PromiseBrokenError
 from tests.e2e.stage import Stage, environment, find_stage
 
 ROOT = Path(__file__).parents[3]
@@ -59,6 +60,7 @@ def run(number: int, arguments: argparse.Namespace, assembly: Path, log: Path) -
 def run_seed(stage: Stage, number: int, arguments: argparse.Namespace, log: Path) -> None:
     """Run the examples of one seed, and append what happened to the log."""
     FleetMachine.begin(stage, f"s{number}")
+    PromiseBrokenError.raised.clear()
     began, failure = time.monotonic(), ""
     try:
         examples = machine_settings(arguments.examples, STEPS, shrink=arguments.shrink)
@@ -66,7 +68,7 @@ def run_seed(stage: Stage, number: int, arguments: argparse.Namespace, log: Path
     except BaseException as error:  # a defect of the test must not end the run either
         if isinstance(error, KeyboardInterrupt):
             raise
-        failure = "".join(traceback.format_exception(error))
+        failure = "\n\n".join([*PromiseBrokenError.raised, "".join(traceback.format_exception(error))])
     line = {
         "seed": number,
         "seconds": round(time.monotonic() - began, 1),
@@ -96,7 +98,7 @@ def report(log: Path, seconds: float) -> str:
         f"{seconds / 60:.0f} minutes; {len(failed):,} seeds found something"
     )
     rows = [f"| `{kind}` | {count:,} |" for kind, count in kinds.most_common()]
-    shown = [f"\nseed {line['seed']}:\n{line['failure'][-6_000:]}" for line in failed]
+    shown = [f"\nseed {line['seed']}:\n{line['failure'][:6_000]}" for line in failed]
     return "\n".join([head, "", "| Fault | Times |", "|---|---:|", *rows, *shown])
 
 

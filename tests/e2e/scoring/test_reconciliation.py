@@ -106,13 +106,13 @@ def test_the_schedule_moves_pointers_that_could_not_be_moved_at_the_end(stage: S
     assert key not in stage.result_keys(layout.LATEST_PREFIX)
     record = stage.executions.snapshot("pointed").record
     assert record is not None
-    assert (record.status, record.pointers_pending) == (ExecutionStatus.SUCCEEDED, True)
+    assert (record.status, record.closing_pending) == (ExecutionStatus.SUCCEEDED, True)
 
     stage.aws.clock.set(stage.aws.clock.now() + timedelta(minutes=15))
     wait_for(lambda: key in stage.result_keys(layout.LATEST_PREFIX), "the schedule moves the pointer")
 
     def is_settled() -> bool:
         record = stage.executions.snapshot("pointed").record
-        return record is not None and not record.pointers_pending
+        return record is not None and not record.closing_pending
 
     wait_for(is_settled, "nothing is left to do")

@@ -29,7 +29,8 @@ def add(schedules: Schedules) -> Iterator[Add]:
     names: list[str] = []
 
     def added(name: str, expression: str, **fields: Any) -> None:
-        schedules.add(Schedule(name, expression, request=REQUEST, **fields), datetime(2000, 1, 1, tzinfo=UTC))
+        schedule = Schedule(name, expression, **{"request": REQUEST, **fields})
+        schedules.add(schedule, datetime(2000, 1, 1, tzinfo=UTC))
         names.append(name)
 
     yield added
@@ -84,6 +85,20 @@ def test_a_local_time_is_skipped_in_spring_and_fires_once_in_autumn(  # noqa: PL
     clock(end)
     wait_for(lambda: starts(stage, name) >= expected, f"all of {expected} started")
     assert starts(stage, name) == expected
+
+
+def test_a_schedule_names_the_dataset_of_each_local_day_once(stage: Stage, clock: Clock, add: Add) -> None:
+    clock("2026-03-27T23:59:00+00:00")
+    request = {**REQUEST, "dataset": "sales-{date}"}
+    add("daily", "cron(0 1 * * ? *)", time_zone="Europe/Berlin", request=request)
+    wait_until_seen(stage, add, "mark-daily")
+    clock("2026-03-29T23:01:00+00:00")
+    wait_for(lambda: len(starts(stage, "daily")) == 3, "01:00 of three days around the clock change")
+    assert {name: json.loads(stage.executions.input_of(name))["dataset"] for name in executions(stage, "daily")} == {
+        "daily-20260328T000000Z": "sales-2026-03-28",
+        "daily-20260329T000000Z": "sales-2026-03-29",
+        "daily-20260329T230000Z": "sales-2026-03-30",
+    }
 
 
 def test_an_updated_schedule_keeps_the_times_that_have_fired(

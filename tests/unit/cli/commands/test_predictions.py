@@ -11,13 +11,16 @@ import pytest
 from cli.main import main
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
-from contract import layout
+from contract import codec, layout
 from contract.job.ledger import Commit, OutputFile, SegmentHeader, commit_line, segment_content
+from contract.job.scoring_spec import PinnedObject
+from contract.job.snapshot import Snapshot
 from contract.status import JobStatus, WindowStatus
 from contract.table import records, upload_records
 from contract.table.latest_predictions import latest_item, point_to_job
 from contract.table.records import JobRecord
 from contract.table.upload_records import UploadWindow
+from contract.triggers.uploads import ObjectVersion, UploadManifest
 from tests.unit.checksums import crc64nvme
 from tests.unit.cli.builders import any_execution, any_job, succeeded_job
 
@@ -152,6 +155,27 @@ def test_executions_of_upload_windows_are_parts(stage: Stage, show: Callable[...
     assert "Parts that came later" in capsys.readouterr().out
     (part,) = show("--execution", "customers-2")["predictions"]
     assert part["state"] == "part"
+
+
+def test_a_later_window_counts_only_if_the_latest_predictions_lack_an_object(
+    stage: Stage, show: Callable[..., Any]
+) -> None:
+    job = succeeded_job("churn")
+    stage.point(job)
+    uploads = {key: ObjectVersion(key, "", key * 32, 10) for key in "abc"}
+    snapshot = Snapshot("customers", "some-datasets", tuple(PinnedObject(key, 10, key * 32) for key in "ab"))
+    key = layout.snapshot_key(job.execution_id, "customers")
+    stage.s3.put_object(Bucket="some-results", Key=key, Body=snapshot.text())
+    replaced = replace(uploads["a"], etag="f" * 32)
+    for number, objects in enumerate(([uploads["a"]], [uploads["b"], uploads["c"]], [replaced]), 1):
+        started, execution_id = "2026-04-01T00:00:00.000Z", f"customers-{number}"
+        stage.record(execution_id, started_at=started)
+        manifest = layout.upload_manifest_key("customers", f"window-{number}")
+        content = codec.dumps(UploadManifest("customers", "window", tuple(objects)))
+        stage.s3.put_object(Bucket="some-results", Key=manifest, Body=content.encode())
+        window = UploadWindow("customers", number, WindowStatus.STARTED, started, "{}", execution_id, manifest, 1)
+        stage.table.put_item(Item=upload_records.upload_window_item(window))
+    assert [item["window"] for item in show("--dataset", "customers")["upload_windows"]] == [3, 2]
 
 
 def test_a_download_has_all_files_and_says_what_it_is(

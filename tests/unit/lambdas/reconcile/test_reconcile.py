@@ -245,12 +245,12 @@ def test_the_schedule_moves_pointers_that_could_not_be_moved_at_the_end(
         workflow["e-1"] = "FAILED"
         with pytest.raises(ReconciliationError, match="e-1"):
             reconcile(SCHEDULED)
-    assert (scored.execution().status, scored.execution().pointers_pending) == (ExecutionStatus.SUCCEEDED, True)
+    assert (scored.execution().status, scored.execution().closing_pending) == (ExecutionStatus.SUCCEEDED, True)
     assert key not in scored.result_keys()
 
     assert reconcile(SCHEDULED)["executions_closed"] == 1
     assert key in scored.result_keys()
-    assert not scored.execution().pointers_pending
+    assert not scored.execution().closing_pending
     assert scored.execution().status is ExecutionStatus.SUCCEEDED
     assert reconcile(SCHEDULED)["executions_closed"] == 0
 

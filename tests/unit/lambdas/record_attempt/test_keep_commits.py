@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from contract import layout
 from contract.job.ledger import read_segment
 from contract.status import JobStatus
+from lambdas.attempts.checksums import ChecksumRules
 from lambdas.errors import KeptOutputsLeftError, ObjectReplacedError
 from lambdas.record_attempt import keep_commits as module
 from lambdas.stage.buckets import object_store
@@ -156,6 +157,31 @@ def test_the_next_call_continues_when_the_time_has_ended(
             record(pointer_event(execution_id="e-2"))
         assert len(committed(opened)) == expected
     assert record(pointer_event(execution_id="e-2"))["nothing_left"] is True
+
+
+def test_no_batch_starts_that_would_not_end_in_time(
+    opened: Stage, summarize: Step, plan: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3 may take minutes for a batch of large outputs. Lambda would stop the function while it copies the next one."""
+    opened.commit()
+    stopped_and_resumed(opened, plan, summarize)
+    monkeypatch.setattr(module, "_COMMITS_AT_ONCE", 1)
+    seconds = [900.0]
+    copy = ObjectStore.copy_result
+
+    def slow(store: ObjectStore, source: str, target: str, size: int) -> str | None:
+        seconds[0] -= 200
+        return copy(store, source, target, size)
+
+    monkeypatch.setattr(ObjectStore, "copy_result", slow)
+    spec, rules = opened.spec("e-2"), ChecksumRules("sampled", lambda: seconds[0])
+    # The first object has two outputs: of 500 seconds, the next batch may take 400, and the rest of the step 120.
+    with pytest.raises(KeptOutputsLeftError, match="1 commits are kept so far"):
+        module.keep_commits(spec, opened.deployment.store, rules)
+    assert committed(opened) == ["a.parquet"]
+    seconds[0] = 900.0
+    module.keep_commits(spec, opened.deployment.store, ChecksumRules("sampled", lambda: 900.0))
+    assert committed(opened) == ["a.parquet", "b.parquet"]
 
 
 def change_output(stage: Stage, body_: bytes) -> None:

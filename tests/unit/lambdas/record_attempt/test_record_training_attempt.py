@@ -74,3 +74,21 @@ def test_a_timeout_is_retried_only_after_a_checkpoint(
     assert decision.try_again is checkpointed
     assert "/aws/sagemaker/TrainingJobs" in decision.reason
     assert ("no checkpoint was written" in decision.reason) is not checkpointed
+
+
+@pytest.mark.parametrize("key", ["10.ubj", "20.ubj", None])
+def test_a_checkpoint_of_an_earlier_attempt_is_no_progress(
+    stage: Stage, plan_training: Step, record: Step, classify: Step, key: str | None
+) -> None:
+    """The later attempt has written the same checkpoint again with other content, a new one, or none."""
+    opened(stage, plan_training, record, TrainingCompute())
+    folder = "executions/t-1/jobs/delays-ua/checkpoints/"
+    stage.s3.put_object(Bucket=stage.results, Key=f"{folder}10.ubj", Body=b"first")
+    cause = '{"TrainingJobStatus": "Stopped", "SecondaryStatus": "MaxRuntimeExceeded"}'
+    failure = {"failure": {"Error": "States.TaskFailed", "Cause": cause}}
+    assert classify({**pointer_event(execution_id="t-1"), **failure})["try_again"] is True
+    record(pointer_event(execution_id="t-1", attempt=2))
+    if key is not None:
+        stage.s3.put_object(Bucket=stage.results, Key=folder + key, Body=b"second")
+    decision = classify({**pointer_event(execution_id="t-1", attempt=2), **failure})
+    assert decision["try_again"] is (key is not None)

@@ -69,7 +69,7 @@ def test_a_list_ends_with_the_page_that_has_enough(
 
     monkeypatch.setattr(executions._table.meta.client, "query", one_item_per_page)
     assert names(executions.read(ListChoice(), 2)) == ["e-5", "e-4"]
-    assert [page["Limit"] for page in pages] == [25, 25]
+    assert [page["Limit"] for page in pages] == [25, 50], "a search that goes on reads larger pages"
 
 
 def test_step_functions_says_whether_an_execution_was_stopped_or_has_no_record_yet(

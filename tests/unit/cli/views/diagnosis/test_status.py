@@ -13,6 +13,7 @@ from cli.views.diagnosis.facts import fact_lines, predictions_uris
 from cli.views.diagnosis.failure_lines import Attempts, reason_lines
 from cli.views.execution_figures import expected_end
 from cli.views.executions import SOME_JOBS, JobChoice, execution_view, snapshot_json
+from cli.views.wrapping import wrapped
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
 from contract.table.records import JobRecord
 from tests.unit.cli.builders import NOW, any_attempt, any_execution, any_job, running_job, succeeded_job
@@ -132,6 +133,13 @@ def test_status_fits_narrow_terminals_and_pipes(width: int) -> None:
     assert "\x1b" not in text
     assert r"no\nrows" in text
     assert "FAILED" in text
+
+
+@pytest.mark.parametrize("width", range(37, 90, 7))
+def test_a_wrapped_line_never_cuts_a_command(width: int) -> None:
+    lines = wrapped("Register a corrected version, then resume it: `fleetscore resume nightly-1`.", "", width)
+    assert any("`fleetscore resume nightly-1`" in line for line in lines)
+    assert all(len(line) <= width for line in lines)
 
 
 def test_long_reasons_fit_a_terminal_and_are_whole_elsewhere() -> None:
