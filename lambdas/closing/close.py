@@ -68,7 +68,7 @@ def close_execution(
         return outcome
     table = deployment.table
     record = table.open_execution(_unplanned(event))
-    if not started_together(record.started_at, event.started_at):
+    if record.execution_arn != event.execution_arn or not started_together(record.started_at, event.started_at):
         used = ExecutionNameUsedError(event.execution_id, record.started_at, event.started_at)
         outcome = ExecutionOutcome(ExecutionStatus.FAILED, "", str(used))
         tokens.report(event.execution_id, _unplanned(event).request_json, outcome)
