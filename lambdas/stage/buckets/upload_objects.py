@@ -13,7 +13,7 @@ from lambdas.stage.buckets.buckets import Buckets, compact_json
 class UploadObjects(Buckets):
     """Reads markers, and reads and writes which uploads an execution scores."""
 
-    def markercompact_json(self, dataset: str, marker: ObjectVersion, max_bytes: int) -> bytes | None:
+    def marker_text(self, dataset: str, marker: ObjectVersion, max_bytes: int) -> bytes | None:
         """Return the content of exactly this version of a marker, at most one byte more than
         `max_bytes`; None when it was deleted.
         """
