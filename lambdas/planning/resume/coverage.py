@@ -52,7 +52,7 @@ class Coverage:
     is_exact: bool = True
     """Whether the ledgers were read, and not only listed."""
     is_by_record: bool = False
-    """Whether only the commits of jobs that succeeded were counted, because there are too many."""
+    """Whether only jobs that succeeded without rows in quarantine count, because there are too many commits."""
     sources: Sequence[JobSource] = ()
     """All old jobs, newest first."""
     useful: dict[str, list[JobSource]] = field(default_factory=dict)
