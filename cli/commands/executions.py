@@ -178,7 +178,11 @@ def read_request(text: str) -> str:
         raise CommandError(f"--input: {path} is not UTF-8 text ({error}).") from error
 
 
-def with_names(request_json: str, **names: list[str] | None) -> str:
+_OPTION_OF_FIELD = {"train_unchanged": "--force"}
+"""Options that are not named like their field."""
+
+
+def with_names(request_json: str, **names: list[str] | bool | None) -> str:
     """Return the request's JSON text with the ids of options such as `models` in it. Invalid text stays as it is.
 
     Raises:
@@ -193,7 +197,8 @@ def with_names(request_json: str, **names: list[str] | None) -> str:
         return request_json
     for field in given:
         if field in request:
-            raise CommandError(f"Name the {field} once: with --{field} or in --input.")
+            option = _OPTION_OF_FIELD.get(field, f"--{field}")
+            raise CommandError(f"Name the {field} once: with {option} or in --input.")
     return json.dumps({**request, **given})
 
 

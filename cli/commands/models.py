@@ -181,4 +181,16 @@ def _describe(model: Model) -> str:
     tags = "".join(f", {key}={value}" for key, value in sorted(model.tags.items()))
     enabled = "enabled" if model.enabled else "disabled"
     previous = f", previous version {model.previous_version}" if model.previous_version else ""
-    return one_line(f"{model.model_id}: {enabled}, current version {model.current_version}{previous}{tags}")
+    return one_line(
+        f"{model.model_id}: {enabled}, current version {model.current_version}{previous}{tags}{_waiting(model)}"
+    )
+
+
+def _waiting(model: Model) -> str:
+    """Return that trained versions wait for approval, why, and how to end that; empty if they do not."""
+    if model.set_back is None:
+        return ""
+    return (
+        f". Trained versions wait for approval since it was set back to version {model.set_back.version} "
+        f"({model.set_back.reason}): `fleetscore models promote {model.model_id} {model.current_version}` ends that"
+    )

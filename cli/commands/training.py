@@ -18,21 +18,30 @@ from contract.status import ExecutionKind
     examples="""
     fleetscore train
     fleetscore train --models churn,upsell --wait
+    fleetscore train --models churn --force
     fleetscore train --check
     """,
 )
 @click.option(
     "--models", type=words, metavar="A,B", help="Models to train. Default: every enabled model with a recipe."
 )
+@click.option("--force", is_flag=True, help="Train also where objects, recipe and image are unchanged.")
 @click.option("--input", "request", default="{}", metavar="JSON|@file", help="The request. Default: {}.")
 @start_options
 @click.pass_obj
 def train(
-    invocation: Invocation, *, models: list[str] | None, request: str, name: str | None, wait: bool, check: str | None
+    invocation: Invocation,
+    *,
+    models: list[str] | None,
+    force: bool,
+    request: str,
+    name: str | None,
+    wait: bool,
+    check: str | None,
 ) -> ExitStatus:
     """Train models by their recipes, and promote versions that are good enough."""
     output = invocation.output
-    request_json = with_names(read_request(request), models=models)
+    request_json = with_names(read_request(request), models=models, train_unchanged=True if force else None)
     check_training_request(request_json)
     if check is not None:
         return request_check.check(invocation, ExecutionKind.TRAINING, request_json, check)

@@ -51,7 +51,7 @@ def read_recipe(model_id: str, path: Path) -> RecipeDocument:
     recipe, found = decode_fields(ModelRecipe, fields)
     problems += found
     if recipe is not None:
-        problems += recipe.candidate.spec.check_output_columns()
+        problems += [*recipe.candidate.spec.check_output_columns(), *recipe.promotion_problems()]
     if recipe is None or problems:
         raise InvalidInputError(f"recipe of model {model_id}", problems)
     return RecipeDocument(recipe, archive)

@@ -242,6 +242,9 @@ class Catalog:
     def promote(self, model_id: str, version: str, *, changed_by: str = "", reason: str = "") -> Model:
         """Make a version the current one; change nothing if it is current already.
 
+        Trained versions wait for approval after a change to an earlier version. The choice of any
+        other version, or of the current one, ends that.
+
         Raises:
             CommandError: when the model or the version does not exist.
         """
@@ -249,6 +252,8 @@ class Catalog:
 
     def roll_back(self, model_id: str, *, changed_by: str = "", reason: str = "") -> Model:
         """Restore the previous version as the current one; a second rollback undoes the first.
+
+        Trained versions wait for approval after the first, and no longer after the second.
 
         Raises:
             CommandError: when the model does not exist or has no previous version.
@@ -262,9 +267,11 @@ class Catalog:
                 )
             return model.previous_version
 
-        return self._make_current(model_id, previous, changed_by, reason or "rolled back")
+        return self._make_current(model_id, previous, changed_by, reason or "rolled back", rollback=True)
 
-    def _make_current(self, model_id: str, choose: Callable[[Model], str], changed_by: str, reason: str) -> Model:
+    def _make_current(
+        self, model_id: str, choose: Callable[[Model], str], changed_by: str, reason: str, *, rollback: bool = False
+    ) -> Model:
         for _ in range(MAX_TRIES):
             before, versions = self._table.read(model_id)
             if before is None:
@@ -275,7 +282,12 @@ class Catalog:
             if version not in versions:
                 raise CommandError(unknown_version_message(model_id, version, versions))
             check_decided(versions[version])
-            after = before.with_current(CurrentChange(version, now(), changed_by, reason))
+            change = CurrentChange(version, now(), changed_by, reason)
+            back = is_earlier(version, before.current_version, versions)
+            if rollback:
+                # A second rollback goes forward again.
+                back = not is_earlier(before.current_version, version, versions)
+            after = before.set_back_by(change) if back else before.chosen_by(change)
             if after is before:
                 return before
             try:
@@ -359,6 +371,12 @@ def check_decided(version: ModelVersion) -> None:
             f"Version {name} of model {model_id} is {decision.state.value} ({decision.reason}). "
             f"`fleetscore models approve {model_id} {name}` makes it current."
         )
+
+
+def is_earlier(version: str, other: str, versions: Mapping[str, ModelVersion]) -> bool:
+    """Return whether a version was registered before another one; False if one was deleted."""
+    both = version in versions and other in versions
+    return both and versions[version].registered_at < versions[other].registered_at
 
 
 def unknown_model_message(model_id: str) -> str:

@@ -50,7 +50,7 @@ class Decisions:
             after = (
                 Model(model_id, version, tags=found.tags, updated_at=decided_at, history=(change,))
                 if model is None
-                else model.with_current(change)
+                else model.chosen_by(change)
             )
             promoted = VersionDecision(VersionState.PROMOTED, change.reason, decided_at, changed_by)
             return after, replace(found, decision=promoted)

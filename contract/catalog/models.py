@@ -72,6 +72,10 @@ class TrainedBy:
     rows_held_out: int | None = None
     """Rows that the metrics were measured on. None if a script did not report them."""
     seconds: float = 0.0
+    rarest_class_held_out: int | None = None
+    """Held-out rows of the class that has the fewest. None for regressions and scripts, or if nothing is held out."""
+    inputs_sha256: str = ""
+    """Digest of what the version was trained from: see `inputs_sha256`. Empty in earlier releases."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +179,26 @@ class Model:
     """Version that was current before; a rollback restores it. None if there was none."""
     history: tuple[CurrentChange, ...] = ()
     """The last `HISTORY_LIMIT` changes of the current version, oldest first."""
+    set_back: CurrentChange | None = None
+    """The change by which somebody went back to an earlier version.
+
+    Trained versions then wait for approval, until somebody chooses a version that is not earlier.
+    """
+
+    def set_back_by(self, change: CurrentChange) -> "Model":
+        """Return the model with an earlier version as the current one: trained ones wait from now on."""
+        if change.version == self.current_version:
+            return self
+        return replace(self.with_current(change), set_back=change)
+
+    def chosen_by(self, change: CurrentChange) -> "Model":
+        """Return the model with the version that somebody chose: trained ones wait no longer.
+
+        The model is returned unchanged if the version is current already and nothing waits.
+        """
+        if self.set_back is None:
+            return self.with_current(change)
+        return replace(self.with_current(change), set_back=None, updated_at=change.changed_at)
 
     def with_current(self, change: CurrentChange) -> "Model":
         """Return the model with the change's version as the current one.

@@ -200,6 +200,8 @@ class JobRecord:
     """Those of them that the job took over from the execution that its own resumes."""
     changes: tuple[str, ...] = ()
     """The `AttemptRecord.changes` of the latest attempt."""
+    unchanged_since: str = ""
+    """The trained version that a training would only repeat, so that nothing is trained."""
     unrecorded_failure: str = ""
     """JSON of the last failure's Error and Cause, if ClassifyFailure could not record it. The
     workflow writes it without a function; the closing of the record turns it into a reason."""

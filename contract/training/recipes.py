@@ -14,7 +14,7 @@ from contract.job.scoring_spec import PinnedObject
 from contract.names import InstanceTypes, check_dataset_name, check_instance_type, check_object_key, check_sha256
 from contract.problems import InvalidInputError, Problem
 from contract.schema.field_info import values_of
-from contract.training.training_spec import DEFAULT_METRIC, Task, Trainer, TrainingReport, TrainingSpec
+from contract.training.training_spec import DEFAULT_METRIC, METRICS, Task, Trainer, TrainingReport, TrainingSpec
 
 _ANY_OBJECT = (PinnedObject("any", 0, ""),)
 _ANY_SHA256 = "0" * 64
@@ -210,6 +210,28 @@ class ModelRecipe(MembershipFields, PredictionFields):
             return []
         remedy = "Set missing, so that the versions are scored as they were trained."
         return [Problem("missing", self.missing, f"{text}, as in hyperparameters.missing", remedy)]
+
+    def promotion_problems(self) -> list[Problem]:
+        """Check that the metric can reach the values that a promotion needs.
+
+        Records of earlier releases may have such a rule, so the record itself can be read.
+        """
+        metric, rule = METRICS.get(self.effective_metric), self.promotion
+        if metric is None:
+            return []
+        problems = []
+        better, worse = ("at most", "above") if metric.greater_is_better else ("at least", "below")
+        if rule.floor is not None and (
+            rule.floor > metric.best if metric.greater_is_better else rule.floor < metric.best
+        ):
+            expected = f"{better} {metric.best:g}, because {self.effective_metric} is never {worse} that"
+            remedy = f"Write {rule.floor / 100:g} for {rule.floor:g} percent." if 1 < rule.floor <= 100 else ""
+            problems.append(Problem("promotion.floor", rule.floor, expected, remedy))
+        span = metric.highest - metric.lowest
+        if rule.min_improvement > span:
+            expected = f"at most {span:g}, because {self.effective_metric} is {metric.lowest:g} to {metric.highest:g}"
+            problems.append(Problem("promotion.min_improvement", rule.min_improvement, expected))
+        return problems
 
     def _check_parts(self) -> list[Problem]:
         """Check the training spec and the version that this recipe would produce.

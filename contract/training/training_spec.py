@@ -4,6 +4,7 @@ The plan writes a `TrainingSpec`. The container reads it, and packs a `TrainingR
 model's archive. RegisterModelVersion knows the model only from this report.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -54,6 +55,14 @@ class Metric:
     tasks: frozenset[Task]
     greater_is_better: bool
     meaning: str
+    lowest: float
+    """Smallest value that the metric can have."""
+    highest: float = math.inf
+    """Largest value that the metric can have."""
+
+    @property
+    def best(self) -> float:
+        return self.highest if self.greater_is_better else self.lowest
 
 
 _BINARY: frozenset[Task] = frozenset({"binary"})
@@ -62,16 +71,18 @@ _CLASSES: frozenset[Task] = frozenset({"binary", "multiclass"})
 _REGRESSION: frozenset[Task] = frozenset({"regression"})
 
 METRICS: dict[str, Metric] = {
-    "auc": Metric(_BINARY, True, "area under the ROC curve"),
-    "average_precision": Metric(_BINARY, True, "average precision: the area under precision and recall, in steps"),
-    "f1": Metric(_BINARY, True, "F1 of the second class, at probability 0.5"),
-    "f1_macro": Metric(_MULTICLASS, True, "unweighted mean of F1 over the classes"),
-    "logloss": Metric(_CLASSES, False, "mean negative logarithm of the true class's probability"),
-    "accuracy": Metric(_CLASSES, True, "share of rows with the right class"),
-    "balanced_accuracy": Metric(_CLASSES, True, "unweighted mean of recall over the classes"),
-    "rmse": Metric(_REGRESSION, False, "root of the mean squared error"),
-    "mae": Metric(_REGRESSION, False, "mean absolute error"),
-    "r2": Metric(_REGRESSION, True, "coefficient of determination"),
+    "auc": Metric(_BINARY, True, "area under the ROC curve", 0, 1),
+    "average_precision": Metric(
+        _BINARY, True, "average precision: the area under precision and recall, in steps", 0, 1
+    ),
+    "f1": Metric(_BINARY, True, "F1 of the second class, at probability 0.5", 0, 1),
+    "f1_macro": Metric(_MULTICLASS, True, "unweighted mean of F1 over the classes", 0, 1),
+    "logloss": Metric(_CLASSES, False, "mean negative logarithm of the true class's probability", 0),
+    "accuracy": Metric(_CLASSES, True, "share of rows with the right class", 0, 1),
+    "balanced_accuracy": Metric(_CLASSES, True, "unweighted mean of recall over the classes", 0, 1),
+    "rmse": Metric(_REGRESSION, False, "root of the mean squared error", 0),
+    "mae": Metric(_REGRESSION, False, "mean absolute error", 0),
+    "r2": Metric(_REGRESSION, True, "coefficient of determination", -math.inf, 1),
 }
 """The metrics by name. A promotion rule compares by `greater_is_better`."""
 
@@ -303,6 +314,8 @@ class TrainingReport:
     """Hyperparameters of the spec and the request, without defaults."""
     model_bytes: int = 0
     """Size of `model_file`, in bytes."""
+    rarest_class_held_out: int | None = None
+    """Held-out rows of the class that has the fewest. None for regressions and scripts, or if nothing is held out."""
 
     def __post_init__(self) -> None:
         problems = [*check_model_id("model_id", self.model_id), *check_version("version", self.version)]
@@ -318,7 +331,15 @@ class TrainingReport:
             for name, value in values.items()
             if not is_metric(value)
         ]
-        for name in ("rows_total", "rows_trained", "rows_held_out", "best_iteration", "resumed_from", "model_bytes"):
+        for name in (
+            "rows_total",
+            "rows_trained",
+            "rows_held_out",
+            "best_iteration",
+            "resumed_from",
+            "model_bytes",
+            "rarest_class_held_out",
+        ):
             problems += check_range(name, getattr(self, name), 0, 2**63 - 1, "in 64 bits")
         if self.metrics.get(self.metric) != self.metric_value:
             expected = f"{self.metrics.get(self.metric)!r}, the value of {self.metric!r} in metrics"

@@ -141,6 +141,8 @@ class TrainingAttemptPlan:
     """Longest time that the job may take, in seconds, including waits for spot capacity."""
     environment: Mapping[str, str]
     """Environment variables of the container: see `contract.environment`."""
+    unchanged: bool
+    """Whether nothing has changed since the last trained version, so that no job is started."""
     image_uri: str = ""
     """URI of the image variant that serves the framework of the trained model."""
 

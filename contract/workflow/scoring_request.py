@@ -93,6 +93,12 @@ class TrainFirst:
             "Score with the current versions if the training does not succeed. Such an execution never succeeds."
         ),
     )
+    train_unchanged: bool = field(
+        default=False,
+        metadata=describe(
+            "Train also models whose objects, recipe and image are the same as those of their last trained version."
+        ),
+    )
 
     def __post_init__(self) -> None:
         raise_if_any(check_fields(self), "train")

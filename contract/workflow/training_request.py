@@ -26,6 +26,12 @@ class TrainingRequest(ExecutionOptions):
             check=ModelIds("Leave the field out to train every model with a recipe."),
         ),
     )
+    train_unchanged: bool = field(
+        default=False,
+        metadata=describe(
+            "Train also models whose objects, recipe and image are the same as those of their last trained version."
+        ),
+    )
 
     def __post_init__(self) -> None:
         raise_if_any(check_fields(self), "request")

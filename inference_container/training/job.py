@@ -141,6 +141,7 @@ def _report(job: TrainingContext, outcome: TrainingResult, columns: tuple[str, .
             rows_total=None if rows[0] is None or rows[1] is None else rows[0] + rows[1],
             rows_trained=rows[0],
             rows_held_out=rows[1],
+            rarest_class_held_out=outcome.rarest_class_held_out,
             best_iteration=outcome.best_iteration,
             seconds=round(seconds, 3),
             resumed_from=outcome.resumed_from,

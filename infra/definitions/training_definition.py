@@ -92,6 +92,11 @@ class TrainingDefinition(Construct):
             result_selector=self._attempt_plan(),
             result_path=PLAN,
         )
+        is_unchanged = sfn.Choice(
+            self,
+            "IsUnchanged?",
+            comment="Skips the job if it would only repeat the training of the model's last version.",
+        )
         run_training_job = self.run_training_job = self._training_job()
         register_model_version = self._states.call(
             "RegisterModelVersion",
@@ -107,7 +112,13 @@ class TrainingDefinition(Construct):
         record_attempt.add_catch(classify_failure, result_path=FAILURE)
         run_training_job.add_catch(classify_failure, result_path=FAILURE)
         register_model_version.add_catch(classify_failure, result_path=FAILURE)
-        return record_attempt.next(run_training_job).next(register_model_version)
+        run_training_job.next(register_model_version)
+        is_unchanged.when(
+            sfn.Condition.boolean_equals(path_of(TrainingAttemptPlan, "unchanged", at=PLAN), True),
+            register_model_version,
+        )
+        is_unchanged.otherwise(run_training_job)
+        return record_attempt.next(is_unchanged)
 
     def _training_job(self) -> SageMakerTrainingJob:
         def planned(field: str) -> str:

@@ -57,7 +57,9 @@ def _check_both(
     notes: list[str] = []
     try:
         models = tuple(sorted(recipe.model_id for recipe in recipes))
-        trainings = _draft_training(TrainingRequest(models=models), deployment, defaults)
+        trainings = _draft_training(
+            TrainingRequest(models=models, train_unchanged=train.train_unchanged), deployment, defaults
+        )
     except InvalidInputError as error:
         if train.continue_on_failure:
             first = str(error.problems[0])

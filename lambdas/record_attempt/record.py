@@ -60,15 +60,17 @@ def record_attempt(
 def _new_training_attempt(pointer: JobPointer, job: JobRecord, deployment: Deployment) -> AttemptRecord:
     """Return the record of a new training attempt.
 
-    The plan has written its input, which all attempts share.
+    The plan has written its input, which all attempts share. The attempt has no SageMaker job if
+    nothing has changed since the last trained version.
     """
+    execution = deployment.table.execution(pointer.execution_id)
     return AttemptRecord(
         execution_id=pointer.execution_id,
         job_id=pointer.job_id,
         attempt=pointer.attempt,
         status=AttemptStatus.RUNNING,
-        sagemaker_job_name=_sagemaker_job_name(pointer, deployment, deployment.table.execution(pointer.execution_id)),
-        object_count=job.object_count,
+        sagemaker_job_name="" if job.unchanged_since else _sagemaker_job_name(pointer, deployment, execution),
+        object_count=0 if job.unchanged_since else job.object_count,
         instance_count=1,
         started_at=deployment.now(),
         progress_mark=progress_mark(job, deployment.store) if pointer.attempt > 1 else "",

@@ -37,6 +37,7 @@ def training_attempt_plan(job: JobRecord, attempt: AttemptRecord, deployment: De
         stopping_condition=stopping,
         longest_seconds=max(stopping.values()),
         environment=container_variables(attempt),
+        unchanged=bool(job.unchanged_since),
         image_uri=job.image_uri,
     )
 

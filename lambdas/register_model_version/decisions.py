@@ -3,10 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from contract.catalog.models import ModelVersion
+from contract.catalog.models import CurrentChange, Model, ModelVersion, VersionDecision
 from contract.status import VersionState
 from contract.training.recipes import Promotion
 from contract.training.training_spec import TrainingReport, TrainingSpec
+from lambdas.shown_text import shorten
+
+_FEW_ROWS = 10
+"""Held-out rows of a class below which metrics depend on chance."""
+_SHOWN_REASON = 100
+"""Characters of a rollback's reason in a verdict, whose own length is limited."""
 
 _EQUAL_FIELDS = (
     "execution_id",
@@ -64,13 +70,13 @@ class _RuleResult:
     text: str
 
 
-def decide(
-    promotion: Promotion, report: TrainingReport, current_version: str | None, current: ModelVersion | None
-) -> Verdict:
+def decide(promotion: Promotion, report: TrainingReport, model: Model | None, current: ModelVersion | None) -> Verdict:
     """Decide by the promotion rule of its recipe whether a version is promoted.
 
-    `current` is the record of the model's current version; None when the model has none.
+    `model` is the model before, None when it is new, and `current` the record of its current
+    version, None when it has none.
     """
+    current_version = model.current_version if model is not None else None
     results = [
         _compare_with_floor(promotion, report),
         _compare_with_current(promotion, report, current_version, current),
@@ -84,7 +90,16 @@ def decide(
         return Verdict(VersionState.PENDING_APPROVAL, f"waits for approval, because no rule can decide: {text}")
     if current_version is not None and all(result.holds is None for result in results):
         return Verdict(VersionState.PENDING_APPROVAL, f"waits for approval, because no rule can decide: {text}")
+    if model is not None and model.set_back is not None:
+        return Verdict(
+            VersionState.PENDING_APPROVAL, f"waits for approval, because {_set_back(model.set_back)}: {text}"
+        )
     return Verdict(VersionState.PROMOTED, text)
+
+
+def _set_back(change: CurrentChange) -> str:
+    reason = shorten(change.reason, _SHOWN_REASON)
+    return f"the model was set back to version {change.version} ({reason}) and nobody has chosen another since"
 
 
 def _compare_with_floor(promotion: Promotion, report: TrainingReport) -> _RuleResult:
@@ -136,3 +151,24 @@ def outcome(version: str, verdict: Verdict) -> str:
         VersionState.PENDING_APPROVAL: "was registered",
     }
     return f"version {version} {words[verdict.state]}: {verdict.reason}"
+
+
+def unchanged_outcome(version: str, decision: VersionDecision | None) -> str:
+    """Return the outcome text of a job that trained nothing."""
+    state = f", which is {decision.state.value}" if decision is not None else ""
+    return (
+        f"no new version: objects, recipe, seed and image are unchanged since version {version}{state}. "
+        "train_unchanged (fleetscore train --force) trains nevertheless"
+    )
+
+
+def notes_on(report: TrainingReport) -> list[str]:
+    """Return what people should know about the metrics."""
+    rarest = report.rarest_class_held_out
+    if rarest is None or rarest >= _FEW_ROWS:
+        return []
+    note = (
+        f"only {rarest:,} of {report.rows_held_out or 0:,} held-out rows have the rarest class, so the metrics depend "
+        "on chance: add rows of it, raise holdout_fraction, or set a validation_dataset"
+    )
+    return [note]

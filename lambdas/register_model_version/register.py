@@ -9,12 +9,20 @@ from contract.problems import InvalidInputError, list_problems
 from contract.status import JobStatus, VersionState
 from contract.table.records import JobRecord, version_item
 from contract.training.recipes import ModelRecipe
+from contract.training.training_inputs import inputs_sha256
 from contract.training.training_spec import TrainingReport, TrainingSpec
 from contract.workflow.messages import JobPointer, JobResult
 from lambdas.attempts.job_events import complete_job
 from lambdas.dataset.pinning import replaced_objects
 from lambdas.errors import ModelContendedError, ObjectReplacedError, TrainedArtifactError
-from lambdas.register_model_version.decisions import Verdict, check_artifact, decide, outcome
+from lambdas.register_model_version.decisions import (
+    Verdict,
+    check_artifact,
+    decide,
+    notes_on,
+    outcome,
+    unchanged_outcome,
+)
 from lambdas.stage.buckets.training_objects import TrainedArtifact
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.observability import publish_counts
@@ -37,6 +45,8 @@ def register_model_version(pointer: JobPointer, deployment: Deployment) -> JobRe
 
 
 def _register(job: JobRecord, deployment: Deployment) -> JobRecord:
+    if job.unchanged_since:
+        return _keep_last_version(job, deployment)
     spec = deployment.store.training_spec(job.execution_id, job.job_id)
     recipe = deployment.store.recipe_copy(job.execution_id, job.job_id)
     _check_datasets(spec, recipe, deployment)
@@ -50,13 +60,25 @@ def _register(job: JobRecord, deployment: Deployment) -> JobRecord:
     if (changed := _changed_job(job, spec, deployment)) is not None:
         return changed
     deployment.store.copy_artifact(artifact, spec.model_id, spec.version)
+    digest = inputs_sha256(spec, recipe, job.image_uri)
     for _ in range(_TRIES):
-        succeeded = _write(job, artifact, recipe, arn, deployment)
+        succeeded = _write(job, artifact, recipe, arn, deployment, digest=digest)
         if succeeded is not None:
             return succeeded
         if (changed := _changed_job(job, spec, deployment)) is not None:
             return changed
     raise ModelContendedError(spec.model_id)
+
+
+def _keep_last_version(job: JobRecord, deployment: Deployment) -> JobRecord:
+    """Record the success of a job without a training, and return its record."""
+    [model_id] = job.model_ids
+    version = deployment.table.version(model_id, job.unchanged_since)
+    state = version.decision if version is not None else None
+    text = unchanged_outcome(job.unchanged_since, state)
+    now = deployment.now()
+    succeeded = replace(job, status=JobStatus.SUCCEEDED, ended_at=now, failure_kind=None, reason="", outcome=text)
+    return deployment.table.end_attempt(job, succeeded, ended_at=now)
 
 
 def _changed_job(job: JobRecord, spec: TrainingSpec, deployment: Deployment) -> JobRecord | None:
@@ -80,7 +102,7 @@ def _check_record(job: JobRecord, artifact: TrainedArtifact, recipe: ModelRecipe
     """Return why the table cannot store the version's record, with the longest reason of a decision."""
     longest = VersionDecision(VersionState.PENDING_APPROVAL, "x" * REASON_CHARACTERS, job.started_at, arn)
     try:
-        version_item(_version(job, artifact, recipe, longest))
+        version_item(_version(job, artifact, recipe, longest, "0" * 64))
     except InvalidInputError as error:
         return list_problems(error.problems)
     return []
@@ -95,7 +117,7 @@ def _check_datasets(spec: TrainingSpec, recipe: ModelRecipe, deployment: Deploym
 
 
 def _write(
-    job: JobRecord, artifact: TrainedArtifact, recipe: ModelRecipe, arn: str, deployment: Deployment
+    job: JobRecord, artifact: TrainedArtifact, recipe: ModelRecipe, arn: str, deployment: Deployment, *, digest: str
 ) -> JobRecord | None:
     """Compare the version with the current one and write the result.
 
@@ -104,9 +126,9 @@ def _write(
     table, report, now = deployment.table, artifact.report, deployment.now()
     before = table.models([recipe.model_id]).get(recipe.model_id)
     current = table.version(recipe.model_id, before.current_version) if before is not None else None
-    verdict = decide(recipe.promotion, report, before.current_version if before is not None else None, current)
+    verdict = decide(recipe.promotion, report, before, current)
     decision = VersionDecision(verdict.state, verdict.reason, now, arn)
-    version = _version(job, artifact, recipe, decision)
+    version = _version(job, artifact, recipe, decision, digest)
     after = _promoted(recipe, before, report.version, decision)
     succeeded = replace(
         job,
@@ -116,6 +138,7 @@ def _write(
         failure_kind=None,
         reason="",
         outcome=outcome(report.version, verdict),
+        notes=tuple(f"model {recipe.model_id}: {note}" for note in notes_on(report)),
     )
     if not table.register_trained(job, succeeded, version, before, after):
         return None
@@ -123,14 +146,16 @@ def _write(
     return succeeded
 
 
-def _version(job: JobRecord, artifact: TrainedArtifact, recipe: ModelRecipe, decision: VersionDecision) -> ModelVersion:
+def _version(
+    job: JobRecord, artifact: TrainedArtifact, recipe: ModelRecipe, decision: VersionDecision, digest: str
+) -> ModelVersion:
     report = artifact.report
     return replace(
         recipe.trained_version(report, artifact.sha256, artifact.bytes),
         registered_at=decision.decided_at,
         registered_by=decision.decided_by,
         source=decision.decided_by,
-        trained_by=_trained_by(job, recipe, report),
+        trained_by=replace(_trained_by(job, recipe, report), inputs_sha256=digest),
         decision=decision,
     )
 
@@ -143,6 +168,7 @@ def _trained_by(job: JobRecord, recipe: ModelRecipe, report: TrainingReport) -> 
         metric=report.metric,
         rows_trained=report.rows_trained,
         rows_held_out=report.rows_held_out,
+        rarest_class_held_out=report.rarest_class_held_out,
         seconds=report.seconds,
     )
 

@@ -73,6 +73,8 @@ class LabelSummary:
     """Classes of the rows to train on, sorted; empty for a regression."""
     smallest: float
     """Smallest label of a regression; infinity for other tasks."""
+    rarest_held_out: int | None = None
+    """Held-out rows of the class that has the fewest. None for a regression, or if nothing is held out."""
 
 
 def summarize_labels(
@@ -94,14 +96,20 @@ def summarize_labels(
             continue
         for counter, chosen in ((trained, values[~mask]), (held, values[mask])):
             counter.update(dict(zip(*(part.tolist() for part in np.unique(chosen, return_counts=True)), strict=True)))
-        if len(trained.keys() | held.keys()) > MAX_CLASSES:
-            raise DataError(
-                f"label column {spec.label!r} has more than {MAX_CLASSES:,} classes: check label, and whether the task "
-                "is 'regression'"
-            )
-    found = LabelSummary(rows - held_rows, held_rows, tuple(sorted(trained)), smallest)
+        check_class_count(spec, len(trained.keys() | held.keys()))
+    rarest = min((held[value] for value in trained.keys() | held.keys()), default=None) if held_rows else None
+    found = LabelSummary(rows - held_rows, held_rows, tuple(sorted(trained)), smallest, rarest)
     _refuse(spec, found, set(held))
     return found
+
+
+def check_class_count(spec: TrainingSpec, classes: int) -> None:
+    """Raise DataError when there are too many classes."""
+    if classes > MAX_CLASSES:
+        raise DataError(
+            f"label column {spec.label!r} has more than {MAX_CLASSES:,} classes: check label, and whether the task "
+            "is 'regression'"
+        )
 
 
 def _refuse(spec: TrainingSpec, found: LabelSummary, held: set[Any]) -> None:
@@ -109,6 +117,11 @@ def _refuse(spec: TrainingSpec, found: LabelSummary, held: set[Any]) -> None:
         raise DataError(
             f"there is no row to train on: the {len(spec.objects)} training objects have no rows, or all of them are "
             "held out"
+        )
+    if spec.holdout_fraction and not spec.validation_objects and len(found.classes) == found.rows_trained:
+        raise DataError(
+            f"no row is held out of {found.rows_trained:,}, because each class has one row: add rows, or check label "
+            f"{spec.label!r}, and whether the task is 'regression'"
         )
     if (spec.holdout_fraction or spec.validation_objects) and not found.rows_held_out:
         raise DataError(

@@ -4,8 +4,9 @@ At most one batch is in memory; a trainer that needs more must keep it. Each ite
 objects again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,8 @@ from scoring.columns.column_plan import plan_columns
 from scoring.columns.features import FeatureBatch
 from scoring.errors import DataError, ScoringError
 from training.data.channel_files import LocalObject
-from training.data.holdout import held_out
-from training.data.labels import LabelSummary, label_kind, label_values, summarize_labels
+from training.data.holdout import ClassLimits, held_out, held_out_of_classes, row_numbers
+from training.data.labels import LabelSummary, check_class_count, label_kind, label_values, summarize_labels
 from training.data.object_rows import feature_array, open_object, rows_of
 
 _BATCH_BYTES = 16 << 20
@@ -84,10 +85,14 @@ class TrainingData:
                     )
                     nulls = frozenset(name for name, array in zip(names, arrays, strict=True) if array.null_count)
                     labels = label_values(source.key, spec.label, self.label_kind, _column(raw, spec.label), first_row)
-                    mask = self._mask(source, first_row, raw.num_rows, validation=validation)
+                    mask = self._mask(source, first_row, labels, validation=validation)
                     yield Batch(source.key, first_row, FeatureBatch(names, arrays, nulls), labels, mask)
 
     def _labels(self) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]]:
+        for source, validation, first_row, values in self._label_values():
+            yield values, self._mask(source, first_row, values, validation=validation)
+
+    def _label_values(self) -> Iterator[tuple[LocalObject, bool, int, npt.NDArray[Any]]]:
         spec = self._spec
         columns = frozenset({spec.label})
         for source, validation in self._sources:
@@ -95,12 +100,27 @@ class TrainingData:
                 for first_row, raw in rows_of(opened, _MOST_ROWS, columns, use_threads=self._threads):
                     column = _column(raw, spec.label)
                     values = label_values(source.key, spec.label, self.label_kind, column, first_row)
-                    yield values, self._mask(source, first_row, raw.num_rows, validation=validation)
+                    yield source, validation, first_row, values
 
-    def _mask(self, source: LocalObject, first_row: int, rows: int, *, validation: bool) -> npt.NDArray[np.bool_]:
-        if validation or self._spec.validation_objects:
-            return np.full(rows, validation)
-        return held_out(self._spec.seed, source.key, first_row, rows, self._spec.holdout_fraction)
+    def _mask(
+        self, source: LocalObject, first_row: int, labels: npt.NDArray[Any], *, validation: bool
+    ) -> npt.NDArray[np.bool_]:
+        spec = self._spec
+        if validation or spec.validation_objects:
+            return np.full(len(labels), validation)
+        numbers = row_numbers(spec.seed, source.key, first_row, len(labels))
+        if spec.task == "regression" or not spec.holdout_fraction:
+            return held_out(numbers, spec.holdout_fraction)
+        return held_out_of_classes(numbers, labels, self._class_limits)
+
+    @cached_property
+    def _class_limits(self) -> Mapping[Any, float]:
+        """Limits of the classes' row numbers, from one pass over the label column."""
+        found = ClassLimits(self._spec.holdout_fraction)
+        for source, _, first_row, values in self._label_values():
+            found.add(values, row_numbers(self._spec.seed, source.key, first_row, len(values)))
+            check_class_count(self._spec, found.classes)
+        return found.limits()
 
     def _check_columns(self, record: ModelSpec) -> str:
         """Compare each object's schema with the spec, and return the kind of the labels."""

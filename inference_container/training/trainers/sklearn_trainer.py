@@ -51,7 +51,12 @@ def train(job: TrainingContext) -> TrainingResult:
         f"training {spec.estimator} on {rows:,} rows with {len(spec.features)} features",
         "choose an instance type with more memory, fewer features or objects, or trainer 'xgboost', which streams them",
     )
-    log_event("training_started", rows_trained=found.rows_trained, rows_held_out=found.rows_held_out)
+    log_event(
+        "training_started",
+        rows_trained=found.rows_trained,
+        rows_held_out=found.rows_held_out,
+        rarest_class_held_out=found.rarest_held_out,
+    )
     table = _Table(spec, dataset, found, job.interruption)
 
     def stop() -> None:
@@ -71,6 +76,7 @@ def train(job: TrainingContext) -> TrainingResult:
         metrics=metrics,
         rows_trained=found.rows_trained,
         rows_held_out=found.rows_held_out,
+        rarest_class_held_out=found.rarest_held_out,
         best_iteration=best,
         sample=table.sample,
     )

@@ -41,6 +41,8 @@ class TrainingResult:
     metrics: Mapping[str, float] = field(default_factory=dict)
     rows_trained: int | None = None
     rows_held_out: int | None = None
+    rarest_class_held_out: int | None = None
+    """Held-out rows of the class that has the fewest. None for regressions and scripts."""
     best_iteration: int | None = None
     resumed_from: int | None = None
     sample: FeatureBatch | None = None

@@ -73,7 +73,12 @@ def train(job: TrainingContext) -> TrainingResult:
     values, _ = parse_hyperparameters("xgboost", None, spec.task, spec.hyperparameters)
     _refuse_labels(spec, found, values)
     _refuse_size(spec, found, values)
-    log_event("training_started", rows_trained=found.rows_trained, rows_held_out=found.rows_held_out)
+    log_event(
+        "training_started",
+        rows_trained=found.rows_trained,
+        rows_held_out=found.rows_held_out,
+        rarest_class_held_out=found.rarest_held_out,
+    )
     try:
         threads = threads_for(found.rows_trained, len(spec.features), job.cores)
         matrices = _Matrices(job, dataset, found, values, threads)
@@ -87,6 +92,7 @@ def train(job: TrainingContext) -> TrainingResult:
         metrics=metrics,
         rows_trained=found.rows_trained,
         rows_held_out=found.rows_held_out,
+        rarest_class_held_out=found.rarest_held_out,
         best_iteration=best,
         resumed_from=rounds.resumed_from,
         sample=_sample(dataset),

@@ -12,7 +12,7 @@ from contract import training_layout
 from contract.catalog.image_variants import ImageVariant, image_of
 from contract.catalog.instance_types import check_allowed, has_local_storage
 from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT
-from contract.catalog.models import Compute, instance_types
+from contract.catalog.models import Compute, ModelVersion, instance_types
 from contract.dataset.formats import format_of
 from contract.job.scoring_spec import PinnedObject
 from contract.problems import Problem
@@ -20,6 +20,7 @@ from contract.status import ExecutionKind, JobStatus
 from contract.table.records import JobRecord
 from contract.training.label_types import XGBOOST_TAKES_NUMBERS, label_kind, wanted_labels
 from contract.training.recipes import ModelRecipe
+from contract.training.training_inputs import inputs_sha256
 from contract.training.training_spec import TrainingSpec
 from contract.workflow.messages import JobPointer, PlanInput
 from lambdas.dataset.parquet_footer import Column
@@ -33,6 +34,8 @@ class PlannedTraining:
     recipe: ModelRecipe
     spec: TrainingSpec
     compute: Compute
+    unchanged_since: str = ""
+    """The last trained version, if this job would only repeat its training."""
 
     def record(self, created_at: str, image_uri: str) -> JobRecord:
         objects = (*self.spec.objects, *self.spec.validation_objects)
@@ -42,7 +45,7 @@ class PlannedTraining:
             status=JobStatus.PENDING,
             dataset=self.spec.dataset,
             model_ids=(self.spec.model_id,),
-            model_versions=(self.spec.version,),
+            model_versions=(self.unchanged_since or self.spec.version,),
             object_count=len(objects),
             input_bytes=sum(item.size for item in objects),
             compute=self.compute,
@@ -50,6 +53,7 @@ class PlannedTraining:
             created_at=created_at,
             kind=ExecutionKind.TRAINING,
             image_uri=image_uri,
+            unchanged_since=self.unchanged_since,
         )
 
     @property
@@ -79,6 +83,25 @@ def form_trainings(
         spec = recipe.training_spec(event.execution_id, recipe.model_id, version, training, validation)
         jobs.append(PlannedTraining(recipe, spec, recipe.compute.with_fallback(stage_default)))
     return sorted(jobs, key=lambda job: (-sum(item.size for item in job.spec.objects), job.spec.job_id))
+
+
+def mark_unchanged(
+    jobs: Sequence[PlannedTraining], last: Mapping[str, ModelVersion], image_uris: Mapping[ImageVariant, str]
+) -> list[PlannedTraining]:
+    """Return the jobs, with those marked that would only repeat the training of their model's last version.
+
+    `last` are the last trained versions, by model id.
+    """
+
+    def mark(job: PlannedTraining) -> PlannedTraining:
+        version = last.get(job.spec.model_id)
+        trained_by = version.trained_by if version is not None else None
+        digest = inputs_sha256(job.spec, job.recipe, image_uris[job.image])
+        if version is None or trained_by is None or trained_by.inputs_sha256 != digest:
+            return job
+        return replace(job, unchanged_since=version.spec.version)
+
+    return [mark(job) for job in jobs]
 
 
 def check_instance_types(jobs: Sequence[PlannedTraining], allowed: Sequence[str]) -> list[Problem]:

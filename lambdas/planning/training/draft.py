@@ -4,7 +4,7 @@ The plan writes the draft down. The check of a request only reports it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from contract.catalog.image_variants import ImageVariant
 from contract.checks import raise_if_any
@@ -32,6 +32,7 @@ from lambdas.planning.training.decisions import (
     check_training_columns,
     check_volumes,
     form_trainings,
+    mark_unchanged,
 )
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.parallel import in_parallel
@@ -65,7 +66,11 @@ def draft_training(
     objects = {name: data.objects for name, data in datasets.items()}
     jobs = form_trainings(recipes, event, objects, defaults.compute)
     raise_if_any([*check_instance_types(jobs, defaults.instance_types), *check_volumes(jobs)], "request")
-    return jobs
+    if request.train_unchanged:
+        return jobs
+    found = in_parallel(deployment.table.last_trained_version, [job.spec.model_id for job in jobs])
+    last = {version.spec.model_id: version for version in found if version is not None}
+    return mark_unchanged(jobs, last, defaults.image_uris)
 
 
 def _choose_recipes(request: TrainingRequest, table: JobTable) -> tuple[list[ModelRecipe], list[Problem]]:
@@ -118,6 +123,8 @@ def _check_recipes(
     for recipe, code_problems in zip(recipes, checked, strict=True):
         problems += code_problems
         problems += _check_columns(recipe, datasets)
+        subject = f"recipe of model {recipe.model_id!r}: "
+        problems += [replace(found, field=subject + found.field) for found in recipe.promotion_problems()]
         problems += check_images([recipe.candidate], image_uris)
     return problems
 

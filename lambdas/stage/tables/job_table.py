@@ -40,6 +40,9 @@ from lambdas.stage.tables.tallies import Tallies
 
 R = TypeVar("R")
 
+_VERSIONS_PER_PAGE = 3
+"""Versions per page of a query for the last trained one. They may be large, and others are rare."""
+
 
 class JobTable(Tallies):
     """Reads and writes the records of executions, jobs, attempts, models and recipes.
@@ -267,6 +270,23 @@ class JobTable(Tallies):
     def version_name_used(self, model_id: str, version: str) -> bool:
         """Return whether a version has or had this name."""
         return any(True for _ in self._get_many([records.version_key(model_id, version)]))
+
+    def last_trained_version(self, model_id: str) -> ModelVersion | None:
+        """Return the last version of a model that was trained and not deleted; None if there is none."""
+        pages = self._dynamodb.get_paginator("query").paginate(
+            TableName=self._table_name,
+            # Names of trained versions begin with their time, and sort by it.
+            KeyConditionExpression=f"{records.PARTITION_KEY} = :model AND begins_with({records.SORT_KEY}, :trained)",
+            ExpressionAttributeValues={
+                ":model": records.model_key(model_id)[records.PARTITION_KEY],
+                ":trained": f"{records.VERSION_SORT_PREFIX}20",
+            },
+            ScanIndexForward=False,
+            ConsistentRead=True,
+            PaginationConfig={"PageSize": _VERSIONS_PER_PAGE},
+        )
+        versions = (records.read_version(item) for page in pages for item in page["Items"])
+        return next((found for found in versions if found is not None and found.trained_by is not None), None)
 
     def current_versions(self, models: Iterable[Model]) -> dict[str, ModelVersion]:
         """Return the current version of each model, by model id. Missing versions are left out."""

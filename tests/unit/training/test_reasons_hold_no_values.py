@@ -29,11 +29,6 @@ FAILURES: dict[str, tuple[pd.DataFrame, dict[str, Any], str]] = {
     "one class of text": (ONE_OF.assign(two=CANARY), SKLEARN, "one class only in the rows"),
     "too many classes": (ONE_OF.assign(two=ONE_OF["three"] * NUMBER), {}, "3 classes, task 'binary' takes two"),
     "classes with gaps": (ONE_OF.assign(two=ONE_OF["two"] * NUMBER), {}, "not numbered from 0"),
-    "only held out": (
-        pd.DataFrame({"a": np.arange(300.0), "b": 0.0, "c": 0.0, "two": np.arange(300) * NUMBER}),
-        MULTICLASS,
-        "classes that only the held-out rows have",
-    ),
     "label with a fraction": (changed(3, two=NUMBER + 0.5), {}, "that is not a class (a whole number)"),
     "label too small": (
         changed(3, value=-float(NUMBER)),

@@ -30,6 +30,7 @@ NULLS = ONE_OF["two"].astype("Int64").where(ONE_OF.index != 41)
 INFINITE = ONE_OF["a"].where(ONE_OF.index != 7, np.inf)
 LARGE = ONE_OF["a"].where(ONE_OF.index != 7, 1e300)
 
+REGRESSION = {"label": "value", "task": "regression", "metric": "rmse"}
 REFUSED: list[tuple[str, Any, dict[str, Any], str, str]] = [
     ("a null in the label", changed(two=NULLS), {}, "DATA", "label column 'two' is null in row 41: fill these labels"),
     ("a label that is missing", ONE_OF.drop(columns="two"), {}, "DATA", "has no label column 'two'"),
@@ -55,13 +56,13 @@ REFUSED: list[tuple[str, Any, dict[str, Any], str, str]] = [
         "DATA",
         "more than 1,000 classes",
     ),
-    ("nothing held out", ONE_OF.head(3), {"holdout_fraction": 0.001}, "DATA", "no row is held out of 3"),
+    ("nothing held out", ONE_OF.head(3), {**REGRESSION, "holdout_fraction": 0.001}, "DATA", "no row is held out of 3"),
     (
-        "a class that only held-out rows have",
+        "classes of one row each",
         pd.DataFrame({"a": np.arange(300.0), "two": np.arange(300)}),
         {"features": doubles("a"), "task": "multiclass", "metric": "logloss"},
         "DATA",
-        "classes that only the held-out rows have",
+        "no row is held out of 300, because each class has one row",
     ),
     ("an infinite value", changed(a=INFINITE), {}, "DATA", "'a' is infinite, or too large for a 32-bit float"),
     ("a value too large", changed(a=LARGE), {}, "DATA", "'a' is infinite, or too large for a 32-bit float, in row 7"),
@@ -94,6 +95,16 @@ REFUSED: list[tuple[str, Any, dict[str, Any], str, str]] = [
     ),
     ("no Parquet", b"a,b\n1,2\n", {}, "DATA", "object 'a.parquet' cannot be read as Parquet"),
 ]  # fmt: skip
+
+
+def test_classes_that_only_the_validation_rows_have_are_refused_and_logged(job: TrainingFolder) -> None:
+    job.add_object("a.parquet", ONE_OF)
+    job.add_object("b.parquet", ONE_OF.assign(two=6789), channel="validation")
+    job.write_spec(**QUICK)
+    ended = job.run()
+    assert "classes that only the held-out rows have (1)" in job.failure
+    assert "6789" not in job.failure
+    assert "6789" in ended.stderr
 
 
 @pytest.mark.parametrize(

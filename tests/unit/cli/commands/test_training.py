@@ -353,3 +353,24 @@ def test_execution_that_trains_first_shows_its_training(
 def test_resources_list_both_state_machines(deployment: Deployment, capsys: Captured) -> None:
     assert entry.main(["resources", "training_state_machine_arn"]) == 0
     assert capsys.readouterr().out.strip() == deployment.training_state_machine_arn
+
+
+def test_a_floor_that_the_metric_never_reaches_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match=r"promotion.floor: got 70.0, expected at most 1, because auc is never"):
+        read_recipe("churn", recipe_file(tmp_path, promotion={"floor": 70}))
+
+
+def test_an_approval_ends_the_wait_after_a_rollback(
+    connection: Connection, deployment: Deployment, table: Any, capsys: Captured
+) -> None:
+    put(table, version("1", None), version("22", None), current="22")
+    put(table, version("333", VersionState.PENDING_APPROVAL))
+    catalog = Catalog(connection, deployment)
+    catalog.promote("churn", "1", reason="bad in production")
+    assert entry.main(["models", "show", "churn"]) == 0
+    shown = capsys.readouterr().out
+    assert "Trained versions wait for approval since it was set back to version 1 (bad in production)" in shown
+    assert "`fleetscore models promote churn 1` ends that" in shown
+    model, _ = Decisions(connection, deployment).approve("churn", "333")
+    assert model is not None
+    assert (model.current_version, model.set_back) == ("333", None)

@@ -62,6 +62,20 @@ def test_second_rollback_undoes_the_first(catalog: Catalog) -> None:
     assert again.history[-1].reason == "it was not the model"
 
 
+def test_trained_versions_wait_from_a_rollback_until_somebody_chooses_a_version(catalog: Catalog) -> None:
+    rolled_back = catalog.roll_back("churn", changed_by="me", reason="bad in production")
+    assert rolled_back.set_back == rolled_back.history[-1]
+    assert catalog.promote("churn", "1").set_back is not None  # further back
+    chosen = catalog.promote("churn", "1", changed_by="me")  # the current one
+    assert (chosen.set_back, chosen.current_version) == (None, "1")
+    assert catalog.promote("churn", "3").set_back is None
+    assert catalog.promote("churn", "2").set_back is not None
+    assert catalog.promote("churn", "3").set_back is None  # a newer one
+    catalog.roll_back("churn")
+    assert catalog.roll_back("churn").set_back is None
+    assert model_of(catalog).set_back is None
+
+
 def test_promoting_the_current_version_changes_nothing(catalog: Catalog) -> None:
     before = model_of(catalog)
     assert catalog.promote("churn", "3") == before

@@ -181,3 +181,26 @@ def test_versions_join_the_recipes_fleet() -> None:
         InvalidInputError, match="route: got \\['gold'\\], expected no routes, because fleet is not set"
     ):
         read(route=["gold"])
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "promotion", "expected"),
+    [
+        ("binary", "", {"floor": 70}, "promotion.floor: got 70.0, expected at most 1, because auc is never above that"),
+        ("binary", "", {"min_improvement": 2}, "promotion.min_improvement: got 2.0, expected at most 1"),
+        ("binary", "logloss", {"floor": -0.1}, "expected at least 0, because logloss is never below that"),
+        ("regression", "", {"floor": -1.0}, "expected at least 0, because rmse is never below that"),
+        ("regression", "r2", {"floor": 1.5}, "expected at most 1, because r2 is never above that"),
+    ],
+)
+def test_a_promotion_that_no_metric_can_reach_is_refused(
+    task: Any, metric: str, promotion: dict[str, float], expected: str
+) -> None:
+    [problem] = read(task=task, metric=metric, promotion=promotion).promotion_problems()
+    assert expected in str(problem)
+
+
+def test_a_promotion_that_a_metric_can_just_reach_is_accepted() -> None:
+    assert read(promotion={"floor": 1.0}).promotion_problems() == []
+    assert read(task="regression", promotion={"floor": 0.0, "min_improvement": 50.0}).promotion_problems() == []
+    assert read(task="regression", metric="r2", promotion={"floor": -3.0}).promotion_problems() == []

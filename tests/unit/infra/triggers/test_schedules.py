@@ -35,6 +35,7 @@ def test_each_schedule_of_the_settings_is_deployed(automated: Assembly) -> None:
         "schedule": "nightly",
         "scheduled_time": "<aws.scheduler.scheduled-time>",
         "request": {"models": ["a"]},
+        "time_zone": "Europe/Berlin",
     }
 
 

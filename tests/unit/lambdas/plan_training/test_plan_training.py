@@ -7,7 +7,9 @@ import pytest
 
 from contract import codec, layout, training_layout
 from contract.catalog.model_formats import ModelFormat
+from contract.catalog.models import DeletedVersion
 from contract.status import ExecutionKind, ExecutionStatus, JobStatus
+from contract.table import records
 from contract.training.recipes import ModelRecipe, TrainingCode, TrainingCompute
 from contract.workflow.messages import ExecutionPlan
 from lambdas.errors import ExecutionNameUsedError, InvalidRequestError, PlanChangedError
@@ -20,6 +22,7 @@ from tests.unit.lambdas.builders import (
     STARTED_AT,
     Stage,
     execution_arn,
+    pointer_event,
 )
 from tests.unit.lambdas.conftest import Step
 from tests.unit.lambdas.training_builders import (
@@ -28,6 +31,7 @@ from tests.unit.lambdas.training_builders import (
     put_current,
     put_recipe,
     put_trainable,
+    train,
     training_arn,
     training_event,
 )
@@ -284,3 +288,53 @@ def test_labels_that_the_trainer_may_take_are_planned(stage: Stage, plan_trainin
     put_trainable(stage)
     stage.upload_table(FLIGHTS.set_column(2, "late", labels), "flights-to-learn")
     assert plan_training(training_event({}))["job_count"] == 1
+
+
+def test_unchanged_models_are_not_trained_again(
+    stage: Stage, plan_training: Step, record: Step, register: Step
+) -> None:
+    put_trainable(stage)
+    plan_training(training_event({}))
+    record(pointer_event(execution_id="t-1"))
+    train(stage)
+    register(pointer_event(execution_id="t-1"))
+    version = stage.job("delays-ua", "t-1").model_versions[0]
+
+    later = "2026-07-02T12:30:00.000Z"
+    put_recipe(stage, any_recipe(updated_at="set again"))
+    plan_training(training_event({}, "t-2", later))
+    assert stage.job("delays-ua", "t-2").unchanged_since == version
+    assert record(pointer_event(execution_id="t-2"))["unchanged"] is True
+    register(pointer_event(execution_id="t-2"))
+    job = stage.job("delays-ua", "t-2")
+    assert (job.status, job.model_versions, job.sagemaker_job_name) == (JobStatus.SUCCEEDED, (version,), "")
+    assert job.outcome.startswith(
+        f"no new version: objects, recipe, seed and image are unchanged since version {version}, which is PROMOTED"
+    )
+    assert len(stage.deployment.table.models(["delays-ua"])["delays-ua"].history) == 1
+
+
+@pytest.mark.parametrize("change", ["data", "seed", "force", "deleted", "image"])
+def test_a_model_is_trained_when_something_has_changed(
+    stage: Stage, plan_training: Step, record: Step, register: Step, change: str
+) -> None:
+    put_trainable(stage)
+    plan_training(training_event({}))
+    record(pointer_event(execution_id="t-1"))
+    train(stage)
+    register(pointer_event(execution_id="t-1"))
+    version = stage.deployment.table.last_trained_version("delays-ua")
+    assert version is not None
+    if change == "data":
+        stage.upload_table(FLIGHTS, "flights-to-learn", "b.parquet")
+    elif change == "seed":
+        put_recipe(stage, any_recipe(seed=1))
+    elif change == "deleted":
+        gone = DeletedVersion("delays-ua", version.spec.version, "2026-07-01")
+        stage.table.put_item(Item=records.deleted_version_item(gone))
+    elif change == "image":
+        trained_by = replace(version.trained_by, inputs_sha256="of another image")
+        stage.table.put_item(Item=records.version_item(replace(version, trained_by=trained_by)))
+    request = {"train_unchanged": True} if change == "force" else {}
+    plan_training(training_event(request, "t-2", "2026-07-02T12:30:00.000Z"))
+    assert stage.job("delays-ua", "t-2").unchanged_since == ""

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from contract.catalog.models import ModelVersion
+from contract.catalog.models import REASON_CHARACTERS, CurrentChange, Model, ModelVersion
 from contract.job.scoring_spec import PinnedObject
 from contract.status import VersionState
 from contract.training.recipes import Promotion
@@ -13,6 +13,8 @@ from tests.unit.lambdas.training_builders import MODEL_FILE, any_recipe, any_rep
 
 SPEC: TrainingSpec = any_recipe().training_spec("t-1", "delays-ua", "v2", (PinnedObject("a", 1, "e"),), ())
 RMSE: TrainingSpec = any_recipe(task="regression").training_spec("t-1", "delays-ua", "v2", SPEC.objects, ())
+
+MODEL = Model("delays-ua", "1")
 
 
 def current(**metrics: float) -> ModelVersion:
@@ -62,13 +64,35 @@ CASES: dict[str, tuple[Promotion, Any, ModelVersion | None, VersionState, str]] 
 @pytest.mark.parametrize("case", CASES)
 def test_promotion_decision_and_its_reason(case: str) -> None:
     promotion, auc, before, state, reason = CASES[case]
-    decided = decide(promotion, any_report(SPEC, auc), None if before is None else "1", before)
+    decided = decide(promotion, any_report(SPEC, auc), None if before is None else MODEL, before)
     assert (decided.state, decided.reason) == (state, reason)
+
+
+@pytest.mark.parametrize(
+    ("auc", "state", "reason"),
+    [
+        (0.9, PENDING, "waits for approval, because the model was set back to version 1 (bad in production) "),
+        (0.7, REJECTED, "auc 0.7, no floor and 0.7 < current 0.8 + 0 (version 1)"),
+    ],
+)
+def test_a_version_that_the_rule_would_promote_waits_after_a_rollback(
+    auc: float, state: VersionState, reason: str
+) -> None:
+    set_back = Model("delays-ua", "2").set_back_by(CurrentChange("1", "2026-07-01", "me", "bad in production"))
+    decided = decide(Promotion(), any_report(SPEC, auc), set_back, current(auc=0.8))
+    assert decided.state is state
+    assert decided.reason.startswith(reason)
+
+
+def test_the_longest_reason_of_a_rollback_fits_into_the_decision() -> None:
+    set_back = Model("delays-ua", "2").set_back_by(CurrentChange("1", "2026-07-01", "me", "x" * REASON_CHARACTERS))
+    decided = decide(Promotion(floor=0.7), any_report(SPEC, 0.9), set_back, current(auc=0.8))
+    assert len(decided.reason) <= REASON_CHARACTERS
 
 
 @pytest.mark.parametrize(("rmse", "state"), [(3.0, PROMOTED), (3.3, REJECTED), (4.5, REJECTED)])
 def test_the_floor_is_an_upper_limit_when_less_is_better(rmse: float, state: VersionState) -> None:
-    decided = decide(Promotion(floor=4.0), any_report(RMSE, rmse), "1", current(rmse=3.2))
+    decided = decide(Promotion(floor=4.0), any_report(RMSE, rmse), MODEL, current(rmse=3.2))
     assert decided.state is state
     assert ("<= floor 4" in decided.reason) == (rmse <= 4)
 

@@ -259,3 +259,11 @@ def test_a_new_model_is_in_the_list_of_ids_at_once(running: Stage, register: Ste
     register(POINTER)
     key = catalog_id_key("MODEL", "delays-ua")
     assert running.table.get_item(Key=key)["Item"] == key
+
+
+def test_few_held_out_rows_of_a_class_are_reported(running: Stage, register: Step) -> None:
+    train(running, change=lambda report: replace(report, rarest_class_held_out=2))
+    register(POINTER)
+    [note] = running.job("delays-ua", "t-1").notes
+    assert note.startswith("model delays-ua: only 2 of 20 held-out rows have the rarest class")
+    assert version(running).trained_by.rarest_class_held_out == 2

@@ -15,8 +15,8 @@ from contract.training.hyperparameters import ESTIMATORS
 from scoring.columns.features import FeatureBatch
 from scoring.models import load_model
 from tests.unit.scoring.support.flight_data import make_flights
+from tests.unit.training.expected_split import held_out_rows
 from tests.unit.training.training_folder import MIXED, NUMBERS, TrainingFolder, doubles, numbers_frame
-from training.data.holdout import held_out
 from training.load_check import model_spec_of
 
 SMALL = {
@@ -69,7 +69,7 @@ def test_each_estimator_learns_mixed_columns_and_scores_with_the_real_loader(
 
     report = job.train()
 
-    held = frame[held_out(spec.seed, "a.parquet", 0, len(frame), 0.2)]
+    held = held_out_rows(spec, {"a.parquet": frame})
     model = joblib.load(job.paths.model / "model.joblib")
     names = [feature.name for feature in MIXED]
     assert list(model.feature_names_in_) == names
@@ -103,7 +103,7 @@ def test_probability_columns_are_named_after_text_labels(job: TrainingFolder) ->
     report = job.train()
 
     assert report.output_columns == ("prediction_high", "prediction_low", "prediction_mid")
-    held = frame[held_out(spec.seed, "a.parquet", 0, len(frame), 0.2)]
+    held = held_out_rows(spec, {"a.parquet": frame})
     chosen = np.array(["high", "low", "mid"])[scored(job, spec, held).argmax(axis=1)]
     assert report.metric_value == pytest.approx(f1_score(held["word"], chosen, average="macro"))
 

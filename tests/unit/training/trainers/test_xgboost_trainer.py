@@ -17,9 +17,9 @@ from contract.training.training_spec import TrainingSpec
 from scoring.columns.features import FeatureBatch
 from scoring.models import load_model
 from tests.unit.scoring.support.flight_data import make_flights
+from tests.unit.training.expected_split import held_out_rows
 from tests.unit.training.training_folder import NUMBERS, TrainingFolder, doubles, numbers_frame
 from training.data.channel_files import find_channel
-from training.data.holdout import held_out
 from training.data.training_data import TrainingData
 from training.interruption import Interruption
 from training.load_check import model_spec_of
@@ -32,15 +32,6 @@ def scored(job: TrainingFolder, spec: object, frame: pd.DataFrame) -> np.ndarray
     model = load_model(record, job.paths.model / record.model_file)
     arrays = tuple(pa.array(frame[feature.name], from_pandas=True) for feature in record.features)
     return np.asarray(model.predict(FeatureBatch(tuple(f.name for f in record.features), arrays, frozenset())))
-
-
-def held_out_rows(spec: object, frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Compute the held-out rows independently of the training."""
-    parts = [
-        frame[held_out(spec.seed, key, 0, len(frame), spec.holdout_fraction)]  # type: ignore[attr-defined]
-        for key, frame in frames.items()
-    ]
-    return pd.concat(parts)
 
 
 def test_a_model_is_trained_measured_and_scored_by_the_real_loader(job: TrainingFolder) -> None:
