@@ -3,7 +3,6 @@
 `CDK_OUTDIR=cdk.out python app.py` synthesizes it, without any AWS call.
 """
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Any
 from aws_cdk import App, Tags, Validations
 from cdk_nag import AwsSolutionsChecks
 
-from contract.problems import InvalidInputError, count_problems, list_problems
+from contract.json_text import JsonError, parse_json
+from contract.problems import InvalidInputError, Problem, count_problems, list_problems
 from infra.acknowledgements import acknowledge, acknowledge_triggers
 from infra.settings import read_settings
 from infra.stacks.compute import ComputeStack
@@ -33,7 +33,7 @@ def build_app(*, context: Mapping[str, Any] | None = None, outdir: Path | None =
     Raises:
         InvalidInputError: with every problem of the settings, before any construct is created.
     """
-    defaults = json.loads(CDK_JSON.read_text(encoding="utf-8"))["context"]
+    defaults = context_of(CDK_JSON)
     app = App(context={**defaults, **(context or {})}, outdir=str(outdir) if outdir else None)
     settings = read_settings(app.node)
     storage = StorageStack(app, f"fleetscore-{settings.stage}-storage", settings=settings)
@@ -48,6 +48,16 @@ def build_app(*, context: Mapping[str, Any] | None = None, outdir: Path | None =
     acknowledge_triggers(triggers, settings.stage)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app, verbose=True))
     return app
+
+
+def context_of(file: Path) -> dict[str, Any]:
+    """Return the context of a file. It is read here, too, because the CDK CLI takes the last of repeated names."""
+    try:
+        context: dict[str, Any] = parse_json(file.read_bytes())["context"]
+    except JsonError as error:
+        remedy = "Correct the file."
+        raise InvalidInputError("settings", [Problem(file.name, "text", f"JSON, but {error}", remedy)]) from error
+    return context
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from contract.catalog.models import ADAPTATION_FIELDS, Compute
 from contract.checks import check_range
 from contract.codec import decode_fields
 from contract.job.checksum_comparison import ComparedChecksums
+from contract.json_text import JsonError, parse_json
 from contract.problems import InvalidInputError, Problem
 from contract.triggers.schedules import Schedule, check_schedules, target_input
 from contract.triggers.uploads import UploadRule, check_rules, rules_from_json, rules_to_text
@@ -27,6 +28,11 @@ from contract.workflow.scoring_request import MAX_CONCURRENCY_LIMIT
 
 CONTEXT_KEY = "fleetscore"
 COMMENT_KEY = "//"
+
+LONGEST_EXECUTION_DAYS = 365
+"""Days after which Step Functions itself ends an execution."""
+REDRIVE_DAYS = 14
+"""Days after its end in which Step Functions redrives an execution, which then runs again."""
 
 _STAGE = re.compile(r"[a-z][a-z0-9]{0,15}")
 _ACCOUNT = re.compile(r"\d{12}")
@@ -147,6 +153,29 @@ def _check_uploads(name: str, value: tuple[UploadRule, ...]) -> list[Problem]:
     return problems
 
 
+def _check_retention_periods(values: Mapping[str, Any]) -> list[Problem]:
+    """Check that nothing expires that a running execution needs.
+
+    Records expire `record_days` after the last change of their execution.
+    """
+    days = values.get("execution_days", LONGEST_EXECUTION_DAYS)
+    if not isinstance(days, int):
+        return []
+    needed = {
+        "record_days": (days + REDRIVE_DAYS, f"execution_days and the {REDRIVE_DAYS} days in which it can be redriven"),
+        "predictions_expiry_days": (days, "execution_days, or null"),
+        "executions_expiry_days": (days, "execution_days, or null"),
+    }
+    remedy = f"Raise it, or end executions earlier with a smaller execution_days (now {days})."
+    problems = []
+    for name, (least, why) in needed.items():
+        value = values.get(name)
+        if isinstance(value, int) and 1 <= value < least:
+            expected = f"at least {least} days, because a running execution needs it: {why}"
+            problems.append(Problem(name, value, expected, remedy))
+    return problems
+
+
 @dataclass(frozen=True)
 class VpcSettings:
     """Subnets and security groups of the jobs' network interfaces."""
@@ -176,6 +205,7 @@ class AppSettings:
     region: str | None = None
     removal: Literal["retain", "destroy"]
     log_retention_days: int
+    execution_days: int = LONGEST_EXECUTION_DAYS
     record_days: int
     predictions_expiry_days: int | None = None
     executions_expiry_days: int | None = None
@@ -229,6 +259,7 @@ _CHECKS: dict[str, Callable[[str, Any], list[Problem]]] = {
     "account": partial(_check_text, _ACCOUNT, "12 digits"),
     "region": partial(_check_text, _REGION, "a Region such as 'eu-central-1'"),
     "log_retention_days": _check_retention,
+    "execution_days": partial(_check_number, 1, LONGEST_EXECUTION_DAYS, "days"),
     "record_days": partial(_check_number, 1, 3_650, "days"),
     "predictions_expiry_days": partial(_check_number, 1, 36_500, "days, or null"),
     "executions_expiry_days": partial(_check_number, 1, 36_500, "days, or null"),
@@ -259,6 +290,7 @@ def _check_values(values: Mapping[str, Any]) -> list[Problem]:
     if (account is None) != (region is None):
         value = {"account": account, "region": region}
         problems.append(Problem("account", value, "both account and region, or neither"))
+    problems += _check_retention_periods(values)
     compute, allowed = values.get("compute"), values.get("instance_types")
     if isinstance(compute, Compute) and compute.instance_type and allowed:
         problems += check_allowed("compute.instance_type", compute.instance_type, allowed)
@@ -340,6 +372,7 @@ def _read_text(text: str) -> Any:
     if _TEXT_SETTINGS_AS_NUMBERS.fullmatch(text):
         return text
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
+        return parse_json(text)
+    except JsonError:
+        # Text that begins like a list or an object is meant as one: the setting's check shows it.
         return text

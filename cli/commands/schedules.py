@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 
 import rich_click as click
 
@@ -10,7 +11,8 @@ from cli.command_line.click_classes import CommandGroup, argument
 from cli.command_line.invocation import Invocation
 from cli.command_line.options import request_option
 from cli.commands.executions import read_request
-from cli.failures import ExitStatus
+from cli.documents.settings_file import SETTINGS_FILE, schedules_to_deploy
+from cli.failures import CommandError, ExitStatus
 from cli.stage.schedules import MISSED, ListedSchedule, Schedules
 from cli.views.tables import add_row, plain_table
 from contract.codec import decode_fields
@@ -74,6 +76,11 @@ def add(
     schedule, problems = decode_fields(Schedule, fields)
     if schedule is None:
         raise InvalidInputError("schedule", problems)
+    if name in schedules_to_deploy(Path.cwd()):
+        raise CommandError(
+            f"{SETTINGS_FILE} declares a schedule {name!r}, and its deployment would be rolled back if the name were "
+            f"taken. Deploy it, or choose another name."
+        )
     _to_change(invocation).add(schedule)
     invocation.output.data({"name": name}, f"Schedule {name} is added{', paused' if paused else ''}.")
     if schedule.fires_at_once:

@@ -10,6 +10,7 @@ from cli.doctor.quotas import quota_checks
 from cli.doctor.roles.simulation import call_findings
 from cli.doctor.roles.stage_roles import stage_roles
 from cli.doctor.roles.trust import trust_findings
+from cli.doctor.schedules import schedule_checks
 from cli.doctor.stage import DeployedStage
 from cli.doctor.storage import storage_checks
 from cli.doctor.workflow import workflow_checks
@@ -26,4 +27,5 @@ def stage_checks(stage: DeployedStage) -> Iterator[Check]:
         yield Check("roles.calls", role.name, partial(call_findings, stage, role))
     yield from storage_checks(stage)
     yield from workflow_checks(stage)
+    yield from schedule_checks(stage)
     yield from network_checks(stage)

@@ -161,7 +161,9 @@ def read_stage(connection: Connection, stage: str) -> DeployedStage:
     cloudformation = connection.client("cloudformation")
     storage = stack_outputs(cloudformation, stage, "storage", ("KeyArn", "TableStreamArn"))
     compute = stack_outputs(cloudformation, stage, "compute", ("JobRoleArn", "TrainingRoleArn"))
-    triggers = stack_outputs(cloudformation, stage, "triggers", ("ScheduleRoleArn", "ScheduleTargetArn"))
+    triggers = stack_outputs(
+        cloudformation, stage, "triggers", ("ScheduleGroup", "ScheduleRoleArn", "ScheduleTargetArn")
+    )
     resources = tuple(
         StageResource(found["ResourceType"], found["LogicalResourceId"], found.get("PhysicalResourceId", ""))
         for part in _STACKS

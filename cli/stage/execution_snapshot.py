@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cli.failures import ExitStatus
 from contract.status import FINAL_EXECUTION_STATUSES, FINAL_JOB_STATUSES, ExecutionKind, ExecutionStatus
 from contract.table import records
-from contract.table.records import ExecutionRecord, JobRecord
+from contract.table.records import ExecutionRecord, JobRecord, record_time
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,10 @@ class WorkflowState:
     @property
     def ended(self) -> bool:
         return self.status not in ("RUNNING", "PENDING_REDRIVE")
+
+
+_FORGOTTEN_AFTER = timedelta(days=89)
+"""Step Functions forgets names 90 days after the end of their execution."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +89,32 @@ class Snapshot:
         return status
 
     @property
+    def has_older_records(self) -> bool:
+        """Whether the records are those of an earlier execution, whose name Step Functions had forgotten."""
+        if self.workflow is None or self.record is None or not self.closed:
+            return False
+        return self.workflow.started_at - datetime.fromisoformat(self.record.started_at) > _FORGOTTEN_AFTER
+
+    @property
     def note(self) -> str:
         """Explanation of what the records do not show; empty when they are complete."""
         if self.workflow is None:
             return "" if self.ended else "Step Functions does not know this execution, and its record was never closed."
         if not self.workflow.ended:
             return self._start_note()
+        return self._older_note() or self._end_note()
+
+    def _older_note(self) -> str:
+        if self.workflow is None or self.record is None or not self.has_older_records:
+            return ""
+        return (
+            f"The records are those of an earlier execution with this name, which started at {self.record.started_at}. "
+            f"The one that started at {record_time(self.workflow.started_at)} was refused for that reason "
+            f"({self._end_text()})."
+        )
+
+    def _end_note(self) -> str:
+        assert self.workflow is not None  # noqa: S101 - the caller has checked it
         if self.record is None:
             return (
                 f"The execution ended ({self._end_text()}) and has no record: it ended before it was planned, "

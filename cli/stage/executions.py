@@ -63,6 +63,8 @@ class Executions:
         execution_id = name or new_name(datetime.now(UTC))
         raise_if_any(NEW_EXECUTION_NAME.problems("name", execution_id), "execution")
         text = sent_request(_json(request_json))
+        if name:
+            self._refuse_recorded(_execution_arn(state_machine_arn, name), name)
         try:
             self._workflow.start_execution(stateMachineArn=state_machine_arn, name=execution_id, input=text)
         except ClientError as error:
@@ -73,6 +75,28 @@ class Executions:
                 ) from error
             raise
         return execution_id
+
+    def _refuse_recorded(self, arn: str, name: str) -> None:
+        """Refuse the name of an execution that has a record, unless that one runs as `arn`.
+
+        Step Functions forgets names after 90 days, and each workflow has names of its own. Records know them all.
+
+        Raises:
+            CommandError: when the name is taken.
+        """
+        item = self._table.get_item(Key=records.execution_key(name), ConsistentRead=True).get("Item")
+        if item is None:
+            return
+        # Not read as a record: another release may have written it.
+        recorded = str(item.get("execution_arn", ""))
+        workflow = self._describe_arn(arn) if recorded == arn else None
+        if workflow is None or workflow.ended:
+            kind = records.execution_kind(recorded).value
+            raise CommandError(
+                f"There is already a {kind} execution {name!r}, started at {item.get('started_at')} and "
+                f"{item.get('status')}: its records keep the name. Nothing was started. Choose another --name, or "
+                f"look at that one with `fleetscore status {name}`."
+            )
 
     def running_since(self, kind: ExecutionKind, execution_id: str) -> datetime | None:
         """Return when the execution of a workflow with this name started; None unless it runs.

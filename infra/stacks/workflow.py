@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from aws_cdk import ArnFormat, Aws, CfnOutput, Environment, Fn, Stack
+from aws_cdk import ArnFormat, Aws, CfnOutput, Duration, Environment, Fn, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
@@ -42,6 +42,7 @@ class WorkflowStack(Stack):
             description="Fleetscore: functions and state machines",
         )
         self.stage = settings.stage
+        self._longest_execution = Duration.days(settings.execution_days)
         scoring_name, training_name = state_machine_names(settings.stage)
         storage, job_roles = Storage.of(settings.stage), JobRoles.of(settings.stage)
         self._factory = FunctionFactory(self, settings)
@@ -140,6 +141,8 @@ class WorkflowStack(Stack):
             state_machine_type=sfn.StateMachineType.STANDARD,
             definition_body=sfn.DefinitionBody.from_chainable(definition.start),
             comment=comment,
+            # Records outlive every execution: see the settings.
+            timeout=self._longest_execution,
             role=role,
             tracing_enabled=True,
             # Every event, but never the data that passes between states. Requests, failure texts

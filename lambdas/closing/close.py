@@ -68,7 +68,7 @@ def close_execution(
         return outcome
     table = deployment.table
     record = table.open_execution(_unplanned(event))
-    if not started_together(record.started_at, event.started_at):
+    if record.execution_arn != event.execution_arn or not started_together(record.started_at, event.started_at):
         used = ExecutionNameUsedError(event.execution_id, record.started_at, event.started_at)
         outcome = ExecutionOutcome(ExecutionStatus.FAILED, "", str(used))
         tokens.report(event.execution_id, _unplanned(event).request_json, outcome)
@@ -86,8 +86,9 @@ def close_execution(
     if is_first:
         _publish(record, jobs, sum(item.attempt for item in closed), deployment)
     outcome = ExecutionOutcome(record.status, uri, shorten(record.reason, _MAX_CAUSE_CHARACTERS))
-    tokens.report(event.execution_id, record.request_json, outcome)
-    if record.closing_pending:
+    is_told = tokens.report(event.execution_id, record.request_json, outcome)
+    # Otherwise the schedule of Reconcile closes the execution again, for a task may wait for years.
+    if is_told and record.closing_pending:
         table.record_closing_done(event.execution_id)
     return outcome
 

@@ -11,7 +11,7 @@ from contract.workflow.request_check import ResumeCounts, ScoredBefore
 from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.planning.resume.choose import choose_again
 from lambdas.planning.resume.coverage import MAX_COUNTED, Coverage, Scorer, read_coverage
-from lambdas.planning.resume.earlier import EarlierJobs
+from lambdas.planning.resume.earlier import EarlierJobs, read_earlier_jobs
 from lambdas.planning.resume.lineage import OldExecution, inherited_request, read_lineage
 from lambdas.planning.resume.old_jobs import OldJob, objects_of_datasets, read_old_jobs
 from lambdas.planning.scoring.assignments import ChosenFleet
@@ -51,6 +51,11 @@ def read_resumption(request: ExecutionRequest, deployment: Deployment, activity:
     raise_if_any(list(choice.problems), "request")
     specs = {reader.version.spec.model_id: reader.version.spec for reader in choice.readers}
     old_jobs = read_old_jobs(lineage, specs, deployment.store)
+    if any(old.record.keeps_scored for old in lineage):
+        # It may have been stopped before it copied what it keeps.
+        known = {job.source for job in old_jobs}
+        earlier = read_earlier_jobs(inherited, choice, deployment, activity)
+        old_jobs += [job for job in earlier.old_jobs if job.source not in known]
     objects, problems = objects_of_datasets(lineage[0], old_jobs, choice.datasets, deployment.store)
     raise_if_any(problems, "request")
     own = [job for job in old_jobs if not job.is_fleet]

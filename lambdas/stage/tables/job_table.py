@@ -240,7 +240,7 @@ class JobTable(Tallies):
         follows = moved.attempt in (job.attempt, job.attempt + 1)
         writes = [attempt_write, self._job_move(job, moved)]
         if tally:
-            writes.append(self._tally_write(moved, tally, self._expires_at(job.created_at)))
+            writes.append(self._tally_write(moved, tally, self._expires_at(job.created_at, ended_at)))
         if follows and self._write_all(writes):
             return moved
         opened = self.find_attempt(job.execution_id, job.job_id, moved.attempt)
@@ -350,17 +350,19 @@ class JobTable(Tallies):
         named = {"ExpressionAttributeValues": values} if values else {}
         return {"Put": {"TableName": self._table_name, "Item": item, "ConditionExpression": condition, **named}}
 
-    def _expires_at(self, created_at: str) -> int:
-        return int((datetime.fromisoformat(created_at) + self._record_life).timestamp())
+    def _expires_at(self, *times: str) -> int:
+        """Return when a record expires, from its latest time: a redriven execution ends long after its start."""
+        latest = max(datetime.fromisoformat(time) for time in times if time)
+        return int((latest + self._record_life).timestamp())
 
     def _execution_item(self, record: ExecutionRecord) -> dict[str, Any]:
-        return records.execution_item(record, self._expires_at(record.started_at))
+        return records.execution_item(record, self._expires_at(record.started_at, record.ended_at))
 
     def _job_item(self, record: JobRecord) -> dict[str, Any]:
-        return records.job_item(record, self._expires_at(record.created_at))
+        return records.job_item(record, self._expires_at(record.created_at, record.started_at, record.ended_at))
 
     def _attempt_item(self, record: AttemptRecord) -> dict[str, Any]:
-        return records.attempt_item(record, self._expires_at(record.started_at))
+        return records.attempt_item(record, self._expires_at(record.started_at, record.ended_at))
 
     def _job_move(self, job: JobRecord, moved: JobRecord) -> dict[str, Any]:
         """Return the put of a job's new status.

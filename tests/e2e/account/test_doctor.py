@@ -4,6 +4,7 @@ import dataclasses
 import json
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,12 +16,15 @@ from cli.doctor.findings import Finding, Level, run_checks
 from cli.doctor.images import image_checks
 from cli.doctor.network import group_findings, s3_findings, subnet_findings
 from cli.doctor.quotas import function_findings
+from cli.doctor.schedules import name_findings
 from cli.doctor.stage import DeployedStage, Network
 from cli.doctor.workflow import function_findings as functions_of_workflow
 from cli.doctor.workflow import layer_findings, machine_findings
 from cli.failures import ExitStatus
 from cli.stage.connection import Connection
+from cli.stage.schedules import Schedules
 from contract import environment
+from contract.triggers.schedules import Schedule
 from tests.e2e.account.documented_policy import POLICY, connection_of, person
 from tests.e2e.account.faults import (
     Fault,
@@ -301,3 +305,18 @@ def test_a_deployed_stage_is_ready_for_who_has_the_documented_policy(
     ec2 = connection_of(key, deployed).client("ec2")
     for part in ("subnets", "security_groups", "vpc_endpoints", "route_tables"):
         assert getattr(ec2, f"describe_{part}")()
+
+
+def test_a_schedule_made_by_hand_is_found_before_a_deployment_would_roll_back(
+    stage: Stage, deployed: DeployedStage, tmp_path: Path
+) -> None:
+    declared = {"schedules": [{"name": "nightly", "expression": "rate(1 day)"}]}
+    (tmp_path / "cdk.json").write_text(json.dumps({"context": {"fleetscore": declared}}))
+    [free] = name_findings(deployed, tmp_path)
+    assert (free.level, free.found) == (Level.OK, "the names of all 1 are free or deployed")
+    schedules = Schedules(stage.connection, "dev")
+    schedules.add(Schedule("nightly", "rate(1 day)", enabled=False))
+    [taken] = name_findings(deployed, tmp_path)
+    assert (taken.level, taken.subject) == (Level.ERROR, "nightly")
+    assert "fleetscore schedules remove nightly" in taken.remedy
+    schedules.remove("nightly")

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from cli.failures import CommandError
 from contract import layout
 from contract.status import ExecutionStatus
 from tests.e2e.stage import Stage, people, train_xgboost, wait_for
@@ -53,6 +54,20 @@ def test_an_input_that_is_not_a_json_object_is_refused(stage: Stage, text: str) 
     snapshot = stage.start_unchecked(text, f"no-object-{len(text)}")
     assert snapshot.status == ExecutionStatus.FAILED
     assert "a JSON object such as {}" in snapshot.reason
+
+
+def test_a_name_that_records_know_is_used_in_both_workflows(stage: Stage) -> None:
+    """Step Functions itself would take the name: for its other workflow, or after 90 days."""
+    first = stage.start_unchecked('{"models": ["no-such-model"]}', "named-twice")
+    with pytest.raises(CommandError, match=r"already a scoring execution 'named-twice'.*Nothing was started"):
+        stage.executions.start_training("{}", "named-twice")
+    workflows = stage.client("stepfunctions")
+    arn = workflows.start_execution(
+        stateMachineArn=stage.deployment.training_state_machine_arn, name="named-twice", input="{}"
+    )["executionArn"]
+    wait_for(lambda: workflows.describe_execution(executionArn=arn)["status"] == "FAILED", "its refusal")
+    assert "Start the execution again with another name" in workflows.describe_execution(executionArn=arn)["cause"]
+    assert stage.executions.snapshot("named-twice").record == first.record
 
 
 @pytest.mark.parametrize("size", [230_000, 262_144])

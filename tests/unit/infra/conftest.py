@@ -103,6 +103,7 @@ def prod(synthesize: Synthesize) -> Assembly:
         removal="destroy",
         image_uri="210987654321.dkr.ecr.eu-central-1.amazonaws.com/scoring:1.0.0",
         vpc={"subnet_ids": ["subnet-0123456789abcdef0"], "security_group_ids": ["sg-0123456789abcdef0"]},
+        execution_days=30,
         predictions_expiry_days=30,
         executions_expiry_days=365,
     )

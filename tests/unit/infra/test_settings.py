@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from app import context_of
 from contract.problems import InvalidInputError
 from embedded.cdk.synth import SynthesisError, synthesize
 from infra.settings import CONTEXT_KEY, AppSettings, VpcSettings, settings_from_context
@@ -76,10 +77,21 @@ def test_an_account_needs_a_region() -> None:
     assert set(problems(context(account="123456789012"))) == {"account"}
 
 
+def test_nothing_expires_that_a_running_or_redriven_execution_needs() -> None:
+    found = problems(context(record_days=378, predictions_expiry_days=90, executions_expiry_days=364))
+    assert set(found) == {"record_days", "predictions_expiry_days", "executions_expiry_days"}
+    assert "got 378, expected at least 379 days" in found["record_days"]
+    assert "smaller execution_days (now 365)" in found["record_days"]
+    assert set(problems(context(execution_days=366))) == {"execution_days", "record_days"} - {"record_days"}
+    shorter = context(execution_days=30, record_days=44, predictions_expiry_days=30, executions_expiry_days=30)
+    assert settings_from_context(shorter).execution_days == 30
+
+
 def test_text_overrides_become_numbers_lists_and_null() -> None:
     settings = settings_from_context(
         context(
             stage="prod",
+            execution_days="16",
             record_days="30",
             image_uri="null",
             account="123456789012",
@@ -211,6 +223,15 @@ def test_upload_rules_do_not_hide_problems_of_other_settings() -> None:
     rule = {"dataset": "orders", "mode": "marker"}
     found = problems(context(uploads=[rule, rule], default_max_concurrency="many"))
     assert set(found) == {"uploads", "default_max_concurrency"}
+
+
+def test_repeated_names_in_settings_are_refused(tmp_path: Path) -> None:
+    """Parsers of JSON take the last of them, which hides the other."""
+    assert "got '{" in problems(context(compute='{"instance_count": 1, "instance_count": 2}'))["compute"]
+    file = tmp_path / "cdk.json"
+    file.write_text('{"context": {"fleetscore": {"schedules": [{"name": "a", "name": "b"}]}}}')
+    with pytest.raises(InvalidInputError, match=r"cdk.json.*the name 'name' twice"):
+        context_of(file)
 
 
 def test_the_app_prints_problems_of_settings_without_a_traceback(tmp_path: Path) -> None:

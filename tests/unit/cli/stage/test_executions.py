@@ -131,6 +131,37 @@ def workflow(status: str, **changes: Any) -> WorkflowState:
     return WorkflowState(status, NOW, stopped_at=None if status == "RUNNING" else NOW, **changes)
 
 
+@pytest.mark.parametrize("kind", ["", "-training"])
+def test_a_name_that_a_record_knows_is_taken_although_step_functions_has_forgotten_it(
+    executions: Executions, table: Any, connection: Connection, deployment: Deployment, kind: str
+) -> None:
+    arn = f"{executions.execution_arn('x').rpartition(':')[0]}{kind}:nightly-1"
+    kept = records.execution_item(
+        any_execution(status=ExecutionStatus.SUCCEEDED, execution_arn=arn, kind="training" if kind else "scoring")
+    )
+    table.put_item(Item=kept)
+    with pytest.raises(CommandError, match=r"nightly-1'.*SUCCEEDED: its records keep the name. Nothing was started."):
+        executions.start("{}", "nightly-1")
+    client = connection.client("stepfunctions")
+    assert client.list_executions(stateMachineArn=deployment.state_machine_arn)["executions"] == []
+    assert table.get_item(Key=records.execution_key("nightly-1"))["Item"] == kept
+
+
+def test_the_running_execution_of_the_same_name_and_request_is_still_the_answer(
+    executions: Executions, table: Any
+) -> None:
+    executions.start("{}", "nightly-1")
+    table.put_item(Item=records.execution_item(any_execution(execution_arn=executions.execution_arn("nightly-1"))))
+    assert executions.start(" {} ", "nightly-1") == "nightly-1"
+
+
+def test_status_says_that_the_records_are_those_of_an_earlier_execution_of_the_name() -> None:
+    record = any_execution(status=ExecutionStatus.SUCCEEDED, started_at="2020-01-01T00:00:00.000Z")
+    snapshot = Snapshot("nightly-1", NOW, workflow("FAILED", error="Fleetscore.Failed"), record)
+    assert "those of an earlier execution with this name, which started at 2020-01-01" in snapshot.note
+    assert snapshot.exit_status is ExitStatus.FAILED
+
+
 def test_execution_deleted_by_step_functions_is_read_from_its_record(executions: Executions, table: Any) -> None:
     table.put_item(Item=records.execution_item(any_execution(status=ExecutionStatus.PARTLY_FAILED)))
     snapshot = executions.snapshot("nightly-1")

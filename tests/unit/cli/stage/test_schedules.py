@@ -1,5 +1,6 @@
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -284,6 +285,17 @@ def test_remove_deletes_added_schedules_only(connection: Connection, capsys: pyt
     assert main(["schedules", "remove", "declared"]) == 2
     assert "cdk.json" in capsys.readouterr().err
     assert stored(connection, "declared")["State"] == "ENABLED"
+
+
+def test_a_name_that_cdk_json_declares_is_left_to_the_deployment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {"fleetscore": {"schedules": [{"name": "nightly", "expression": "rate(1 day)"}]}}
+    (tmp_path / "cdk.json").write_text(json.dumps({"context": settings}))
+    monkeypatch.chdir(tmp_path)
+    assert main(["schedules", "add", "nightly", "rate(1 day)"]) == 2
+    assert "cdk.json declares a schedule 'nightly'" in capsys.readouterr().err
+    assert main(["schedules", "add", "hourly", "rate(1 hour)"]) == 0
 
 
 def test_lists_hide_task_tokens_and_show_control_characters_as_escapes(

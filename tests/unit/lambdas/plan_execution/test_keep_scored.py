@@ -97,6 +97,17 @@ def test_the_plan_names_the_jobs_to_keep_from_and_the_first_attempt_scores_the_r
     assert (job.object_count, job.commits_kept) == (3, 1)
 
 
+def test_an_execution_that_was_stopped_before_it_copied_is_resumed_with_what_it_keeps(
+    dataset: Stage, run: Callable[..., None], plan: Step, summarize: Step
+) -> None:
+    run(window(dataset, "w1", "a.parquet"), "upload-flights-w1")
+    plan(plan_event(KEEP, "fill"))
+    end(summarize, "fill")
+    assert check({"resume": "fill"}).resume == ResumeCounts(3, 1, 0, 2)
+    plan(plan_event({"resume": "fill"}, "again"))
+    assert dataset.spec("again").sources == (JobSource("upload-flights-w1", "delays-ua"),)
+
+
 def test_a_replaced_object_another_version_and_other_options_are_not_scored_yet(
     dataset: Stage, run: Callable[..., None]
 ) -> None:

@@ -296,6 +296,15 @@ def test_compute_of_request_overrides_model_and_stage(stage: Stage, plan: Step) 
     assert stage.job().compute == expected
 
 
+def test_records_expire_counted_from_their_last_change(planned: Stage) -> None:
+    """A redriven execution ends long after it has started, and its records must not expire before."""
+    table = planned.deployment.table
+    record = table.execution("e-1")
+    table.close_execution(replace(record, status="FAILED", ended_at="2026-03-06T10:00:00.000Z"))
+    item = planned.table.get_item(Key=execution_key("e-1"))["Item"]
+    assert item["expires_at"] == 1_767_607_200 + (60 + 90) * 86_400
+
+
 def test_models_share_a_job_only_with_equal_dataset_compute_and_attempts(stage: Stage, plan: Step) -> None:
     for model_id in ("a", "b", "c"):
         stage.register(model_id)
