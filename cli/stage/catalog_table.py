@@ -200,8 +200,8 @@ def catalog_ids(table: Any, kind: Kind) -> list[str]:
 
 
 def fits_transaction(actions: Sequence[Mapping[str, Any]]) -> bool:
-    """Return whether one transaction holds these puts."""
-    size = sum(item_size(action["Put"]["Item"]) for action in actions)
+    """Return whether one transaction holds these actions, of which only puts have a size."""
+    size = sum(item_size(action["Put"]["Item"]) for action in actions if "Put" in action)
     return len(actions) <= TRANSACTION_ITEMS and size <= _TRANSACTION_BYTES
 
 
