@@ -243,6 +243,20 @@ class Executions:
         return min(commits // len(job.model_ids), job.object_count)
 
 
+def execution_record(table: Any, execution_id: str) -> ExecutionRecord | None:
+    """Return the record of an execution; None if there is none."""
+    item = table.get_item(Key=records.execution_key(execution_id), ConsistentRead=True).get("Item")
+    return records.read_item(ExecutionRecord, item) if item else None
+
+
+def jobs_of(table: Any, execution_id: str) -> list[JobRecord]:
+    """Return the records of an execution's jobs and parts, by their ids."""
+    condition = Key(records.PARTITION_KEY).eq(records.execution_key(execution_id)[records.PARTITION_KEY])
+    condition &= Key(records.SORT_KEY).begins_with(records.JOB_SORT_PREFIX)
+    items = query_items(table, KeyConditionExpression=condition, ConsistentRead=True)
+    return [records.read_item(JobRecord, item) for item in items]
+
+
 def check_request(request_json: str) -> None:
     """Validate a request as PlanExecution does, except for what depends on the deployment.
 
