@@ -19,7 +19,7 @@ from cli.stage.superseded import SetBack, SetBackError, find_set_back
 from contract.catalog.model_spec import assumptions
 from contract.catalog.models import Model, ModelVersion
 from contract.problems import InvalidInputError, Problem
-from contract.table import records
+from contract.table import catalog_items
 
 _THREADS = 16
 """Threads that check and store models, one per connection of a client."""
@@ -36,6 +36,8 @@ class _Checked:
     sha256: str
     size: int
     existing: ModelVersion | None
+    current: str
+    """Name of the current version; empty if there is none."""
     set_back: SetBack | None
     notes: tuple[str, ...]
 
@@ -88,7 +90,7 @@ def register_all(
     def store(item: _Checked, stop: threading.Event) -> NewVersion:
         document = item.line.document
         if item.existing is not None:
-            return NewVersion(document, item.existing, is_new=False)
+            return NewVersion(document, item.existing, is_new=False, replaces=item.current)
         with fetch_artifact(document.artifact, file.parent, catalog.s3) as (path, _):
             artifact = None if path is None else hash_artifact(path)
             _check_stop(stop)
@@ -167,11 +169,11 @@ def _check_line(catalog: Catalog, line: BulkLine, folder: Path, registered_by: s
     wanted = document.model_version(document.version or "1", artifact.sha256, artifact.size)
     tags = document.tags_for(before)
     # Refuses a record that is too large.
-    records.version_item(replace(wanted, registered_at=now(), registered_by=registered_by, tags=tags))
+    catalog_items.version_item(replace(wanted, registered_at=now(), registered_by=registered_by, tags=tags))
     taken = existing.get(document.version or "")
+    current = "" if before is None else before.current_version
     if document.version is None:
         alike = [version for version in existing.values() if _same(version, wanted)]
-        current = "" if before is None else before.current_version
         taken = max(alike, key=lambda known: (known.spec.version == current, known.registered_at), default=None)
     elif taken is not None and not _same(taken, wanted):
         expected = "a version that does not exist yet, or exists with the same artifact and record"
@@ -184,7 +186,7 @@ def _check_line(catalog: Catalog, line: BulkLine, folder: Path, registered_by: s
         raise InvalidInputError("version", [Problem("version", document.version, f"a version that is free ({why})")])
     notes = (*assumptions(wanted.spec), *found.notes)
     set_back = find_set_back(before, list(existing.values()), artifact.sha256, taken)
-    return _Checked(replace(line, document=document), artifact.sha256, artifact.size, taken, set_back, notes)
+    return _Checked(replace(line, document=document), artifact.sha256, artifact.size, taken, current, set_back, notes)
 
 
 def _same(version: ModelVersion, wanted: ModelVersion) -> bool:

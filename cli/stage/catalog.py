@@ -57,11 +57,14 @@ class Registered:
 
 @dataclass(frozen=True)
 class NewVersion:
-    """A version that becomes current. `is_new`: its record is not written yet."""
+    """A version that becomes current."""
 
     document: ModelDocument
     version: ModelVersion
     is_new: bool
+    """Whether its record is not written yet."""
+    replaces: str = ""
+    """The current version that the caller has seen; empty if there was none. Matters unless `is_new`."""
 
 
 class Catalog:
@@ -303,8 +306,8 @@ class Catalog:
         A version is written together with its model or not at all.
 
         Raises:
-            CommandError: when concurrent changes of the same models do not stop, or a version
-                exists.
+            CommandError: when concurrent changes of the same models do not stop, a new version exists, an old one
+                was deleted, or would replace another than the caller has seen.
         """
         done = 0
         while done < len(wanted):
@@ -333,7 +336,15 @@ class Catalog:
             change = CurrentChange(item.version.spec.version, changed_at, changed_by, "registered")
             after = item.document.model(before, change)
             actions = [self._table.put_version(item.version)] if item.is_new else []
-            actions += self._table.put_model(after, before) if after != before else []
+            if after != before:
+                if not item.is_new:
+                    if before is not None and before.current_version not in (change.version, item.replaces):
+                        if batch:
+                            break
+                        raise CommandError(_overtaken_message(before, change.version))
+                    # Otherwise a version that was deleted meanwhile would become current.
+                    actions.append(self._table.version_exists(after.model_id, change.version))
+                actions += self._table.put_model(after, before)
             if not fits_transaction([*batch, *actions]):
                 break
             batch += actions
@@ -377,6 +388,13 @@ def is_earlier(version: str, other: str, versions: Mapping[str, ModelVersion]) -
     """Return whether a version was registered before another one; False if one was deleted."""
     both = version in versions and other in versions
     return both and versions[version].registered_at < versions[other].registered_at
+
+
+def _overtaken_message(model: Model, version: str) -> str:
+    return (
+        f"Version {model.current_version} of model {model.model_id} has become current while the registration was "
+        f"running, so version {version} was not made current. Run the command again: it says what would be set back."
+    )
 
 
 def unknown_model_message(model_id: str) -> str:

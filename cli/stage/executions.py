@@ -141,7 +141,7 @@ class Executions:
         return str(answer.get("input", ""))
 
     def has_record(self, execution_id: str) -> bool:
-        """Return whether the table knows an execution, which may be forgotten by Step Functions."""
+        """Return whether the table has an execution. Step Functions forgets those that have ended."""
         return "Item" in self._table.get_item(Key=records.execution_key(execution_id), ConsistentRead=True)
 
     def snapshot(self, execution: str, *, count_committed: bool = True) -> Snapshot:

@@ -135,10 +135,18 @@ def _report(trainings: Sequence[PlannedTraining], draft: ScoringDraft) -> Reques
         object_count=len(objects),
         input_bytes=sum(objects.values()),
         jobs=tuple(map(_listed, records[:MAX_LISTED_JOBS])),
-        notes=tuple(_notes(draft)),
+        notes=(*_unchanged(trainings), *_notes(draft)),
         resume=draft.resume_counts,
         scored_before=draft.scored_before,
     )
+
+
+def _unchanged(trainings: Sequence[PlannedTraining]) -> list[str]:
+    unchanged = [training.recipe.model_id for training in trainings if training.unchanged_since]
+    if not unchanged:
+        return []
+    listed = list_first(unchanged)
+    return [f"models that are not trained again, because nothing has changed since their last version: {listed}"]
 
 
 def _sizes(dataset: str, sizes: Mapping[str, int]) -> dict[tuple[str, str], int]:

@@ -6,7 +6,7 @@ The only module that calls SendTaskSuccess and SendTaskFailure.
 import json
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from contract.codec import to_json
 from contract.json_text import JsonError, parse_json
@@ -20,6 +20,8 @@ ERRORS = {
     ExecutionStatus.FAILED: "Fleetscore.Failed",
 }
 """Error name that a waiting task receives, by the execution's final status."""
+_FINAL_REFUSALS = ("InvalidOutput", "InvalidToken", "TaskDoesNotExist", "TaskTimedOut", "ValidationException")
+"""Errors that a second report would get too. Others, such as throttling, pass."""
 
 
 class TaskTokens:
@@ -34,12 +36,13 @@ class TaskTokens:
     def report(self, execution_id: str, request_json: str, outcome: ExecutionOutcome) -> bool:
         """Report the outcome for the request's task token, if it has one.
 
-        Return whether Step Functions accepted the report. It refuses a second report, and a report
-        for which no task waits any more. Both refusals are only logged.
+        Return whether nothing is left to do; otherwise the task may still wait, and another call has to
+        report. Step Functions refuses a second report, and a report for which no task waits any more.
+        Both refusals are only logged.
         """
         token = token_of(request_json)
         if not token:
-            return False
+            return True
         try:
             if outcome.status is ExecutionStatus.SUCCEEDED:
                 output = json.dumps({"execution_id": execution_id, **to_json(outcome)}, ensure_ascii=False)
@@ -49,9 +52,17 @@ class TaskTokens:
                     taskToken=token, error=ERRORS[outcome.status], cause=outcome.cause
                 )
         except (ClientError, BotoCoreError) as error:
-            logger.warning("the report for the task token was refused", error=str(error))
-            return False
+            is_final = _is_final(error)
+            logger.warning("the report for the task token was refused", error=str(error), is_final=is_final)
+            return is_final
         return True
+
+
+def _is_final(error: ClientError | BotoCoreError) -> bool:
+    if isinstance(error, ClientError):
+        return error.response.get("Error", {}).get("Code") in _FINAL_REFUSALS
+    # Such as a token that is too long. All others are about the connection.
+    return isinstance(error, ParamValidationError)
 
 
 def token_of(request_json: str) -> str:

@@ -108,6 +108,7 @@ def test_bulk_registration_is_idempotent_and_a_sample_can_be_scored(
         assert main(["models", "register", "--bulk", str(tmp_path / "models.jsonl")]) == 0
     assert "3 of the versions existed already" in capsys.readouterr().out
     assert stage.catalog.show("in-bulk-2")[0].current_version == "1"
+    check_old_file_sets_nothing_back(stage, tmp_path / "models.jsonl", document, capsys)
     table = people(30, 9)
     pq.write_table(table, tmp_path / "sample.parquet")
     assert main(["models", "test", "in-bulk-1", str(tmp_path / "sample.parquet"), "--json", "--rows", "30"]) == 0
@@ -115,6 +116,20 @@ def test_bulk_registration_is_idempotent_and_a_sample_can_be_scored(
     assert (printed["rows"], printed["columns_added"]) == (30, {"prediction_0": "double", "prediction_1": "double"})
     expected = models["2"].predict_proba(features_of(table))[:, 1]
     np.testing.assert_allclose([row["prediction_1"] for row in printed["first_rows"]], expected, rtol=1e-5)
+
+
+def check_old_file_sets_nothing_back(stage: Stage, old: Path, document: dict[str, Any], capsys: Captured) -> None:
+    new = old.with_name("new.jsonl")
+    new.write_text(json.dumps({"model_id": "in-bulk-2", **document, "max_attempts": 7}) + "\n")
+    assert main(["models", "register", "--bulk", str(new)]) == 0
+    capsys.readouterr()
+    assert main(["models", "register", "--bulk", str(old), "--json"]) == 2
+    [listed] = json.loads(capsys.readouterr().out)["set_back"]
+    assert (listed["model_id"], listed["current_version"], listed["version"]) == ("in-bulk-2", "2", "1")
+    assert stage.catalog.show("in-bulk-2")[0].current_version == "2"
+    assert main(["models", "register", "--bulk", str(old), "--allow-backwards"]) == 0
+    assert stage.catalog.show("in-bulk-2")[0].current_version == "1"
+    capsys.readouterr()
 
 
 def test_a_model_of_7000_columns_is_registered_and_scored(stage: Stage) -> None:

@@ -14,7 +14,9 @@ from embedded.faults import (
     FailUpload,
     Fault,
     FullDisk,
+    FunctionClock,
     Happening,
+    InstanceClock,
     InstanceQuota,
     KeyUnusable,
     KillInstance,
@@ -90,6 +92,9 @@ STROKES: Sequence[st.SearchStrategy[Fault]] = (
     st.builds(LoseEvent, source=st.just("aws.states")),
     st.builds(DoubleEvent, source=st.just("aws.states"), count=_counts),
     st.builds(DelayEvent, source=st.just("aws.states"), count=_counts, seconds=st.just(0.5)),
+    # Services refuse requests that are signed more than 15 minutes before or after their own time.
+    st.builds(FunctionClock, function=_steps, seconds=st.sampled_from([-840.0, 840.0])),
+    st.builds(InstanceClock, objects=st.integers(0, 3), seconds=st.sampled_from([-3600.0, -60.0, 60.0, 3600.0])),
 )
 """Faults that happen a few times."""
 

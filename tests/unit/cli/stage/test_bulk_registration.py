@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ from botocore.exceptions import EndpointConnectionError
 from cli import main as entry
 from cli.documents.bulk_file import read_bulk
 from cli.stage.bulk_registration import _in_threads
-from cli.stage.catalog import Catalog
+from cli.stage.catalog import Catalog, NewVersion
 from cli.stage.catalog_table import CatalogTable
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
+from cli.stage.model_deletion import ModelDeletion
 from contract.catalog.model_fields import Feature
 from contract.catalog.models import Model
 from contract.problems import InvalidInputError
@@ -28,6 +29,13 @@ Captured = pytest.CaptureFixture[str]
 def catalog(account: Connection, deployment: Deployment) -> Catalog:
     """The catalog that commands use."""
     return Catalog(account, deployment)
+
+
+@pytest.fixture
+def deletion(account: Connection, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> ModelDeletion:
+    """Deletes models while no execution is running."""
+    monkeypatch.setattr(ModelDeletion, "_running", lambda _: iter(()))
+    return ModelDeletion(account, deployment)
 
 
 def line_of(model_id: str, **fields: Any) -> dict[str, Any]:
@@ -371,6 +379,58 @@ def test_bulk_does_not_restore_a_version_that_was_rolled_back(
     assert entry.main(["models", "register", "--bulk", str(path)]) == 2
     assert "a: equals version 2, but version 1 is current (bad in production)" in capsys.readouterr().err
     assert current_versions(catalog) == {"a": "1"}
+
+
+def while_artifacts_are_stored(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
+    """Let another command change the catalog between the checks of a bulk registration and its writes."""
+    write_all = Catalog.write_all
+
+    def change_first(self: Catalog, wanted: Sequence[NewVersion], *, changed_by: str) -> Iterator[Model]:
+        change()
+        return write_all(self, wanted, changed_by=changed_by)
+
+    monkeypatch.setattr(Catalog, "write_all", change_first)
+
+
+def roll_back_in_bulk(catalog: Catalog, folder: Path) -> list[str]:
+    """Register a model twice, and return a command that makes the first version current again."""
+    old = write_lines(folder, line_of("a"))
+    assert entry.main(["models", "register", "--bulk", str(old)]) == 0
+    make_archive(folder / "better.tar.gz", {"model.joblib": b"better model"})
+    newer = folder / "newer.jsonl"
+    newer.write_text(json.dumps(line_of("a", artifact="better.tar.gz")))
+    assert entry.main(["models", "register", "--bulk", str(newer)]) == 0
+    assert current_versions(catalog) == {"a": "2"}
+    return ["models", "register", "--bulk", str(old), "--allow-backwards"]
+
+
+def test_bulk_never_makes_a_version_current_that_was_deleted_meanwhile(
+    catalog: Catalog, deletion: ModelDeletion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    words = roll_back_in_bulk(catalog, tmp_path)
+    with monkeypatch.context() as patch:
+        while_artifacts_are_stored(patch, lambda: "1" in catalog.versions("a") and deletion.delete_version("a", "1"))
+        assert entry.main(words) == 2
+    assert "Run the command again" in capsys.readouterr().err
+    assert current_versions(catalog) == {"a": "2"}
+    # The artifact gets the next number.
+    assert entry.main(words) == 0
+    assert current_versions(catalog) == {"a": "3"}
+
+
+def test_bulk_sets_no_model_back_that_got_a_version_meanwhile(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    words = roll_back_in_bulk(catalog, tmp_path)[:-1]
+    catalog.promote("a", "1")
+    with monkeypatch.context() as patch:
+        # Version 1 is current when it is checked, so nothing would be set back.
+        while_artifacts_are_stored(patch, lambda: catalog.promote("a", "2"))
+        assert entry.main(words) == 2
+    assert "Version 2 of model a has become current" in capsys.readouterr().err
+    assert current_versions(catalog) == {"a": "2"}
+    assert entry.main(words) == 2
+    assert "a: equals version 1, but version 2 is current" in capsys.readouterr().err
 
 
 def test_an_old_artifact_needs_a_flag_for_one_model_too(catalog: Catalog, tmp_path: Path, capsys: Captured) -> None:

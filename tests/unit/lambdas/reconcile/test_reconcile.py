@@ -255,6 +255,32 @@ def test_the_schedule_moves_pointers_that_could_not_be_moved_at_the_end(
     assert reconcile(SCHEDULED)["executions_closed"] == 0
 
 
+def test_the_schedule_tells_a_waiting_task_that_could_not_be_told_at_the_end(
+    stage: Stage, summarize: Step, reconcile: Step, workflow: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    throttled = ClientError({"Error": {"Code": "ThrottlingException"}}, "SendTaskFailure")
+
+    class StepFunctions:
+        def send_task_failure(self, *, taskToken: str, error: str, cause: str) -> None:  # noqa: N803
+            if not told:
+                told.append("")
+                raise throttled
+            told.append(f"{taskToken} {error} {cause}")
+
+    monkeypatch.setattr(resources().task_tokens, "_stepfunctions", StepFunctions())
+    stage.deployment.table.open_execution(any_execution(request_json='{"models": ["a"], "task_token": "AAAA"}'))
+    summarize(summary_event({"request": {"models": ["a"], "task_token": "AAAA"}}))
+    assert stage.execution().status is ExecutionStatus.FAILED
+    assert stage.execution().closing_pending, "nobody was told"
+
+    workflow["e-1"] = "FAILED"
+    assert reconcile(SCHEDULED)["executions_closed"] == 1
+    assert [text.split()[:2] for text in told[1:]] == [["AAAA", "Fleetscore.Failed"]]
+    assert not stage.execution().closing_pending
+    assert reconcile(SCHEDULED)["executions_closed"] == 0
+
+
 def test_jobs_that_a_plan_wrote_after_the_end_are_closed(
     stage: Stage, reconcile: Step, workflow: dict[str, str], sagemaker: FakeSageMaker
 ) -> None:

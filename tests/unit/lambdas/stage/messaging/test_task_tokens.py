@@ -2,7 +2,7 @@ import json
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError, ParamValidationError
 
 from contract.status import ExecutionStatus
 from contract.workflow.messages import ExecutionOutcome
@@ -55,15 +55,30 @@ def test_failure_is_sent_with_its_reason(status: ExecutionStatus, error: str) ->
     assert workflow.answers == [{"taskToken": "AAAA", "error": error, "cause": "one job failed"}]
 
 
+def refusal(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "no"}}, "SendTaskFailure")
+
+
 @pytest.mark.parametrize(
     "error",
     [
-        ClientError({"Error": {"Code": "InvalidToken", "Message": "no"}}, "SendTaskFailure"),
-        ClientError({"Error": {"Code": "TaskDoesNotExist", "Message": "gone"}}, "SendTaskFailure"),
+        *map(refusal, ("InvalidToken", "TaskDoesNotExist", "TaskTimedOut", "ValidationException")),
+        ParamValidationError(report="Invalid length for parameter taskToken"),
+    ],
+)
+def test_a_task_that_cannot_be_told_is_not_told_again(error: Exception) -> None:
+    outcome = ExecutionOutcome(ExecutionStatus.FAILED, "", "x")
+    assert TaskTokens(StepFunctions(error)).report("e-1", REQUEST, outcome)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *map(refusal, ("ThrottlingException", "ServiceUnavailable", "AccessDeniedException", "KmsThrottlingException")),
         EndpointConnectionError(endpoint_url="https://states"),
     ],
 )
-def test_an_invalid_token_raises_nothing(error: Exception) -> None:
+def test_a_report_that_did_not_arrive_has_to_be_repeated(error: Exception) -> None:
     outcome = ExecutionOutcome(ExecutionStatus.FAILED, "", "x")
     assert not TaskTokens(StepFunctions(error)).report("e-1", REQUEST, outcome)
 
@@ -72,5 +87,5 @@ def test_an_invalid_token_raises_nothing(error: Exception) -> None:
 def test_a_request_without_a_token_sends_nothing(request_json: str) -> None:
     workflow = StepFunctions()
     assert token_of(request_json) == ""
-    assert not TaskTokens(workflow).report("e-1", request_json, ExecutionOutcome(ExecutionStatus.FAILED, "", "x"))
+    assert TaskTokens(workflow).report("e-1", request_json, ExecutionOutcome(ExecutionStatus.FAILED, "", "x"))
     assert workflow.answers == []
