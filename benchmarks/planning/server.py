@@ -21,7 +21,7 @@ from benchmarks.aws_server import listing, serve
 from benchmarks.planning.fleet import ARTIFACT, FEATURES, MODELS_BUCKET, Fleet
 from contract.catalog.models import Model
 from contract.layout import artifact_key
-from contract.table import records
+from contract.table import catalog_items, records
 
 _MAX_KEYS = 1_000
 _MODEL = records.MODEL_PARTITIONS.rstrip("#")
@@ -85,7 +85,7 @@ class Answers:
     def _table(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         if operation == "Query":
             names = self._fleet.names if ":collection" in str(request) else []
-            return {"Items": self._items(records.model_item(Model(name, "1", True, {})) for name in names)}
+            return {"Items": self._items(catalog_items.model_item(Model(name, "1", True, {})) for name in names)}
         if operation == "BatchGetItem":
             [(table, wanted)] = request["RequestItems"].items()
             found = [self._item(key[records.PARTITION_KEY]["S"], key[records.SORT_KEY]["S"]) for key in wanted["Keys"]]
@@ -95,10 +95,10 @@ class Answers:
     def _item(self, partition: str, sort: str) -> dict[str, Any]:
         kind, _, name = partition.partition("#")
         if kind != _MODEL:
-            return records.fleet_item(self._fleet.record)
+            return catalog_items.fleet_item(self._fleet.record)
         if sort == records.MODEL_SORT_KEY:
-            return records.model_item(Model(name, "1", True, {}))
-        return records.version_item(self._fleet.version(name))
+            return catalog_items.model_item(Model(name, "1", True, {}))
+        return catalog_items.version_item(self._fleet.version(name))
 
     def _items(self, items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         return [{name: self._serialize(value) for name, value in item.items()} for item in items]

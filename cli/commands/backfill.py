@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import rich_click as click
 
@@ -15,9 +15,11 @@ from cli.failures import CommandError, ExitStatus
 from cli.stage.backfill import Backfill, Outcome, SlotResult, State
 from cli.views.backfill import looks_json, looks_view, results_json, results_view
 from cli.views.tables import counted
+from contract.checks import raise_if_any
 from contract.json_text import JsonError, parse_json
 from contract.problems import InvalidInputError, Problem
 from contract.triggers.slots import PERIODS, Period, read_time
+from contract.triggers.time_zones import check_time_zone
 from contract.workflow.scoring_request import parse_request
 
 MAX_EXECUTIONS = 100
@@ -94,7 +96,8 @@ def backfill(
     """
     output = invocation.output
     first, last = read_time("from", since), read_time("to", until)
-    slots = expand(dataset, first, last, every, name, zone=_zone(time_zone))
+    raise_if_any(check_time_zone("time-zone", time_zone), "backfill")
+    slots = expand(dataset, first, last, every, name, zone=ZoneInfo(time_zone))
     options = _options(request, slots[0], models, fleets)
     if not 1 <= max_executions <= MAX_EXECUTIONS:
         problem = Problem("max-executions", max_executions, f"1 to {MAX_EXECUTIONS}")
@@ -142,14 +145,6 @@ def _options(text: str, slot: Slot, models: list[str] | None, fleets: list[str] 
     names = {"models": models, "fleets": fleets}
     parse_request({"dataset": slot.dataset, **options, **{key: ids for key, ids in names.items() if ids is not None}})
     return options
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        expected = "a time zone of the IANA database, such as 'Europe/Berlin' or 'UTC'"
-        raise InvalidInputError("backfill", [Problem("time-zone", name, expected)]) from None
 
 
 def _exit_status(results: Sequence[SlotResult]) -> ExitStatus:

@@ -7,7 +7,7 @@ from cli.command_line.invocation import Invocation
 from cli.failures import CommandError, ExitStatus
 from cli.stage.executions import Executions
 from cli.stage.refused_uploads import RefusedUpload, RefusedUploads
-from cli.stage.request_check import check_on_stage
+from cli.stage.request_check import RequestChecks
 from cli.views.tables import counted
 from contract.json_text import JsonError, parse_json
 from contract.names import check_dataset_name
@@ -17,6 +17,7 @@ from contract.status import ExecutionKind
 _OF_MANIFEST = "objects_manifest "
 """Beginning of the problems of a manifest."""
 _THREADS = 8
+"""Requests that are checked in parallel; each takes a call of a function."""
 _SHOWN = 5
 """Most executions that are shown without --json."""
 
@@ -30,11 +31,13 @@ def resume_uploads(invocation: Invocation, dataset: str, changes_json: str) -> E
     executions = Executions(invocation.connection, deployment)
     refused = RefusedUploads(invocation.connection, deployment).find(dataset, changes)
 
+    checks = RequestChecks(invocation.connection, invocation.stage)
+
     def problem_of(upload: RefusedUpload) -> str:
-        found = check_on_stage(invocation.connection, invocation.stage, ExecutionKind.SCORING, upload.request_json)
+        found = checks.check(ExecutionKind.SCORING, parse_json(upload.request_json, keep_surrogates=True))
         return found.problems[0] if found.problems else ""
 
-    # A plan would refuse them again, and each refusal takes a name.
+    # Each refusal by a plan would take a name.
     with ThreadPoolExecutor(_THREADS) as threads:
         reasons = list(threads.map(problem_of, refused))
     started: list[str] = []

@@ -211,7 +211,7 @@ def draft_of(model: str, fields: Mapping[str, Any]) -> Draft:
 
 @dataclass(frozen=True)
 class _Checks:
-    """Checks before a registration that the caller has left as they are, or turned off."""
+    """Which checks run before a registration."""
 
     load: bool
     allow_backwards: bool

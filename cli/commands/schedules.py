@@ -82,7 +82,8 @@ def add(
             f"taken. Deploy it, or choose another name."
         )
     _to_change(invocation).add(schedule)
-    invocation.output.data({"name": name}, f"Schedule {name} is added{', paused' if paused else ''}.")
+    until = f", paused: it starts nothing until `fleetscore schedules resume {name}`" if paused else ""
+    invocation.output.data({"name": name, "enabled": not paused}, f"Schedule {name} is added{until}.")
     if schedule.fires_at_once:
         invocation.output.notice(
             f"A rate fires as soon as it is added, so {name} starts its first execution now, and {_scope(schedule)}. "

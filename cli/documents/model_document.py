@@ -22,7 +22,7 @@ from contract.json_text import MAX_BYTES, JsonError, parse_json
 from contract.names import MODEL_ID, VERSION, check_model_id, check_version
 from contract.problems import InvalidInputError, Problem
 from contract.schema.field_info import describe, values_of
-from contract.table.records import version_item
+from contract.table.catalog_items import version_item
 
 _ANY_SHA256 = "0" * 64
 """Placeholder for the artifact's digest while everything else is checked."""

@@ -32,7 +32,7 @@ MAX_ROUNDS = 3
 LOOKS_AT_ONCE = 8
 """Datasets that are looked at in parallel; each takes a call of a function."""
 _MAX_NAMES_BYTES = 200_000
-"""Longest request that names models. A longer one scores with all, and keeps what is scored."""
+"""Longest names of models and fleets in a request, in bytes. With more, it names none, and keeps what is scored."""
 
 
 class State(StrEnum):

@@ -19,7 +19,7 @@ from cli.stage.superseded import SetBack, SetBackError, find_set_back
 from contract.catalog.model_spec import assumptions
 from contract.catalog.models import Model, ModelVersion
 from contract.problems import InvalidInputError, Problem
-from contract.table import records
+from contract.table import catalog_items
 
 _THREADS = 16
 """Threads that check and store models, one per connection of a client."""
@@ -169,7 +169,7 @@ def _check_line(catalog: Catalog, line: BulkLine, folder: Path, registered_by: s
     wanted = document.model_version(document.version or "1", artifact.sha256, artifact.size)
     tags = document.tags_for(before)
     # Refuses a record that is too large.
-    records.version_item(replace(wanted, registered_at=now(), registered_by=registered_by, tags=tags))
+    catalog_items.version_item(replace(wanted, registered_at=now(), registered_by=registered_by, tags=tags))
     taken = existing.get(document.version or "")
     current = "" if before is None else before.current_version
     if document.version is None:

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from cli.stage.connection import query_items
 from contract.catalog.models import DeletedVersion, Model, ModelVersion
-from contract.table import records
+from contract.table import catalog_items, records
 from contract.table.catalog_ids import Kind, catalog_id_key, catalog_id_queries, model_id_of
 from contract.table.item_size import MAX_TRANSACTION_BYTES, item_size
 from contract.training.recipes import ModelRecipe
@@ -56,7 +56,7 @@ class CatalogTable:
 
     def read_with_deleted(self, model_id: str) -> KnownModel:
         """Return a model, its versions, and the names of those that were deleted."""
-        condition = Key(records.PARTITION_KEY).eq(records.model_key(model_id)[records.PARTITION_KEY])
+        condition = Key(records.PARTITION_KEY).eq(catalog_items.model_key(model_id)[records.PARTITION_KEY])
         model: Model | None = None
         versions: dict[str, ModelVersion] = {}
         deleted: dict[str, DeletedVersion] = {}
@@ -64,7 +64,7 @@ class CatalogTable:
             if item[records.SORT_KEY] == records.MODEL_SORT_KEY:
                 model = records.read_item(Model, item)
             elif str(item[records.SORT_KEY]).startswith(records.VERSION_SORT_PREFIX):
-                version = records.read_version(item)
+                version = catalog_items.read_version(item)
                 if version is None:
                     gone = records.read_item(DeletedVersion, item)
                     deleted[gone.version] = gone
@@ -78,24 +78,26 @@ class CatalogTable:
 
     def models(self, model_ids: Sequence[str]) -> dict[str, Model]:
         """Return the models with these ids that exist, by id."""
-        keys = [records.model_key(model_id) for model_id in model_ids]
+        keys = [catalog_items.model_key(model_id) for model_id in model_ids]
         found = (records.read_item(Model, item) for item in self._items(keys))
         return {model.model_id: model for model in found}
 
     def versions(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], ModelVersion]:
         """Return the versions with these names that exist, by model id and version name."""
-        keys = [records.version_key(model_id, version) for model_id, version in names]
-        found = map(records.read_version, self._items(keys))
+        keys = [catalog_items.version_key(model_id, version) for model_id, version in names]
+        found = map(catalog_items.read_version, self._items(keys))
         return {(version.spec.model_id, version.spec.version): version for version in found if version is not None}
 
     def fleet_ids(self, fleet_ids: Iterable[str]) -> set[str]:
         """Return those of the ids that are ids of fleets."""
-        keys = [records.fleet_key(fleet_id) for fleet_id in dict.fromkeys(fleet_ids)]
+        keys = [catalog_items.fleet_key(fleet_id) for fleet_id in dict.fromkeys(fleet_ids)]
         return {str(item["fleet_id"]) for item in self._items(keys)}
 
     def recipes(self, model_ids: Sequence[str]) -> list[ModelRecipe]:
         """Return the recipes that these models have, by model id."""
-        found = [records.read_item(ModelRecipe, item) for item in self._items(list(map(records.recipe_key, model_ids)))]
+        found = [
+            records.read_item(ModelRecipe, item) for item in self._items(list(map(catalog_items.recipe_key, model_ids)))
+        ]
         return sorted(found, key=lambda recipe: recipe.model_id)
 
     def _items(self, keys: Sequence[dict[str, str]]) -> Iterator[dict[str, Any]]:
@@ -110,11 +112,11 @@ class CatalogTable:
 
     def put_version(self, version: ModelVersion) -> dict[str, Any]:
         """Return the action that writes a version, if its name was never used."""
-        return self._put(records.version_item(version), {"ConditionExpression": _ABSENT})
+        return self._put(catalog_items.version_item(version), {"ConditionExpression": _ABSENT})
 
     def put_deleted_version(self, model_id: str, version: str) -> dict[str, Any]:
         """Return the action that deletes a version, and keeps its name from being used again."""
-        return self._put(records.deleted_version_item(DeletedVersion(model_id, version, now())), {})
+        return self._put(catalog_items.deleted_version_item(DeletedVersion(model_id, version, now())), {})
 
     def put_decided_version(self, version: ModelVersion, before: ModelVersion) -> dict[str, Any]:
         """Return the action that replaces a version, if its decision is still that of `before`."""
@@ -124,7 +126,7 @@ class CatalogTable:
             "ExpressionAttributeNames": {"#state": "state"},
             "ExpressionAttributeValues": {":seen": before.decision.state.value},
         }
-        return self._put(records.version_item(version), unchanged)
+        return self._put(catalog_items.version_item(version), unchanged)
 
     def put_model(self, model: Model, before: Model | None) -> list[dict[str, Any]]:
         """Return the actions that write a model on condition that it still equals `before`.
@@ -133,12 +135,12 @@ class CatalogTable:
         """
         if before is None:
             listed = self._put(catalog_id_key("MODEL", model.model_id), {})
-            return [self._put(records.model_item(model), {"ConditionExpression": _ABSENT}), listed]
+            return [self._put(catalog_items.model_item(model), {"ConditionExpression": _ABSENT}), listed]
         unchanged = {
             "ConditionExpression": "updated_at = :seen AND current_version = :current",
             "ExpressionAttributeValues": {":seen": before.updated_at, ":current": before.current_version},
         }
-        return [self._put(records.model_item(model), unchanged)]
+        return [self._put(catalog_items.model_item(model), unchanged)]
 
     def put_recipe(self, item: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the actions that write a recipe's item, and add it to the list of ids."""
@@ -146,7 +148,7 @@ class CatalogTable:
 
     def delete_listed(self, kind: Kind, model_id: str, condition: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return the actions that delete a model's or a recipe's item, and its id from the list."""
-        key = records.model_key(model_id) if kind == "MODEL" else records.recipe_key(model_id)
+        key = catalog_items.model_key(model_id) if kind == "MODEL" else catalog_items.recipe_key(model_id)
         return [
             {"Delete": {"TableName": self._table.name, "Key": key, **condition}},
             {"Delete": {"TableName": self._table.name, "Key": catalog_id_key(kind, model_id)}},
@@ -157,7 +159,7 @@ class CatalogTable:
 
     def version_exists(self, model_id: str, version: str) -> dict[str, Any]:
         """Return the action that writes nothing, and fails unless a version exists."""
-        key, condition = records.version_key(model_id, version), records.EXISTING_VERSION
+        key, condition = catalog_items.version_key(model_id, version), catalog_items.EXISTING_VERSION
         return {"ConditionCheck": {"TableName": self._table.name, "Key": key, "ConditionExpression": condition}}
 
     def write(self, *actions: dict[str, Any]) -> None:
@@ -178,7 +180,7 @@ class CatalogTable:
         """Include a model in executions or exclude it; return it, or None if it does not exist."""
         try:
             answer = self._table.update_item(
-                Key=records.model_key(model_id),
+                Key=catalog_items.model_key(model_id),
                 UpdateExpression="SET enabled = :enabled, updated_at = :now",
                 ConditionExpression=Attr(records.PARTITION_KEY).exists(),
                 ExpressionAttributeValues={":enabled": enabled, ":now": now()},

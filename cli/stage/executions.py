@@ -141,7 +141,7 @@ class Executions:
         return str(answer.get("input", ""))
 
     def has_record(self, execution_id: str) -> bool:
-        """Return whether the table knows an execution, which may be forgotten by Step Functions."""
+        """Return whether the table has an execution. Step Functions forgets those that have ended."""
         return "Item" in self._table.get_item(Key=records.execution_key(execution_id), ConsistentRead=True)
 
     def snapshot(self, execution: str, *, count_committed: bool = True) -> Snapshot:
@@ -241,6 +241,20 @@ class Executions:
         names = (entry["Key"].removeprefix(prefix) for entry in page.get("Contents", ()))
         commits = sum(layout.commits_in_segment(name) or 0 for name in names)
         return min(commits // len(job.model_ids), job.object_count)
+
+
+def execution_record(table: Any, execution_id: str) -> ExecutionRecord | None:
+    """Return the record of an execution; None if there is none."""
+    item = table.get_item(Key=records.execution_key(execution_id), ConsistentRead=True).get("Item")
+    return records.read_item(ExecutionRecord, item) if item else None
+
+
+def jobs_of(table: Any, execution_id: str) -> list[JobRecord]:
+    """Return the records of an execution's jobs and parts, by their ids."""
+    condition = Key(records.PARTITION_KEY).eq(records.execution_key(execution_id)[records.PARTITION_KEY])
+    condition &= Key(records.SORT_KEY).begins_with(records.JOB_SORT_PREFIX)
+    items = query_items(table, KeyConditionExpression=condition, ConsistentRead=True)
+    return [records.read_item(JobRecord, item) for item in items]
 
 
 def check_request(request_json: str) -> None:

@@ -18,7 +18,7 @@ from contract.codec import decode_fields, to_value
 from contract.job.fleet import fleet_model
 from contract.job.fleet_checks import fleet_spec
 from contract.problems import InvalidInputError, Problem
-from contract.table import records
+from contract.table import catalog_items, records
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Fleets:
         record, problems = decode_fields(FleetRecord, {**known, **fields, **changed})
         if record is None:
             raise InvalidInputError(f"fleet {fleet_id}", problems)
-        self._table.put_item(Item=records.fleet_item(record))
+        self._table.put_item(Item=catalog_items.fleet_item(record))
         return record
 
     def all(self) -> list[Fleet]:
@@ -124,11 +124,11 @@ class Fleets:
                 f"Fleet {fleet_id} has {len(fleet.enabled):,} enabled models, such as {first}. Register versions of "
                 "them without --fleet, or disable them with `fleetscore models disable`."
             )
-        self._table.delete_item(Key=records.fleet_key(fleet_id))
+        self._table.delete_item(Key=catalog_items.fleet_key(fleet_id))
         return fleet.record
 
     def _find(self, fleet_id: str) -> FleetRecord | None:
-        item = self._table.get_item(Key=records.fleet_key(fleet_id), ConsistentRead=True).get("Item")
+        item = self._table.get_item(Key=catalog_items.fleet_key(fleet_id), ConsistentRead=True).get("Item")
         return records.read_item(FleetRecord, item) if item else None
 
     def _members(self) -> dict[str, list[FleetMember]]:

@@ -22,7 +22,7 @@ from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions
 from contract import layout, training_layout
 from contract.catalog.models import DeletedVersion, Model, ModelVersion
-from contract.table import records
+from contract.table import catalog_items, records
 
 _THREADS = 8
 _KEYS_PER_CALL = 1_000
@@ -113,7 +113,7 @@ class ModelDeletion:
         objects = self._delete_objects(self._keys(model_id, names))
         sort_keys = {str(item[records.SORT_KEY]) for item in self._items(model_id)}
         for name in names:
-            self._table.put_item(Item=records.deleted_version_item(DeletedVersion(model_id, name, now())))
+            self._table.put_item(Item=catalog_items.deleted_version_item(DeletedVersion(model_id, name, now())))
         has_recipe = records.RECIPE_SORT_KEY in sort_keys
         if has_recipe:
             self._catalog.write(*self._catalog.delete_listed("RECIPE", model_id, {}))
@@ -181,9 +181,9 @@ class ModelDeletion:
 
     def _items(self, model_id: str) -> list[dict[str, Any]]:
         """Return all items of a model, without those of deleted versions."""
-        condition = Key(records.PARTITION_KEY).eq(records.model_key(model_id)[records.PARTITION_KEY])
+        condition = Key(records.PARTITION_KEY).eq(catalog_items.model_key(model_id)[records.PARTITION_KEY])
         items = query_items(self._table, KeyConditionExpression=condition, ConsistentRead=True)
-        return [item for item in items if not records.is_deleted_version(item)]
+        return [item for item in items if not catalog_items.is_deleted_version(item)]
 
     def _keys(self, model_id: str, versions: Sequence[str]) -> list[str]:
         """Return the keys of these versions' artifacts, and of all archives of training scripts."""

@@ -12,7 +12,7 @@ from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract import training_layout
 from contract.problems import InvalidInputError
-from contract.table import records
+from contract.table import catalog_items, records
 from contract.training.recipes import ModelRecipe
 
 
@@ -36,7 +36,7 @@ class Recipes:
         if problems := self._catalog.fleet_problems([document.recipe])[0]:
             raise InvalidInputError(f"recipe of model {document.recipe.model_id}", problems)
         recipe = replace(document.recipe, updated_at=now(), updated_by=updated_by)
-        item = records.recipe_item(recipe)
+        item = catalog_items.recipe_item(recipe)
         if document.archive is not None and recipe.code is not None:
             # The key contains the digest, so an object that exists there has the same bytes.
             key = training_layout.code_key(recipe.model_id, recipe.code.sha256)
@@ -49,7 +49,7 @@ class Recipes:
         return self._items.recipes(catalog_ids(self._table, "RECIPE"))
 
     def find(self, model_id: str) -> ModelRecipe | None:
-        item = self._table.get_item(Key=records.recipe_key(model_id), ConsistentRead=True).get("Item")
+        item = self._table.get_item(Key=catalog_items.recipe_key(model_id), ConsistentRead=True).get("Item")
         return records.read_item(ModelRecipe, item) if item else None
 
     def show(self, model_id: str) -> ModelRecipe:

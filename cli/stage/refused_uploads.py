@@ -9,10 +9,11 @@ from boto3.dynamodb.conditions import Attr, Key
 
 from cli.stage.connection import Connection, query_items
 from cli.stage.deployment import Deployment
-from contract.json_text import JsonError, dump_json, parse_json
+from contract.json_text import dump_json
 from contract.status import ExecutionStatus
 from contract.table import records
 from contract.table.records import ExecutionRecord
+from contract.table.request_text import recorded_request
 from contract.triggers.uploads import execution_name
 
 _LAST_NUMBER = 9
@@ -50,7 +51,7 @@ class RefusedUploads:
                 newest[found[1]] = max(newest.get(found[1], (0, record)), (number, record), key=lambda pair: pair[0])
         refused: list[RefusedUpload] = []
         for first_id, (number, record) in newest.items():
-            request = _request(record)
+            request = recorded_request(record.request_json) or {}
             if _was_refused(record) and request.get("dataset") == dataset and number < _LAST_NUMBER:
                 again = f"{first_id}-{number + 1}"
                 refused.append(RefusedUpload(record.execution_id, again, dump_json({**request, **changes})))
@@ -68,12 +69,3 @@ class RefusedUploads:
 
 def _was_refused(record: ExecutionRecord) -> bool:
     return record.plan is None and record.status is ExecutionStatus.FAILED
-
-
-def _request(record: ExecutionRecord) -> dict[str, Any]:
-    """Return the request of an execution; an empty one if its record has not room for it."""
-    try:
-        request: Any = parse_json(record.request_json)
-    except JsonError:
-        return {}
-    return request if isinstance(request, dict) and "left_out" not in request else {}

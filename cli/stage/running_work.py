@@ -1,20 +1,17 @@
 """What the running executions are going to score of a dataset."""
 
 from collections.abc import Set
+from functools import partial
 from typing import Any
 
-from boto3.dynamodb.conditions import Key
-
-from cli.stage.connection import Connection, query_items
+from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
-from cli.stage.executions import Executions
+from cli.stage.executions import Executions, execution_record, jobs_of
 from contract.json_text import JsonError, parse_json
 from contract.problems import InvalidInputError
 from contract.status import JobStatus
-from contract.table import records
 from contract.table.job_parts import group_parts
 from contract.table.latest_predictions import covers_whole_datasets, original_execution
-from contract.table.records import ExecutionRecord, JobRecord
 from contract.workflow.request_check import ScoredBefore
 from contract.workflow.scoring_request import ExecutionRequest, parse_request
 
@@ -40,28 +37,18 @@ class RunningWork:
         return found
 
     def _covered(self, execution_id: str, dataset: str, missing: Set[ScoredBefore]) -> Set[ScoredBefore]:
-        record = self._record(execution_id)
+        record = execution_record(self._table, execution_id)
         if record is None or record.plan is None:
             return _requested(self._executions.input_of(execution_id), dataset, missing)
-        original = original_execution(record, self._record)
+        original = original_execution(record, partial(execution_record, self._table))
         if original is None or not covers_whole_datasets(original.request_json):
             return frozenset()
         planned: set[tuple[str, str, bool]] = set()
-        for parts in group_parts(self._jobs(execution_id)).values():
+        for parts in group_parts(jobs_of(self._table, execution_id)).values():
             job, has_failed = parts[0], any(part.status is JobStatus.FAILED for part in parts)
             if job.dataset == dataset and not has_failed:
                 planned |= {(*pair, bool(job.fleet)) for pair in zip(job.model_ids, job.model_versions, strict=True)}
         return {item for item in missing if (item.id, item.version, item.is_fleet) in planned}
-
-    def _record(self, execution_id: str) -> ExecutionRecord | None:
-        item = self._table.get_item(Key=records.execution_key(execution_id), ConsistentRead=True).get("Item")
-        return records.read_item(ExecutionRecord, item) if item else None
-
-    def _jobs(self, execution_id: str) -> list[JobRecord]:
-        condition = Key(records.PARTITION_KEY).eq(records.execution_key(execution_id)[records.PARTITION_KEY])
-        condition &= Key(records.SORT_KEY).begins_with(records.JOB_SORT_PREFIX)
-        items = query_items(self._table, KeyConditionExpression=condition, ConsistentRead=True)
-        return [records.read_item(JobRecord, item) for item in items]
 
 
 def _requested(request_json: str, dataset: str, missing: Set[ScoredBefore]) -> Set[ScoredBefore]:

@@ -165,7 +165,10 @@ class Schedules:
         found = self._get(name)
         if (found.get("State", "ENABLED") == "ENABLED") != enabled:
             fields = {key: value for key, value in found.items() if key not in _NOT_FOR_UPDATE}
-            self._scheduler.update_schedule(**{**fields, **_next_start(found), "State": _state(enabled)})
+            start = _next_start(found)
+            if enabled and "StartDate" not in found:
+                start = _next_of_rate(found, datetime.now(UTC))
+            self._scheduler.update_schedule(**{**fields, **start, "State": _state(enabled)})
         return name in self._declared()
 
     def remove(self, name: str) -> None:
@@ -282,7 +285,10 @@ def _next_start(found: dict[str, Any]) -> dict[str, datetime]:
 
 def _next_of_rate(found: dict[str, Any], now: datetime) -> dict[str, datetime]:
     """Return the StartDate with which an unchanged rate without a start continues, so that it does not fire at once."""
-    known = _known(found, {})
+    try:
+        known = _known(found, {})
+    except InvalidInputError:
+        return {}
     following = known.next_time(now, found["CreationDate"].astimezone(UTC)) if isinstance(known.parsed, Rate) else None
     return {} if following is None else {"StartDate": following}
 

@@ -18,12 +18,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from contract import codec, layout
-from contract.json_text import JsonError, parse_json
 from contract.layout import OutputLayout
 from contract.table import records
 from contract.table.attributes import to_attributes
 from contract.table.job_parts import whole_job
 from contract.table.records import ExecutionRecord, JobRecord, record_time
+from contract.table.request_text import recorded_request
 
 LATEST_PARTITIONS = "LATEST#"
 """Prefix of the partition keys of pointers."""
@@ -166,11 +166,8 @@ def covers_whole_datasets(request_json: str) -> bool:
     >>> covers_whole_datasets('{"objects_manifest": "uploads/flights/window-1.json"}')
     False
     """
-    try:
-        request = parse_json(request_json, keep_surrogates=True)
-    except JsonError:
-        return False
-    if not isinstance(request, dict) or "left_out" in request:
+    request = recorded_request(request_json)
+    if request is None:
         return False
     manifest = request.get("objects_manifest")
     name = str(manifest).rpartition("/")[2]

@@ -1,8 +1,8 @@
-"""The text of a request in an execution's record."""
+"""Writes and reads the text of a request in an execution's record."""
 
 from typing import Any
 
-from contract.json_text import dump_json
+from contract.json_text import JsonError, dump_json, parse_json
 
 MAX_REQUEST_BYTES = 300_000
 """Longest text of a request, in bytes.
@@ -10,6 +10,8 @@ MAX_REQUEST_BYTES = 300_000
 It leaves 100 KB of DynamoDB's 400 KB per item for the other fields.
 """
 _MAX_TOKEN_CHARACTERS = 2_048
+_LEFT_OUT = "left_out"
+"""Field of a text whose request was too long."""
 
 
 def request_text(request: Any) -> str:
@@ -29,4 +31,17 @@ def request_text(request: Any) -> str:
     left_out = f"The request has {len(text):,} characters with its escapes, too many for the record."
     token = request.get("task_token") if isinstance(request, dict) else None
     kept = {"task_token": token} if isinstance(token, str) and len(token) <= _MAX_TOKEN_CHARACTERS else {}
-    return dump_json({"left_out": left_out, **kept})
+    return dump_json({_LEFT_OUT: left_out, **kept})
+
+
+def recorded_request(text: str) -> dict[str, Any] | None:
+    """Return the request of a text; None if it was left out, or is no JSON object.
+
+    >>> recorded_request('{"models": ["a"]}')
+    {'models': ['a']}
+    """
+    try:
+        request: Any = parse_json(text, keep_surrogates=True)
+    except JsonError:
+        return None
+    return request if isinstance(request, dict) and _LEFT_OUT not in request else None

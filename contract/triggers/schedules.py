@@ -14,7 +14,7 @@ from contract.codec import decode_fields
 from contract.problems import InvalidInputError, Problem
 from contract.triggers.schedule_expression import Expression, Rate, next_time, parse_expression
 from contract.triggers.slots import check_template, fill
-from contract.triggers.time_zones import hint_for, is_known
+from contract.triggers.time_zones import check_time_zone
 from contract.triggers.triggered_request import check_triggered_request
 from contract.workflow.request_size import sent_request
 
@@ -25,10 +25,11 @@ UTC."""
 LONGEST_WINDOW_MINUTES = 1_440
 """Longest flexible time window, in minutes, that EventBridge Scheduler allows."""
 _SPANS = tuple(timedelta(hours=hours) for hours in (1, 24, 24 * 8, 24 * 32, 24 * 367))
-"""How far back to search for the last time of a schedule: not far for one that fires often."""
+"""How far back to search for the last time of a schedule: the shortest first, because it may fire often."""
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
 _STAMP = "%Y%m%dT%H%M%SZ"
 _ANY_TIME = datetime(2026, 12, 31, 23, tzinfo=UTC)
+"""Time that fills placeholders when a request is checked."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Schedule:
             parse_expression("expression", self.expression)
         except InvalidInputError as error:
             problems += error.problems
-        problems += _check_zone(self.time_zone)
+        problems += check_time_zone("time_zone", self.time_zone)
         problems += _check_start(self.start)
         problems += check_range(
             "flexible_window_minutes", self.flexible_window_minutes, 1, LONGEST_WINDOW_MINUTES, "minutes"
@@ -231,10 +232,3 @@ def _check_start(start: str | None) -> list[Problem]:
     if moment is not None and moment.tzinfo is not None:
         return []
     return [Problem("start", start, "a date and time with a time zone, such as 2026-12-31T06:00:00+01:00")]
-
-
-def _check_zone(name: str) -> list[Problem]:
-    if is_known(name):
-        return []
-    expected = "a time zone of the IANA database, such as 'Europe/Berlin' or 'UTC'"
-    return [Problem("time_zone", name, expected, hint_for(name))]

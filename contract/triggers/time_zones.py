@@ -4,6 +4,8 @@ import difflib
 import functools
 import zoneinfo
 
+from contract.problems import Problem
+
 _NO_ZONES = frozenset({"Factory", "localtime", "posixrules"})
 """Files of a time zone database that are no zones. `localtime` is whatever zone the computer has."""
 _ABBREVIATIONS = {
@@ -35,6 +37,13 @@ def is_known(name: str) -> bool:
     (True, False, False)
     """
     return name in known_zones()
+
+
+def check_time_zone(field: str, name: str) -> list[Problem]:
+    """Check that a name is one of the database."""
+    if is_known(name):
+        return []
+    return [Problem(field, name, "a time zone of the IANA database, such as 'Europe/Berlin' or 'UTC'", hint_for(name))]
 
 
 def hint_for(name: str) -> str:

@@ -16,6 +16,17 @@ from contract.triggers.triggered_request import check_triggered_request
 
 MARKER_NAME = "_READY"
 """Name of an object that marks everything in its folder and below as complete."""
+NO_MODES = "-"
+"""Text of `modes_to_text` without rules."""
+_DATASET_CHARACTERS = 38
+"""Characters of the dataset's name in an execution's name, which has at most 80."""
+_LONGEST_WINDOW_SECONDS = 86_400
+"""Longest upload window, in seconds."""
+_DECIDED_BY_UPLOADS = {
+    "dataset": "the upload decides it",
+    "objects_manifest": "the upload decides it",
+    "resume": "each upload starts a new execution",
+}
 
 
 def execution_name(dataset: str, batch_id: str) -> str:
@@ -32,19 +43,6 @@ def marks_data(key: str) -> bool:
     """
     folder, slash, name = key.rpartition("/")
     return name == MARKER_NAME and is_data(f"{folder}{slash}any")
-
-
-NO_MODES = "-"
-"""Text of `modes_to_text` without rules."""
-_DATASET_CHARACTERS = 38
-"""Characters of the dataset's name in an execution's name, which has at most 80."""
-_LONGEST_WINDOW_SECONDS = 86_400
-"""Longest upload window, in seconds."""
-_DECIDED_BY_UPLOADS = {
-    "dataset": "the upload decides it",
-    "objects_manifest": "the upload decides it",
-    "resume": "each upload starts a new execution",
-}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from contract.catalog.model_spec import ModelSpec
 from contract.job.scoring_spec import JobSpec, PinnedObject
 from lambdas.attempts.checksums import ChecksumCounts, ChecksumRules
 from lambdas.errors import LISTED_FILES, MAX_COUNTED_FILES, UnexpectedFile
-from lambdas.stage.buckets.object_store import ObjectStore, StoredObject
+from lambdas.stage.buckets.object_store import ObjectStore
+from lambdas.stage.buckets.stored_object import StoredObject
 from lambdas.stage.parallel import in_parallel
 
 _MISSING = -1

@@ -8,7 +8,8 @@ from contract.job.ledger import MAX_SEGMENT_BYTES, Commit, read_segment
 from contract.job.scoring_spec import JobSpec
 from contract.problems import InvalidInputError, Problem, list_problems
 from lambdas.attempts.output_files import Pairs, UnexpectedFiles, is_placeholder
-from lambdas.stage.buckets.object_store import ObjectStore, StoredObject
+from lambdas.stage.buckets.object_store import ObjectStore
+from lambdas.stage.buckets.stored_object import StoredObject
 from lambdas.stage.parallel import in_parallel
 
 _FOLDER = "ledger/"

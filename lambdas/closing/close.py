@@ -39,9 +39,9 @@ _MAX_CAUSE_CHARACTERS = 8_000
 The record has the whole reason.
 """
 _SECONDS_AFTERWARDS = 90.0
+"""Time to leave, after the last job is closed, for the accounting and the summary."""
 _SECONDS_PER_DATASET = 0.012
-"""Time to leave, after the last job is closed, for the accounting, which lists the outputs of each dataset, and
-for the summary."""
+"""More time to leave for each dataset, whose outputs the accounting lists."""
 _SECONDS_WITHOUT_COUNTING = 300.0
 """Time to leave when commits of unfinished jobs are counted: to close records comes first."""
 _MAX_COUNTED = 20_000

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from contract.problems import Problem
 from lambdas.shown_text import list_first
-from lambdas.stage.buckets.object_store import ObjectStore, StoredObject
+from lambdas.stage.buckets.object_store import ObjectStore
+from lambdas.stage.buckets.stored_object import StoredObject
 from lambdas.stage.parallel import in_parallel
 
 _LISTED_OBJECTS = 3

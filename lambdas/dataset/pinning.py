@@ -10,7 +10,7 @@ from contract.dataset.partitions import partition_values
 from contract.job.scoring_spec import PinnedObject
 from contract.problems import Problem
 from lambdas.shown_text import list_first
-from lambdas.stage.buckets.object_store import StoredObject
+from lambdas.stage.buckets.stored_object import StoredObject
 
 _MAX_COMMAND_CHARACTERS = 200
 """Longest command in a problem, whose text is cut at 400 characters."""

@@ -7,7 +7,8 @@ from dataclasses import replace
 from contract.catalog.models import REASON_CHARACTERS, CurrentChange, Model, ModelVersion, TrainedBy, VersionDecision
 from contract.problems import InvalidInputError, list_problems
 from contract.status import JobStatus, VersionState
-from contract.table.records import JobRecord, version_item
+from contract.table.catalog_items import version_item
+from contract.table.records import JobRecord
 from contract.training.recipes import ModelRecipe
 from contract.training.training_inputs import inputs_sha256
 from contract.training.training_spec import TrainingReport, TrainingSpec

@@ -65,5 +65,8 @@ def _zone(name: str) -> tzinfo:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         found: tzinfo | None = bundled_zones.get_zonefile_instance().get(name)
         if found is None:
-            raise InvalidInputError("ScheduledStart", [Problem("time_zone", name, "a known time zone")]) from None
+            remedy = "Choose one with `fleetscore schedules update`, or in the setting `schedules`."
+            raise InvalidInputError(
+                "ScheduledStart", [Problem("time_zone", name, "a known time zone", remedy)]
+            ) from None
         return found

@@ -15,7 +15,7 @@ from itertools import islice
 from contract import layout
 from contract.dataset.object_keys import is_data
 from contract.triggers.uploads import MARKER_NAME, ObjectVersion, UploadManifest, UploadRule, execution_name
-from lambdas.stage.buckets.object_store import StoredObject
+from lambdas.stage.buckets.stored_object import StoredObject
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.messaging.execution_starter import ExecutionStarter
 from lambdas.stage.observability import logger

@@ -150,7 +150,7 @@ def test_each_aws_operation_is_called_by_one_lambda_module() -> None:
     owners = {
         "put_item": "stage/tables/table.py",
         "transact_write_items": "stage/tables/table.py",
-        "put_object": "stage/buckets/object_store.py",
+        "put_object": "stage/buckets/buckets.py",
         "start_execution": "stage/messaging/execution_starter.py",
         "send_task_success": "stage/messaging/task_tokens.py",
         "send_task_failure": "stage/messaging/task_tokens.py",

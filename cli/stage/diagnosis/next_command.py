@@ -6,9 +6,10 @@ from typing import Any
 
 from cli.stage.diagnosis.evidence import Evidence
 from cli.stage.execution_snapshot import Snapshot
-from contract.json_text import JsonError, dump_json, parse_json
+from contract.json_text import dump_json
 from contract.status import ExecutionKind, FailureKind, JobStatus
 from contract.table.records import AttemptRecord, JobRecord
+from contract.table.request_text import recorded_request
 from contract.triggers.uploads import execution_name
 from contract.workflow.scoring_request import TASK_TOKEN_FIELD
 
@@ -100,12 +101,7 @@ def _uploaded_dataset(snapshot: Snapshot) -> str:
 
 
 def _recorded_request(snapshot: Snapshot) -> dict[str, Any] | None:
-    """Return the request in the execution's record; None if it is not there, or no JSON object."""
-    try:
-        request: Any = parse_json(snapshot.record.request_json) if snapshot.record is not None else None
-    except JsonError:
-        return None
-    return request if isinstance(request, dict) and "left_out" not in request else None
+    return None if snapshot.record is None else recorded_request(snapshot.record.request_json)
 
 
 def _request(snapshot: Snapshot) -> str:

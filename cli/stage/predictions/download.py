@@ -54,7 +54,7 @@ class FoundFiles:
 
 
 def find_files(s3: Any, bucket: str, pointers: Sequence[LatestPredictions]) -> FoundFiles:
-    """List the files of predictions, and compare them with the ledger's commits, and these with the pointers."""
+    """List the files of predictions, and compare them with the ledgers, and the ledgers with the pointers."""
     prefixes: dict[str, LatestPredictions] = {}
     for pointer in pointers:
         for prefix in _prefixes(bucket, pointer):

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal
 
 from boto3.dynamodb.conditions import Key
@@ -10,13 +11,13 @@ from boto3.dynamodb.conditions import Key
 from cli.failures import CommandError
 from cli.stage.connection import Connection, query_items
 from cli.stage.deployment import Deployment
+from cli.stage.executions import execution_record, jobs_of
 from cli.stage.predictions.windows import windows_beyond
 from contract.status import ExecutionKind, JobStatus
 from contract.table import latest_predictions as latest
 from contract.table import records
 from contract.table.job_parts import group_parts, whole_job
 from contract.table.latest_predictions import LatestPredictions
-from contract.table.records import ExecutionRecord, JobRecord
 from contract.table.upload_records import UPLOADS_PARTITIONS, WINDOW_SORT_PREFIX, UploadWindow
 
 PredictionsState = Literal["latest", "complete", "part", "expired"]
@@ -65,7 +66,7 @@ class Predictions:
             CommandError: when it is not in the table.
         """
         execution_id = execution.rpartition(":")[2]
-        record = self._execution(execution_id)
+        record = execution_record(self._table, execution_id)
         if record is None:
             raise CommandError(
                 f"There is no record of execution {execution_id!r} in stage {self._deployment.stage!r}. Check the id, "
@@ -73,12 +74,12 @@ class Predictions:
             )
         jobs = [
             parts
-            for parts in group_parts(self._jobs(execution_id)).values()
+            for parts in group_parts(jobs_of(self._table, execution_id)).values()
             if parts[0].kind is ExecutionKind.SCORING
             and dataset in ("", parts[0].dataset)
             and (not model_id or model_id in parts[0].model_ids)
         ]
-        original = latest.original_execution(record, self._execution)
+        original = latest.original_execution(record, partial(execution_record, self._table))
         is_whole = original is not None and latest.covers_whole_datasets(original.request_json)
         current = {
             (item.dataset, item.model_id, item.fleet): item
@@ -121,7 +122,7 @@ class Predictions:
         return windows_beyond(self._s3, self._deployment.results_bucket, later, pointers)
 
     def _started(self, execution_id: str) -> str:
-        record = self._execution(execution_id)
+        record = execution_record(self._table, execution_id)
         return record.started_at if record else ""
 
     def _pointers(self, dataset: str, model_id: str) -> Iterable[LatestPredictions]:
@@ -143,16 +144,6 @@ class Predictions:
                 )
             ]
         return [latest.read_latest(item) for item in items]
-
-    def _execution(self, execution_id: str) -> ExecutionRecord | None:
-        item = self._table.get_item(Key=records.execution_key(execution_id), ConsistentRead=True).get("Item")
-        return records.read_item(ExecutionRecord, item) if item else None
-
-    def _jobs(self, execution_id: str) -> list[JobRecord]:
-        condition = Key(records.PARTITION_KEY).eq(records.execution_key(execution_id)[records.PARTITION_KEY])
-        condition &= Key(records.SORT_KEY).begins_with(records.JOB_SORT_PREFIX)
-        items = query_items(self._table, KeyConditionExpression=condition, ConsistentRead=True)
-        return [records.read_item(JobRecord, item) for item in items]
 
 
 def is_expired(pointer: LatestPredictions, now: datetime) -> bool:

@@ -12,7 +12,8 @@ from contract.job.scored_before import keeps_commit
 from contract.job.scoring_spec import JobSource, PinnedObject
 from contract.problems import InvalidInputError
 from lambdas.planning.resume.old_jobs import OldJob, snapshot_objects
-from lambdas.stage.buckets.object_store import ObjectStore, StoredObject
+from lambdas.stage.buckets.object_store import ObjectStore
+from lambdas.stage.buckets.stored_object import StoredObject
 from lambdas.stage.parallel import in_parallel
 
 MAX_COUNTED = 1_000_000
@@ -51,7 +52,7 @@ class Coverage:
     is_exact: bool = True
     """Whether the ledgers were read, and not only listed."""
     is_by_record: bool = False
-    """Whether only the commits of jobs that succeeded were counted, because there are too many."""
+    """Whether only jobs that succeeded without rows in quarantine count, because there are too many commits."""
     sources: Sequence[JobSource] = ()
     """All old jobs, newest first."""
     useful: dict[str, list[JobSource]] = field(default_factory=dict)

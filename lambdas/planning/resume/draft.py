@@ -77,7 +77,7 @@ def jobs_that_keep(
     request = earlier.request
     is_joined = request.output_layout == "joined"
     # Models that share an output must be the same as before, unless the request says how many share a job.
-    is_resumed = request.keep_scored is False
+    is_resumed = not request.keep_scored
     jobs = form(earlier.groups() if is_resumed and is_joined and not request.models_per_job else None)
     scorers = {
         model.model_id: Scorer(model, job.dataset, _digests(job)[model.model_id])
@@ -157,7 +157,8 @@ def kept_notes(earlier: EarlierJobs, coverage: Coverage) -> list[str]:
     text = f"commits of {len(executions):,} earlier executions: {counts.kept:,} of {counts.expected:,} kept, "
     text += f"{counts.again:,} scored again, {counts.missing:,} not committed yet"
     if coverage.is_by_record:
-        text += f". They are more than {MAX_COUNTED:,}, so only those of jobs that succeeded are counted here"
+        text += f". They are more than {MAX_COUNTED:,}, so only those of jobs that succeeded without "
+        text += "rows in quarantine are counted here"
     return [text, *_changed_models(earlier, coverage)]
 
 

@@ -23,7 +23,8 @@ from lambdas.planning.model_checks import check_columns, check_images
 from lambdas.planning.scoring.assignments import Assignment, ChosenFleet
 from lambdas.planning.scoring.pin_datasets import Snapshots
 from lambdas.shown_text import list_first
-from lambdas.stage.buckets.object_store import ObjectStore, StoredArtifact
+from lambdas.stage.buckets.dataset_objects import StoredArtifact
+from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.parallel import in_parallel
 

@@ -18,7 +18,7 @@ from lambdas.planning.scoring.choose_models import Choice
 from lambdas.planning.scoring.tables import Refusing, refusing_models, tables_of
 from lambdas.planning.scoring.upload_manifest import Uploads
 from lambdas.shown_text import list_first
-from lambdas.stage.buckets.object_store import StoredObject
+from lambdas.stage.buckets.stored_object import StoredObject
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.parallel import in_parallel
 

@@ -6,7 +6,8 @@ from functools import partial
 from lambdas.dataset.table_files import FoundTable, find_tables, probe_tables
 from lambdas.planning.scoring.assignments import Assignment
 from lambdas.planning.scoring.upload_manifest import Uploads
-from lambdas.stage.buckets.object_store import ObjectStore, StoredObject
+from lambdas.stage.buckets.object_store import ObjectStore
+from lambdas.stage.buckets.stored_object import StoredObject
 
 Refusing = Mapping[str, Sequence[str]]
 """The models that do not score every file of a table, by dataset."""

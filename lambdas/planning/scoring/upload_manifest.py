@@ -9,7 +9,8 @@ from contract.problems import InvalidInputError, Problem
 from contract.triggers.uploads import ObjectVersion, UploadManifest
 from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.shown_text import list_first
-from lambdas.stage.buckets.object_store import ObjectStore, StoredObject
+from lambdas.stage.buckets.object_store import ObjectStore
+from lambdas.stage.buckets.stored_object import StoredObject
 
 
 @dataclass(frozen=True)

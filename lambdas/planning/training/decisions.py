@@ -23,6 +23,7 @@ from contract.training.recipes import ModelRecipe
 from contract.training.training_inputs import inputs_sha256
 from contract.training.training_spec import TrainingSpec
 from contract.workflow.messages import JobPointer, PlanInput
+from lambdas.continuing import as_sentence
 from lambdas.dataset.parquet_footer import Column
 from lambdas.planning.model_checks import check_columns
 
@@ -165,7 +166,7 @@ def _check_label(recipe: ModelRecipe, dataset: str, key: str, label: Column) -> 
         return []
     remedy = "Correct label or task in the recipe, or write the labels as such."
     if kind == "text":
-        remedy = f"{XGBOOST_TAKES_NUMBERS[0].upper()}{XGBOOST_TAKES_NUMBERS[1:]}."
+        remedy = as_sentence(XGBOOST_TAKES_NUMBERS)
     wanted = wanted_labels(recipe.task, recipe.trainer)
     expected = f"a label of task {recipe.task!r} for trainer {recipe.trainer!r}: {wanted}"
     value = f"{recipe.label} of type {label.type} in {key}"

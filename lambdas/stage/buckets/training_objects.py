@@ -1,21 +1,19 @@
 """The objects of the training workflow: specs, recipes, manifests, scripts, trained artifacts."""
 
 import hashlib
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from botocore.exceptions import ClientError
 
 from contract import codec, container_paths, layout, training_layout
 from contract.archives import MAX_MEMBERS, read_files
-from contract.json_text import dump_json
 from contract.problems import InvalidInputError
 from contract.tar_members import ArchiveError
 from contract.training.recipes import ModelRecipe, TrainingCode
 from contract.training.training_spec import TrainingReport, TrainingSpec
 from lambdas.errors import ArtifactMissingError, TrainedArtifactError
+from lambdas.stage.buckets.buckets import Buckets, compact_json
 from lambdas.stage.buckets.manifests import input_manifest
 
 MAX_REPORT_BYTES = 1_000_000
@@ -35,19 +33,8 @@ class TrainedArtifact:
     report: TrainingReport
 
 
-class TrainingObjects(ABC):
-    """The training part of `object_store.ObjectStore`, which sends the S3 requests."""
-
-    _s3: Any
-    datasets_bucket: str
-    models_bucket: str
-    results_bucket: str
-
-    @abstractmethod
-    def _get(self, key: str) -> bytes: ...
-
-    @abstractmethod
-    def _put_once(self, key: str, body: bytes) -> None: ...
+class TrainingObjects(Buckets):
+    """Reads and writes what the training workflow has in the buckets."""
 
     def add_training(self, spec: TrainingSpec, recipe: ModelRecipe) -> None:
         """Write the spec of a training job, a copy of its recipe, and the manifests of its objects.
@@ -56,8 +43,8 @@ class TrainingObjects(ABC):
             PlanChangedError: when an earlier call wrote different content.
         """
         execution_id, job_id = spec.execution_id, spec.job_id
-        self._put_once(training_layout.training_job_spec_key(execution_id, job_id), _text(codec.to_json(spec)))
-        self._put_once(training_layout.recipe_copy_key(execution_id, job_id), _text(codec.to_json(recipe)))
+        self._put_once(training_layout.training_job_spec_key(execution_id, job_id), compact_json(codec.to_json(spec)))
+        self._put_once(training_layout.recipe_copy_key(execution_id, job_id), compact_json(codec.to_json(recipe)))
         channels = {
             container_paths.TRAIN_CHANNEL: (recipe.training_dataset, spec.objects),
             container_paths.VALIDATION_CHANNEL: (recipe.validation_dataset or "", spec.validation_objects),
@@ -67,7 +54,7 @@ class TrainingObjects(ABC):
                 key = training_layout.training_manifest_key(execution_id, job_id, channel)
                 prefix = layout.dataset_prefix(dataset)
                 self._put_once(
-                    key, _text(input_manifest(self.datasets_bucket, [prefix + item.key for item in objects]))
+                    key, compact_json(input_manifest(self.datasets_bucket, [prefix + item.key for item in objects]))
                 )
 
     def training_spec(self, execution_id: str, job_id: str) -> TrainingSpec:
@@ -131,14 +118,6 @@ class TrainingObjects(ABC):
             raise TrainedArtifactError(job_id, [str(error)]) from error
         return TrainedArtifact(key, answer["ETag"], stream.digest.hexdigest(), stream.size, files, report)
 
-    def _exists(self, bucket: str, key: str) -> bool:
-        """Return whether an object exists, by a listing.
-
-        With permission to list only some prefixes, S3 reports a missing object as denied.
-        """
-        found = self._s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
-        return [entry["Key"] for entry in found.get("Contents", ())] == [key]
-
     def copy_artifact(self, artifact: TrainedArtifact, model_id: str, version: str) -> None:
         """Copy the artifact with the ETag that was read to the version's key.
 
@@ -188,7 +167,3 @@ def _read_archive(stream: _Hashed) -> tuple[dict[str, int], bytes | None]:
         if member.name == container_paths.TRAINING_REPORT_NAME and member.size <= MAX_REPORT_BYTES:
             text = member.content.read(member.size)
     return files, text
-
-
-def _text(value: Any) -> bytes:
-    return dump_json(value, separators=(",", ":")).encode()

@@ -1,16 +1,15 @@
-"""The table of executions, jobs, attempts and models.
+"""The table of executions, jobs and attempts. The catalog is in the same one: see `catalog_table`.
 
 Every write has a condition, so a late or duplicate event changes nothing. A job changes its status
 only as `contract.status.ALLOWED_BEFORE` allows, an attempt is opened once, and a final record never
 changes.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from contract.catalog.fleets import FleetRecord
 from contract.catalog.models import Model, ModelVersion
 from contract.status import (
     ALLOWED_BEFORE,
@@ -20,12 +19,11 @@ from contract.status import (
     FailureKind,
     JobStatus,
 )
-from contract.table import records
-from contract.table.catalog_ids import Kind, catalog_id_key, catalog_id_queries, model_id_of
+from contract.table import catalog_items, records
+from contract.table.catalog_ids import catalog_id_key
 from contract.table.explanation import UNEXPLAINED, Explanation
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
 from contract.table.tolerance import NOTHING, Tally
-from contract.training.recipes import ModelRecipe
 from contract.workflow.messages import ExecutionPlan
 from lambdas.errors import (
     ExecutionClosedError,
@@ -35,17 +33,15 @@ from lambdas.errors import (
     StaleEventError,
 )
 from lambdas.stage.parallel import in_parallel
+from lambdas.stage.tables.catalog_table import CatalogTable
 from lambdas.stage.tables.table import NEW, in_transactions
 from lambdas.stage.tables.tallies import Tallies
 
 R = TypeVar("R")
 
-_VERSIONS_PER_PAGE = 3
-"""Versions per page of a query for the last trained one. They may be large, and others are rare."""
 
-
-class JobTable(Tallies):
-    """Reads and writes the records of executions, jobs, attempts, models and recipes.
+class JobTable(Tallies, CatalogTable):
+    """Reads and writes the records of executions, jobs and attempts, and registers what was trained.
 
     All writes are idempotent.
     """
@@ -248,56 +244,7 @@ class JobTable(Tallies):
             return self.job(job.execution_id, job.job_id)
         raise self._refusal(job, moved.attempt)
 
-    # ---- models ------------------------------------------------------------------------------
-
-    def all_models(self) -> list[Model]:
-        """Return every model of the catalog, ordered by model id.
-
-        All reads are consistent: a model is as it was left by the last change that has ended.
-        """
-        return [model for _, model in sorted(self.models(self._catalog_ids("MODEL")).items())]
-
-    def models(self, model_ids: Sequence[str]) -> dict[str, Model]:
-        """Return the models with these ids, by id. Ids that are not in the catalog are left out."""
-        items = self._get_many([records.model_key(model_id) for model_id in model_ids])
-        return {model.model_id: model for model in (records.read_item(Model, item) for item in items)}
-
-    def version(self, model_id: str, version: str) -> ModelVersion | None:
-        """Return a version of a model; None if it does not exist or was deleted."""
-        items = self._get_many([records.version_key(model_id, version)])
-        return next((found for item in items if (found := records.read_version(item)) is not None), None)
-
-    def version_name_used(self, model_id: str, version: str) -> bool:
-        """Return whether a version has or had this name."""
-        return any(True for _ in self._get_many([records.version_key(model_id, version)]))
-
-    def last_trained_version(self, model_id: str) -> ModelVersion | None:
-        """Return the last version of a model that was trained and not deleted; None if there is none."""
-        pages = self._dynamodb.get_paginator("query").paginate(
-            TableName=self._table_name,
-            # Names of trained versions begin with their time, and sort by it.
-            KeyConditionExpression=f"{records.PARTITION_KEY} = :model AND begins_with({records.SORT_KEY}, :trained)",
-            ExpressionAttributeValues={
-                ":model": records.model_key(model_id)[records.PARTITION_KEY],
-                ":trained": f"{records.VERSION_SORT_PREFIX}20",
-            },
-            ScanIndexForward=False,
-            ConsistentRead=True,
-            PaginationConfig={"PageSize": _VERSIONS_PER_PAGE},
-        )
-        versions = (records.read_version(item) for page in pages for item in page["Items"])
-        return next((found for found in versions if found is not None and found.trained_by is not None), None)
-
-    def current_versions(self, models: Iterable[Model]) -> dict[str, ModelVersion]:
-        """Return the current version of each model, by model id. Missing versions are left out."""
-        keys = [records.version_key(model.model_id, model.current_version) for model in models]
-        versions = map(records.read_version, self._get_many(keys))
-        return {version.spec.model_id: version for version in versions if version is not None}
-
-    def fleets(self, fleet_ids: Sequence[str]) -> dict[str, FleetRecord]:
-        """Return the fleets with these ids, by id. Ids of no fleet are left out."""
-        items = self._get_many([records.fleet_key(fleet_id) for fleet_id in fleet_ids])
-        return {fleet.fleet_id: fleet for fleet in (records.read_item(FleetRecord, item) for item in items)}
+    # ---- trained models ----------------------------------------------------------------------
 
     def register_trained(
         self, job: JobRecord, succeeded: JobRecord, version: ModelVersion, before: Model | None, after: Model | None
@@ -311,7 +258,7 @@ class JobTable(Tallies):
         if attempt is None or attempt.status is not AttemptStatus.RUNNING:
             return False
         writes = [
-            self._put_action(records.version_item(version), NEW),
+            self._put_action(catalog_items.version_item(version), NEW),
             self._job_move(job, succeeded),
             self._attempt_end(_ended(attempt, succeeded)),
         ]
@@ -321,28 +268,12 @@ class JobTable(Tallies):
                 # The condition compares with what was read, so that no concurrent change is lost.
                 seen = {":seen": before.updated_at, ":current": before.current_version}
                 unchanged = {"condition": "updated_at = :seen AND current_version = :current", "values": seen}
-            writes.append(self._put_action(records.model_item(after), **unchanged))
+            writes.append(self._put_action(catalog_items.model_item(after), **unchanged))
             if before is None:
                 writes.append({"Put": {"TableName": self._table_name, "Item": catalog_id_key("MODEL", after.model_id)}})
         return self._write_all(writes)
 
-    # ---- recipes -----------------------------------------------------------------------------
-
-    def all_recipes(self) -> list[ModelRecipe]:
-        """Return every recipe, ordered by model id. All reads are consistent."""
-        return [recipe for _, recipe in sorted(self.recipes(self._catalog_ids("RECIPE")).items())]
-
-    def recipes(self, model_ids: Sequence[str]) -> dict[str, ModelRecipe]:
-        """Return the recipes of these models, by model id. Models without a recipe are left out."""
-        items = self._get_many([records.recipe_key(model_id) for model_id in model_ids])
-        return {recipe.model_id: recipe for recipe in (records.read_item(ModelRecipe, item) for item in items)}
-
     # ---- DynamoDB requests -------------------------------------------------------------------
-
-    def _catalog_ids(self, kind: Kind) -> list[str]:
-        paginator = self._dynamodb.get_paginator("query")
-        pages = (paginator.paginate(TableName=self._table_name, **query) for query in catalog_id_queries(kind))
-        return list({model_id_of(item): None for query in pages for page in query for item in page["Items"]})
 
     def _put_action(
         self, item: dict[str, Any], condition: str, values: Mapping[str, Any] | None = None

@@ -1,4 +1,4 @@
-"""The DynamoDB requests that `JobTable` and `UploadTable` share."""
+"""The DynamoDB requests that all classes of this folder share."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -33,7 +33,7 @@ def in_transactions(items: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, 
 
 
 class Table:
-    """Base class of `JobTable` and `UploadTable`, which are in one DynamoDB table."""
+    """Base class of all classes of this folder, whose items are in one DynamoDB table."""
 
     def __init__(self, dynamodb: Any, table_name: str) -> None:
         """`dynamodb` is a boto3 resource's client, which takes and returns plain Python values."""

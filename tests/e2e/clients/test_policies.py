@@ -26,7 +26,7 @@ from cli.tables.manifest import write_snapshot
 from cli.tables.snapshot import TableChoice
 from contract import layout
 from contract.status import ExecutionKind, ExecutionStatus
-from contract.table import records
+from contract.table import catalog_items, records
 from contract.triggers.uploads import UploadRule
 from embedded.cdk.deploy import stack_outputs
 from tests.e2e.failing_models import AlwaysFails
@@ -133,9 +133,9 @@ def test_the_register_policy_writes_only_models(stage: Stage, person: Person) ->
     item = {**records.execution_key("forged"), "status": "SUCCEEDED"}
     assert "dynamodb:PutItem" in refused(table.put_item, Item=item)
     put = {"Put": {"TableName": table.name, "Item": item}}
-    model = {"Put": {"TableName": table.name, "Item": {**records.model_key("forged")}}}
+    model = {"Put": {"TableName": table.name, "Item": {**catalog_items.model_key("forged")}}}
     assert "dynamodb:PutItem" in refused(table.meta.client.transact_write_items, TransactItems=[model, put])
-    assert "Item" not in table.get_item(Key=records.model_key("forged"))
+    assert "Item" not in table.get_item(Key=catalog_items.model_key("forged"))
 
 
 def test_the_register_policy_writes_fleets_and_the_run_policy_does_not(stage: Stage, person: Person) -> None:
@@ -156,7 +156,7 @@ def test_the_read_policy_changes_nothing(stage: Stage, person: Person) -> None:
     machine = stage.deployment.state_machine_arn
     assert reader.connection.client("stepfunctions").list_executions(stateMachineArn=machine)["executions"]
     table = reader.connection.resource("dynamodb").Table(stage.deployment.table_name)
-    refused(table.put_item, Item=records.model_key("read"))
+    refused(table.put_item, Item=catalog_items.model_key("read"))
     refused(reader.connection.client("s3").put_object, Bucket=stage.deployment.models_bucket, Key="read/1/x", Body=b"")
     refused(reader.executions.start, "{}", "by-reader")
 

@@ -29,7 +29,7 @@ from contract.job.ledger import (
 from contract.job.scoring_spec import JobSpec, PinnedObject
 from contract.job.snapshot import Snapshot
 from contract.status import ExecutionStatus, JobStatus
-from contract.table import records
+from contract.table import catalog_items, records
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
 from contract.workflow.messages import AttemptFailure, JobPointer, PlanInput, SummaryInput
 from lambdas.planning.scoring.assignments import Assignment
@@ -229,8 +229,8 @@ class Stage:
             fleet=fleet,
             route=tuple(route),
         )
-        self.table.put_item(Item=records.version_item(registered))
-        self.table.put_item(Item=records.model_item(Model(model_id, version, enabled, tags or {})))
+        self.table.put_item(Item=catalog_items.version_item(registered))
+        self.table.put_item(Item=catalog_items.model_item(Model(model_id, version, enabled, tags or {})))
         self.s3.put_object(Bucket=self.models, Key=layout.artifact_key(model_id, version), Body=ARTIFACT)
         return registered
 
@@ -239,7 +239,7 @@ class Stage:
     ) -> FleetRecord:
         """Write a fleet, like `fleetscore fleets set`."""
         fleet = FleetRecord(fleet_id=fleet_id, dataset=dataset, route_by=route_by, **fields)
-        self.table.put_item(Item=records.fleet_item(fleet))
+        self.table.put_item(Item=catalog_items.fleet_item(fleet))
         return fleet
 
     def upload(

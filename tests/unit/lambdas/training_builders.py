@@ -12,7 +12,7 @@ from contract import codec, container_paths, training_layout
 from contract.catalog.model_fields import Feature
 from contract.catalog.models import Model, ModelVersion
 from contract.status import JobStatus
-from contract.table import records
+from contract.table import catalog_items
 from contract.training.recipes import ModelRecipe, Promotion
 from contract.training.training_spec import METRICS, TrainingReport, TrainingSpec
 from contract.workflow.messages import ExecutionPlanInput, PlanInput
@@ -56,15 +56,15 @@ def any_recipe(model_id: str = "delays-ua", **changes: Any) -> ModelRecipe:
 
 
 def put_recipe(stage: Stage, recipe: ModelRecipe) -> ModelRecipe:
-    stage.table.put_item(Item=records.recipe_item(recipe))
+    stage.table.put_item(Item=catalog_items.recipe_item(recipe))
     return recipe
 
 
 def put_current(stage: Stage, model_id: str = "delays-ua", *, metrics: Mapping[str, float] | None = None) -> None:
     """Register a model whose current version `1` has these metrics."""
     version = ModelVersion(spec=any_model_spec(model_id), dataset="flights", metrics=metrics or {})
-    stage.table.put_item(Item=records.version_item(version))
-    stage.table.put_item(Item=records.model_item(Model(model_id, "1", updated_at="before")))
+    stage.table.put_item(Item=catalog_items.version_item(version))
+    stage.table.put_item(Item=catalog_items.model_item(Model(model_id, "1", updated_at="before")))
 
 
 def put_trainable(stage: Stage, *recipes: ModelRecipe) -> None:

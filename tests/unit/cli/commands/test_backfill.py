@@ -14,6 +14,7 @@ WORDS = {"--dataset": "f-{date}", "--from": "2026-01-01", "--to": "2026-01-02"}
         (["--every", "hour"], "a name with {hour}, because there is one dataset per hour"),
         (["--dataset", "f-{date}-{hour}"], "Add `--every hour`, or leave {hour} out."),
         (["--time-zone", "Mars/Base"], "time-zone: got 'Mars/Base', expected a time zone of the IANA database"),
+        (["--time-zone", "europe/berlin"], "Write 'Europe/Berlin'."),
         (["--input", '{"models": ["a"], "resume": "e"}'], "Leave models, resume out of --input"),
         (["--input", '{"instance_count": 0}'], "instance_count"),
         (["--input", "[]"], "a JSON object such as {}"),

@@ -13,7 +13,7 @@ from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract.catalog.fleets import FleetRecord
 from contract.catalog.models import Compute, Model, ModelVersion
-from contract.table import records
+from contract.table import catalog_items, records
 from tests.unit.cli.builders import make_archive
 from tests.unit.lambdas.builders import any_model_spec
 
@@ -42,12 +42,12 @@ def command(table: Any, capsys: Captured) -> Command:
 
 def member(table: Any, model_id: str, *route: str, enabled: bool = True, fleet: str = "flights", **spec: Any) -> None:
     version = ModelVersion(spec=any_model_spec(model_id, **spec), dataset="flights", fleet=fleet, route=route)
-    table.put_item(Item=records.version_item(version))
-    table.put_item(Item=records.model_item(Model(model_id, "1", enabled)))
+    table.put_item(Item=catalog_items.version_item(version))
+    table.put_item(Item=catalog_items.model_item(Model(model_id, "1", enabled)))
 
 
 def stored(table: Any, fleet_id: str = "flights") -> FleetRecord:
-    return records.read_item(FleetRecord, table.get_item(Key=records.fleet_key(fleet_id))["Item"])
+    return records.read_item(FleetRecord, table.get_item(Key=catalog_items.fleet_key(fleet_id))["Item"])
 
 
 def test_a_fleet_is_created_and_changed_field_by_field(table: Any, command: Command) -> None:
@@ -81,7 +81,7 @@ def test_a_fleet_is_created_and_changed_field_by_field(table: Any, command: Comm
 def test_a_fleet_that_cannot_be_is_refused(table: Any, capsys: Captured, words: list[str], message: str) -> None:
     assert entry.main(["fleets", "set", "flights", *words]) == 2
     assert message in capsys.readouterr().err
-    assert "Item" not in table.get_item(Key=records.fleet_key("flights"))
+    assert "Item" not in table.get_item(Key=catalog_items.fleet_key("flights"))
 
 
 def test_show_lists_models_routes_and_problems(table: Any, command: Command, capsys: Captured) -> None:
@@ -145,7 +145,7 @@ def test_a_model_without_a_dataset_has_that_of_its_fleet(table: Any, tmp_path: P
     assert entry.main(["models", "register", f"@{tmp_path}/one.json", "--no-load-check"]) == 0
     found = {
         model_id: records.read_item(
-            ModelVersion, table.get_item(Key=records.version_key(model_id, "1"))["Item"]
+            ModelVersion, table.get_item(Key=catalog_items.version_key(model_id, "1"))["Item"]
         ).dataset
         for model_id in ("ua", "aa", "dl", "one")
     }

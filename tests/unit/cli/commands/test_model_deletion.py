@@ -19,7 +19,7 @@ from cli.stage.model_deletion import ModelDeletion
 from contract import training_layout
 from contract.catalog.model_fields import Feature
 from contract.status import ExecutionStatus
-from contract.table import records
+from contract.table import catalog_items, records
 from tests.unit.cli.builders import any_execution, end_in_step_functions, make_archive, running_job
 
 Captured = pytest.CaptureFixture[str]
@@ -59,7 +59,7 @@ def keys(catalog: Catalog) -> list[str]:
 
 
 def test_a_model_goes_with_its_versions_recipe_and_objects(catalog: Catalog, table: Any, capsys: Captured) -> None:
-    table.put_item(Item=records.recipe_key("churn"))
+    table.put_item(Item=catalog_items.recipe_key("churn"))
     for model_id in ("churn", "churn-b"):
         catalog.s3.put_object(Bucket="some-models", Key=training_layout.code_key(model_id, "0" * 64), Body=b"script")
     assert main(["models", "delete", "churn", "--yes"]) == 0
@@ -89,11 +89,11 @@ def test_a_version_goes_alone_and_rollback_does_not_choose_it(catalog: Catalog, 
 
 
 def test_what_an_interruption_left_is_deleted_by_the_next_run(catalog: Catalog, table: Any) -> None:
-    table.delete_item(Key=records.version_key("churn", "1"))
+    table.delete_item(Key=catalog_items.version_key("churn", "1"))
     assert main(["models", "delete", "churn", "--version", "1", "--yes"]) == 0
     assert "churn/1/model.tar.gz" not in keys(catalog)
-    table.delete_item(Key=records.model_key("churn"))
-    table.delete_item(Key=records.version_key("churn", "2"))
+    table.delete_item(Key=catalog_items.model_key("churn"))
+    table.delete_item(Key=catalog_items.version_key("churn", "2"))
     assert main(["models", "delete", "churn", "--yes"]) == 0
     assert catalog.read("churn") == (None, {})
 
@@ -128,11 +128,11 @@ def test_a_model_of_a_fleet_is_refused(
 ) -> None:
     Fleets(account, deployment).set("stores", {"dataset": "customers", "route_by": "store"})
     version = replace(catalog.versions("churn")["3"], fleet="stores", route=("1",))
-    table.put_item(Item=records.version_item(version))
+    table.put_item(Item=catalog_items.version_item(version))
     assert main(["models", "delete", "churn", "--yes"]) == 2
     assert "Model churn is in fleet stores." in capsys.readouterr().err
     Fleets(account, deployment)
-    table.delete_item(Key=records.fleet_key("stores"))
+    table.delete_item(Key=catalog_items.fleet_key("stores"))
     assert main(["models", "delete", "churn", "--yes"]) == 0
 
 

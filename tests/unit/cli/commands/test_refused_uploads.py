@@ -9,6 +9,7 @@ import pytest
 from cli.main import main
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
+from cli.stage.request_check import RequestChecks
 from contract.status import ExecutionStatus
 from contract.table import records
 from contract.triggers.uploads import execution_name
@@ -44,11 +45,12 @@ def reasons(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Return reasons why the stage's plan refuses a manifest, by the manifest's key; there are none yet."""
     found: dict[str, str] = {}
 
-    def check(_connection: Any, _stage: str, _kind: Any, request_json: str) -> RequestCheck:
-        why = found.get(json.loads(request_json)["objects_manifest"])
+    def check(_checks: Any, _kind: Any, request: Any) -> RequestCheck:
+        why = found.get(request["objects_manifest"])
         return RequestCheck(problems=(why,), problem_count=1) if why else RequestCheck(job_count=1)
 
-    monkeypatch.setattr("cli.commands.refused_uploads.check_on_stage", check)
+    monkeypatch.setattr(RequestChecks, "__init__", lambda *_: None)
+    monkeypatch.setattr(RequestChecks, "check", check)
     return found
 
 

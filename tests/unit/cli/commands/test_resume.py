@@ -17,7 +17,7 @@ from cli.views.request_check import check_json
 from contract.catalog.models import Model, ModelVersion
 from contract.job.parts import JobPart
 from contract.status import ExecutionStatus
-from contract.table import records
+from contract.table import catalog_items, records
 from contract.workflow.request_check import RequestCheck, ResumeCounts
 from tests.unit.cli.builders import NOW, any_execution, any_job
 from tests.unit.lambdas.builders import any_model_spec
@@ -38,8 +38,8 @@ def ended(account: Connection, deployment: Deployment) -> Executions:
     for model_id in ("churn", "upsell", "visits", "delays-aa"):
         fields = {"fleet": "delays", "route": ("AA",)} if model_id == "delays-aa" else {}
         version = ModelVersion(spec=any_model_spec(model_id, version="1"), dataset="flights", **fields)
-        table.put_item(Item=records.version_item(version))
-        table.put_item(Item=records.model_item(Model(model_id, "1", updated_at="2026-03-01")))
+        table.put_item(Item=catalog_items.version_item(version))
+        table.put_item(Item=catalog_items.model_item(Model(model_id, "1", updated_at="2026-03-01")))
     Fleets(account, deployment).set("delays", {"dataset": "flights", "route_by": "carrier"})
     return Executions(account, deployment)
 
@@ -85,7 +85,7 @@ def test_an_execution_whose_models_are_disabled_or_deleted_is_refused_before_any
     assert main(["retry", "nightly-1", "delays.fleet"]) == 2
     assert "delays, which is without enabled models" in capsys.readouterr().err
     for model_id in ("upsell", "visits"):
-        table.delete_item(Key=records.model_key(model_id))
+        table.delete_item(Key=catalog_items.model_key(model_id))
     assert main(["resume", "nightly-1"]) == 2
     shown = capsys.readouterr().err
     assert "none that can be scored: churn (disabled), upsell (deleted), visits (deleted) and 1 more" in shown

@@ -25,7 +25,7 @@ from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Model, ModelVersion, TrainedBy, VersionDecision
 from contract.problems import InvalidInputError
 from contract.status import ExecutionKind, ExecutionStatus, VersionState
-from contract.table import records
+from contract.table import catalog_items, records
 from tests.unit.cli.builders import any_execution, any_job, end_in_step_functions, succeeded_job
 
 Captured = pytest.CaptureFixture[str]
@@ -81,9 +81,9 @@ def version(name: str, state: VersionState | None, reason: str = "auc 0.6 < floo
 
 def put(table: Any, *versions: ModelVersion, current: str | None = None) -> None:
     for item in versions:
-        table.put_item(Item=records.version_item(item))
+        table.put_item(Item=catalog_items.version_item(item))
     if current is not None:
-        table.put_item(Item=records.model_item(Model("churn", current, updated_at="before")))
+        table.put_item(Item=catalog_items.model_item(Model("churn", current, updated_at="before")))
 
 
 # ---- recipes

@@ -99,8 +99,7 @@ def test_a_dataset_that_keeps_changing_ends_unscored(stage: Stage) -> None:
 
 
 def test_after_a_failure_no_other_execution_starts(stage: Stage) -> None:
-    stage.looks, stage.statuses = [seen(a=0), seen(a=0), seen(a=1)], {}
-    stage.statuses = {}
+    stage.looks = [seen(a=0), seen(a=0), seen(a=1)]
     stage.start = lambda request, name: (stage.statuses.update({name: "FAILED"}), name)[1]  # type: ignore[method-assign]
     found = run(stage)
     assert found == SlotResult("days", Outcome.FAILED, 0, 1, 1, ("fill-1",), "see `fleetscore status fill-1`")

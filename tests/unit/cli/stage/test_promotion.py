@@ -14,7 +14,7 @@ from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract.catalog.model_fields import Feature
 from contract.catalog.models import HISTORY_LIMIT, Model
-from contract.table import records
+from contract.table import catalog_items
 from tests.unit.cli.builders import make_archive
 
 
@@ -97,7 +97,7 @@ def test_version_deleted_during_promotion_does_not_become_current(
 
     def read_then_delete(self: CatalogTable, model_id: str) -> Any:
         answer = read(self, model_id)
-        table.delete_item(Key=records.version_key("churn", "1"))
+        table.delete_item(Key=catalog_items.version_key("churn", "1"))
         return answer
 
     monkeypatch.setattr(CatalogTable, "read", read_then_delete)
@@ -151,8 +151,8 @@ def test_model_record_of_the_previous_release_is_read_and_promoted(
     """Records of that release have no previous version, no history and no tags of versions."""
     table = connection.resource("dynamodb").Table(deployment.table_name)
     for key, new in (
-        (records.model_key("churn"), "previous_version, history"),
-        (records.version_key("churn", "1"), "tags"),
+        (catalog_items.model_key("churn"), "previous_version, history"),
+        (catalog_items.version_key("churn", "1"), "tags"),
     ):
         names = {"#tags": "tags"} if new == "tags" else {}
         words = {"ExpressionAttributeNames": names} if names else {}

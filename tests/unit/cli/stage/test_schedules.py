@@ -272,6 +272,19 @@ def test_pause_and_resume_change_nothing_but_the_state(connection: Connection) -
     assert stored(connection, "nightly")["State"] == "ENABLED"
 
 
+def test_a_paused_rate_says_so_and_continues_at_its_times_when_it_is_resumed(
+    connection: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A rate without a start would fire at the moment of the change."""
+    assert main(["schedules", "add", "hourly", "rate(1 hour)", "--paused"]) == 0
+    shown = capsys.readouterr()
+    assert "paused: it starts nothing until `fleetscore schedules resume hourly`" in shown.out
+    assert "now" not in shown.err
+    created = stored(connection, "hourly")["CreationDate"]
+    assert main(["schedules", "resume", "hourly"]) == 0
+    assert stored(connection, "hourly")["StartDate"] - created == timedelta(hours=1)
+
+
 def test_pausing_a_declared_schedule_says_what_to_change(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schedules", "pause", "declared"]) == 0
     assert "cdk.json" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from contract.catalog.models import Compute, ModelVersion
 from contract.job.ledger import Commit
 from contract.job.scoring_spec import JobSpec, SnapshotRef
 from contract.problems import InvalidInputError, Problem
-from contract.table import records
+from contract.table import catalog_items, records
 from tests.unit.contract.strategies import computes, model_specs
 from tests.unit.lambdas.builders import any_model_spec
 
@@ -108,7 +108,7 @@ def test_prediction_columns_named_like_input_columns_are_reported() -> None:
 def test_stored_record_with_clashing_column_names_can_still_be_read() -> None:
     spec = any_model_spec(output_columns=("hour",))
     version = ModelVersion(spec=spec, dataset="flights")
-    assert records.read_item(ModelVersion, records.version_item(version)) == version
+    assert records.read_item(ModelVersion, catalog_items.version_item(version)) == version
     with pytest.raises(InvalidInputError) as refused:
         replace(spec, method="predict_proba")
     assert [problem.field for problem in refused.value.problems] == ["method", "output_columns"]

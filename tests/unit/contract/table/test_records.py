@@ -8,7 +8,7 @@ from hypothesis import given
 from contract.catalog.models import Model, ModelVersion
 from contract.problems import InvalidInputError
 from contract.status import ExecutionStatus, JobStatus
-from contract.table import records, upload_records
+from contract.table import catalog_items, records, upload_records
 from contract.table.attributes import from_attribute, to_attributes
 from contract.table.item_size import MAX_ITEM_BYTES, check_item_size
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
@@ -19,8 +19,8 @@ ITEM_OF = {
     JobRecord: records.job_item,
     AttemptRecord: records.attempt_item,
     ExecutionRecord: records.execution_item,
-    Model: records.model_item,
-    ModelVersion: records.version_item,
+    Model: catalog_items.model_item,
+    ModelVersion: catalog_items.version_item,
     UploadWindow: upload_records.upload_window_item,
 }
 
@@ -61,7 +61,7 @@ def test_job_keys_of_executions_do_not_overlap() -> None:
 
 
 def test_item_of_another_kind_is_refused_with_its_key() -> None:
-    item = records.model_item(Model("delays-ua", "1"))
+    item = catalog_items.model_item(Model("delays-ua", "1"))
     with pytest.raises(InvalidInputError, match="item MODEL#delays-ua / MODEL"):
         records.read_item(JobRecord, item)
 

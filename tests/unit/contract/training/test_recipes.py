@@ -8,7 +8,7 @@ from contract.codec import decode_fields
 from contract.dataset.input_options import InputOptions
 from contract.job.scoring_spec import PinnedObject
 from contract.problems import InvalidInputError
-from contract.table import records
+from contract.table import catalog_items, records
 from contract.training.recipes import ModelRecipe, Promotion, TrainingCode, TrainingCompute
 from contract.workflow.training_request import TrainingRequest, parse_training_request
 
@@ -37,7 +37,7 @@ def read(**changes: Any) -> ModelRecipe:
 
 def test_recipe_survives_the_table_and_json() -> None:
     recipe = read(promotion={"floor": 0.7}, compute={"spot": True}, hyperparameters={"max_depth": "3"})
-    assert records.read_item(ModelRecipe, records.recipe_item(recipe)) == recipe
+    assert records.read_item(ModelRecipe, catalog_items.recipe_item(recipe)) == recipe
     assert codec.from_json(ModelRecipe, codec.to_json(recipe)) == recipe
 
 

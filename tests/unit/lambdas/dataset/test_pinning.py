@@ -3,7 +3,7 @@
 import pytest
 
 from lambdas.dataset.pinning import pin_objects
-from lambdas.stage.buckets.object_store import StoredObject
+from lambdas.stage.buckets.stored_object import StoredObject
 
 
 def listing(*keys: str) -> list[StoredObject]:

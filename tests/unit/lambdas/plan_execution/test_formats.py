@@ -14,7 +14,7 @@ from contract.dataset.input_options import InputOptions
 from contract.dataset.text_head import NoDataError
 from contract.job.job_input import JobInput
 from contract.job.scoring_spec import PinnedObject
-from contract.table import records
+from contract.table import catalog_items
 from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.dataset.object_columns import ColumnsUnknownError, object_columns
 from lambdas.dataset.parquet_footer import Column
@@ -37,7 +37,7 @@ def columns_of(key: str, content: bytes, **options: Any) -> list[str]:
 def register(stage: Stage, model_id: str, dataset: str = "flights", **changes: Any) -> None:
     stage.register(model_id, dataset=dataset)
     version = ModelVersion(spec=any_model_spec(model_id, **changes), dataset=dataset)
-    stage.table.put_item(Item=records.version_item(version))
+    stage.table.put_item(Item=catalog_items.version_item(version))
 
 
 def put(stage: Stage, key: str, content: bytes, dataset: str = "flights") -> None:

@@ -185,7 +185,9 @@ def test_too_many_commits_count_by_the_records_of_jobs_that_succeeded(  # noqa: 
     assert scored() == {"delays-ua": (3, 3)}
     dataset.upload(keys=["new.parquet"])
     assert scored() == {"delays-ua": (3, 4)}
-    assert any("only those of jobs that succeeded are counted" in note for note in check().notes)
+    assert any(
+        "only those of jobs that succeeded without rows in quarantine are counted" in note for note in check().notes
+    )
 
 
 def test_only_the_newest_executions_are_read(

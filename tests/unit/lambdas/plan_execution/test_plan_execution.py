@@ -8,7 +8,8 @@ import pytest
 from contract import codec, layout
 from contract.catalog.models import Compute, Model
 from contract.status import ExecutionStatus, FailureKind, JobStatus
-from contract.table.records import execution_key, job_key, model_item, model_key
+from contract.table.catalog_items import model_item, model_key
+from contract.table.records import execution_key, job_key
 from contract.workflow.messages import JobPointer
 from lambdas.errors import ExecutionClosedError, ExecutionNameUsedError, InvalidRequestError, PlanChangedError
 from tests.unit.lambdas.builders import (

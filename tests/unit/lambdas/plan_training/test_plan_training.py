@@ -9,11 +9,11 @@ from contract import codec, layout, training_layout
 from contract.catalog.model_formats import ModelFormat
 from contract.catalog.models import DeletedVersion
 from contract.status import ExecutionKind, ExecutionStatus, JobStatus
-from contract.table import records
+from contract.table import catalog_items
 from contract.training.recipes import ModelRecipe, TrainingCode, TrainingCompute
 from contract.workflow.messages import ExecutionPlan
 from lambdas.errors import ExecutionNameUsedError, InvalidRequestError, PlanChangedError
-from lambdas.stage.buckets.object_store import StoredObject
+from lambdas.stage.buckets.stored_object import StoredObject
 from lambdas.stage.tables.job_table import JobTable
 from tests.unit.lambdas.builders import (
     CORE_IMAGE,
@@ -331,10 +331,10 @@ def test_a_model_is_trained_when_something_has_changed(
         put_recipe(stage, any_recipe(seed=1))
     elif change == "deleted":
         gone = DeletedVersion("delays-ua", version.spec.version, "2026-07-01")
-        stage.table.put_item(Item=records.deleted_version_item(gone))
+        stage.table.put_item(Item=catalog_items.deleted_version_item(gone))
     elif change == "image":
         trained_by = replace(version.trained_by, inputs_sha256="of another image")
-        stage.table.put_item(Item=records.version_item(replace(version, trained_by=trained_by)))
+        stage.table.put_item(Item=catalog_items.version_item(replace(version, trained_by=trained_by)))
     request = {"train_unchanged": True} if change == "force" else {}
     plan_training(training_event(request, "t-2", "2026-07-02T12:30:00.000Z"))
     assert stage.job("delays-ua", "t-2").unchanged_since == ""

@@ -9,7 +9,7 @@ import pytest
 from contract import layout, training_layout
 from contract.catalog.models import DeletedVersion, Model, ModelVersion
 from contract.status import AttemptStatus, FailureKind, JobStatus, VersionState
-from contract.table import records
+from contract.table import catalog_items
 from contract.table.catalog_ids import catalog_id_key
 from lambdas.errors import (
     ArtifactMissingError,
@@ -126,7 +126,7 @@ def test_a_concurrent_promotion_changes_the_decision(
     def promote_then_register(table: JobTable, *arguments: Any) -> bool:
         monkeypatch.setattr(JobTable, "register_trained", real)
         put_current(running, metrics={"auc": 0.95})
-        running.table.put_item(Item=records.model_item(Model("delays-ua", "1", updated_at="meanwhile")))
+        running.table.put_item(Item=catalog_items.model_item(Model("delays-ua", "1", updated_at="meanwhile")))
         return real(table, *arguments)
 
     monkeypatch.setattr(JobTable, "register_trained", promote_then_register)
@@ -238,7 +238,7 @@ def test_a_record_that_the_table_cannot_store_leaves_no_artifact(running: Stage,
 def test_the_artifact_of_a_version_that_exists_is_not_overwritten(running: Stage, register: Step) -> None:
     train(running)
     other = ModelVersion(spec=any_model_spec("delays-ua", version=VERSION), dataset="flights")
-    running.table.put_item(Item=records.version_item(other))
+    running.table.put_item(Item=catalog_items.version_item(other))
     key = layout.artifact_key("delays-ua", VERSION)
     running.s3.put_object(Bucket=running.models, Key=key, Body=b"of the other")
     with pytest.raises(TrainedArtifactError, match="already has, or had, a version"):
@@ -248,7 +248,7 @@ def test_the_artifact_of_a_version_that_exists_is_not_overwritten(running: Stage
 
 def test_the_name_of_a_deleted_version_is_not_used_again(running: Stage, register: Step) -> None:
     train(running)
-    running.table.put_item(Item=records.deleted_version_item(DeletedVersion("delays-ua", VERSION, "2026-07-01")))
+    running.table.put_item(Item=catalog_items.deleted_version_item(DeletedVersion("delays-ua", VERSION, "2026-07-01")))
     with pytest.raises(TrainedArtifactError, match="already has, or had, a version"):
         register(POINTER)
     assert running.s3.list_objects_v2(Bucket=running.models).get("KeyCount") == 0

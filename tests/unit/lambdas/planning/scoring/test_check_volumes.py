@@ -12,7 +12,7 @@ from contract.job.snapshot import Snapshot
 from lambdas.errors import InvalidRequestError
 from lambdas.planning.scoring.check_volumes import check_volumes, volume_notes
 from lambdas.planning.scoring.form_jobs import PlannedJob
-from lambdas.stage.buckets.object_store import StoredObject
+from lambdas.stage.buckets.stored_object import StoredObject
 from tests.unit.lambdas.builders import Stage, any_model_spec, plan_event
 from tests.unit.lambdas.conftest import Step
 

@@ -7,7 +7,7 @@ from contract.job.snapshot import Snapshot
 from contract.problems import InvalidInputError
 from contract.workflow.messages import JobPointer
 from lambdas.errors import PlanChangedError
-from lambdas.stage.buckets.object_store import StoredArtifact
+from lambdas.stage.buckets.dataset_objects import StoredArtifact
 from tests.unit.lambdas.builders import Stage, any_model_spec
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from contract.catalog.models import Model
 from contract.status import ALLOWED_BEFORE, AttemptStatus, ExecutionStatus, FailureKind, JobStatus
-from contract.table import records
+from contract.table import catalog_items, records
 from contract.table.catalog_ids import catalog_id_key
 from contract.table.records import AttemptRecord, JobRecord
 from contract.workflow.messages import ExecutionPlan
@@ -218,7 +218,7 @@ def test_attempts_of_jobs_with_a_common_prefix_are_separate(table: JobTable) -> 
 def test_more_models_than_fit_into_one_batch_are_read(stage: Stage) -> None:
     with stage.table.batch_writer() as batch:
         for number in range(120):
-            batch.put_item(Item=records.model_item(Model(f"m-{number:03d}", "1")))
+            batch.put_item(Item=catalog_items.model_item(Model(f"m-{number:03d}", "1")))
     ids = [f"m-{number:03d}" for number in range(120)]
     assert sorted(stage.deployment.table.models([*ids, "nobody"])) == ids
     assert [model.model_id for model in stage.deployment.table.all_models()] == ids
@@ -226,12 +226,12 @@ def test_more_models_than_fit_into_one_batch_are_read(stage: Stage) -> None:
 
 
 def test_models_that_the_index_does_not_show_are_listed(stage: Stage) -> None:
-    item = records.model_item(Model("new", "1"))
+    item = catalog_items.model_item(Model("new", "1"))
     for name in (records.INDEX_PARTITION_KEY, records.INDEX_SORT_KEY):
         del item[name]
     stage.table.put_item(Item=item)
     stage.table.put_item(Item=catalog_id_key("MODEL", "new"))
     stage.table.put_item(Item=catalog_id_key("MODEL", "deleted"))
     stage.table.put_item(Item=catalog_id_key("RECIPE", "recipe-only"))
-    stage.table.put_item(Item=records.model_item(Model("earlier-release", "1")))
+    stage.table.put_item(Item=catalog_items.model_item(Model("earlier-release", "1")))
     assert [model.model_id for model in stage.deployment.table.all_models()] == ["earlier-release", "new"]
