@@ -10,6 +10,7 @@ from contract.status import FailureKind
 
 _STOPPED = f"{FailureKind.STOPPED.value}:"
 _NEXT_MESSAGE = re.compile(rf"(?<![A-Z_])(?=(?:{'|'.join(kind.value for kind in FailureKind)}):)")
+"""Place where the message of an instance begins, which is that of its failure kind."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,9 @@ def _explaining(exit_message: str) -> str:
     >>> _explaining("STOPPED: the container got SIGTERM")
     'STOPPED: the container got SIGTERM'
     """
-    messages = [text for text in _NEXT_MESSAGE.split(exit_message) if text]
-    if not exit_message.startswith(tuple(f"{kind.value}:" for kind in FailureKind)):
+    if not _NEXT_MESSAGE.match(exit_message):
         return exit_message
+    messages = _NEXT_MESSAGE.split(exit_message)
     return "".join(text for text in messages if not text.startswith(_STOPPED)).strip() or exit_message
 
 
