@@ -61,10 +61,10 @@ _LOG_RETENTION_DAYS = (
 
 _LONGEST_UPLOADS = 3_000
 """Largest `uploads` setting as JSON, in bytes; Lambda allows 4 KB for all variables."""
-_LONGEST_SCHEDULES = 600_000
-"""Largest inputs of all schedules in the template, in bytes. CloudFormation takes a template of 1,000,000."""
 _LONGEST_INSTANCE_TYPES = 2_000
 """Largest `instance_types` setting as JSON, in bytes, for the same reason."""
+_LONGEST_SCHEDULES = 600_000
+"""Largest inputs of all schedules in the template, in bytes. CloudFormation takes a template of 1,000,000."""
 
 
 def _check_text(pattern: re.Pattern[str], expected: str, name: str, value: str | None) -> list[Problem]:

@@ -125,8 +125,8 @@ def _embedded_aws_of_shell() -> str:
 def query_items(table: Any, *, largest_page: int = 0, **arguments: Any) -> Iterator[dict[str, Any]]:
     """Yield every item of a DynamoDB query, page by page.
 
-    If a `Limit` is given, each page is twice as large as the one before, up to `largest_page`, because
-    the caller needs more than it hoped for.
+    If a `Limit` is given, each page is twice as large as the one before, up to `largest_page`: a caller
+    that reads on needs more than it expected.
     """
     # Threads may share a client, but not a resource.
     while True:

@@ -9,6 +9,9 @@ from contract.status import FINAL_EXECUTION_STATUSES, FINAL_JOB_STATUSES, Execut
 from contract.table import records
 from contract.table.records import ExecutionRecord, JobRecord, record_time
 
+_FORGOTTEN_AFTER = timedelta(days=89)
+"""Least time between two executions with one name. Step Functions forgets a name 90 days after the end."""
+
 
 @dataclass(frozen=True)
 class WorkflowState:
@@ -25,10 +28,6 @@ class WorkflowState:
     @property
     def ended(self) -> bool:
         return self.status not in ("RUNNING", "PENDING_REDRIVE")
-
-
-_FORGOTTEN_AFTER = timedelta(days=89)
-"""Step Functions forgets names 90 days after the end of their execution."""
 
 
 @dataclass(frozen=True)

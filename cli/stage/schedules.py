@@ -158,7 +158,9 @@ class Schedules:
         """Return every schedule of the stage, by name, each with its last execution."""
         declared = self._declared()
         now = now or datetime.now(UTC)
-        return [self._listed(self._get(name), declared, now) for name in sorted(self._names())]
+        # Somebody may remove a schedule while this runs.
+        found = filter(None, map(self._find, sorted(self._names())))
+        return [self._listed(schedule, declared, now) for schedule in found]
 
     def switch(self, name: str, *, enabled: bool) -> bool:
         """Resume or pause a schedule; return whether it is declared in cdk.json."""
@@ -190,13 +192,19 @@ class Schedules:
             yield from (str(item["Name"]) for item in page["Schedules"])
 
     def _get(self, name: str) -> dict[str, Any]:
+        found = self._find(name)
+        if found is None:
+            raise CommandError(
+                f"There is no schedule {name!r} in group {self._group}. See `fleetscore schedules list`."
+            )
+        return found
+
+    def _find(self, name: str) -> dict[str, Any] | None:
         try:
             found: dict[str, Any] = self._scheduler.get_schedule(GroupName=self._group, Name=name)
         except ClientError as error:
             if error.response["Error"]["Code"] == "ResourceNotFoundException":
-                raise CommandError(
-                    f"There is no schedule {name!r} in group {self._group}. See `fleetscore schedules list`."
-                ) from error
+                return None
             raise
         return found
 

@@ -1,10 +1,16 @@
 """Parse the Cause of a caught failure: plain text, or the JSON of a function, job or execution."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from contract.control_characters import replace_control_characters
 from contract.json_text import JsonError, parse_json
+from contract.status import FailureKind
+
+_STOPPED = f"{FailureKind.STOPPED.value}:"
+_NEXT_MESSAGE = re.compile(rf"(?<![A-Z_])(?=(?:{'|'.join(kind.value for kind in FailureKind)}):)")
+"""Place where the message of an instance begins, which is that of its failure kind."""
 
 
 @dataclass(frozen=True)
@@ -16,6 +22,7 @@ class Cause:
     status: str = ""
     """ProcessingJobStatus or TrainingJobStatus, when a SageMaker job did not succeed."""
     exit_message: str = ""
+    """The messages of the job's containers, without those that were stopped because another one failed."""
     failure_reason: str = ""
     ran_out_of_time: bool = False
     """Whether the job reached its MaxRuntimeInSeconds."""
@@ -47,7 +54,7 @@ def read_cause(cause: str) -> Cause:
 
 
 def _read_processing_job(data: dict[str, Any]) -> Cause:
-    exit_message, failure_reason = _text(data, "ExitMessage"), _text(data, "FailureReason")
+    exit_message, failure_reason = _explaining(_text(data, "ExitMessage")), _text(data, "FailureReason")
     status = _text(data, "ProcessingJobStatus")
     return Cause(
         message=exit_message or failure_reason or f"the processing job ended as {status}",
@@ -68,6 +75,22 @@ def _read_training_job(data: dict[str, Any]) -> Cause:
         ran_out_of_time=detail == "MaxRuntimeExceeded",
         waited_too_long=detail == "MaxWaitTimeExceeded",
     )
+
+
+def _explaining(exit_message: str) -> str:
+    """Return what explains a failure in the messages of all instances, which SageMaker joins.
+
+    When one instance fails, SageMaker stops the others, and their messages may come first.
+
+    >>> _explaining("STOPPED: the container was stoppedDATA: 1 of 2 objects failed")
+    'DATA: 1 of 2 objects failed'
+    >>> _explaining("STOPPED: the container got SIGTERM")
+    'STOPPED: the container got SIGTERM'
+    """
+    if not _NEXT_MESSAGE.match(exit_message):
+        return exit_message
+    messages = _NEXT_MESSAGE.split(exit_message)
+    return "".join(text for text in messages if not text.startswith(_STOPPED)).strip() or exit_message
 
 
 def _text(data: dict[str, Any], name: str) -> str:

@@ -30,7 +30,9 @@ def compose(kind: FailureKind, text: str, hosts: int) -> str:
 
 def write(paths: ContainerPaths, kind: FailureKind, text: str) -> None:
     """Write the message; an error, such as of a full disk, is only logged."""
-    message = compose(kind, text, count_hosts(paths.resource_config))
+    hosts = count_hosts(paths.resource_config)
+    # SageMaker adds no separator. Without one, a text that ends in capital letters hides the kind that follows.
+    message = compose(kind, text, hosts) + (" " if hosts > 1 else "")
     try:
         with new_file(paths.exit_message) as file:
             file.write(message.encode())

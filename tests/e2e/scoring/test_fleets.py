@@ -156,10 +156,10 @@ def test_unmatched_rows_go_to_quarantine(fleet: Stage, tmp_path: Path, capsys: C
     assert any("segment" in row["reason"] for row in quarantined)
 
     # All executions of the fleet read back as one table.
-    for key in fleet.result_keys(f"fleets/{folder}"):
-        (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
-        fleet.client("s3").download_file(bucket, key, str(tmp_path / key))
-    read = ds.dataset(tmp_path / "fleets", format="parquet", partitioning="hive").to_table()
+    command("predictions", "--model", FLEET, "--download", str(tmp_path / "all"))
+    command("predictions", "--execution", name, "--quarantine", "--model", FLEET, "--download", str(tmp_path / "bad"))
+    assert len(pd.read_parquet(tmp_path / "bad")) == unmatched
+    read = ds.dataset(tmp_path / "all/fleets", format="parquet", partitioning="hive").to_table()
     assert read.num_rows == ROWS - unmatched
     assert set(read["job_id"].to_pylist()) == {JOB}
     command("status", name)

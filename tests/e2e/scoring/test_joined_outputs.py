@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 
+from cli.main import main
 from contract import layout
 from contract.status import ExecutionStatus
 from tests.e2e.failing_models import RefusesOneRow
@@ -27,14 +28,6 @@ def given_objects() -> dict[str, pa.Table]:
     frame = objects["2.parquet"].to_pandas()
     frame.loc[[7, 30], "visits"] = RefusesOneRow.REFUSED_VISITS
     return {**objects, "2.parquet": pa.Table.from_pandas(frame, schema=objects["2.parquet"].schema)}
-
-
-def _download(stage: Stage, prefix: str, folder: Path) -> list[str]:
-    keys = stage.result_keys(prefix)
-    for key in keys:
-        (folder / key).parent.mkdir(parents=True, exist_ok=True)
-        stage.client("s3").download_file(stage.deployment.results_bucket, key, str(folder / key))
-    return keys
 
 
 def test_three_models_write_one_table(stage: Stage, given_objects: dict[str, pa.Table], tmp_path: Path) -> None:
@@ -64,9 +57,14 @@ def test_three_models_write_one_table(stage: Stage, given_objects: dict[str, pa.
     assert {c.outputs[0].key for c in commits} == set(given_objects)
     assert not stage.result_keys(f"predictions/dataset={DATASET}/execution_id={EXECUTION}/")
 
-    keys = _download(stage, prefix, tmp_path)
-    assert [key.removeprefix(prefix) for key in keys] == sorted(given_objects)
-    root = tmp_path / layout.JOINED_PREFIX
+    assert [key.removeprefix(prefix) for key in stage.result_keys(prefix)] == sorted(given_objects)
+    # The models share the files, which have as many objects as the pointer of each model says.
+    for number, words in enumerate([("--model", "joined-picky"), ("--dataset", DATASET), ("--execution", EXECUTION)]):
+        assert main(["predictions", *words, "--download", str(tmp_path / str(number))]) == 0
+    bad = tmp_path / "bad"
+    assert main(["predictions", "--execution", EXECUTION, "--quarantine", "--download", str(bad)]) == 0
+    assert len(pd.read_parquet(bad)) == 2
+    root = tmp_path / "0" / layout.JOINED_PREFIX
     read = ds.dataset(root, format="parquet", partitioning="hive").to_table().sort_by("row")
     pattern = f"{root}/**/*.parquet"
     others = {

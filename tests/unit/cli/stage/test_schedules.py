@@ -219,6 +219,14 @@ def test_list_shows_origin_and_next_time_of_schedules(capsys: pytest.CaptureFixt
     assert "cdk.json" in capsys.readouterr().out
 
 
+def test_list_leaves_out_a_schedule_that_is_removed_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Schedules, "_names", lambda _: iter(["declared", "just-removed"]))
+    assert main(["--json", "schedules", "list"]) == 0
+    assert [item["name"] for item in json.loads(capsys.readouterr().out)] == ["declared"]
+
+
 def test_list_compares_the_last_time_with_its_execution(account: Connection, stacks: Stacks) -> None:
     machine = account.client("stepfunctions").create_state_machine(
         name="scheduled", definition='{"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}', roleArn=ROLE

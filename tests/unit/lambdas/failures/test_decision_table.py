@@ -400,6 +400,31 @@ def test_a_failure_matches_its_rule(name: str, failure: tuple[str, str], kind: F
     assert (rule.name, rule.kind, rule.retry) == (name, kind, retry)
 
 
+STOPPED = "STOPPED: the container got SIGTERM; the objects scored so far are committed, those in progress are not"
+ONE_FAILED = "DATA: 1 of 2 objects failed: object 'a.csv': its content is no CSV"
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        f"{ONE_FAILED} {STOPPED} ",
+        f"{STOPPED} {ONE_FAILED} ",
+        f"{STOPPED}{STOPPED}{ONE_FAILED} {STOPPED}",
+        f"STOPPED:STOPPED:{ONE_FAILED}",
+    ],
+)
+def test_instances_that_were_stopped_do_not_hide_the_one_that_failed(messages: str) -> None:
+    error, text = exit_message(messages)
+    cause = read_cause(text)
+    assert cause.message == cause.exit_message == ONE_FAILED
+    assert find_rule(error, cause).kind is FailureKind.DATA
+
+
+def test_the_messages_of_two_failed_instances_are_both_kept() -> None:
+    _, text = exit_message(f"{STOPPED} {ONE_FAILED} MODEL: it raised ")
+    assert read_cause(text).message == f"{ONE_FAILED} MODEL: it raised"
+
+
 def test_every_rule_has_a_case() -> None:
     assert {rule.name for rule in DECISION_TABLE} == {name for name, *_ in CASES}
 

@@ -15,7 +15,15 @@ from contract.workflow.request_check import CheckInput, RequestCheck, ResumeCoun
 from lambdas.check_request.handler import handler as check_handler
 from lambdas.planning.resume import coverage, earlier
 from lambdas.stage.activity import Activity
-from tests.unit.lambdas.builders import Context, Stage, any_model_spec, plan_event, pointer_event, summary_event
+from tests.unit.lambdas.builders import (
+    STARTED_AT,
+    Context,
+    Stage,
+    any_model_spec,
+    plan_event,
+    pointer_event,
+    summary_event,
+)
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 KEEP = {"dataset": "flights", "keep_scored": True}
@@ -40,23 +48,26 @@ def window(stage: Stage, name: str, *keys: str) -> dict[str, Any]:
     return {"dataset": "flights", "objects_manifest": manifest}
 
 
-def end(summarize: Step, execution_id: str) -> None:
-    summarize(summary_event({"failure": {"Error": "Fleetscore.ExecutionStopped", "Cause": ""}}, execution_id))
+def end(summarize: Step, execution_id: str, started_at: str = STARTED_AT) -> None:
+    failure = {"failure": {"Error": "Fleetscore.ExecutionStopped", "Cause": ""}}
+    summarize(summary_event(failure, execution_id, started_at))
 
 
 @pytest.fixture
 def run(stage: Stage, plan: Step, record: Step, summarize: Step) -> Callable[..., None]:
     """Return a function that runs an execution which commits some objects and is stopped then."""
 
-    def run(request: dict[str, Any], execution_id: str, *, objects: int | None = None) -> None:
-        plan(plan_event(request, execution_id))
+    def run(
+        request: dict[str, Any], execution_id: str, *, objects: int | None = None, started_at: str = STARTED_AT
+    ) -> None:
+        plan(plan_event(request, execution_id, started_at))
         for job in stage.deployment.table.jobs(execution_id):
             record(pointer_event(job.job_id, execution_id=execution_id))
             spec = stage.spec(execution_id, job.job_id)
             for item in stage.deployment.store.objects_of(spec)[:objects]:
                 for model in spec.committing_models:
                     stage.commit_one(spec, model, item)
-        end(summarize, execution_id)
+        end(summarize, execution_id, started_at)
 
     return run
 
@@ -193,9 +204,11 @@ def test_too_many_commits_count_by_the_records_of_jobs_that_succeeded(  # noqa: 
 def test_only_the_newest_executions_are_read(
     dataset: Stage, run: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run({}, "old")
-    monkeypatch.setattr(earlier, "MAX_EARLIER", 0)
-    assert scored() == {"delays-ua": (0, 3)}
+    run({}, "a-older")
+    run({}, "b-newer", objects=1, started_at="2027-01-01T00:00:00.000Z")
+    assert scored() == {"delays-ua": (3, 3)}
+    monkeypatch.setattr(earlier, "MAX_EARLIER", 1)
+    assert scored() == {"delays-ua": (1, 3)}
 
 
 @pytest.mark.usefixtures("stage")

@@ -117,5 +117,5 @@ def test_placeholders_are_filled_from_the_scheduled_time_in_the_schedules_zone( 
 
 
 def test_an_unknown_zone_is_refused(starter: ExecutionStarter) -> None:
-    with pytest.raises(InvalidInputError, match="time_zone"):
+    with pytest.raises(InvalidInputError, match=r"time_zone: got 'Mars/Base'.*`fleetscore schedules update`"):
         start_on_schedule(ScheduledStart("n", "2026-01-01T00:00:00Z", {"dataset": "a-{date}"}, "Mars/Base"), starter)

@@ -7,8 +7,8 @@ import pytest
 from contract.container_paths import ContainerPaths
 from contract.status import FailureKind
 from scoring.errors import log_error, one_line, text_of, unforeseen
-from scoring.job import job
 from scoring.job.exit_message import compose, count_hosts, write
+from scoring.job_log.events import log_event
 from tests.unit.hostile_text import HOSTILE, is_printable
 
 
@@ -45,7 +45,7 @@ def test_texts_of_exceptions_are_printable(capsys: pytest.CaptureFixture[str]) -
         assert is_printable(text)
         assert "\n" not in text
     log_error(error)
-    job._print(event="failed", reason=f"{HOSTILE}\ud800")
+    log_event("failed", reason=f"{HOSTILE}\ud800")
     captured = capsys.readouterr()
     assert is_printable(captured.out + captured.err)
     assert captured.err.endswith("\n")
@@ -68,6 +68,7 @@ def test_number_of_hosts_comes_from_the_resource_configuration(tmp_path: Path) -
     paths.resource_config.write_text(json.dumps({"hosts": ["algo-1", "algo-2", "algo-3", "algo-4"]}))
     write(paths, FailureKind.DATA, "x" * 2_000)
     assert len(paths.exit_message.read_bytes()) <= 256
+    assert paths.exit_message.read_text().endswith("x… "), "the message of the next instance follows"
 
 
 def test_a_message_that_cannot_be_written_is_only_logged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
