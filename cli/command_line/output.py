@@ -44,8 +44,14 @@ class Output:
         for renderable in renderables:
             if isinstance(renderable, str):
                 self.line(renderable)
-            else:
+            elif self.console.is_terminal:
                 self.console.print(renderable)
+            else:
+                # Rich pads each cell to the width of its column, also the last one of a line.
+                with self.console.capture() as captured:
+                    self.console.print(renderable)
+                lines = captured.get().splitlines()
+                self.console.file.write("".join(f"{line.rstrip(' ')}\n" for line in lines))
 
     def line(self, text: str) -> None:
         """Print a line without markup, colours or line breaks, with control characters replaced."""

@@ -1,9 +1,11 @@
 """`fleetscore schedules add`, `update`, `list`, `pause`, `resume` and `remove`."""
 
 import json
+import shlex
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import rich_click as click
 
@@ -18,7 +20,10 @@ from cli.views.tables import add_row, plain_table
 from contract.codec import decode_fields
 from contract.json_text import JsonError, parse_json
 from contract.problems import InvalidInputError, Problem
-from contract.triggers.schedules import Schedule
+from contract.triggers.schedules import Schedule, fill_placeholders
+
+_SHOWN_REQUEST = 1_000
+"""Characters of a request up to which a command that repeats it is shown in full."""
 
 name_argument = argument("name", metavar="NAME", help="The schedule's name.")
 
@@ -187,10 +192,19 @@ def list_schedules(invocation: Invocation) -> ExitStatus:
         if missed.last_status == MISSED:
             invocation.output.notice(
                 f"Schedule {missed.name}: its time {_shown(missed.last_time)} has started no execution. Start it with "
-                f"`fleetscore run --name {missed.last_execution_id} --input REQUEST`; a delivery that is only late "
+                f"`fleetscore run --name {missed.last_execution_id}{_input(missed)}`; a delivery that is only late "
                 "then starts nothing. See also the dead letters of schedules."
             )
     return ExitStatus.SUCCEEDED
+
+
+def _input(missed: ListedSchedule) -> str:
+    """Return the option with the request that the missed time would have had, placeholders filled."""
+    if missed.last_time is None or missed.request == {}:
+        return ""
+    local = missed.last_time.astimezone(ZoneInfo(missed.time_zone))
+    text = json.dumps(fill_placeholders(missed.request, local), ensure_ascii=False)
+    return f" --input {shlex.quote(text)}" if len(text) <= _SHOWN_REQUEST else " --input REQUEST"
 
 
 @schedules.command("pause", examples="fleetscore schedules pause nightly")

@@ -11,6 +11,8 @@ from cli.stage.fleets import Fleets
 from contract.catalog.availability import nothing_available, unavailable_fleet, unavailable_model, why_unavailable
 from contract.catalog.models import Model
 from contract.checks import raise_if_any
+from contract.problems import Problem
+from contract.status import ExecutionStatus
 from contract.workflow.scoring_request import ExecutionRequest, ModelFilter
 
 _MODELS_AT_ONCE = 100
@@ -24,13 +26,16 @@ class Resumable:
         self._fleets = Fleets(connection, deployment)
 
     def check(self, request: ExecutionRequest, old: Snapshot) -> None:
-        """Check that the models and fleets that a request names are enabled, or that one of all is.
+        """Check that the execution has ended, and that the models and fleets that a request names are enabled.
 
-        The plan of the new execution checks the same. Here it is refused before anything starts.
+        If the request names none, one of all must be. The plan of the new execution checks the same. Here it is
+        refused before anything starts.
 
         Raises:
-            InvalidInputError: with every model and fleet that cannot be scored.
+            InvalidInputError: when the execution runs or was never planned, or with every model and fleet that
+                cannot be scored.
         """
+        raise_if_any(_not_ended(old), "request")
         models = list(dict.fromkeys(name for job in old.jobs if not job.fleet for name in job.model_ids))
         fleets = list(dict.fromkeys(job.fleet for job in old.jobs if job.fleet))
         if isinstance(request.models, tuple):
@@ -77,3 +82,15 @@ class Resumable:
             except CommandError:
                 why[fleet_id] = "deleted"
         return why
+
+
+def _not_ended(old: Snapshot) -> list[Problem]:
+    name = old.execution_id
+    if old.status == ExecutionStatus.RUNNING.value:
+        remedy = f"Wait for its end with `fleetscore watch {name}`, or stop it with `fleetscore stop {name}`."
+        return [Problem("resume", f"{name}, which is RUNNING", "an execution that has ended", remedy)]
+    if old.record is not None and old.record.plan is None and old.record.resumes:
+        remedy = f"Resume it instead: `fleetscore resume {old.record.resumes}`."
+        value = f"{name}, which was never planned and continues {old.record.resumes}"
+        return [Problem("resume", value, "an execution with a plan", remedy)]
+    return []

@@ -208,7 +208,9 @@ def resume_lines(snapshot: Snapshot) -> list[str]:
     kept = sum(job.commits_kept for job in snapshot.jobs)
     expected = sum(job.object_count * len(job.model_ids) for job in snapshot.jobs)
     what = f"Continues {record.resumes}" if record.resumes else "Keeps what earlier executions have scored"
-    lines = [f"{what}: kept {kept:,} of {counted(expected, 'commit')}."]
+    # A request that was refused has no job, so it has kept nothing of nothing.
+    kept_text = f": kept {kept:,} of {counted(expected, 'commit')}" if expected else ""
+    lines = [f"{what}{kept_text}."]
     return [*lines, *[one_line(f"Plan: {note}") for note in record.notes]]
 
 

@@ -64,7 +64,7 @@ def versions_table(model: Model | None, versions: Sequence[ModelVersion]) -> Tab
             table,
             version.spec.version + current,
             shown_time(version.registered_at),
-            version.registered_by,
+            _short_caller(version.registered_by),
             version.dataset,
             version.spec.format,
             version.spec.method,
@@ -73,6 +73,18 @@ def versions_table(model: Model | None, versions: Sequence[ModelVersion]) -> Tab
             *(_trained_cells(version) if trained else ()),
         )
     return table
+
+
+def _short_caller(arn: str) -> str:
+    """Return the last part of an ARN, since a whole one makes lines too wide; --json has it.
+
+    >>> _short_caller("arn:aws:states:us-east-1:123456789012:execution:fleetscore-dev-training:20261201T005838Z")
+    'execution 20261201T005838Z'
+    >>> _short_caller("arn:aws:sts::123456789012:assumed-role/admin/ann")
+    'assumed-role/admin/ann'
+    """
+    kind, _, name = arn.rpartition(":")
+    return f"execution {name}" if ":states:" in kind and ":execution:" in kind else name
 
 
 def _trained_cells(version: ModelVersion) -> tuple[str, str]:
@@ -99,7 +111,7 @@ def history_table(model: Model) -> Table:
     """Return a table of the changes of the current version, latest first."""
     table = plain_table("current since", "version", "by", "reason")
     for change in reversed(model.history):
-        add_row(table, shown_time(change.changed_at), change.version, change.changed_by, change.reason)
+        add_row(table, shown_time(change.changed_at), change.version, _short_caller(change.changed_by), change.reason)
     return table
 
 
@@ -108,7 +120,7 @@ def decision_line(version: ModelVersion) -> str:
     decision = version.decision
     if decision is None:
         return ""
-    by = f", by {decision.decided_by}" if decision.decided_by else ""
+    by = f", by {_short_caller(decision.decided_by)}" if decision.decided_by else ""
     return one_line(
         f"{version.spec.version}: {decision.state.value}, {decision.reason} ({shown_time(decision.decided_at)}{by})"
     )

@@ -143,19 +143,27 @@ def _sign(report: TrainingReport, holds: bool) -> str:
     return "<" if report.greater_is_better else ">"
 
 
-def outcome(version: str, verdict: Verdict) -> str:
-    """Return the outcome text for the job's record."""
+def outcome(model_id: str, version: str, verdict: Verdict) -> str:
+    """Return the outcome text for the job's record, with the command that decides if somebody must."""
     words = {
         VersionState.PROMOTED: "is current now",
         VersionState.REJECTED: "was rejected",
         VersionState.PENDING_APPROVAL: "was registered",
     }
-    return f"version {version} {words[verdict.state]}: {verdict.reason}"
+    text = f"version {version} {words[verdict.state]}: {verdict.reason}"
+    if verdict.state is not VersionState.PENDING_APPROVAL:
+        return text
+    return f"{text}. To make it current: `fleetscore models approve {model_id} {version}`"
 
 
-def unchanged_outcome(version: str, decision: VersionDecision | None) -> str:
-    """Return the outcome text of a job that trained nothing."""
+def unchanged_outcome(version: str, decision: VersionDecision | None, current_version: str) -> str:
+    """Return the outcome text of a job that trained nothing.
+
+    A version that was promoted and is not current any more says so, as after a rollback.
+    """
     state = f", which is {decision.state.value}" if decision is not None else ""
+    if decision is not None and decision.state is VersionState.PROMOTED and version != current_version:
+        state = f", which was promoted, but is not current: {current_version or 'none'} is"
     return (
         f"no new version: objects, recipe, seed and image are unchanged since version {version}{state}. "
         "train_unchanged (fleetscore train --force) trains nevertheless"

@@ -76,7 +76,8 @@ def _keep_last_version(job: JobRecord, deployment: Deployment) -> JobRecord:
     [model_id] = job.model_ids
     version = deployment.table.version(model_id, job.unchanged_since)
     state = version.decision if version is not None else None
-    text = unchanged_outcome(job.unchanged_since, state)
+    model = deployment.table.models([model_id]).get(model_id)
+    text = unchanged_outcome(job.unchanged_since, state, model.current_version if model is not None else "")
     now = deployment.now()
     succeeded = replace(job, status=JobStatus.SUCCEEDED, ended_at=now, failure_kind=None, reason="", outcome=text)
     return deployment.table.end_attempt(job, succeeded, ended_at=now)
@@ -138,7 +139,7 @@ def _write(
         rows_in=report.rows_total or 0,
         failure_kind=None,
         reason="",
-        outcome=outcome(report.version, verdict),
+        outcome=outcome(recipe.model_id, report.version, verdict),
         notes=tuple(f"model {recipe.model_id}: {note}" for note in notes_on(report)),
     )
     if not table.register_trained(job, succeeded, version, before, after):

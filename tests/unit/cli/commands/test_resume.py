@@ -97,6 +97,33 @@ def test_an_execution_whose_models_are_disabled_or_deleted_is_refused_before_any
     assert [execution["name"] for execution in started] == ["others"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "resume: got 'nightly-1, which is RUNNING', expected an execution that has ended. Wait for its end with"),
+        (
+            {"status": ExecutionStatus.FAILED, "plan": None, "resumes": "first"},
+            "expected an execution with a plan. Resume it instead: `fleetscore resume first`.",
+        ),
+    ],
+    ids=["running", "never planned"],
+)
+def test_an_execution_that_cannot_be_resumed_starts_no_other(
+    account: Connection, deployment: Deployment, capsys: Captured, changes: dict[str, Any], said: str
+) -> None:
+    table = account.resource("dynamodb").Table(deployment.table_name)
+    old = any_execution(**changes)
+    table.put_item(Item=records.execution_item(old))
+    if old.status is ExecutionStatus.RUNNING:
+        machine = account.client("stepfunctions")
+        machine.start_execution(stateMachineArn=deployment.state_machine_arn, name="nightly-1", input="{}")
+    assert main(["resume", "nightly-1", "--name", "second"]) == 2
+    assert said in capsys.readouterr().err
+    executions = account.client("stepfunctions").list_executions(stateMachineArn=deployment.state_machine_arn)
+    assert "second" not in [execution["name"] for execution in executions["executions"]]
+    assert resume_lines(Snapshot("nightly-1", NOW, None, old, ())) == (["Continues first."] if old.resumes else [])
+
+
 @pytest.mark.usefixtures("ended")
 @pytest.mark.parametrize(
     ("words", "said"),

@@ -245,16 +245,26 @@ def test_list_compares_the_last_time_with_its_execution(account: Connection, sta
     assert (found.last_time, found.last_status) == (None, ""), "a delivery takes a moment"
 
 
+@pytest.mark.parametrize(
+    ("request_", "option"),
+    [
+        ({}, "`;"),
+        # 02:30 UTC is still the day before in New York.
+        ({"dataset": "flights-{date}"}, """ --input '{"dataset": "flights-2026-02-28"}'`;"""),
+        ({"models": [f"model-{number}" for number in range(1_000)]}, " --input REQUEST`;"),
+    ],
+    ids=["empty", "placeholder", "long"],
+)
 def test_list_says_how_to_start_a_missed_time(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], request_: Any, option: str
 ) -> None:
     missed = ListedSchedule(
         name="nightly",
         expression="cron(30 2 * * ? *)",
-        time_zone="UTC",
+        time_zone="America/New_York",
         flexible_window_minutes=None,
         enabled=True,
-        request={},
+        request=request_,
         declared=True,
         next_time=None,
         last_time=datetime(2026, 3, 1, 2, 30, tzinfo=UTC),
@@ -265,7 +275,7 @@ def test_list_says_how_to_start_a_missed_time(
     assert main(["schedules", "list"]) == 0
     shown = capsys.readouterr()
     assert "2026-03-01 02:30 UTC MISSED" in " ".join(shown.out.split())
-    assert "fleetscore run --name nightly-20260301T023000Z" in shown.err
+    assert f"`fleetscore run --name nightly-20260301T023000Z{option}" in shown.err
 
 
 def test_pause_and_resume_change_nothing_but_the_state(connection: Connection) -> None:

@@ -311,7 +311,16 @@ def test_unchanged_models_are_not_trained_again(
     assert job.outcome.startswith(
         f"no new version: objects, recipe, seed and image are unchanged since version {version}, which is PROMOTED"
     )
-    assert len(stage.deployment.table.models(["delays-ua"])["delays-ua"].history) == 1
+    [model] = stage.deployment.table.models(["delays-ua"]).values()
+    assert len(model.history) == 1
+
+    # After a rollback, the last trained version is not the current one: its state alone would mislead.
+    stage.table.put_item(Item=catalog_items.model_item(replace(model, current_version="7")))
+    plan_training(training_event({}, "t-3", later))
+    record(pointer_event(execution_id="t-3"))
+    register(pointer_event(execution_id="t-3"))
+    said = f"since version {version}, which was promoted, but is not current: 7 is. train_unchanged"
+    assert said in stage.job("delays-ua", "t-3").outcome
 
 
 @pytest.mark.parametrize("change", ["data", "seed", "force", "deleted", "image"])

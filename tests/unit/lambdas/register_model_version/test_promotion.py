@@ -7,7 +7,7 @@ from contract.job.scoring_spec import PinnedObject
 from contract.status import VersionState
 from contract.training.recipes import Promotion
 from contract.training.training_spec import TrainingSpec
-from lambdas.register_model_version.decisions import check_artifact, decide
+from lambdas.register_model_version.decisions import check_artifact, decide, outcome
 from tests.unit.lambdas.builders import any_model_spec
 from tests.unit.lambdas.training_builders import MODEL_FILE, any_recipe, any_report
 
@@ -82,6 +82,8 @@ def test_a_version_that_the_rule_would_promote_waits_after_a_rollback(
     decided = decide(Promotion(), any_report(SPEC, auc), set_back, current(auc=0.8))
     assert decided.state is state
     assert decided.reason.startswith(reason)
+    command = ". To make it current: `fleetscore models approve delays-ua 3`"
+    assert outcome("delays-ua", "3", decided).endswith(command) == (state is PENDING)
 
 
 def test_the_longest_reason_of_a_rollback_fits_into_the_decision() -> None:

@@ -148,7 +148,7 @@ def test_constant_contention_raises_and_leaves_the_job_running(
 def test_a_closed_job_registers_no_version(running: Stage, register: Step) -> None:
     train(running)
     job = running.job("delays-ua", "t-1")
-    running.deployment.table.close_job(job, ended_at="now", kind=FailureKind.STOPPED, reason="stopped")
+    running.deployment.table.close_job(job, ended_at="2026-07-01T13:00Z", kind=FailureKind.STOPPED, reason="stopped")
     with pytest.raises(JobClosedError):
         register(POINTER)
     assert (version(running), model(running)) == (None, None)
