@@ -10,6 +10,7 @@ that its own step needs.
 """
 
 import os
+import time
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import boto3
 import botocore.session
 from botocore.config import Config
+from botocore.retries.bucket import Clock
 from botocore.utils import determine_content_length, parse_timestamp
 
 from contract.job.checksum_comparison import ComparedChecksums
@@ -186,6 +188,15 @@ def _dynamodb_client() -> Any:
     config = Config(
         max_pool_connections=THREADS, retries={"mode": "adaptive", "max_attempts": 10}, user_agent=_USER_AGENT
     )
+    _pace_by_monotonic_clock()
     # The client of a resource takes and returns plain Python values, and is safe to use from
     # threads.
     return boto3.resource("dynamodb", config=config).meta.client
+
+
+def _pace_by_monotonic_clock() -> None:
+    """Let botocore's adaptive mode measure its waits with a clock that never goes back.
+
+    It uses the wall clock: when that was set back by 14 minutes, a throttled function waited as long.
+    """
+    Clock.current_time = lambda _self: time.monotonic()
