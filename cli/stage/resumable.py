@@ -86,7 +86,8 @@ class Resumable:
 
 def _not_ended(old: Snapshot) -> list[Problem]:
     name = old.execution_id
-    if old.status == ExecutionStatus.RUNNING.value:
+    # Without an answer of Step Functions, a record that is still open may be of an execution that ended long ago.
+    if old.workflow is not None and old.workflow.status == ExecutionStatus.RUNNING.value:
         remedy = f"Wait for its end with `fleetscore watch {name}`, or stop it with `fleetscore stop {name}`."
         return [Problem("resume", f"{name}, which is RUNNING", "an execution that has ended", remedy)]
     if old.record is not None and old.record.plan is None and old.record.resumes:

@@ -164,3 +164,12 @@ def test_a_check_counts_commits() -> None:
     counts = {"expected": 4, "kept": 1, "again": 1, "missing": 2, "is_exact": True}
     assert check_json(RequestCheck(resume=ResumeCounts(4, 1, 1, 2)))["resume"] == counts
     assert check_json(RequestCheck())["resume"] is None
+
+
+def test_a_record_that_is_open_though_step_functions_forgot_its_execution_is_left_to_the_plan(
+    account: Connection, deployment: Deployment, capsys: Captured
+) -> None:
+    table = account.resource("dynamodb").Table(deployment.table_name)
+    table.put_item(Item=records.execution_item(any_execution(status=ExecutionStatus.RUNNING)))
+    assert main(["resume", "nightly-1", "--name", "second", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["execution_id"] == "second"
