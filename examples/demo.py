@@ -22,16 +22,16 @@ from cli.command_line.output import Output
 from cli.documents.recipe_document import RecipeDocument
 from cli.failures import ExitStatus, describe
 from cli.main import ended_by_signals
-from cli.stage.catalog import Catalog, caller
+from cli.stage.catalog.catalog import Catalog, caller
+from cli.stage.catalog.fleets import Fleets
+from cli.stage.catalog.recipes import Recipes
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment, find_deployment
-from cli.stage.execution_snapshot import Snapshot
-from cli.stage.executions import Executions
-from cli.stage.fleets import Fleets
-from cli.stage.recipes import Recipes
-from cli.views.execution_figures import job_seconds, totals
-from cli.views.executions import execution_view, totals_line
-from cli.views.progress import progress_for, watch
+from cli.stage.executions.execution_snapshot import Snapshot
+from cli.stage.executions.executions import Executions
+from cli.views.executions.execution_figures import job_seconds, totals
+from cli.views.executions.executions import execution_view, totals_line
+from cli.views.executions.progress import progress_for, watch
 from contract import layout
 from embedded.cdk.assembly import AssemblyError
 from embedded.cdk.deploy import DeployError, deploy

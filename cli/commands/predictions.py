@@ -9,7 +9,7 @@ from cli.command_line.click_classes import Command
 from cli.command_line.invocation import Invocation
 from cli.command_line.options import FILE
 from cli.failures import CommandError, ExitStatus
-from cli.stage.executions import Executions
+from cli.stage.executions.executions import Executions
 from cli.stage.predictions.download import check_is_free, content_of, describe_problems, download, find_files
 from cli.stage.predictions.pointers import FoundPredictions, Predictions
 from cli.stage.predictions.quarantine import find_quarantine

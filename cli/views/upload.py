@@ -13,7 +13,7 @@ from cli.command_line.output import Output
 from cli.documents.dataset_files import DatasetFile, DatasetFiles
 from cli.failures import CommandError
 from cli.stage.dataset_upload import Comparison, UploadStart
-from cli.views.progress import SECONDS_BETWEEN_LINES
+from cli.views.executions.progress import SECONDS_BETWEEN_LINES
 from cli.views.tables import counted, one_line, size_text
 from contract.triggers.uploads import MARKER_NAME, marks_data
 

@@ -23,12 +23,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cli.documents.model_document import ModelDocument
-from cli.stage.catalog import Catalog
+from cli.stage.catalog.catalog import Catalog
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment, find_deployment
-from cli.stage.execution_snapshot import Snapshot
-from cli.stage.executions import Executions
-from cli.views.progress import watch
+from cli.stage.executions.execution_snapshot import Snapshot
+from cli.stage.executions.executions import Executions
+from cli.views.executions.progress import watch
 from contract import codec, layout
 from contract.catalog.model_fields import Feature
 from contract.job.ledger import Commit, read_segment

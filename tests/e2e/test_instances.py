@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from cli.sandbox.isolation import IsolationKind, probe
-from cli.stage.recipes import Recipes
+from cli.stage.catalog.recipes import Recipes
 from contract.status import ExecutionStatus, FailureKind, JobStatus
 from embedded.sagemaker.instances.settings import InstanceSettings
 from tests.e2e.models.test_training import any_recipe, labelled, set_recipe

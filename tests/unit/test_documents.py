@@ -15,7 +15,7 @@ from pyarrow import parquet
 from cli.artifact_check.check import check_artifact
 from cli.command_line.program import fleetscore
 from cli.command_line.record_options import given_fields
-from cli.commands.registration import draft_of, register
+from cli.commands.models.registration import draft_of, register
 from cli.documents.bulk_file import read_bulk
 from cli.documents.recipe_document import read_recipe
 from cli.failures import ExitStatus

@@ -50,7 +50,7 @@ ALLOWED: dict[str, frozenset[str]] = {
 }
 """Packages that each folder may import besides the standard library. Others are not limited."""
 
-MAY_IMPORT_EMBEDDED = frozenset({"cli/commands/local.py", "cli/commands/faults.py"})
+MAY_IMPORT_EMBEDDED = frozenset({"cli/commands/local/local.py", "cli/commands/local/faults.py"})
 """The modules of `fleetscore up`, `fleetscore down` and `fleetscore faults`."""
 
 MAY_IMPORT_LATE = {

@@ -11,8 +11,8 @@ from cli.command_line.output import Output
 from cli.failures import CommandError, ExitStatus
 from cli.stage.diagnosis.attempt_logs import AttemptLogs, LogLine, NewLines
 from cli.stage.diagnosis.job_choice import all_items, items_of
-from cli.stage.execution_snapshot import Snapshot
-from cli.stage.executions import Executions
+from cli.stage.executions.execution_snapshot import Snapshot
+from cli.stage.executions.executions import Executions
 from cli.stage.patient_reads import PatientReads
 from cli.views.diagnosis.log_lines import log_json, log_texts
 from contract.log_groups import LOG_GROUPS

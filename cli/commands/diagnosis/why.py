@@ -6,13 +6,13 @@ import rich_click as click
 
 from cli.command_line.click_classes import Command, argument
 from cli.command_line.invocation import Invocation
-from cli.commands.executions import latest
+from cli.commands.executions.executions import latest
 from cli.failures import ExitStatus
 from cli.stage.diagnosis.chain import explain
 from cli.stage.diagnosis.evidence import Evidence, Investigation
 from cli.stage.diagnosis.failure_groups import FailureGroup
 from cli.stage.diagnosis.job_choice import job_name
-from cli.stage.executions import Executions
+from cli.stage.executions.executions import Executions
 from cli.views.diagnosis.causes import cause_json, causes_lines
 from cli.views.diagnosis.chain import chain_json, chain_lines, verdict_line
 from cli.views.diagnosis.failure_lines import failure_groups, group_lines, groups_json

@@ -7,7 +7,7 @@ from datetime import datetime
 from cli.stage.diagnosis.evidence import Evidence
 from cli.stage.diagnosis.job_choice import job_name
 from cli.stage.diagnosis.next_command import next_command
-from cli.stage.execution_snapshot import Snapshot
+from cli.stage.executions.execution_snapshot import Snapshot
 from contract.status import ExecutionKind, FailureKind, JobStatus
 from contract.table.records import AttemptRecord, JobRecord
 

@@ -12,8 +12,8 @@ from cli.stage.diagnosis.attempt_logs import AttemptLogs
 from cli.stage.diagnosis.container_log import FailedObject, failed_object
 from cli.stage.diagnosis.job_choice import all_items, items_of, job_name
 from cli.stage.diagnosis.sagemaker_jobs import SageMakerJob, SageMakerJobs, is_job_name
-from cli.stage.execution_snapshot import Snapshot
-from cli.stage.executions import Executions
+from cli.stage.executions.execution_snapshot import Snapshot
+from cli.stage.executions.executions import Executions
 from contract.status import AttemptStatus, ExecutionKind, FailureKind, JobStatus
 from contract.table.records import AttemptRecord, JobRecord
 

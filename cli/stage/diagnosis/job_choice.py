@@ -3,7 +3,7 @@
 from difflib import get_close_matches
 
 from cli.failures import CommandError
-from cli.stage.execution_snapshot import Snapshot
+from cli.stage.executions.execution_snapshot import Snapshot
 from contract.table.records import JobRecord
 
 

@@ -5,7 +5,7 @@ import shlex
 from typing import Any
 
 from cli.stage.diagnosis.evidence import Evidence
-from cli.stage.execution_snapshot import Snapshot
+from cli.stage.executions.execution_snapshot import Snapshot
 from contract.json_text import dump_json
 from contract.status import ExecutionKind, FailureKind, JobStatus
 from contract.table.records import AttemptRecord, JobRecord

@@ -11,7 +11,7 @@ from boto3.dynamodb.conditions import Key
 from cli.failures import CommandError
 from cli.stage.connection import Connection, query_items
 from cli.stage.deployment import Deployment
-from cli.stage.executions import execution_record, jobs_of
+from cli.stage.executions.executions import execution_record, jobs_of
 from cli.stage.predictions.windows import windows_beyond
 from contract.status import ExecutionKind, JobStatus
 from contract.table import latest_predictions as latest

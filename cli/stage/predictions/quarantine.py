@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from cli.stage.diagnosis.job_choice import all_items
-from cli.stage.execution_snapshot import Snapshot
+from cli.stage.executions.execution_snapshot import Snapshot
 from cli.stage.predictions.download import PredictionsFile, list_objects
 from contract import layout
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.stage.diagnosis.execution_list import ListedExecution
-from cli.views.executions import status_text
+from cli.views.executions.executions import status_text
 from cli.views.tables import add_row, duration_text, plain_table, shown_time
 from contract.status import ExecutionKind
 

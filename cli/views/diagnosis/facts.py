@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from cli.stage.diagnosis.chain import stop_text
-from cli.stage.execution_snapshot import Snapshot
-from cli.views.execution_figures import committed_objects, ended_at, expected_end, started_at
+from cli.stage.executions.execution_snapshot import Snapshot
+from cli.views.executions.execution_figures import committed_objects, ended_at, expected_end, started_at
 from cli.views.tables import counted, duration_text, one_line, shown_time, size_text
 from contract import layout
 from contract.status import ExecutionKind

@@ -5,7 +5,7 @@ from typing import Any
 
 from cli.stage.diagnosis.failure_groups import Failure, FailureGroup, group_failures
 from cli.stage.diagnosis.job_choice import all_items, job_name
-from cli.stage.execution_snapshot import Snapshot
+from cli.stage.executions.execution_snapshot import Snapshot
 from cli.views.tables import counted, one_line
 from contract.status import FailureKind
 from contract.table.records import AttemptRecord, JobRecord

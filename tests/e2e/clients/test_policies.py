@@ -11,17 +11,17 @@ from botocore.exceptions import ClientError
 
 from cli.documents.dataset_files import find_files
 from cli.failures import CommandError
+from cli.stage.catalog.fleets import Fleets
+from cli.stage.catalog.model_deletion import ModelDeletion
 from cli.stage.connection import Connection
 from cli.stage.dataset_upload import DatasetUpload, UploadInterruptedError, find_start
 from cli.stage.deployment import find_deployment
 from cli.stage.diagnosis.evidence import Evidence, Investigation
 from cli.stage.diagnosis.execution_list import ExecutionList, ListChoice
-from cli.stage.fleets import Fleets
-from cli.stage.model_deletion import ModelDeletion
+from cli.stage.executions.request_check import check_on_stage
 from cli.stage.predictions.download import download
 from cli.stage.predictions.download import find_files as find_prediction_files
 from cli.stage.predictions.pointers import Predictions
-from cli.stage.request_check import check_on_stage
 from cli.tables.manifest import write_snapshot
 from cli.tables.snapshot import TableChoice
 from contract import layout

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from cli.stage.execution_snapshot import Snapshot
+from cli.stage.executions.execution_snapshot import Snapshot
 from contract.status import AttemptStatus, ExecutionStatus, FailureKind
 from contract.table.records import AttemptRecord
 from embedded.faults import (

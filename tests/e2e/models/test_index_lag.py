@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from cli.stage.execution_snapshot import Snapshot
-from cli.stage.recipes import Recipes
+from cli.stage.catalog.recipes import Recipes
+from cli.stage.executions.execution_snapshot import Snapshot
 from contract.status import ExecutionStatus
 from embedded.faults import DelayedListing
 from tests.e2e.models.test_training import any_recipe, labelled, set_recipe

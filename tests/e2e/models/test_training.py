@@ -10,12 +10,12 @@ import pyarrow as pa
 import pytest
 
 from cli.documents.recipe_document import read_recipe
-from cli.stage.decisions import Decisions
+from cli.stage.catalog.decisions import Decisions
+from cli.stage.catalog.recipes import Recipes
 from cli.stage.diagnosis.attempt_logs import AttemptLogs
 from cli.stage.diagnosis.chain import Chain, explain
 from cli.stage.diagnosis.evidence import Investigation
-from cli.stage.execution_snapshot import Snapshot
-from cli.stage.recipes import Recipes
+from cli.stage.executions.execution_snapshot import Snapshot
 from contract import layout
 from contract.catalog.models import ModelVersion
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus, VersionState

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from cli.main import main
-from cli.stage.execution_snapshot import Snapshot
+from cli.stage.executions.execution_snapshot import Snapshot
 from contract import layout
 from contract.status import AttemptStatus, ExecutionStatus, FailureKind
 from embedded.faults import CorruptUpload

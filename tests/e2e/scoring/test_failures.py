@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from cli.stage.execution_snapshot import Snapshot
+from cli.stage.executions.execution_snapshot import Snapshot
 from contract import layout
 from contract.status import FINAL_EXECUTION_STATUSES, AttemptStatus, ExecutionStatus, FailureKind, JobStatus
 from tests.e2e.failing_models import AlwaysFails, Gate, WaitsToBeKilled

@@ -14,8 +14,8 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from cli import main as entry
-from cli.stage.execution_snapshot import Snapshot
-from cli.views.progress import watch
+from cli.stage.executions.execution_snapshot import Snapshot
+from cli.views.executions.progress import watch
 from contract import layout
 from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus
 from contract.table.records import JobRecord

@@ -16,7 +16,7 @@ import pytest
 
 from cli.documents.model_document import ModelDocument
 from cli.stage.deployment import stack_outputs
-from cli.stage.execution_snapshot import Snapshot
+from cli.stage.executions.execution_snapshot import Snapshot
 from contract import layout
 from contract.status import ExecutionStatus, FailureKind, JobStatus
 from tests.e2e.stage import FEATURES, Stage, people, train_xgboost

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cli.stage.execution_snapshot import Snapshot
+from cli.stage.executions.execution_snapshot import Snapshot
 from contract import layout
 from contract.status import ExecutionStatus, JobStatus
 from tests.e2e.stage import Stage, features_of, join_by_key, people, train_sklearn, train_xgboost

@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from cli.main import main
-from cli.stage.execution_snapshot import Snapshot
-from cli.stage.fleets import Fleets
-from cli.stage.request_check import check_on_stage
+from cli.stage.catalog.fleets import Fleets
+from cli.stage.executions.execution_snapshot import Snapshot
+from cli.stage.executions.request_check import check_on_stage
 from contract import layout
 from contract.status import FINAL_EXECUTION_STATUSES, ExecutionKind, ExecutionStatus, FailureKind, JobStatus
 from contract.workflow.request_check import RequestCheck

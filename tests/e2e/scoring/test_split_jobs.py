@@ -3,7 +3,7 @@
 import pyarrow as pa
 from rich.console import Console
 
-from cli.views.executions import jobs_table
+from cli.views.executions.executions import jobs_table
 from contract import layout
 from contract.status import ExecutionStatus, FailureKind, JobStatus
 from tests.e2e.failing_models import RefusesOneRow

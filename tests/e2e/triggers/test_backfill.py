@@ -11,7 +11,7 @@ import pytest
 
 from cli.documents.dataset_template import Slot, expand
 from cli.main import main
-from cli.stage.backfill import Backfill, Outcome, SlotResult
+from cli.stage.executions.backfill import Backfill, Outcome, SlotResult
 from contract import codec, layout
 from contract.status import ExecutionStatus
 from contract.triggers.slots import read_time

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from cli.documents.model_document import ModelDocument
-from cli.stage.execution_snapshot import Snapshot
+from cli.stage.executions.execution_snapshot import Snapshot
 from contract.catalog.image_variants import image_of
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_formats import Framework

@@ -8,9 +8,9 @@ import pyarrow.compute as pc
 import pytest
 
 from cli.documents.recipe_document import read_recipe
-from cli.stage.decisions import Decisions
-from cli.stage.execution_snapshot import Snapshot
-from cli.stage.recipes import Recipes
+from cli.stage.catalog.decisions import Decisions
+from cli.stage.catalog.recipes import Recipes
+from cli.stage.executions.execution_snapshot import Snapshot
 from contract.catalog.image_variants import image_of
 from contract.catalog.model_formats import Framework
 from contract.status import ExecutionStatus, JobStatus, VersionState

@@ -7,7 +7,7 @@ import pytest
 from cli import main as entry
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
-from cli.stage.executions import Executions
+from cli.stage.executions.executions import Executions
 from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus
 from contract.table import records
 from tests.unit.cli.builders import (

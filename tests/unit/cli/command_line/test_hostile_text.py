@@ -16,8 +16,8 @@ from cli import main as entry
 from cli.command_line.output import Output
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
-from cli.stage.executions import Executions
-from cli.views.progress import LiveProgress, watch
+from cli.stage.executions.executions import Executions
+from cli.views.executions.progress import LiveProgress, watch
 from contract.status import ExecutionStatus, JobStatus
 from contract.table import records
 from tests.unit.cli.builders import any_attempt, any_execution, end_in_step_functions, running_job

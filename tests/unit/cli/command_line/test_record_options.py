@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cli.command_line.record_options import given_fields
-from cli.commands.registration import draft_of, register
+from cli.commands.models.registration import draft_of, register
 from cli.documents.bulk_file import read_bulk
 from cli.documents.model_document import Draft
 from contract.dataset.input_options import InputOptions

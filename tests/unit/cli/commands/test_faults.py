@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.commands.faults import choose_folder
+from cli.commands.local.faults import choose_folder
 from cli.failures import CommandError
 
 MINE, OTHER = Path("/home/me/.fleetscore"), Path("/home/me/other")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import embedded
-from cli.commands import local
+from cli.commands.local import local
 from cli.main import ended_by_signals, main
 from embedded.server.endpoint import Endpoint
 from embedded.server.launch import EmbeddedAwsError

@@ -10,12 +10,12 @@ import pytest
 from cli.documents.model_document import ModelDocument
 from cli.failures import CommandError
 from cli.main import main
-from cli.stage.catalog import Catalog
+from cli.stage.catalog.catalog import Catalog
+from cli.stage.catalog.fleets import Fleets
+from cli.stage.catalog.model_deletion import ModelDeletion
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
-from cli.stage.executions import Executions
-from cli.stage.fleets import Fleets
-from cli.stage.model_deletion import ModelDeletion
+from cli.stage.executions.executions import Executions
 from contract import training_layout
 from contract.catalog.model_fields import Feature
 from contract.status import ExecutionStatus
@@ -163,9 +163,9 @@ def test_a_model_of_a_running_execution_is_refused(
 
 
 def test_the_id_can_be_typed(catalog: Catalog, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cli.commands.model_deletion.sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("cli.commands.models.model_deletion.sys.stdin.isatty", lambda: True, raising=False)
     for answer, status in (("chum", 2), ("churn", 0)):
-        monkeypatch.setattr("cli.commands.model_deletion.click.prompt", lambda *_, answer=answer, **__: answer)
+        monkeypatch.setattr("cli.commands.models.model_deletion.click.prompt", lambda *_, answer=answer, **__: answer)
         assert main(["models", "delete", "churn"]) == status
     assert catalog.read("churn") == (None, {})
 

@@ -9,7 +9,7 @@ import pytest
 from cli.main import main
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
-from cli.stage.request_check import RequestChecks
+from cli.stage.executions.request_check import RequestChecks
 from contract.status import ExecutionStatus
 from contract.table import records
 from contract.triggers.uploads import execution_name

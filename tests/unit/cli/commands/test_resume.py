@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from cli.main import main
-from cli.stage.catalog import Catalog
+from cli.stage.catalog.catalog import Catalog
+from cli.stage.catalog.fleets import Fleets
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
-from cli.stage.execution_snapshot import Snapshot
-from cli.stage.executions import Executions
-from cli.stage.fleets import Fleets
-from cli.views.executions import resume_lines
-from cli.views.request_check import check_json
+from cli.stage.executions.execution_snapshot import Snapshot
+from cli.stage.executions.executions import Executions
+from cli.views.executions.executions import resume_lines
+from cli.views.executions.request_check import check_json
 from contract.catalog.models import Model, ModelVersion
 from contract.job.parts import JobPart
 from contract.status import ExecutionStatus

@@ -16,7 +16,7 @@ import pytest
 
 from cli import main as entry
 from cli.command_line.click_classes import global_options
-from cli.commands.local import export_lines, variables_to_unset
+from cli.commands.local.local import export_lines, variables_to_unset
 from contract.environment import EMBEDDED_AWS
 from embedded.server.endpoint import Endpoint
 
@@ -175,7 +175,7 @@ def test_an_interrupted_or_crashed_up_stops_the_line(
     def fail() -> None:
         raise failure
 
-    monkeypatch.setattr("cli.commands.local.require_checkout", fail)
+    monkeypatch.setattr("cli.commands.local.local.require_checkout", fail)
     with suppress(SystemExit):
         assert entry.main(["up"]) != 0
     assert capsys.readouterr().out == "false\n"

@@ -10,10 +10,10 @@ from botocore.exceptions import ClientError
 from cli.main import main
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
-from cli.stage.execution_snapshot import Snapshot, WorkflowState
-from cli.stage.executions import Executions
-from cli.stage.stopping import StopRequest
-from cli.views.stopping import stopped_lines
+from cli.stage.executions.execution_snapshot import Snapshot, WorkflowState
+from cli.stage.executions.executions import Executions
+from cli.stage.executions.stopping import StopRequest
+from cli.views.executions.stopping import stopped_lines
 from contract.status import ExecutionKind, ExecutionStatus, JobStatus
 from contract.table import records
 from tests.unit.cli.builders import NOW, any_execution, any_job, end_in_step_functions, succeeded_job
@@ -30,8 +30,8 @@ def stopped(*jobs: Any, status: str = "ABORTED", **changes: Any) -> Snapshot:
 @pytest.fixture
 def executions(account: Connection, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Executions:
     """Return executions whose records nobody closes, because there is no EventBridge."""
-    monkeypatch.setattr("cli.views.progress._SECONDS_TO_CLOSE", -1)
-    monkeypatch.setattr("cli.views.progress.SECONDS_BETWEEN_READS", 0)
+    monkeypatch.setattr("cli.views.executions.progress._SECONDS_TO_CLOSE", -1)
+    monkeypatch.setattr("cli.views.executions.progress.SECONDS_BETWEEN_READS", 0)
     return Executions(account, deployment)
 
 
@@ -105,7 +105,7 @@ def test_an_execution_that_cannot_be_read_for_a_while_goes_on(
     executions: Executions, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     error = ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, "GetItem")
-    monkeypatch.setattr("cli.commands.executions.watch", Mock(side_effect=error))
+    monkeypatch.setattr("cli.commands.executions.executions.watch", Mock(side_effect=error))
     assert main(["run", "--name", "nightly-1", "--wait"]) == 4
     said = capsys.readouterr().err
     assert "Follow it with `fleetscore watch nightly-1`." in said

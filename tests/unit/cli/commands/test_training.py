@@ -12,13 +12,13 @@ import pytest
 from cli import main as entry
 from cli.documents.recipe_document import read_recipe
 from cli.failures import CommandError
-from cli.stage.catalog import Catalog
+from cli.stage.catalog.catalog import Catalog
+from cli.stage.catalog.decisions import Decisions
+from cli.stage.catalog.recipes import Recipes
 from cli.stage.connection import Connection
-from cli.stage.decisions import Decisions
 from cli.stage.deployment import Deployment
-from cli.stage.executions import Executions
-from cli.stage.recipes import Recipes
-from cli.views.progress import PlainProgress
+from cli.stage.executions.executions import Executions
+from cli.views.executions.progress import PlainProgress
 from contract import training_layout
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec

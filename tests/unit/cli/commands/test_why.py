@@ -7,8 +7,8 @@ import pytest
 from cli.main import main
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
-from cli.stage.execution_snapshot import Snapshot
-from cli.views.executions import heading_lines
+from cli.stage.executions.execution_snapshot import Snapshot
+from cli.views.executions.executions import heading_lines
 from contract.status import ExecutionStatus, FailureKind, JobStatus
 from contract.table import records
 from tests.unit.cli.builders import NOW, any_execution, any_job, succeeded_job

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from cli.documents.comparison import compare
-from cli.views.models import comparison_json, feature_lines
+from cli.views.models.models import comparison_json, feature_lines
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute, ModelVersion

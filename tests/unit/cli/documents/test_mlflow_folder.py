@@ -14,7 +14,7 @@ import yaml
 
 from cli import main as entry
 from cli.documents.mlflow_folder import packed, read_mlflow_folder
-from cli.stage.catalog import Catalog
+from cli.stage.catalog.catalog import Catalog
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract.problems import InvalidInputError

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cli.command_line.record_options import given_fields
-from cli.commands.registration import register
+from cli.commands.models.registration import register
 from cli.documents.model_document import read_draft, read_features, read_tags
 from contract.catalog.model_fields import Feature
 from contract.problems import InvalidInputError

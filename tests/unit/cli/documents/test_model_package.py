@@ -13,7 +13,7 @@ from botocore.stub import Stubber
 
 from cli import main as entry
 from cli.documents.model_package import read_model_package
-from cli.stage.catalog import Catalog
+from cli.stage.catalog.catalog import Catalog
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract.problems import InvalidInputError

@@ -23,7 +23,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from cli import main as entry
 from cli.sample_scoring.sample import read_columns
 from cli.sample_scoring.schema_inference import infer_features
-from cli.stage.catalog import Catalog
+from cli.stage.catalog.catalog import Catalog
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract.catalog.model_fields import Feature

@@ -8,8 +8,8 @@ import pytest
 
 from cli.documents.dataset_template import Slot
 from cli.failures import CommandError
-from cli.stage import backfill
-from cli.stage.backfill import MAX_ROUNDS, Backfill, Outcome, SlotResult
+from cli.stage.executions import backfill
+from cli.stage.executions.backfill import MAX_ROUNDS, Backfill, Outcome, SlotResult
 from contract.workflow.request_check import RequestCheck, ScoredBefore
 
 SLOT = Slot("days", "fill-1")

@@ -11,12 +11,12 @@ from botocore.exceptions import EndpointConnectionError
 
 from cli import main as entry
 from cli.documents.bulk_file import read_bulk
-from cli.stage.bulk_registration import _in_threads
-from cli.stage.catalog import Catalog, NewVersion
-from cli.stage.catalog_table import CatalogTable
+from cli.stage.catalog.bulk_registration import _in_threads
+from cli.stage.catalog.catalog import Catalog, NewVersion
+from cli.stage.catalog.catalog_table import CatalogTable
+from cli.stage.catalog.model_deletion import ModelDeletion
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
-from cli.stage.model_deletion import ModelDeletion
 from contract.catalog.model_fields import Feature
 from contract.catalog.models import Model
 from contract.problems import InvalidInputError
@@ -186,7 +186,7 @@ def test_interrupted_bulk_changes_no_current_version_and_can_be_repeated(
 def test_bulk_broken_off_between_transactions_continues_with_the_others(
     catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cli.stage.catalog_table.TRANSACTION_ITEMS", 6)  # three actions per new model
+    monkeypatch.setattr("cli.stage.catalog.catalog_table.TRANSACTION_ITEMS", 6)  # three actions per new model
     names = [f"m-{number:03}" for number in range(5)]
     path = write_lines(tmp_path, *(line_of(name) for name in names))
     write, calls = CatalogTable.write, list[int]()

@@ -10,8 +10,8 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 
 from cli.documents.model_document import ModelDocument
 from cli.failures import CommandError
-from cli.stage.catalog import Catalog
-from cli.stage.catalog_table import CatalogTable, VersionTakenError
+from cli.stage.catalog.catalog import Catalog
+from cli.stage.catalog.catalog_table import CatalogTable, VersionTakenError
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract.catalog.model_fields import Feature

@@ -6,8 +6,8 @@ import pytest
 from cli.failures import CommandError, ExitStatus
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
-from cli.stage.execution_snapshot import Snapshot, WorkflowState
-from cli.stage.executions import Executions, new_name
+from cli.stage.executions.execution_snapshot import Snapshot, WorkflowState
+from cli.stage.executions.executions import Executions, new_name
 from contract import layout
 from contract.problems import InvalidInputError
 from contract.status import ExecutionStatus, JobStatus

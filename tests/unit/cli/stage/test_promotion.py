@@ -8,8 +8,8 @@ import pytest
 
 from cli.documents.model_document import ModelDocument
 from cli.failures import CommandError
-from cli.stage.catalog import Catalog
-from cli.stage.catalog_table import CatalogTable
+from cli.stage.catalog.catalog import Catalog
+from cli.stage.catalog.catalog_table import CatalogTable
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract.catalog.model_fields import Feature

@@ -7,8 +7,8 @@ import pytest
 
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
-from cli.stage.executions import Executions
-from cli.stage.running_work import RunningWork
+from cli.stage.executions.executions import Executions
+from cli.stage.executions.running_work import RunningWork
 from contract.status import JobStatus
 from contract.table import records
 from contract.workflow.messages import ExecutionPlan

@@ -6,12 +6,12 @@ import pytest
 from rich.console import Console
 
 from cli.failures import CommandError
-from cli.stage.execution_snapshot import Snapshot, WorkflowState
-from cli.stage.executions import Executions
+from cli.stage.executions.execution_snapshot import Snapshot, WorkflowState
+from cli.stage.executions.executions import Executions
 from cli.views.diagnosis.failure_lines import reason_lines
-from cli.views.execution_figures import overall_rows_per_second
-from cli.views.executions import jobs_table, snapshot_json, totals_line
-from cli.views.progress import LiveProgress, PlainProgress, live_view, progress_for, watch, work
+from cli.views.executions.execution_figures import overall_rows_per_second
+from cli.views.executions.executions import jobs_table, snapshot_json, totals_line
+from cli.views.executions.progress import LiveProgress, PlainProgress, live_view, progress_for, watch, work
 from contract.job.parts import JobPart, Sharding
 from contract.status import FINAL_JOB_STATUSES, ExecutionKind, ExecutionStatus, FailureKind, JobStatus
 from contract.table.job_parts import whole_job
@@ -154,7 +154,7 @@ def test_watching_waits_for_the_records_of_a_stopped_execution() -> None:
 
 
 def test_watching_ends_when_records_are_never_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cli.views.progress._SECONDS_TO_CLOSE", -1)
+    monkeypatch.setattr("cli.views.executions.progress._SECONDS_TO_CLOSE", -1)
     open_records = snapshot_of(running_job(), status="ABORTED", recorded="RUNNING")
     assert watch(Recorded(open_records), "nightly-1", None, seconds_between_reads=0) is open_records
 

@@ -10,7 +10,7 @@ from cli import main as entry
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from cli.stage.diagnosis.attempt_logs import AttemptLogs, LogLine, NewLines
-from cli.stage.executions import Executions
+from cli.stage.executions.executions import Executions
 from cli.views.diagnosis.log_lines import log_json, log_texts
 from contract.log_groups import LOG_GROUPS
 from contract.status import AttemptStatus, ExecutionKind, ExecutionStatus, JobStatus

@@ -11,7 +11,7 @@ from cli.stage.diagnosis.chain import Chain, explain
 from cli.stage.diagnosis.container_log import FailedObject
 from cli.stage.diagnosis.evidence import Evidence, explaining_job
 from cli.stage.diagnosis.sagemaker_jobs import SageMakerJob
-from cli.stage.execution_snapshot import Snapshot, WorkflowState
+from cli.stage.executions.execution_snapshot import Snapshot, WorkflowState
 from cli.views.diagnosis.chain import chain_json, chain_lines, verdict_line
 from contract.status import AttemptStatus, ExecutionKind, ExecutionStatus, FailureKind, JobStatus
 from contract.table.records import JobRecord

@@ -8,7 +8,7 @@ from cli import main as entry
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from cli.stage.diagnosis.execution_list import ExecutionList, ListChoice
-from cli.stage.executions import Executions
+from cli.stage.executions.executions import Executions
 from contract.status import ExecutionKind, ExecutionStatus
 from contract.table import records
 from tests.unit.cli.builders import any_execution, end_in_step_functions

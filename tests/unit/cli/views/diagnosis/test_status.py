@@ -8,11 +8,11 @@ from rich.console import Console
 
 from cli.command_line.output import Output
 from cli.stage.diagnosis.failure_groups import Failure, group_failures
-from cli.stage.execution_snapshot import Snapshot, WorkflowState
+from cli.stage.executions.execution_snapshot import Snapshot, WorkflowState
 from cli.views.diagnosis.facts import fact_lines, predictions_uris
 from cli.views.diagnosis.failure_lines import Attempts, reason_lines
-from cli.views.execution_figures import expected_end
-from cli.views.executions import SOME_JOBS, JobChoice, execution_view, snapshot_json
+from cli.views.executions.execution_figures import expected_end
+from cli.views.executions.executions import SOME_JOBS, JobChoice, execution_view, snapshot_json
 from cli.views.wrapping import wrapped
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
 from contract.table.records import JobRecord

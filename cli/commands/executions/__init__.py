@@ -1,0 +1,1 @@
+"""Commands that start, check, resume and stop executions."""

@@ -1,0 +1,1 @@
+"""The stage's catalog: models, versions, fleets and recipes."""

@@ -1,0 +1,1 @@
+"""How executions are shown."""

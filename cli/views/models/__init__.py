@@ -1,0 +1,1 @@
+"""How models, fleets and recipes are shown."""
