@@ -167,8 +167,8 @@ def test_the_first_look_at_a_failure(shell: Shell, execution_id: str) -> None:
     printed = shell("\n".join(["unset -f fleetscore", shown, container]))
     assert re.search(rf"{execution_id}\b.*SUCCEEDED", printed)
     assert f"Nothing is wrong: {execution_id} SUCCEEDED." in printed
-    assert printed.count('"event": "object_scored", "object":') == 2
-    assert '"event": "shard_ended", "objects": 2, "failed": 0,' in printed
+    assert printed.count(" object_scored object=") == 2
+    assert " shard_ended objects=2 failed=0 " in printed
 
 
 def test_metrics_of_an_execution_and_an_alarm_on_failed_ones(stage: Stage, shell: Shell, execution_id: str) -> None:

@@ -185,7 +185,7 @@ def test_consumers_read_predictions_and_nothing_else(
     s3 = reader.connection.client("s3")
     files = find_prediction_files(s3, bucket, pointers)
     assert (files.problems, files.without_ledger) == ([], [])
-    download(s3, bucket, list(files.files.values()), pointers, tmp_path / "down")
+    download(s3, bucket, list(files.files.values()), {}, tmp_path / "down")
     assert [path.name for path in tmp_path.rglob("*.parquet")] == ["a.parquet"]
 
 

@@ -91,8 +91,7 @@ def test_a_stopped_execution_scores_only_the_rest(stage: Stage, shared_folder: P
     stop(stage, execution_id)
     before = {commit.object for commit in stage.commits("resumed-1", "resumed")}
     assert 0 < len(before) < len(objects)
-    counts = check().resume
-    assert counts is not None
+    counts = wait_for(lambda: check().resume, "the stopped job has ended")
     assert (counts.expected, counts.kept, counts.missing) == (len(objects), len(before), len(objects) - len(before))
 
     snapshot = stage.run({"resume": "resumed-1", "instance_type": "ml.c5.xlarge"}, "resumed-2")
