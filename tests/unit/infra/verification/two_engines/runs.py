@@ -173,6 +173,11 @@ def _state_and_timeout(record: workflows.Record) -> tuple[str, dict[str, int]]:
     return str(entered["stateEnteredEventDetails"]["name"]), timeout
 
 
+def _planned_at(ours: dict[str, Any]) -> str:
+    """Return when the planning state was entered, as its input has it; empty if it has no such field."""
+    return next((parameters["entered_at"] for _, parameters in ours["calls"] if "entered_at" in parameters), "")
+
+
 def run_in_second(runs: list[tuple[dict[str, Any], Scenario, dict[str, Any]]]) -> list[dict[str, Any]]:
     """Return how scenarios ended in the second engine, given their definitions and ends in ours.
 
@@ -186,7 +191,10 @@ def run_in_second(runs: list[tuple[dict[str, Any], Scenario, dict[str, Any]]]) -
         requests.append({
             "definition": adapted,
             "input": scenario.request,
-            "context": {"Execution": {"Name": ours["name"], "Id": ours["arn"]}},
+            # The second engine does not set the time at which a state was entered.
+            "context": {
+                "Execution": {"Name": ours["name"], "Id": ours["arn"]}, "State": {"EnteredTime": _planned_at(ours)},
+            },
             "answers": scenario.execution_answers(),
             "maps": {
                 name: {"processor": each, "items": items, "answers": numbered} for name, each in processors.items()

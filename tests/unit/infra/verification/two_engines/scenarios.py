@@ -140,6 +140,7 @@ TRAINING_ATTEMPT = _attempt(
     hyperparameters={"rounds": "10"},
     resources=CLUSTER,
     spot=False,
+    unchanged=False,
     stopping_condition={"MaxRuntimeInSeconds": 3600},
     longest_seconds=3600,
     environment=VARIABLES,
@@ -163,7 +164,7 @@ def _scenarios(workflow: str) -> list[Scenario]:
         ),
     }[workflow]  # fmt: skip
     start = ["WrapInput", "TrainFirst?", plan] if workflow == "scoring" else ["WrapInput", plan]
-    begin = ["RecordAttempt", "NothingLeft?", run] if workflow == "scoring" else ["RecordAttempt", run]
+    begin = ["RecordAttempt", "NothingLeft?", run] if workflow == "scoring" else ["RecordAttempt", "IsUnchanged?", run]
     good = Job([*begin, last])
     final = ["ClassifyFailure", "TryAgain?", "JobFailed"]
     summarize = ["SummarizeExecution", "Outcome?"]
@@ -300,4 +301,10 @@ def _trains_first() -> list[Scenario]:
     ]  # fmt: skip
 
 
-SCENARIOS = [*_scenarios("scoring"), *_trains_first(), *_scenarios("training")]
+_UNCHANGED = Scenario(
+    "nothing has changed", "training",
+    ["WrapInput", "PlanTraining", "TrainModels", "SummarizeExecution", "Outcome?", "Succeeded"],
+    jobs=(Job(["RecordAttempt", "IsUnchanged?", "RegisterModelVersion"],
+              answers={"RecordAttempt": returns({**TRAINING_ATTEMPT, "unchanged": True})}),),
+)  # fmt: skip
+SCENARIOS = [*_scenarios("scoring"), *_trains_first(), *_scenarios("training"), _UNCHANGED]
