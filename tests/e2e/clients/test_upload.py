@@ -40,6 +40,14 @@ def test_an_uploaded_folder_is_scored(stage: Stage, tmp_path: Path, capsys: Capt
 
 
 def test_the_marker_starts_an_execution_over_what_was_uploaded(stage: Stage, tmp_path: Path, capsys: Captured) -> None:
+    client = stage.client("stepfunctions")
+
+    def started() -> set[str]:
+        found = client.list_executions(stateMachineArn=stage.deployment.state_machine_arn)["executions"]
+        return {item["name"] for item in found if item["name"].startswith("upload-by-marker-")}
+
+    # Other tests upload to this dataset too.
+    before = started()
     stage.register("by-upload-marker", train_xgboost(1), dataset="by-marker")
     folder = write_days(tmp_path / "day", "a.parquet", "b.parquet")
     words = ["upload", str(folder), "by-marker", "--to", "uploaded/today", "--ready", "--json"]
@@ -47,13 +55,8 @@ def test_the_marker_starts_an_execution_over_what_was_uploaded(stage: Stage, tmp
     printed = json.loads(capsys.readouterr().out)
     assert (printed["marker"], printed["rule"]) == ("uploaded/today/_READY", "marker")
     assert printed["uploaded"] == ["uploaded/today/a.parquet", "uploaded/today/b.parquet"]
-    client = stage.client("stepfunctions")
 
-    def started() -> list[str]:
-        found = client.list_executions(stateMachineArn=stage.deployment.state_machine_arn)["executions"]
-        return [item["name"] for item in found if item["name"].startswith("upload-by-marker-")]
-
-    snapshots = [stage.watch(name) for name in wait_for(started, "an execution starts")]
+    snapshots = [stage.watch(name) for name in wait_for(lambda: started() - before, "an execution starts")]
     stage.catalog.set_enabled("by-upload-marker", False)
     keys = [
         key for found in snapshots for key in stage.predictions("by-marker", "by-upload-marker", found.execution_id)
