@@ -344,6 +344,11 @@ def test_stopping_an_execution_also_stops_its_training_and_closes_records(
     ended = wait_for(lambda: closed(training.execution_id), "the training execution's records are closed")
     job = job_of(ended, "endless")
     assert (job.status, job.failure_kind) == (JobStatus.FAILED, FailureKind.STOPPED)
-    described = trainable.client("sagemaker").describe_training_job(TrainingJobName=job.sagemaker_job_name)
-    assert described["TrainingJobStatus"] in ("Stopping", "Stopped")
+    sagemaker = trainable.client("sagemaker")
+
+    def stops() -> bool:
+        described = sagemaker.describe_training_job(TrainingJobName=job.sagemaker_job_name)
+        return described["TrainingJobStatus"] in ("Stopping", "Stopped")
+
+    wait_for(stops, "the training job stops")
     assert versions(trainable, "endless") == {}
