@@ -77,15 +77,25 @@ def run(
     return start(executions, request_json, output, name=name, wait=wait)
 
 
-def start(executions: Executions, request_json: str, output: Output, *, name: str | None, wait: bool) -> ExitStatus:
-    """Start a scoring execution and print its id, or follow it until it ends."""
-    since = executions.running_since(ExecutionKind.SCORING, name) if name else None
-    execution_id = executions.start(request_json, name)
+def start(
+    executions: Executions,
+    request_json: str,
+    output: Output,
+    *,
+    name: str | None,
+    wait: bool,
+    kind: ExecutionKind = ExecutionKind.SCORING,
+) -> ExitStatus:
+    """Start an execution and print its id, or follow it until it ends."""
+    trains = kind is ExecutionKind.TRAINING
+    since = executions.running_since(kind, name) if name else None
+    execution_id = (executions.start_training if trains else executions.start)(request_json, name)
     tell_if_running(output, execution_id, since)
     if not wait:
-        output.data(started_json(execution_id, executions.execution_arn(execution_id), since), execution_id)
+        arn = (executions.training_arn if trains else executions.execution_arn)(execution_id)
+        output.data(started_json(execution_id, arn, since), execution_id)
         return ExitStatus.SUCCEEDED
-    output.line(f"Execution {execution_id}")
+    output.line(f"{'Training execution' if trains else 'Execution'} {execution_id}")
     return follow(executions, execution_id, output)
 
 

@@ -6,7 +6,7 @@ from cli.command_line.click_classes import Command
 from cli.command_line.invocation import Invocation
 from cli.command_line.options import start_options, words
 from cli.commands.executions import request_check
-from cli.commands.executions.executions import follow, read_request, started_json, tell_if_running, with_names
+from cli.commands.executions.executions import read_request, start, with_names
 from cli.failures import ExitStatus
 from cli.stage.executions.executions import Executions, check_training_request
 from contract.status import ExecutionKind
@@ -40,17 +40,9 @@ def train(
     check: str | None,
 ) -> ExitStatus:
     """Train models by their recipes, and promote versions that are good enough."""
-    output = invocation.output
     request_json = with_names(read_request(request), models=models, train_unchanged=True if force else None)
     check_training_request(request_json)
     if check is not None:
         return request_check.check(invocation, ExecutionKind.TRAINING, request_json, check)
     executions = Executions(invocation.connection, invocation.changed_deployment())
-    since = executions.running_since(ExecutionKind.TRAINING, name) if name else None
-    execution_id = executions.start_training(request_json, name)
-    tell_if_running(output, execution_id, since)
-    if not wait:
-        output.data(started_json(execution_id, executions.training_arn(execution_id), since), execution_id)
-        return ExitStatus.SUCCEEDED
-    output.line(f"Training execution {execution_id}")
-    return follow(executions, execution_id, output)
+    return start(executions, request_json, invocation.output, name=name, wait=wait, kind=ExecutionKind.TRAINING)
