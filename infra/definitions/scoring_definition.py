@@ -14,6 +14,7 @@ from contract import container_paths, environment
 from contract.workflow.messages import (
     REQUEST_FIELD,
     TRAINING_FIELD,
+    AttemptInput,
     AttemptPlan,
     ExecutionPlanInput,
     JobPointer,
@@ -23,6 +24,7 @@ from contract.workflow.messages import (
 )
 from infra.definitions.error_names import Retry, Service, names_of
 from infra.definitions.shared_states import (
+    ENTERED_AT,
     EXECUTION,
     FAILURE,
     JOB,
@@ -167,8 +169,8 @@ class ScoringDefinition(Construct):
         record_attempt = self._states.call(
             "RecordAttempt",
             "record_attempt",
-            "Opens an attempt with a new job name, for the objects that are not committed yet.",
-            message(JobPointer, **JOB),
+            "Opens an attempt with a new job name, for the objects that are not committed yet, once it has instances.",
+            message(AttemptInput, **JOB, entered_at=ENTERED_AT),
             result_selector=self._attempt_plan(),
             result_path=PLAN,
         )
@@ -181,10 +183,11 @@ class ScoringDefinition(Construct):
             max_delay=Duration.seconds(10),
             jitter_strategy=sfn.JitterType.FULL,
         )
-        nothing_left = sfn.Choice(
+        may_start = sfn.Choice(
             self,
-            "NothingLeft?",
-            comment="Skips the job if earlier attempts committed every object: SageMaker fails a job without input.",
+            "MayStart?",
+            comment="Waits if a quota is used up. Skips the job if earlier attempts committed every object: SageMaker "
+            "fails a job without input.",
         )
         run_processing_job = self.run_processing_job = self._processing_job()
         verify_output = self._states.call(
@@ -202,12 +205,14 @@ class ScoringDefinition(Construct):
         run_processing_job.add_catch(classify_failure, result_path=FAILURE)
         verify_output.add_catch(classify_failure, result_path=FAILURE)
         run_processing_job.next(verify_output)
-        nothing_left.when(
+        wait = path_of(AttemptPlan, "wait_seconds", at=PLAN)
+        may_start.when(sfn.Condition.number_greater_than(wait, 0), self._states.wait_for_capacity(record_attempt))
+        may_start.when(
             sfn.Condition.boolean_equals(path_of(AttemptPlan, "nothing_left", at=PLAN), True),
             verify_output,
         )
-        nothing_left.otherwise(run_processing_job)
-        return record_attempt.next(nothing_left)
+        may_start.otherwise(self._states.wait_for_start().next(run_processing_job))
+        return record_attempt.next(may_start)
 
     def _processing_job(self) -> SageMakerProcessingJob:
         def planned(field: str) -> str:

@@ -11,7 +11,7 @@ from aws_cdk import aws_iam as iam
 
 from contract import codec, environment, layout, training_layout
 from contract.catalog.image_variants import ImageVariant
-from contract.table import records
+from contract.table import pool_records, records
 from contract.table.latest_predictions import LATEST_PARTITIONS
 from infra.functions.function_factory import ONE_VCPU_MB, FunctionSpec
 from infra.permissions import (
@@ -56,18 +56,24 @@ def workflow_functions(
         ),
         environment.IMAGE_URIS: json.dumps(dict(image_uris)),
     }
+    admission = {
+        environment.INSTANCE_QUOTAS: json.dumps(dict(settings.instance_quotas)),
+        environment.CAPACITY_WAIT_SECONDS: str(settings.capacity_wait_seconds),
+        environment.JOB_STARTS_PER_SECOND: f"{settings.job_starts_per_second:g}",
+    }
+    quotas = {environment.INSTANCE_QUOTAS: admission[environment.INSTANCE_QUOTAS]}
     expiry = {environment.PREDICTIONS_EXPIRY_DAYS: str(settings.predictions_expiry_days or "")}
     comparison = {environment.COMPARED_CHECKSUMS: settings.compared_checksums}
     return [
-        _plan_execution(settings, storage, {**variables, **defaults}),
-        _record_attempt(storage, {**variables, **comparison}),
+        _plan_execution(settings, storage, {**variables, **defaults, **quotas}),
+        _record_attempt(storage, {**variables, **comparison, **admission}),
         _verify_output(storage, {**variables, **comparison}),
-        _classify_failure(settings, storage, variables),
+        _classify_failure(settings, storage, {**variables, **admission}),
         _summarize_execution(storage, {**variables, **expiry}),
         _prepare_training(storage, variables),
-        _plan_training(storage, {**variables, **defaults}),
+        _plan_training(storage, {**variables, **defaults, **quotas}),
         _register_model_version(storage, variables),
-        _check_request(settings, storage, {**variables, **defaults}),
+        _check_request(settings, storage, {**variables, **defaults, **quotas}),
         _reconcile(settings, storage, {**variables, **expiry}),
     ]
 
@@ -84,6 +90,7 @@ def _plan_execution(settings: AppSettings, storage: Storage, variables: Mapping[
             allow(["s3:GetObject", "s3:PutObject"], _executions(storage)),
             allow_items(storage, ["GetItem", "Query", "PutItem"], records.EXECUTION_PARTITIONS),
             *_allow_resuming(settings, storage),
+            *_allow_reading_quotas(storage),
             allow_key(storage, "dynamodb", "s3"),
         ],
     )
@@ -105,6 +112,9 @@ def _record_attempt(storage: Storage, variables: Mapping[str, str]) -> FunctionS
             # The tally of an execution shows whether a tolerated level is passed, and the index its failed jobs.
             allow_items(storage, ["GetItem", "Query", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS),
             allow(["dynamodb:Query"], storage.index_arn),
+            # A lease is written only if its job has not changed, and the next start slot is a counter.
+            allow_items(storage, ["ConditionCheckItem"], records.EXECUTION_PARTITIONS),
+            _allow_releasing(storage, "UpdateItem"),
             allow_key(storage, "dynamodb", "s3"),
         ],
     )
@@ -123,6 +133,7 @@ def _verify_output(storage: Storage, variables: Mapping[str, str]) -> FunctionSp
             allow(["s3:GetObject"], _executions(storage)),
             _allow_reading_checksums(storage),
             allow_items(storage, ["GetItem", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS),
+            _allow_releasing(storage),
             allow_key(storage, "dynamodb", "s3"),
         ],
     )
@@ -143,6 +154,7 @@ def _classify_failure(settings: AppSettings, storage: Storage, variables: Mappin
             allow_listing_below(storage.results_bucket, *_EXECUTION_RESULTS),
             allow(["s3:GetObject"], _executions(storage)),
             allow_items(storage, ["GetItem", "Query", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS),
+            _allow_releasing(storage),
             allow_key(storage, "dynamodb", "s3"),
         ],
     )
@@ -174,8 +186,14 @@ def _reconcile(settings: AppSettings, storage: Storage, variables: Mapping[str, 
             allow(["states:DescribeExecution"], *executions_arns(settings.stage)),
             # AWS defines no resources for listing jobs.
             allow(["sagemaker:ListProcessingJobs", "sagemaker:ListTrainingJobs"], "*"),
-            allow(["sagemaker:ListTags", "sagemaker:StopProcessingJob"], processing_jobs),
-            allow(["sagemaker:ListTags", "sagemaker:StopTrainingJob"], training_jobs),
+            # Describes the jobs of leases, which end with them.
+            allow(
+                ["sagemaker:DescribeProcessingJob", "sagemaker:ListTags", "sagemaker:StopProcessingJob"],
+                processing_jobs,
+            ),
+            allow(["sagemaker:DescribeTrainingJob", "sagemaker:ListTags", "sagemaker:StopTrainingJob"], training_jobs),
+            _allow_releasing(storage, "Query"),
+            _allow_service_quotas(),
             allow_key(storage, "dynamodb", "s3", "sqs", "states"),
         ],
     )
@@ -215,6 +233,7 @@ def _plan_training(storage: Storage, variables: Mapping[str, str]) -> FunctionSp
             allow(["s3:PutObject"], _executions(storage)),
             allow_items(storage, ["GetItem", "Query", "PutItem"], records.EXECUTION_PARTITIONS),
             *allow_catalog_reading(storage),
+            *_allow_reading_quotas(storage),
             allow_key(storage, "dynamodb", "s3"),
         ],
     )
@@ -237,6 +256,7 @@ def _register_model_version(storage: Storage, variables: Mapping[str, str]) -> F
             ),
             allow_items(storage, ["GetItem", "PutItem"], records.EXECUTION_PARTITIONS),
             allow_items(storage, ["GetItem", "BatchGetItem", "PutItem"], records.MODEL_PARTITIONS),
+            _allow_releasing(storage),
             allow_key(storage, "dynamodb", "s3"),
         ],
     )
@@ -261,6 +281,7 @@ def _check_request(settings: AppSettings, storage: Storage, variables: Mapping[s
             ),
             allow_items(storage, ["GetItem", "Query"], records.EXECUTION_PARTITIONS),
             *_allow_resuming(settings, storage),
+            *_allow_reading_quotas(storage),
             allow(["kms:Decrypt"], storage.key_arn, conditions=via("dynamodb", "s3")),
         ],
     )
@@ -326,6 +347,21 @@ def _allow_resuming(settings: AppSettings, storage: Storage) -> list[iam.PolicyS
         allow(["sagemaker:DescribeProcessingJob"], processing_jobs),
         allow(["states:DescribeExecution"], scoring_executions),
     ]
+
+
+def _allow_reading_quotas(storage: Storage) -> list[iam.PolicyStatement]:
+    """Allow what compares a plan with the account's quotas, which the table keeps for a day."""
+    return [allow_items(storage, ["GetItem", "PutItem"], pool_records.POOL_PARTITION), _allow_service_quotas()]
+
+
+def _allow_service_quotas() -> iam.PolicyStatement:
+    """Allow reading quotas. AWS defines no resources for it."""
+    return allow(["servicequotas:ListAWSDefaultServiceQuotas", "servicequotas:ListServiceQuotas"], "*")
+
+
+def _allow_releasing(storage: Storage, *more: str) -> iam.PolicyStatement:
+    """Allow releasing the instances of an attempt, and `more` actions on the pool's items."""
+    return allow_items(storage, ["DeleteItem", "GetItem", "PutItem", *more], pool_records.POOL_PARTITION)
 
 
 def _executions(storage: Storage) -> str:

@@ -17,5 +17,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     failure = from_json(AttemptFailure, event)
     logger.append_keys(job_id=failure.job_id, attempt=failure.attempt)
     decision = classify_failure(failure, resources().deployment, resources().sagemaker_jobs)
-    logger.info("the attempt has failed", kind=decision.kind, try_again=decision.try_again, reason=decision.reason)
+    is_same = decision.attempt == failure.attempt and decision.try_again
+    message = "the attempt waits for SageMaker" if is_same else "the attempt has failed"
+    logger.info(message, kind=decision.kind, try_again=decision.try_again, reason=decision.reason)
     return to_json(decision)

@@ -26,6 +26,7 @@ from lambdas.stage.activity import Activity
 from lambdas.stage.buckets.listings import read_listings_quickly
 from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.deployment import Deployment
+from lambdas.stage.instance_quotas import InstanceQuotas
 from lambdas.stage.messaging.event_bus import EventBus
 from lambdas.stage.messaging.execution_reader import ExecutionReader
 from lambdas.stage.messaging.execution_starter import ExecutionStarter
@@ -48,6 +49,7 @@ from lambdas.stage.settings import (
 from lambdas.stage.tables.job_table import JobTable
 from lambdas.stage.tables.latest_pointers import LatestPointers
 from lambdas.stage.tables.open_executions import OpenExecutions
+from lambdas.stage.tables.pool_table import PoolTable
 from lambdas.stage.tables.upload_table import UploadTable
 
 _ATTEMPTS = 8
@@ -76,7 +78,9 @@ class Resources:
         table = JobTable(dynamodb, settings.table_name, record_days=settings.record_days)
         uploads = UploadTable(dynamodb, settings.table_name, record_days=settings.record_days)
         latest = LatestPointers(dynamodb, settings.table_name, store)
-        return Deployment(settings, table, uploads, store, latest, clock=lambda: datetime.now(UTC))
+        pools = PoolTable(dynamodb, settings.table_name)
+        quotas = InstanceQuotas(pools, settings.instance_quotas, lambda: _client("service-quotas"), _now)
+        return Deployment(settings, table, uploads, store, latest, pools, quotas, clock=_now)
 
     @cached_property
     def plan_defaults(self) -> PlanDefaults:
@@ -142,6 +146,10 @@ def resources() -> Resources:
     """Return the resources of this process, the same object on each call. Tests call
     `resources.cache_clear()`."""
     return Resources()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _client(service: str, *, attempts: int = _ATTEMPTS, **config: Any) -> Any:

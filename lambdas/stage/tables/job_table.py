@@ -36,11 +36,12 @@ from lambdas.stage.parallel import in_parallel
 from lambdas.stage.tables.catalog_table import CatalogTable
 from lambdas.stage.tables.table import NEW, in_transactions
 from lambdas.stage.tables.tallies import Tallies
+from lambdas.stage.tables.waits import NO_WAIT, Waits
 
 R = TypeVar("R")
 
 
-class JobTable(Tallies, CatalogTable):
+class JobTable(Tallies, Waits, CatalogTable):
     """Reads and writes the records of executions, jobs and attempts, and registers what was trained.
 
     All writes are idempotent.
@@ -163,6 +164,7 @@ class JobTable(Tallies, CatalogTable):
                 reason=reason,
                 unrecorded_failure="",
                 classification_failure="",
+                **NO_WAIT,
             )
             writes = [self._job_move(job, closed)]
             attempt = self.find_attempt(job.execution_id, job.job_id, job.attempt)
@@ -174,6 +176,16 @@ class JobTable(Tallies, CatalogTable):
         return job
 
     # ---- attempts ----------------------------------------------------------------------------
+
+    def check_may_open(self, job: JobRecord, attempt: int) -> None:
+        """Check that the job waits for this attempt.
+
+        Raises:
+            JobClosedError: when the job has ended.
+            StaleEventError: when the job is in another attempt.
+        """
+        if job.status not in (JobStatus.PENDING, JobStatus.WAITING) or job.attempt >= attempt:
+            raise self._refusal(job, attempt)
 
     def open_attempt(self, job: JobRecord, attempt: AttemptRecord) -> AttemptRecord:
         """Open an attempt of a waiting job, or return the attempt that an earlier call opened.
@@ -191,6 +203,7 @@ class JobTable(Tallies, CatalogTable):
             failure_kind=None,
             reason="",
             changes=attempt.changes,
+            **NO_WAIT,
         )
         if self._write_all([self._new_attempt(attempt), self._job_move(job, running)]):
             return attempt
@@ -229,6 +242,7 @@ class JobTable(Tallies, CatalogTable):
         opened = self.find_attempt(job.execution_id, job.job_id, moved.attempt)
         if opened is not None and opened.status is not AttemptStatus.RUNNING:
             return self.job(job.execution_id, job.job_id)
+        moved = replace(moved, **NO_WAIT)
         if opened is not None:
             attempt_write = self._attempt_end(_ended(opened, moved, ended_at, explanation))
         else:
