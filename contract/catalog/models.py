@@ -36,7 +36,8 @@ class Compute(ComputeFields):
         return [Problem("larger_instance_types", list(self.larger_instance_types or ()), expected)]
 
     def _check_wait(self) -> list[Problem]:
-        return check_spot_wait(self.max_runtime_seconds, self.max_wait_seconds, spot=self.spot is not False)
+        # Without spot the limit has no effect here: a request may turn spot on.
+        return check_spot_wait(self.max_runtime_seconds, self.max_wait_seconds, spot=True)
 
     @property
     def uses_spot(self) -> bool:

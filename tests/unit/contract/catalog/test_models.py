@@ -43,8 +43,10 @@ def test_the_longest_wait_on_spot_includes_the_run_and_is_twice_its_limit_by_def
     assert Compute(spot=False).with_fallback(Compute(spot=True, max_wait_seconds=9_000)).max_wait_seconds is None
     with pytest.raises(InvalidInputError, match="max_wait_seconds: got 60, expected at least max_runtime_seconds"):
         Compute(max_runtime_seconds=61, spot=True, max_wait_seconds=60)
-    with pytest.raises(InvalidInputError, match="no value, because spot is false"):
-        Compute(spot=False, max_wait_seconds=60)
+    # A limit of a model without spot is for requests that turn spot on.
+    model = Compute(spot=False, max_wait_seconds=9_000)
+    assert Compute(spot=True).with_fallback(model).wait_seconds == 9_000
+    assert Compute().with_fallback(model).max_wait_seconds is None
 
 
 def test_larger_types_are_types_named_once_and_not_the_first_one() -> None:

@@ -1,6 +1,5 @@
-from typing import Any
-
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
