@@ -40,8 +40,14 @@ class TableOptions:
         Raises:
             InvalidInputError: with every problem of the options.
         """
-        others = {"at": self.at, "folder": self.folder, "metadata": self.metadata, "name": self.name}
-        others |= {"partition": ", ".join(self.partitions) or None, "version": self.version}
+        others: dict[str, Any] = {
+            "at": self.at,
+            "folder": self.folder,
+            "metadata": self.metadata,
+            "name": self.name,
+            "partition": ", ".join(self.partitions) or None,
+            "version": self.version,
+        }
         given = {f"--table-{name}": value for name, value in others.items() if value is not None}
         if self.format is None:
             problems = [Problem(name, value, "no value without --table") for name, value in given.items()]
