@@ -17,6 +17,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from contract.catalog.models import Compute
+from contract.status import ExecutionKind
 from contract.table.records import PARTITION_KEY, SORT_KEY
 
 POOL_PARTITION = "POOL"
@@ -45,6 +47,13 @@ class JobKind(StrEnum):
     def api(self) -> str:
         """The kind of jobs that the same operation creates, and whose rate it limits."""
         return JobKind.PROCESSING.value if self is JobKind.PROCESSING else JobKind.TRAINING.value
+
+
+def pool_kind(kind: ExecutionKind, compute: Compute) -> JobKind:
+    """Return the kind of the SageMaker jobs of a job."""
+    if compute.uses_spot:
+        return JobKind.SPOT_TRAINING
+    return JobKind.TRAINING if kind is ExecutionKind.TRAINING else JobKind.PROCESSING
 
 
 def quota_name(kind: JobKind, instance_type: str) -> str:

@@ -54,13 +54,34 @@ def instance_quotas(values: Iterable[tuple[str, float]]) -> dict[str, int]:
     return found
 
 
-def check_quota(field_name: str, kind: JobKind, instance_type: str, instances: int, quotas: Quotas) -> list[Problem]:
-    """Check that a job can ever start: that the quota of its type is not below its instances."""
-    quota = quotas.of(kind, instance_type)
-    if quota is None or instances <= quota:
+@dataclass(frozen=True)
+class InstanceNeed:
+    """The instances that a planned job needs at once."""
+
+    job_id: str
+    kind: JobKind
+    instance_type: str
+    instances: int
+
+
+def check_quotas(needs: Iterable[InstanceNeed], quotas: Quotas) -> list[Problem]:
+    """Return one problem per quota that is below the instances of one job, which could never start."""
+    largest: dict[tuple[JobKind, str], InstanceNeed] = {}
+    for need in needs:
+        found = largest.get((need.kind, need.instance_type))
+        if found is None or need.instances > found.instances:
+            largest[need.kind, need.instance_type] = need
+    return [problem for need in largest.values() for problem in _problems(need, quotas)]
+
+
+def _problems(need: InstanceNeed, quotas: Quotas) -> list[Problem]:
+    quota = quotas.of(need.kind, need.instance_type)
+    if quota is None or need.instances <= quota:
         return []
-    expected = f"at most {quota:,}, the quota of {instance_type} ({quotas.source(kind, instance_type)})"
-    return [Problem(field_name, instances, expected, quota_remedy(kind, quota))]
+    source = quotas.source(need.kind, need.instance_type)
+    expected = f"at most {quota:,}, the quota of {need.instance_type} for {need.kind.words}s ({source})"
+    field_name = f"job {need.job_id!r}: instance_count"
+    return [Problem(field_name, need.instances, expected, quota_remedy(need.kind, quota))]
 
 
 def quota_remedy(kind: JobKind, quota: int) -> str:

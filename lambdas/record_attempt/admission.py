@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from contract.status import ExecutionKind
-from contract.table.pool_records import JobKind, Lease
+from contract.table.pool_records import Lease, pool_kind
 from contract.table.records import ExecutionRecord, JobRecord
 from contract.workflow.messages import AttemptInput
 from lambdas.admission.admit import admit, step_clock, take_start_slot
@@ -31,7 +30,7 @@ class Admission:
         """
         lease = Lease(
             sagemaker_job_name=self._name,
-            kind=self._kind(job),
+            kind=pool_kind(job.kind, job.compute),
             instance_type=instance_type,
             instances=instances or job.waiting_instances,
             execution_id=job.execution_id,
@@ -51,10 +50,4 @@ class Admission:
 
     def start_slot(self, job: JobRecord) -> int:
         """Return in how many seconds the attempt's job may be created."""
-        return take_start_slot(self._kind(job), self._clock, self._deployment)
-
-    def _kind(self, job: JobRecord) -> JobKind:
-        if job.kind is not ExecutionKind.TRAINING:
-            return JobKind.PROCESSING
-        recipe = self._deployment.store.recipe_copy(job.execution_id, job.job_id)
-        return JobKind.SPOT_TRAINING if recipe.compute.spot else JobKind.TRAINING
+        return take_start_slot(pool_kind(job.kind, job.compute), self._clock, self._deployment)

@@ -1,14 +1,15 @@
 """Read the quotas of instance types from the table, and from Service Quotas when the table's are old."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from contract.problems import Problem
 from contract.table.pool_records import AccountQuotas
 from contract.table.records import record_time
-from lambdas.admission.quotas import Quotas, instance_quotas
+from lambdas.admission.quotas import InstanceNeed, Quotas, check_quotas, instance_quotas
 from lambdas.stage.observability import logger
 from lambdas.stage.tables.pool_table import PoolTable
 
@@ -39,6 +40,11 @@ class InstanceQuotas:
         """Return the quotas as the setting and the table have them."""
         found = self._pools.quotas()
         return Quotas(self._declared, found.instances if found is not None else {})
+
+    def problems_of(self, needs: Sequence[InstanceNeed]) -> list[Problem]:
+        """Return the problems of planned jobs. A quota may have been raised since it was last read."""
+        found = check_quotas(needs, self.fresh(PLAN_AGE))
+        return check_quotas(needs, self.fresh()) if found else []
 
     def fresh(self, age: timedelta = timedelta()) -> Quotas:
         """Return the quotas after reading those of the account, if the table's are older than `age`.

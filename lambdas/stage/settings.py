@@ -13,7 +13,7 @@ from contract.catalog.instance_quotas import (
     JOB_STARTS_LIMITS,
     check_instance_quotas,
 )
-from contract.catalog.models import ADAPTATION_FIELDS, Compute
+from contract.catalog.models import OPTIONAL_FIELDS, Compute
 from contract.checks import check_range
 from contract.codec import SCHEMA_VERSION_FIELD, decode_fields
 from contract.job.checksum_comparison import ComparedChecksums
@@ -264,7 +264,7 @@ def _compute(variables: Mapping[str, str], name: str, problems: list[Problem]) -
     if compute is None or found:
         problems.extend(found)
         return Compute()
-    unset = [field for field, value in vars(compute).items() if value is None and field not in ADAPTATION_FIELDS]
+    unset = [field for field, value in vars(compute).items() if value is None and field not in OPTIONAL_FIELDS]
     problems.extend(Problem(f"{name}.{field}", None, expected, _REMEDY) for field in unset)
     return compute
 

@@ -30,6 +30,7 @@ from lambdas.planning.scoring.form_jobs import (
     check_instance_types,
     check_joined_outputs,
     form_jobs,
+    instance_needs,
     split_notes,
 )
 from lambdas.planning.scoring.pin_datasets import pin_datasets
@@ -92,7 +93,9 @@ def draft_scoring(
         earlier = read_earlier_jobs(request, choice, deployment, activity)
     jobs, coverage = (form(), None) if earlier is None else jobs_that_keep(earlier, form, snapshots, deployment)
     problems = [*check_instance_types(jobs, defaults.instance_types), *check_joined_outputs(request, jobs)]
-    raise_if_any([*problems, *check_commit_counts(jobs), *check_volumes(jobs)], "request")
+    problems += [*check_commit_counts(jobs), *check_volumes(jobs)]
+    problems += deployment.quotas.problems_of(instance_needs(jobs))
+    raise_if_any(problems, "request")
     skipped = uploads.skipped if uploads is not None else {}
     notes = [note for fleet in fleets for note in fleet.notes]
     draft = ScoringDraft(tuple(jobs), skipped, (*notes, *split_notes(jobs), *volume_notes(jobs)), request)

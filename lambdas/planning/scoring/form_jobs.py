@@ -18,11 +18,13 @@ from contract.job.scoring_spec import SCORING_CONTRACT, JobSource, JobSpec, Pinn
 from contract.job.snapshot import Snapshot
 from contract.layout import OutputLayout
 from contract.problems import Problem
-from contract.status import JobStatus
+from contract.status import ExecutionKind, JobStatus
 from contract.table.job_parts import whole_job
+from contract.table.pool_records import pool_kind
 from contract.table.records import JobRecord
 from contract.workflow.messages import JobPointer
 from contract.workflow.scoring_request import JOINED_MODELS_PER_JOB, ExecutionRequest
+from lambdas.admission.quotas import InstanceNeed
 from lambdas.planning.scoring.assignments import Assignment, ChosenFleet
 from lambdas.planning.scoring.shards import Division, divide
 
@@ -155,7 +157,7 @@ def form_jobs(
     are read. Compute settings of the request override those of the model, which override those of
     the stage.
     """
-    requested = Compute(instance_type=request.instance_type, instance_count=request.instance_count)
+    requested = Compute(instance_type=request.instance_type, instance_count=request.instance_count, spot=request.spot)
     models: dict[_SharedBy, list[ModelSpec]] = {}
     for assignment in sorted(assignments, key=lambda item: item.version.spec.model_id):
         version, dataset, spec = assignment.version, assignment.dataset, assignment.version.spec
@@ -263,6 +265,21 @@ def check_instance_types(jobs: Sequence[PlannedJob], allowed: Sequence[str]) -> 
         name = "instance_type" if instance_type == job.compute.instance_type else "larger_instance_types"
         problems += check_allowed(f"job {job.job_id!r}: {name}", instance_type, allowed)
     return problems
+
+
+def instance_needs(jobs: Iterable[PlannedJob]) -> list[InstanceNeed]:
+    """Return the instances that each job needs at once, parts of split jobs one by one."""
+    return [
+        InstanceNeed(
+            item.job_id,
+            pool_kind(ExecutionKind.SCORING, item.compute),
+            item.compute.instance_type or "",
+            # An attempt has at most one instance per object.
+            max(1, min(item.compute.instance_count or 1, len(item.objects))),
+        )
+        for job in jobs
+        for item in job.items
+    ]
 
 
 def split_notes(jobs: Sequence[PlannedJob]) -> list[str]:
