@@ -38,10 +38,19 @@ def step_clock(entered_at: str, deployment: Deployment) -> Clock:
     return Clock(datetime.fromisoformat(entered_at) if entered_at else deployment.clock())
 
 
-def admit(lease: Lease, job: JobRecord, execution: ExecutionRecord, clock: Clock, deployment: Deployment) -> int:
+def admit(
+    lease: Lease,
+    job: JobRecord,
+    execution: ExecutionRecord,
+    clock: Clock,
+    deployment: Deployment,
+    *,
+    may_wait: bool = True,
+) -> int:
     """Return 0 if the attempt has its instances, else the seconds until it should ask again. Idempotent.
 
-    The job's record says what it waits for, and since when.
+    The job's record says what it waits for, and since when. An execution that an earlier release has
+    started cannot wait (`may_wait`), so its attempts get their instances at once.
 
     Raises:
         QuotaTooSmallError: when the quota is below the instances of this job alone.
@@ -49,7 +58,7 @@ def admit(lease: Lease, job: JobRecord, execution: ExecutionRecord, clock: Clock
     """
     pools = deployment.pools
     quotas = deployment.quotas.current()
-    quota = quotas.of(lease.kind, lease.instance_type)
+    quota = quotas.of(lease.kind, lease.instance_type) if may_wait else None
     if quota is not None and lease.instances > quota and pools.find_lease(lease.sagemaker_job_name) is None:
         source = quotas.source(lease.kind, lease.instance_type)
         raise QuotaTooSmallError(job.job_id, lease, quota, source, quota_remedy(lease.kind, quota))

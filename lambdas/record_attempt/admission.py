@@ -38,7 +38,8 @@ class Admission:
             attempt=self._event.attempt,
             acquired_at=self._deployment.now(),
         )
-        return admit(lease, job, self._execution, self._clock, self._deployment)
+        may_wait = bool(self._event.entered_at)
+        return admit(lease, job, self._execution, self._clock, self._deployment, may_wait=may_wait)
 
     def give_back(self) -> None:
         """Release the instances of an attempt that needs none after all."""

@@ -9,7 +9,7 @@ from contract import codec, layout, training_layout
 from contract.status import ExecutionKind, ExecutionStatus, JobStatus
 from contract.table import records
 from contract.workflow.messages import ExecutionPlan, TrainingStart
-from contract.workflow.scoring_request import TrainFirst
+from contract.workflow.scoring_request import ExecutionRequest, TrainFirst
 from lambdas.errors import InvalidRequestError, TrainingFailedError
 from lambdas.planning.recipe_choice import check_training_input
 from lambdas.prepare_training.prepare import form_input
