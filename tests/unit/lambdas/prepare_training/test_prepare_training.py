@@ -93,8 +93,13 @@ def test_more_models_than_fit_into_a_state_are_refused() -> None:
     assert "fleetscore train" in str(problem)
     assert check_training_input(recipes[:3_200], {}) == []
     assert check_training_input(recipes[:3_200], {"execution_label": "x" * 5_000}) != [], "the request counts too"
-    assert form_input(recipes[:900], ExecutionRequest(), TrainFirst()) == {"models": [recipe.model_id for recipe in recipes[:900]]}
-    assert form_input(recipes[:1], ExecutionRequest(execution_label="nightly", priority=8), TrainFirst()).items() >= {"execution_label": "nightly", "priority": 8}.items()
+    assert form_input(recipes[:900], ExecutionRequest(), TrainFirst()) == {
+        "models": [recipe.model_id for recipe in recipes[:900]]
+    }
+    assert (
+        form_input(recipes[:1], ExecutionRequest(execution_label="nightly", priority=8), TrainFirst()).items()
+        >= {"execution_label": "nightly", "priority": 8}.items()
+    )
     assert form_input(recipes[:1], ExecutionRequest(), TrainFirst(train_unchanged=True))["train_unchanged"] is True
 
 
