@@ -15,6 +15,10 @@ MAX_INSTANCES = 100
 """Most instances of a SageMaker job, and most parts of a split job."""
 MAX_VOLUME_GB = 16_384
 """Largest volume that SageMaker provides."""
+MAX_COMMITS = 1_000_000
+"""Maximum of objects times models per job. VerifyOutput reads one commit for each, which
+`benchmarks.verifying` measures.
+"""
 
 
 @dataclass(frozen=True)

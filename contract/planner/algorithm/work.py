@@ -1,4 +1,4 @@
-"""How long a job takes, and how much disk it needs: the model of time that the planner computes with.
+"""How long a job takes, and what it needs: the model of time that the planner computes with.
 
 A job starts its instances, downloads its objects and artifacts, loads its models, and then scores
 while it uploads. Of an instance with v vCPUs, v workers score at once.
@@ -9,9 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from contract.planner.algorithm.shards import Dataset
 from contract.planner.estimates import Estimate
 from contract.planner.instances import InstanceSize, size_of
-from contract.planner.problem import ModelGroup, PlanningProblem
+from contract.planner.problem import MAX_VOLUME_GB, ModelGroup, PlanningProblem
 
 LOADED_BYTES_PER_ARTIFACT_BYTE = 4
 """Memory of a loaded model per byte of its artifact, as the container assumes."""
@@ -20,6 +21,8 @@ MODEL_MEMORY_SHARE = 0.5
 UNKNOWN_SIZE = InstanceSize(vcpus=2, memory_gib=8)
 """Size that is assumed for a fixed type that the table does not have."""
 _GB = 10**9
+_USD_PER_VCPU_HOUR = 0.06
+"""Weight of types without a price when plans are compared. It is the same for all, and never shown."""
 
 
 class Load(NamedTuple):
@@ -46,70 +49,99 @@ class Machine:
     upload: Estimate
     usd_per_hour: float | None
 
+    @property
+    def weight(self) -> float:
+        """Price per second, or its substitute if there is no price, to compare plans."""
+        price = self.usd_per_hour
+        return (self.size.vcpus * _USD_PER_VCPU_HOUR if price is None else price) / 3_600
+
 
 @dataclass(frozen=True)
 class GroupWork:
-    """The work of a group on one instance type."""
+    """The work of a group's models, or of some of them, on one instance type."""
 
     group: ModelGroup
     machine: Machine
+    dataset: Dataset
+    model_ids: tuple[str, ...]
     loads: tuple[Load, ...]
     """One per model."""
     total: Load
-    input_bytes: int
-    largest_object: int
-    objects: int
     bytes_per_row: Estimate
 
-    def seconds(self, load: Load, shard_bytes: float) -> Estimate:
-        """Return the time of an instance that scores a shard with models."""
+    def value_seconds(self, load: Load, shard_bytes: float) -> float:
+        """Return the expected time of an instance that scores a shard with models."""
         machine = self.machine
-        moved = shard_bytes + load.artifact_bytes
-        rows = shard_bytes / self.bytes_per_row.value
-        workers = self.workers(load)
-        work = rows * load.row_seconds / workers
+        moved = (shard_bytes + load.artifact_bytes) / machine.download.value
+        work = shard_bytes / self.bytes_per_row.value * load.row_seconds / self.workers(load)
         upload = shard_bytes * self.output_ratio(load) / machine.upload.value
-        value = machine.startup.value + moved / machine.download.value + load.load_seconds + max(work, upload)
-        fast = [
+        return machine.startup.value + moved + load.load_seconds + max(work, upload)
+
+    def seconds(self, load: Load, shard_bytes: float) -> Estimate:
+        """Return the same with its band: the spreads of start-up, transfer and work are independent."""
+        machine, per_row = self.machine, self.bytes_per_row
+        value = self.value_seconds(load, shard_bytes)
+        moved = shard_bytes * (1 + self.output_ratio(load)) + load.artifact_bytes
+        rows = shard_bytes / per_row.value / self.workers(load)
+        work = rows * load.row_seconds
+        fast = math.hypot(
             machine.startup.value - machine.startup.low,
             moved / machine.download.value - moved / machine.download.high,
-            work
-            - work
-            * _ratio(load.row_seconds_low, load.row_seconds)
-            * self.bytes_per_row.value
-            / self.bytes_per_row.high,
-        ]
-        slow = [
+            work - rows * load.row_seconds_low * per_row.value / per_row.high,
+        )
+        slow = math.hypot(
             machine.startup.high - machine.startup.value,
             moved / machine.download.low - moved / machine.download.value,
-            work * _ratio(load.row_seconds_high, load.row_seconds) * self.bytes_per_row.value / self.bytes_per_row.low
-            - work,
-        ]
-        return Estimate(value, value - math.hypot(*fast), value + math.hypot(*slow))
+            rows * load.row_seconds_high * per_row.value / per_row.low - work,
+        )
+        count = min(machine.startup.count, machine.download.count, per_row.count)
+        return Estimate(value, max(0.0, value - fast), value + slow, count)
 
     def workers(self, load: Load) -> int:
         """Return how many workers fit: each loads all models of the job."""
         size = self.machine.size
         if self.group.is_fleet or not load.artifact_bytes:
             return size.vcpus
-        room = size.memory_gib * 2**30 * MODEL_MEMORY_SHARE
-        return max(1, min(size.vcpus, int(room / (load.artifact_bytes * LOADED_BYTES_PER_ARTIFACT_BYTE))))
+        return max(1, min(size.vcpus, int(self.model_room / load.artifact_bytes)))
+
+    @property
+    def model_room(self) -> float:
+        """Bytes of artifacts that one worker can load."""
+        return self.machine.size.memory_gib * 2**30 * MODEL_MEMORY_SHARE / LOADED_BYTES_PER_ARTIFACT_BYTE
 
     def output_ratio(self, load: Load) -> float:
         """Return the bytes of all outputs per byte of input."""
         return load.output_ratio + self.group.shared_output_ratio
 
     def disk_gb(self, load: Load, shard_bytes: float) -> int:
-        """Return the volume that holds a shard with its outputs and the artifacts, packed and unpacked, in GB."""
+        """Return the GB that hold a shard with its outputs, and the artifacts, packed and unpacked."""
         return max(1, math.ceil((shard_bytes * (1 + self.output_ratio(load)) + 2 * load.artifact_bytes) / _GB))
+
+    @property
+    def disk_limit_gb(self) -> int:
+        """Largest volume that a job of the group can have on this type, in GB."""
+        return self.machine.size.disk_gb or self.group.fixed.volume_size_gb or MAX_VOLUME_GB
 
     @property
     def rows(self) -> int | None:
         """Rows of the dataset; None if nothing has measured it."""
-        return round(self.input_bytes / self.bytes_per_row.value) if self.bytes_per_row.count else None
+        return round(self.dataset.total / self.bytes_per_row.value) if self.bytes_per_row.count else None
+
+    def of_models(self, start: int, end: int) -> "GroupWork":
+        """Return the work of a range of the models."""
+        loads = self.loads[start:end]
+        return GroupWork(
+            self.group,
+            self.machine,
+            self.dataset,
+            self.model_ids[start:end],
+            loads,
+            add_up(loads),
+            self.bytes_per_row,
+        )
 
 
-def machine(problem: PlanningProblem, instance_type: str) -> Machine:
+def machine_of(problem: PlanningProblem, instance_type: str) -> Machine:
     """Return an instance type with the estimates and the price of the problem."""
     return Machine(
         instance_type=instance_type,
@@ -121,42 +153,42 @@ def machine(problem: PlanningProblem, instance_type: str) -> Machine:
     )
 
 
-def group_work(problem: PlanningProblem, group: ModelGroup, on: Machine) -> GroupWork:
+def group_work(problem: PlanningProblem, group: ModelGroup, dataset: Dataset, machine: Machine) -> GroupWork:
     """Return the work of a group on an instance type."""
-    sizes = problem.datasets[group.dataset]
-    loads = tuple(_loads(problem, group, on.instance_type))
+    loads = tuple(_loads(problem, group, machine.instance_type))
     return GroupWork(
         group=group,
-        machine=on,
+        machine=machine,
+        dataset=dataset,
+        model_ids=tuple(model.model_id for model in group.models),
         loads=loads,
         total=add_up(loads),
-        input_bytes=sum(sizes),
-        largest_object=max(sizes, default=0),
-        objects=len(sizes),
         bytes_per_row=problem.estimates.bytes_per_row(group.dataset),
     )
 
 
 def add_up(loads: Sequence[Load]) -> Load:
     """Return the load of several models in one job."""
-    return Load(*(sum(column) for column in zip(*loads, strict=True))) if loads else Load()
+    return Load(*map(sum, zip(*loads, strict=True))) if loads else Load()
+
+
+def share_of(load: Load, share: float) -> Load:
+    """Return the load of a share of the models, as if all were alike."""
+    return Load(*(value * share for value in load))
 
 
 def _loads(problem: PlanningProblem, group: ModelGroup, instance_type: str) -> Iterable[Load]:
     # In a fleet, each row is scored once, so a model's part of the rows is taken to be 1/n.
     share = 1 / len(group.models) if group.is_fleet and group.models else 1.0
+    estimates = problem.estimates
     for model in group.models:
-        rate = problem.estimates.rows_per_second(model.model_id, model.format, model.artifact_bytes, instance_type)
+        rate = estimates.rows_per_second(model.model_id, model.format, model.artifact_bytes, instance_type)
         yield Load(
             models=1,
             artifact_bytes=model.artifact_bytes,
-            load_seconds=problem.estimates.load_seconds(model.format, model.artifact_bytes).value,
+            load_seconds=estimates.load_seconds(model.format, model.artifact_bytes).value,
             row_seconds=share / rate.value,
             row_seconds_low=share / rate.high,
             row_seconds_high=share / rate.low,
             output_ratio=model.output_ratio * share,
         )
-
-
-def _ratio(part: float, whole: float) -> float:
-    return part / whole if whole else 1.0
