@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+from contract.planner.algorithm.preparation import Works, places
 from contract.planner.algorithm.work import GroupWork
 from contract.planner.problem import PlanningProblem
 
 _MODELS_TO_DIVIDE = 4
 """A group is divided between types if it has at least this many models per type."""
-Works = Mapping[str, GroupWork]
-"""The work of a group on each type that can run it."""
 
 
 def type_sets(problem: PlanningProblem, works: Sequence[Works]) -> list[tuple[str, ...]]:
@@ -34,11 +33,6 @@ def type_sets(problem: PlanningProblem, works: Sequence[Works]) -> list[tuple[st
         for order in (sorted(names, key=cost), sorted(names, key=capacity, reverse=True)):
             sets += [tuple(sorted(order[:count])) for count in range(2, len(order) + 1)]
     return list(dict.fromkeys(sets))
-
-
-def places(problem: PlanningProblem, instance_type: str) -> int:
-    """Return how many single-instance jobs of a type run at once."""
-    return min(problem.quotas.get(instance_type, problem.max_concurrency), problem.max_concurrency)
 
 
 def assign(problem: PlanningProblem, works: Sequence[Works], types: Sequence[str]) -> list[GroupWork]:

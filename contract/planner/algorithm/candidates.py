@@ -4,14 +4,18 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 
-from contract.planner.algorithm.assign import Works, assign, places, type_sets
-from contract.planner.algorithm.options import Option, options
+from contract.planner.algorithm.assign import assign, type_sets
+from contract.planner.algorithm.options import Option
+from contract.planner.algorithm.preparation import Preparation
 from contract.planner.algorithm.schedule import Item, schedule
 from contract.planner.algorithm.work import GroupWork
 from contract.planner.problem import PlanningProblem
 
 _STEPS = 20
 """Durations of the longest job that are tried between the shortest and the longest useful one."""
+_FEW_STEPS = 6
+_MANY_GROUPS = 500
+"""Number of groups with several options above which fewer durations are tried."""
 _DEADLINE_SHARES = (0.95, 0.8, 0.65, 0.5, 0.4, 1 / 3, 0.25, 0.2, 0.15, 0.1)
 NO_DEADLINE_SPARE = 1.05
 """Without a deadline, a plan may cost this much more than the cheapest if it ends earlier."""
@@ -70,37 +74,29 @@ class Candidate:
         ).makespan
 
 
-def candidates(problem: PlanningProblem, works: Sequence[Works]) -> list[Candidate]:
-    """Return the plans to compare, without repetitions."""
-    frontiers: dict[object, list[Option]] = {}
-
-    def frontier(work: GroupWork) -> list[Option]:
-        # Groups that are alike, such as models with datasets of their own, share their options.
-        key = (work.machine.instance_type, work.total, work.bytes_per_row, work.group.fixed, work.group.is_fleet)
-        shape = work.dataset.objects, work.dataset.total, work.dataset.largest, work.dataset.is_split(2)
-        limits = work.group.max_runtime_seconds, work.group.max_models_per_job, work.group.shared_output_ratio
-        found = frontiers.get((key, shape, limits))
-        if found is None:
-            name = work.machine.instance_type
-            found = options(work, problem.quotas.get(name), places(problem, name))
-            frontiers[(key, shape, limits)] = found
-        return found
-
-    runnable = [{name: work for name, work in by_type.items() if frontier(work)} for by_type in works]
+def candidates(problem: PlanningProblem, prepared: Preparation) -> list[Candidate]:
+    """Return the plans to compare. Groups that cannot run at all are left out."""
+    runnable = [
+        {name: work for name, work in by_type.items() if prepared.options(problem, work)} for by_type in prepared.works
+    ]
     runnable = [by_type for by_type in runnable if by_type]
     if not runnable:
         return []
-    found: dict[object, Candidate] = {}
+    found: list[Candidate] = []
     for types in type_sets(problem, runnable):
         assigned = assign(problem, runnable, types)
-        ways = [(work, frontier(work)) for work in assigned]
-        ways = [(work, way) for work, way in ways if way]
-        for longest in _durations(problem, [way for _, way in ways]):
-            choices = [(work, _cheapest_within(way, longest)) for work, way in ways]
-            key = tuple((id(work), option) for work, option in choices)
-            if key not in found:
-                found[key] = Candidate(problem, choices)
-    return list(found.values())
+        ways = [(work, way) for work in assigned if (way := prepared.options(problem, work))]
+        # Most groups of a large fleet have one option: only the others differ between candidates.
+        settled = [(work, way[0]) for work, way in ways if len(way) == 1]
+        open_ways = [(work, way) for work, way in ways if len(way) > 1]
+        seen: set[tuple[int, ...]] = set()
+        for longest in _durations(problem, [way for _, way in open_ways]):
+            indexes = tuple(_cheapest_within(way, longest) for _, way in open_ways)
+            if indexes not in seen:
+                seen.add(indexes)
+                chosen = [(work, way[index]) for (work, way), index in zip(open_ways, indexes, strict=True)]
+                found.append(Candidate(problem, [*settled, *chosen]))
+    return found
 
 
 def rank(problem: PlanningProblem, found: Sequence[Candidate]) -> list[Candidate]:
@@ -157,11 +153,14 @@ def _fastest(found: Sequence[Candidate]) -> list[Candidate]:
 def _durations(problem: PlanningProblem, ways: Iterable[Sequence[Option]]) -> list[float]:
     """Return durations of the longest job to try, in seconds."""
     ways = list(ways)
+    if not ways:
+        return [0.0]
     shortest = max(way[0].longest for way in ways)
     longest = max(way[-1].longest for way in ways)
     lowest = min(way[0].longest for way in ways)
-    ratio = (longest / lowest) ** (1 / _STEPS)
-    durations = {lowest * ratio**step for step in range(_STEPS)} | {longest, shortest}
+    steps = _STEPS if len(ways) <= _MANY_GROUPS else _FEW_STEPS
+    ratio = (longest / lowest) ** (1 / steps)
+    durations = {lowest * ratio**step for step in range(steps)} | {longest, shortest}
     if problem.deadline_seconds is not None:
         durations |= {problem.deadline_seconds * share for share in _DEADLINE_SHARES}
     if len(ways) == 1:
@@ -169,6 +168,5 @@ def _durations(problem: PlanningProblem, ways: Iterable[Sequence[Option]]) -> li
     return sorted(durations)
 
 
-def _cheapest_within(way: Sequence[Option], longest: float) -> Option:
-    index = bisect_right(way, longest, key=lambda option: option.longest)
-    return way[max(0, index - 1)]
+def _cheapest_within(way: Sequence[Option], longest: float) -> int:
+    return max(0, bisect_right(way, longest, key=lambda option: option.longest) - 1)

@@ -28,6 +28,8 @@ class Dataset:
         self._smallest = min(sizes, default=0)
         self._dealt: dict[int, tuple[int, ...]] = {}
         self._divided: dict[int, Shards] = {}
+        self.shape = self.objects, self.total, self.largest, self._smallest, self.is_split(2)
+        """Numbers that decide about the ways to divide the objects, to a good approximation."""
 
     def is_split(self, instances: int) -> bool:
         """Return whether shards of equal counts, as SageMaker deals them, would be too unequal."""

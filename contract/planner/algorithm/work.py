@@ -36,6 +36,8 @@ class Load(NamedTuple):
     row_seconds_low: float = 0.0
     row_seconds_high: float = 0.0
     output_ratio: float = 0.0
+    unmeasured: float = 0
+    """Models whose speed is a default."""
 
 
 @dataclass(frozen=True)
@@ -191,4 +193,5 @@ def _loads(problem: PlanningProblem, group: ModelGroup, instance_type: str) -> I
             row_seconds_low=share / rate.high,
             row_seconds_high=share / rate.low,
             output_ratio=model.output_ratio * share,
+            unmeasured=rate.count == 0,
         )
