@@ -151,7 +151,7 @@ def form_jobs(
     are read. Compute settings of the request override those of the model, which override those of
     the stage.
     """
-    requested = Compute(instance_type=request.instance_type, instance_count=request.instance_count)
+    requested = Compute(instance_type=request.instance_type, instance_count=request.instance_count, spot=request.spot)
     models: dict[_SharedBy, list[ModelSpec]] = {}
     for assignment in sorted(assignments, key=lambda item: item.version.spec.model_id):
         version, dataset, spec = assignment.version, assignment.dataset, assignment.version.spec
