@@ -173,10 +173,10 @@ class KeptOutputsLeftError(FleetscoreError):
 class QuotaTooSmallError(FleetscoreError):
     """The quota is below the instances of one job, so no wait can help."""
 
-    def __init__(self, job_id: str, lease: Lease, quota: int, source: str, remedy: str) -> None:
+    def __init__(self, job_id: str, lease: Lease, quota: int, source: str) -> None:
         super().__init__(
             f"job {job_id!r}: it needs {lease.instances:,} of {lease.instance_type} for a {lease.kind.words}, and the "
-            f"quota is {quota:,} ({source}). {remedy}"
+            f"quota is {quota:,} ({source})"
         )
 
 

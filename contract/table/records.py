@@ -35,6 +35,7 @@ from contract.layout import OutputLayout
 from contract.problems import InvalidInputError
 from contract.status import AttemptStatus, ExecutionKind, ExecutionStatus, FailureKind, JobStatus, Shortage
 from contract.table.attributes import from_attribute, to_attributes
+from contract.table.measurements import JobMeasurements
 from contract.workflow.messages import ExecutionPlan
 
 PARTITION_KEY = "pk"
@@ -208,6 +209,8 @@ class JobRecord:
     """Number of instances that the job waits for."""
     waited_seconds: int = 0
     """Seconds that the job has waited for capacity before, in all its attempts."""
+    measured: JobMeasurements | None = None
+    """What a scoring job that succeeded has measured; None in records of earlier releases."""
 
     @property
     def objects_pinned(self) -> int:

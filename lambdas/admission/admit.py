@@ -6,7 +6,6 @@ from datetime import datetime
 from contract.table.pool_records import JobKind, Lease
 from contract.table.records import ExecutionRecord, JobRecord, record_time
 from lambdas.admission.decisions import Ask, Waited, wait_seconds, why_given_up
-from lambdas.admission.quotas import quota_remedy
 from lambdas.errors import CapacityWaitEndedError, QuotaTooSmallError
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.observability import logger, publish_counts
@@ -61,7 +60,7 @@ def admit(
     quota = quotas.of(lease.kind, lease.instance_type) if may_wait else None
     if quota is not None and lease.instances > quota and pools.find_lease(lease.sagemaker_job_name) is None:
         source = quotas.source(lease.kind, lease.instance_type)
-        raise QuotaTooSmallError(job.job_id, lease, quota, source, quota_remedy(lease.kind, quota))
+        raise QuotaTooSmallError(job.job_id, lease, quota, source)
     waited = clock.seconds_since(job.waiting_since)
     wait = wait_seconds(waited, lease.sagemaker_job_name)
     result = pools.acquire(Ask(lease, execution.priority, clock.seconds, wait), quota, job)

@@ -81,10 +81,10 @@ def _problems(need: InstanceNeed, quotas: Quotas) -> list[Problem]:
     source = quotas.source(need.kind, need.instance_type)
     expected = f"at most {quota:,}, the quota of {need.instance_type} for {need.kind.words}s ({source})"
     field_name = f"job {need.job_id!r}: instance_count"
-    return [Problem(field_name, need.instances, expected, quota_remedy(need.kind, quota))]
+    return [Problem(field_name, need.instances, expected, _remedy(need.kind, quota))]
 
 
-def quota_remedy(kind: JobKind, quota: int) -> str:
+def _remedy(kind: JobKind, quota: int) -> str:
     """Return what to do about a quota that is below the instances of one job."""
     if quota == 0 or kind is not JobKind.PROCESSING:
         return "Raise the quota, or choose another instance_type."

@@ -46,6 +46,7 @@ from lambdas.stage.settings import (
     read_state_machine_arn,
     read_upload_settings,
 )
+from lambdas.stage.tables.estimate_table import EstimateTable
 from lambdas.stage.tables.job_table import JobTable
 from lambdas.stage.tables.latest_pointers import LatestPointers
 from lambdas.stage.tables.open_executions import OpenExecutions
@@ -78,9 +79,12 @@ class Resources:
         table = JobTable(dynamodb, settings.table_name, record_days=settings.record_days)
         uploads = UploadTable(dynamodb, settings.table_name, record_days=settings.record_days)
         latest = LatestPointers(dynamodb, settings.table_name, store)
+        estimates = EstimateTable(dynamodb, settings.table_name, clock=_now)
         pools = PoolTable(dynamodb, settings.table_name)
         quotas = InstanceQuotas(pools, settings.instance_quotas, lambda: _client("service-quotas"), _now)
-        return Deployment(settings, table, uploads, store, latest, pools, quotas, clock=_now)
+        return Deployment(
+            settings, table, uploads, store, latest, clock=_now, estimates=estimates, pools=pools, quotas=quotas
+        )
 
     @cached_property
     def plan_defaults(self) -> PlanDefaults:

@@ -15,7 +15,7 @@ FUNCTIONS: tuple[FailureRule, ...] = (
         "quota below one job",
         FailureKind.CONFIGURATION,
         Retry.NO,
-        f"Then {AGAIN}",
+        f"Raise the quota, or choose another instance_type or a smaller instance_count, then {AGAIN}",
         errors=frozenset({"QuotaTooSmallError"}),
     ),
     FailureRule(
