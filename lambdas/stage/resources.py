@@ -11,6 +11,7 @@ that its own step needs.
 
 import os
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from typing import Any
@@ -85,6 +86,13 @@ class Resources:
         return Deployment(
             settings, table, uploads, store, latest, clock=_now, estimates=estimates, pools=pools, quotas=quotas
         )
+
+    @cached_property
+    def reading_deployment(self) -> Deployment:
+        """The deployment for CheckRequest, which writes nothing: the quotas are those that others have read."""
+        deployment = self.deployment
+        quotas = InstanceQuotas(deployment.pools, deployment.settings.instance_quotas, None, _now)
+        return replace(deployment, quotas=quotas)
 
     @cached_property
     def plan_defaults(self) -> PlanDefaults:
