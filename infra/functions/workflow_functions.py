@@ -282,7 +282,8 @@ def _check_request(settings: AppSettings, storage: Storage, variables: Mapping[s
             ),
             allow_items(storage, ["GetItem", "Query"], records.EXECUTION_PARTITIONS),
             *_allow_resuming(settings, storage),
-            *_allow_reading_quotas(storage),
+            # The quotas that the plan or the reconciler has read.
+            allow_items(storage, ["GetItem"], pool_records.POOL_PARTITION),
             allow(["kms:Decrypt"], storage.key_arn, conditions=via("dynamodb", "s3")),
         ],
     )
