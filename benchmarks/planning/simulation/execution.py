@@ -87,11 +87,10 @@ def packed_items(draw: Draw, models_per_job: int, instance_type: str = "ml.m5.xl
 
 def busy_seconds(models: Sequence[TrueModel], instance_type: str, shard_bytes: float) -> float:
     """Return the median time of an instance without its start."""
-    size = size_of(instance_type)
-    assert size is not None
+    vcpus = vcpus_of(instance_type)
     moved = shard_bytes + sum(model.work.artifact_bytes for model in models)
     rows = shard_bytes / BYTES_PER_ROW
-    work = rows * sum(1 / model.rows_per_second for model in models) / size.vcpus
+    work = rows * sum(1 / model.rows_per_second for model in models) / vcpus
     return moved / BYTES_PER_SECOND + sum(model.load_seconds for model in models) + work
 
 
@@ -121,7 +120,7 @@ def simulate(
                 start = max(now, next_start)
                 next_start = start + pause
                 seconds, fails = _attempt(item, noise, rng)
-                cost += seconds * item.instances * _usd_per_second(name)
+                cost += seconds * item.instances * usd_per_second(name)
                 attempts += 1
                 heapq.heappush(events, (start + seconds, number, attempt, 1, fails))
         if not events:
@@ -150,7 +149,12 @@ def _attempt(item: Item, noise: Noise, rng: random.Random) -> tuple[float, bool]
     return startup + work, False
 
 
-def _usd_per_second(instance_type: str) -> float:
-    price = PRICES.usd_per_hour(REGION, "processing", instance_type)
-    assert price is not None
-    return price / 3_600
+def vcpus_of(instance_type: str) -> int:
+    """Return the vCPUs of a simulated type."""
+    size = size_of(instance_type)
+    return size.vcpus if size else 1
+
+
+def usd_per_second(instance_type: str) -> float:
+    """Return the price of a simulated type."""
+    return (PRICES.usd_per_hour(REGION, "processing", instance_type) or 0.0) / 3_600

@@ -84,7 +84,7 @@ class Scenario:
                     0.02 * rng.lognormvariate(0, 0.2),
                 )
             )
-        return Draw(self, objects, {name: tuple(models) for name, models in by_dataset.items() if models}, rng)
+        return Draw(self, objects, {name: tuple(models) for name, models in by_dataset.items() if models}, seed)
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Draw:
     scenario: Scenario
     objects: dict[str, list[int]]
     models: dict[str, tuple[TrueModel, ...]]
-    rng: random.Random
+    seed: int
 
     @cached_property
     def datasets(self) -> dict[str, Dataset]:
@@ -102,7 +102,7 @@ class Draw:
 
     def estimates(self) -> Estimates:
         """Return what the planner knows: samples with noise, of the measured models, on one type."""
-        rng = self.rng
+        rng = random.Random(f"{self.scenario.name}/{self.scenario.models}/{self.seed}/samples")  # noqa: S311
 
         def noisy(value: float, spread: float) -> list[float]:
             return [value * rng.lognormvariate(0, spread) for _ in range(_SAMPLES)]
