@@ -46,6 +46,8 @@ def workflow_functions(
     defaults = {
         environment.DEFAULT_COMPUTE: json.dumps(codec.to_json(settings.compute)),
         environment.INSTANCE_TYPES: json.dumps(settings.instance_types),
+        environment.PLANNED_INSTANCE_TYPES: json.dumps(settings.planned_instance_types),
+        environment.DEFAULT_MODELS_PER_JOB: str(settings.default_models_per_job),
         environment.DEFAULT_MAX_CONCURRENCY: str(settings.default_max_concurrency),
         environment.DEFAULT_TOLERATED_FAILURE_PERCENTAGE: f"{settings.default_tolerated_failure_percentage:g}",
         environment.DEFAULT_TOLERATED_FAILED_OBJECTS_PERCENTAGE: (
