@@ -1,4 +1,4 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -19,10 +19,10 @@ def test_durations_count_from_the_start(days: int, hours: int, minutes: int) -> 
     assert deadline_time(deadline, START) == START + timedelta(days=days, hours=hours, minutes=minutes)
 
 
-@given(st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)), st.integers(-14 * 4, 14 * 4))
+@given(st.datetimes(timezones=st.just(UTC)).filter(lambda moment: 1 < moment.year < 9_999), st.integers(-56, 56))
 def test_times_with_any_offset_are_read(moment: datetime, quarters: int) -> None:
-    aware = moment.astimezone(UTC) + timedelta(minutes=15 * quarters)
-    assert deadline_time(parse_request({"deadline": aware.isoformat()}).deadline or "", START) == aware
+    text = moment.astimezone(timezone(timedelta(minutes=15 * quarters))).isoformat()
+    assert deadline_time(parse_request({"deadline": text}).deadline or "", START) == moment
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_other_deadlines_are_refused_with_examples(deadline: str, message: str) 
 
 
 def test_strict_deadline_needs_a_deadline() -> None:
-    with pytest.raises(InvalidInputError, match="strict_deadline: got true, expected false, because .* no deadline"):
+    with pytest.raises(InvalidInputError, match=r"strict_deadline: got true, expected false, because .* no deadline"):
         parse_request({"strict_deadline": True})
 
 
