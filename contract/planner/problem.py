@@ -1,0 +1,85 @@
+"""The planner's input: what is to be scored, with what, by when."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from contract.planner.estimates import Estimates
+from contract.planner.prices import PricedKind, PriceTable
+from contract.workflow.scoring_request import MAX_MODELS_PER_JOB
+
+Objective = Literal["cost", "time"]
+"""`cost`: the smallest cost that meets the deadline. `time`: the earliest end."""
+
+MAX_INSTANCES = 100
+"""Most instances of a SageMaker job, and most parts of a split job."""
+MAX_VOLUME_GB = 16_384
+"""Largest volume that SageMaker provides."""
+
+
+@dataclass(frozen=True)
+class ModelWork:
+    """A model, as far as time and disk depend on it."""
+
+    model_id: str
+    format: str
+    artifact_bytes: int
+    output_ratio: float = 0.0
+    """Bytes of the model's own outputs per byte of input: about 1 if an output contains its input."""
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """What the request, a record or the stage fixes. None leaves the choice to the planner."""
+
+    instance_type: str | None = None
+    instance_count: int | None = None
+    volume_size_gb: int | None = None
+    models_per_job: int | None = 1
+    """Most models of a job. None means `auto`."""
+
+
+@dataclass(frozen=True)
+class ModelGroup:
+    """Models that may share a job: one dataset, one way of reading it, one image, the same fixed compute."""
+
+    name: str
+    """Name in texts; unique in the problem."""
+    dataset: str
+    models: tuple[ModelWork, ...]
+    fixed: Fixed = Fixed()
+    max_runtime_seconds: int = 86_400
+    """Time limit of an attempt."""
+    is_fleet: bool = False
+    """Whether each row is scored by one of the models. All of them are then one job."""
+    shared_output_ratio: float = 0.0
+    """Bytes per byte of input of what all models of a job write together: about 1 for joined outputs."""
+    needs_gpu: bool = False
+    max_models_per_job: int = MAX_MODELS_PER_JOB
+    """Limit that applies to `auto` too, such as that of joined outputs."""
+
+
+@dataclass(frozen=True)
+class PlanningProblem:
+    """What `choose_plan` decides about. Times are in seconds, from the start of the execution."""
+
+    groups: tuple[ModelGroup, ...]
+    datasets: Mapping[str, Sequence[int]]
+    """Sizes in bytes of each dataset's objects, in the order of their keys."""
+    estimates: Estimates
+    prices: PriceTable
+    region: str
+    instance_types: tuple[str, ...]
+    """Types to choose from, for groups that fix none."""
+    default_volume_gb: int = 30
+    """Size of a volume where nothing fixes it and less would do."""
+    max_concurrency: int = 100
+    """Most jobs, or parts of split jobs, that run at once."""
+    quotas: Mapping[str, int] = field(default_factory=dict)
+    """Instances of each type that may run at once. A type that is missing has no known limit."""
+    deadline_seconds: float | None = None
+    objective: Objective = "cost"
+    starts_per_second: float = 1.0
+    """Pace at which SageMaker jobs are created."""
+    kind: PricedKind = "processing"
+    """Kind of the SageMaker jobs, for their prices."""
