@@ -133,7 +133,7 @@ def group_work(problem: PlanningProblem, group: ModelGroup, on: Machine) -> Grou
         input_bytes=sum(sizes),
         largest_object=max(sizes, default=0),
         objects=len(sizes),
-        bytes_per_row=problem.estimates.bytes_per_row(group.dataset),
+        bytes_per_row=problem.estimates.bytes_per_row(group.measured_dataset or group.dataset),
     )
 
 

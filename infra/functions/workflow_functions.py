@@ -13,6 +13,7 @@ from contract import codec, environment, layout, training_layout
 from contract.catalog.image_variants import ImageVariant
 from contract.table import records
 from contract.table.latest_predictions import LATEST_PARTITIONS
+from contract.table.price_items import PRICES_PARTITION
 from infra.functions.function_factory import ONE_VCPU_MB, FunctionSpec
 from infra.permissions import (
     allow,
@@ -284,7 +285,7 @@ def _allow_reading_checksums(storage: Storage) -> iam.PolicyStatement:
 
 
 def _allow_reading_for_plans(storage: Storage) -> list[iam.PolicyStatement]:
-    """Allow what a scoring plan reads: datasets, models, fleets and upload manifests."""
+    """Allow what a scoring plan reads: datasets, models, fleets, upload manifests and prices."""
     return [
         allow_listing(storage.datasets_bucket, storage.models_bucket),
         allow(
@@ -298,6 +299,7 @@ def _allow_reading_for_plans(storage: Storage) -> list[iam.PolicyStatement]:
         allow_listing_below(storage.results_bucket, layout.UPLOADS_PREFIX),
         *allow_catalog_reading(storage),
         allow_items(storage, ["BatchGetItem"], records.FLEET_PARTITIONS),
+        allow_items(storage, ["GetItem"], PRICES_PARTITION),
     ]
 
 

@@ -7,6 +7,7 @@ from cli.doctor.roles.calls import EXECUTION, JOB, USE_KEY, Call, CallMaker, lea
 from contract import layout, training_layout
 from contract.table import records, upload_records
 from contract.table.latest_predictions import LATEST_PARTITIONS
+from contract.table.price_items import PRICES_PARTITION
 
 
 def function_calls(make: CallMaker, name: str, configuration: Mapping[str, Any]) -> Iterator[Call]:
@@ -204,6 +205,7 @@ def _reading_for_plans(make: CallMaker) -> Iterator[Call]:
     yield Call(("s3:GetObject",), f"{make.results}/{layout.upload_manifest_key('doctor', '1')}")
     yield from _catalog(make)
     yield make.items(records.FLEET_PARTITIONS, "BatchGetItem")
+    yield make.items(PRICES_PARTITION, "GetItem")
 
 
 def _catalog(make: CallMaker) -> Iterator[Call]:
