@@ -16,7 +16,7 @@ from constructs import Node
 
 from contract.catalog.image_variants import CORE, IMAGE_VARIANTS, ImageVariant
 from contract.catalog.instance_types import check_allowed
-from contract.catalog.models import ADAPTATION_FIELDS, Compute
+from contract.catalog.models import OPTIONAL_FIELDS, Compute
 from contract.checks import check_range
 from contract.codec import decode_fields
 from contract.job.checksum_comparison import ComparedChecksums
@@ -138,7 +138,7 @@ def _check_schedules(name: str, value: Sequence[Any]) -> list[Problem]:
 
 
 def _check_compute(name: str, value: Compute) -> list[Problem]:
-    names = [field.name for field in fields(Compute) if field.name not in ADAPTATION_FIELDS]
+    names = [field.name for field in fields(Compute) if field.name not in OPTIONAL_FIELDS]
     unset = [field for field in names if getattr(value, field) is None]
     return [
         Problem(f"{name}.{field}", None, "a value, because jobs without their own use the stage's") for field in unset

@@ -107,7 +107,8 @@ def _flag(field: "dataclasses.Field[Any]", hint: Any, *, of_input: bool) -> Reco
         help=(info.flag_help or info.text) + _choices(hint, info.text) + suffix,
         group=info.group or REQUIRED,
         metavar=info.metavar,
-        switch_value=field.default is False,
+        # A switch with a name of its own turns its field off.
+        switch_value=not info.flag,
         of_input=of_input,
         choices=_named_choices(hint),
     )

@@ -412,3 +412,24 @@ class ComputeFields:
             metavar="GB",
         ),
     )
+    spot: bool | None = field(
+        default=None,
+        metadata=describe(
+            "Whether to score by SageMaker training jobs on spot capacity, which is cheaper. An interrupted job goes "
+            "on after its last commit.",
+            default="the stage's",
+            group="Compute",
+            see="([spot](../../operate/spot.md))",
+        ),
+    )
+    # The documented limit of MaxWaitTimeInSeconds: the service model has none.
+    max_wait_seconds: int | None = field(
+        default=None,
+        metadata=describe(
+            "Time limit per attempt with spot for the run and all waits for capacity together, in seconds.",
+            check=Range(1, 28 * 86_400, "seconds"),
+            default="the stage's; twice max_runtime_seconds if it has none",
+            group="Compute",
+            metavar="S",
+        ),
+    )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from contract.catalog.model_fields import ComputeFields, RegistrationFields, check_membership
 from contract.catalog.model_spec import ModelSpec
+from contract.catalog.spot import check_spot_wait, spot_wait_seconds
 from contract.checks import raise_if_any
 from contract.problems import InvalidInputError, Problem
 from contract.schema.field_info import check_fields, describe
@@ -16,8 +17,9 @@ REASON_CHARACTERS = 500
 """Longest reason, in characters."""
 
 
-ADAPTATION_FIELDS = frozenset({"larger_instance_types", "max_volume_size_gb"})
-"""Fields of `Compute` that a stage may leave out. Then its attempts get no larger type or volume."""
+OPTIONAL_FIELDS = frozenset({"larger_instance_types", "max_volume_size_gb", "spot", "max_wait_seconds"})
+"""Fields of `Compute` that a stage may leave out. Then its attempts get no larger type or volume, and
+no spot capacity."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +27,31 @@ class Compute(ComputeFields):
     """Compute of a job: a request's values override the model's, and these the stage's."""
 
     def __post_init__(self) -> None:
-        raise_if_any([*check_fields(self), *self._check_larger_types()], "Compute")
+        raise_if_any([*check_fields(self), *self._check_larger_types(), *self._check_wait()], "Compute")
 
     def _check_larger_types(self) -> list[Problem]:
         if self.instance_type is None or self.instance_type not in (self.larger_instance_types or ()):
             return []
         expected = f"types other than instance_type, {self.instance_type!r}"
         return [Problem("larger_instance_types", list(self.larger_instance_types or ()), expected)]
+
+    def _check_wait(self) -> list[Problem]:
+        # Without spot the limit has no effect here: a request may turn spot on.
+        return check_spot_wait(self.max_runtime_seconds, self.max_wait_seconds, spot=True)
+
+    @property
+    def uses_spot(self) -> bool:
+        """Whether the jobs are training jobs on spot capacity; False if no fallback says so."""
+        return self.spot is True
+
+    @property
+    def wait_seconds(self) -> int:
+        """Longest time of an attempt with spot, in seconds: its run and all waits for capacity.
+
+        >>> Compute(max_runtime_seconds=3_600, spot=True).wait_seconds
+        7200
+        """
+        return spot_wait_seconds(self.max_runtime_seconds or 0, self.max_wait_seconds)
 
     def with_fallback(self, fallback: "Compute") -> "Compute":
         """Return these values, with the fallback's where a value is None.
@@ -43,13 +63,21 @@ class Compute(ComputeFields):
         if larger is None:
             # The fallback's types are larger than its own type, and maybe not than this one.
             larger = fallback.larger_instance_types if self.instance_type is None else ()
+        spot = fallback.spot if self.spot is None else self.spot
+        runtime = self.max_runtime_seconds or fallback.max_runtime_seconds
+        wait = None if spot is False else self.max_wait_seconds or fallback.max_wait_seconds
+        if wait is not None and runtime is not None:
+            # A limit of one record may be less than the run time of another.
+            wait = max(wait, runtime)
         return Compute(
             instance_type=self.instance_type or fallback.instance_type,
             instance_count=self.instance_count or fallback.instance_count,
             volume_size_gb=self.volume_size_gb or fallback.volume_size_gb,
-            max_runtime_seconds=self.max_runtime_seconds or fallback.max_runtime_seconds,
+            max_runtime_seconds=runtime,
             larger_instance_types=larger,
             max_volume_size_gb=self.max_volume_size_gb or fallback.max_volume_size_gb,
+            spot=spot,
+            max_wait_seconds=wait,
         )
 
 

@@ -9,6 +9,7 @@ from contract.catalog.model_fields import MAX_ATTEMPTS_LIMIT, MembershipFields, 
 from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT, MISSING_FORMATS
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute, ModelVersion
+from contract.catalog.spot import check_spot_wait, spot_wait_seconds
 from contract.checks import check_range
 from contract.job.scoring_spec import PinnedObject
 from contract.names import InstanceTypes, check_dataset_name, check_instance_type, check_object_key, check_sha256
@@ -87,12 +88,7 @@ class TrainingCompute:
         problems += InstanceTypes().problems("larger_instance_types", self.larger_instance_types or ())
         problems += check_range("max_runtime_seconds", self.max_runtime_seconds, 1, _LONGEST_SECONDS, "seconds")
         problems += check_range("max_wait_seconds", self.max_wait_seconds, 1, _LONGEST_SECONDS, "seconds")
-        if self.max_wait_seconds is not None and not self.spot:
-            problems.append(Problem("max_wait_seconds", self.max_wait_seconds, "no value, because spot is false"))
-        runtime = self.max_runtime_seconds
-        if runtime is not None and self.max_wait_seconds is not None and self.max_wait_seconds < runtime:
-            expected = f"at least max_runtime_seconds, {runtime:,}, because the limit includes the run"
-            problems.append(Problem("max_wait_seconds", self.max_wait_seconds, expected))
+        problems += check_spot_wait(self.max_runtime_seconds, self.max_wait_seconds, spot=self.spot)
         if problems:
             raise InvalidInputError("TrainingCompute", problems)
 
@@ -105,6 +101,9 @@ class TrainingCompute:
             self.max_runtime_seconds,
             self.larger_instance_types,
             self.max_volume_size_gb,
+            # The stage's setting is about scoring, so a recipe without spot has none.
+            spot=self.spot,
+            max_wait_seconds=self.max_wait_seconds,
         )
         return own.with_fallback(fallback)
 
@@ -116,7 +115,7 @@ class TrainingCompute:
         """
         if not self.spot:
             return None
-        return max(self.max_wait_seconds or min(2 * max_runtime_seconds, _LONGEST_SECONDS), max_runtime_seconds)
+        return spot_wait_seconds(max_runtime_seconds, self.max_wait_seconds)
 
 
 @dataclass(frozen=True)

@@ -168,6 +168,13 @@ class ExecutionRequest(PlanningOptions, ExecutionOptions):
     instance_count: int | None = field(
         default=None, metadata=describe("Instances per job.", check=Range(1, 100, "instances per job"))
     )
+    spot: bool | None = field(
+        default=None,
+        metadata=describe(
+            "Score by SageMaker training jobs on spot capacity, or not. Left out: as the models' records or the stage "
+            "say."
+        ),
+    )
     models_per_job: int | Literal["auto"] | None = field(
         default=None,
         metadata=describe(

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeVar, cast, get_args
 
 from contract import environment
 from contract.catalog.image_variants import CORE, IMAGE_VARIANTS, ImageVariant
-from contract.catalog.models import ADAPTATION_FIELDS, Compute
+from contract.catalog.models import OPTIONAL_FIELDS, Compute
 from contract.checks import check_range
 from contract.codec import SCHEMA_VERSION_FIELD, decode_fields
 from contract.job.checksum_comparison import ComparedChecksums
@@ -242,7 +242,7 @@ def _compute(variables: Mapping[str, str], name: str, problems: list[Problem]) -
     if compute is None or found:
         problems.extend(found)
         return Compute()
-    unset = [field for field, value in vars(compute).items() if value is None and field not in ADAPTATION_FIELDS]
+    unset = [field for field, value in vars(compute).items() if value is None and field not in OPTIONAL_FIELDS]
     problems.extend(Problem(f"{name}.{field}", None, expected, _REMEDY) for field in unset)
     return compute
 

@@ -16,7 +16,7 @@ from contract.problems import Problem
 from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.errors import PlanChangedError
 from lambdas.planning.capacity.basis import PlanningBasis
-from lambdas.planning.capacity.deadline import check_strict_deadline, deadline_notes
+from lambdas.planning.capacity.deadline import check_strict_deadline
 from lambdas.planning.capacity.problem import form_problem, may_choose
 from lambdas.planning.scoring.form_groups import JobGroup, PlannedChunk
 from lambdas.stage.buckets.object_store import ObjectStore
@@ -76,8 +76,9 @@ class CapacityPlanner:
         """Return what people should know of the plan."""
         if self.plan is None:
             return []
-        late = [] if self.seconds_left is None else deadline_notes(self.plan, self.seconds_left)
-        return [*late, *self.plan.notes]
+        # Volumes have notes of their own.
+        problems = [problem for problem in self.plan.problems if not problem.field.endswith("volume_size_gb")]
+        return [*map(str, problems), *self.plan.notes]
 
     def figures(self) -> PlanFigures | None:
         """Return what the plan expects; None before there is one."""
@@ -93,18 +94,22 @@ class CapacityPlanner:
         return {name: price for name, price in found.items() if price is not None}
 
     def _chunks(self, group: JobGroup, jobs: Sequence[JobCapacity]) -> list[PlannedChunk]:
-        specs = {spec.model_id: spec for spec in group.models}
         by_model = {model_id: job for job in jobs for model_id in job.models}
-        if self.kept is not None and by_model.keys() != specs.keys():
+        specs = {spec.model_id: spec for spec in group.models}
+        if self.kept is not None and not by_model.keys() <= specs.keys():
             # The plan of an earlier call was for other models.
             raise PlanChangedError(self.kept.uri)
-        if group.chunks is None:
-            chunks = [tuple(specs[name] for name in sorted(job.models)) for job in jobs]
-        else:
-            chunks = list(group.chunks)
-        return [self._chunk(group, models, by_model[models[0].model_id]) for models in chunks]
+        chunks = group.chunks
+        if chunks is None:
+            # What the planner cannot place has a problem, and is refused, or planned as without it.
+            unplaced = tuple(spec for spec in group.models if spec.model_id not in by_model)
+            placed = [tuple(specs[name] for name in sorted(job.models)) for job in jobs]
+            chunks = (*placed, *(replace(group, models=unplaced).largest_chunks() if unplaced else ()))
+        return [self._chunk(group, models, by_model.get(models[0].model_id)) for models in chunks]
 
-    def _chunk(self, group: JobGroup, models: tuple[ModelSpec, ...], job: JobCapacity) -> PlannedChunk:
+    def _chunk(self, group: JobGroup, models: tuple[ModelSpec, ...], job: JobCapacity | None) -> PlannedChunk:
+        if job is None:
+            return PlannedChunk(group, models, group.compute)
         compute = self._compute(group, job) if self.chooses else group.compute
         return PlannedChunk(group, models, compute, round(job.seconds.value, 1))
 

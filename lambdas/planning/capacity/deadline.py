@@ -20,23 +20,6 @@ class PlanTimes:
     """Start of its plan, from which its jobs are expected to run."""
 
 
-def deadline_notes(plan: CapacityPlan, seconds_left: float) -> list[str]:
-    """Return a note if the deadline may be missed."""
-    seconds = plan.makespan
-    if seconds.high <= seconds_left:
-        return []
-    if seconds.low > seconds_left:
-        how = "cannot be met by these estimates"
-    elif seconds.value > seconds_left:
-        how = "is likely to be missed"
-    else:
-        how = "may be missed"
-    left = duration_text(seconds_left) if seconds_left > 0 else "no time"
-    return [
-        f"the deadline {how}: the jobs take {band_text(seconds)}, and {left} is left. {_remedy(plan, seconds_left)}"
-    ]
-
-
 def check_strict_deadline(
     request: ExecutionRequest, plan: CapacityPlan, deadline: datetime, planned_at: datetime
 ) -> list[Problem]:

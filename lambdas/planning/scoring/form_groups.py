@@ -13,13 +13,9 @@ from contract.job.job_input import input_of, types_agree
 from contract.job.scoring_spec import PinnedObject
 from contract.job.snapshot import Snapshot
 from contract.layout import OutputLayout
+from contract.planner.problem import MAX_COMMITS
 from contract.workflow.scoring_request import JOINED_MODELS_PER_JOB, MAX_MODELS_PER_JOB, ExecutionRequest
 from lambdas.planning.scoring.assignments import Assignment, ChosenFleet
-
-MAX_COMMITS = 1_000_000
-"""Maximum of objects times models per job. VerifyOutput reads one commit for each, which
-`benchmarks.verifying` measures.
-"""
 
 
 @dataclass(frozen=True)
@@ -117,7 +113,7 @@ def form_groups(
     are read. Compute settings of the request override those of the model, which override those of
     the stage.
     """
-    requested = Compute(instance_type=request.instance_type, instance_count=request.instance_count)
+    requested = Compute(instance_type=request.instance_type, instance_count=request.instance_count, spot=request.spot)
     share = left or {}
     models: dict[_SharedBy, list[ModelSpec]] = {}
     for assignment in sorted(assignments, key=lambda item: item.version.spec.model_id):

@@ -13,6 +13,7 @@ from contract.job.parts import JobPart, Sharding
 from contract.job.scoring_spec import SCORING_CONTRACT, JobSource, JobSpec, PinnedObject, SnapshotRef
 from contract.job.snapshot import Snapshot
 from contract.layout import OutputLayout
+from contract.planner.problem import MAX_COMMITS
 from contract.problems import Problem
 from contract.status import JobStatus
 from contract.table.job_parts import whole_job
@@ -20,7 +21,7 @@ from contract.table.records import JobRecord
 from contract.workflow.messages import JobPointer
 from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.planning.scoring.assignments import Assignment, ChosenFleet
-from lambdas.planning.scoring.form_groups import MAX_COMMITS, JobGroup, PlannedChunk, form_groups, without_plan
+from lambdas.planning.scoring.form_groups import JobGroup, PlannedChunk, form_groups, without_plan
 from lambdas.planning.scoring.shards import Division, divide
 from lambdas.stage.settings import PlanDefaults
 

@@ -60,6 +60,7 @@ computes = st.builds(
     st.none() | st.integers(1, 100),
     st.none() | st.integers(1, 16_384),
     st.none() | st.integers(1, 777_600),
+    spot=st.none() | st.booleans(),
 )
 pinned_objects = st.builds(PinnedObject, object_keys, counts, texts)
 features = st.builds(Feature, texts, st.sampled_from(sorted(ARROW_TYPES)), st.booleans())

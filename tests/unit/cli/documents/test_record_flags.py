@@ -97,8 +97,9 @@ def test_flags_have_a_known_group_and_a_unique_name() -> None:
     assert len({flag.flag for flag in found}) == len(found)
 
 
-def test_switch_sets_the_opposite_of_the_default() -> None:
-    expected = {"--custom-code": True, "--no-csv-header": False, "--no-csv-escape-unquoted": False, "--disabled": False}
+def test_switch_turns_its_field_on_or_off() -> None:
+    off = ("--no-csv-header", "--no-csv-escape-unquoted", "--disabled")
+    expected = {"--custom-code": True, "--spot": True, **dict.fromkeys(off, False)}
     values = {name: flags()[name].switch_value for name in expected}
     assert values == expected
     assert {flag.flag for flag in record_flags.record_flags() if flag.kind == "switch"} == set(values)

@@ -31,6 +31,24 @@ def test_larger_types_belong_to_the_instance_type_for_which_they_are_named() -> 
     assert Compute(larger_instance_types=()).with_fallback(stage).larger_instance_types == ()
 
 
+def test_the_longest_wait_on_spot_includes_the_run_and_is_twice_its_limit_by_default() -> None:
+    stage = Compute("ml.m5.xlarge", 1, 30, 3_600, spot=False)
+    assert not Compute().with_fallback(stage).uses_spot
+    assert Compute(spot=True).with_fallback(stage).wait_seconds == 7_200
+    assert Compute(spot=True, max_wait_seconds=4_000).with_fallback(stage).wait_seconds == 4_000
+    # The wait is one record's and the run time another's.
+    requested = Compute(spot=True).with_fallback(Compute(max_wait_seconds=60)).with_fallback(stage)
+    assert requested.wait_seconds == 3_600
+    # A request without spot overrides a model that has it, with its wait.
+    assert Compute(spot=False).with_fallback(Compute(spot=True, max_wait_seconds=9_000)).max_wait_seconds is None
+    with pytest.raises(InvalidInputError, match="max_wait_seconds: got 60, expected at least max_runtime_seconds"):
+        Compute(max_runtime_seconds=61, spot=True, max_wait_seconds=60)
+    # A limit of a model without spot is for requests that turn spot on.
+    model = Compute(spot=False, max_wait_seconds=9_000)
+    assert Compute(spot=True).with_fallback(model).wait_seconds == 9_000
+    assert Compute().with_fallback(model).max_wait_seconds is None
+
+
 def test_larger_types_are_types_named_once_and_not_the_first_one() -> None:
     with pytest.raises(InvalidInputError) as refused:
         Compute("ml.m5.xlarge", larger_instance_types=("m5.large", "ml.m5.xlarge", "ml.m5.xlarge"))

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -137,7 +138,14 @@ def test_spot_job_waits_as_configured_or_for_twice_its_run_time() -> None:
 
 def test_training_always_runs_on_one_instance() -> None:
     stage = Compute("ml.m5.xlarge", 4, 30, 3_600)
-    assert TrainingCompute(volume_size_gb=99).with_fallback(stage) == Compute("ml.m5.xlarge", 1, 99, 3_600)
+    expected = Compute("ml.m5.xlarge", 1, 99, 3_600, spot=False)
+    assert TrainingCompute(volume_size_gb=99).with_fallback(stage) == expected
+
+
+def test_the_stages_spot_setting_is_about_scoring_only() -> None:
+    stage = Compute("ml.m5.xlarge", 4, 30, 3_600, spot=True, max_wait_seconds=9_000)
+    assert not TrainingCompute().with_fallback(stage).uses_spot
+    assert TrainingCompute(spot=True).with_fallback(replace(stage, spot=False)).uses_spot
 
 
 def test_training_code_with_an_invalid_digest_is_refused() -> None:

@@ -188,7 +188,7 @@ def test_the_recipes_compute_overrides_the_stages(stage: Stage, plan_training: S
     put_trainable(stage, any_recipe(compute=TrainingCompute(instance_type="ml.c5.xlarge")))
     plan_training(training_event({}))
     assert stage.job("delays-ua", "t-1").compute == replace(
-        STAGE_COMPUTE, instance_type="ml.c5.xlarge", instance_count=1
+        STAGE_COMPUTE, instance_type="ml.c5.xlarge", instance_count=1, spot=False
     )
 
 
