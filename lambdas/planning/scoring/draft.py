@@ -129,7 +129,7 @@ def draft_scoring(
     raise_if_any(problems, "request")
     skipped = uploads.skipped if uploads is not None else {}
     notes = [note for fleet in fleets for note in fleet.notes]
-    notes += [*split_notes(jobs), *volume_notes(jobs), *planner.notes()]
+    notes += [*split_notes(jobs), *volume_notes(jobs), *planner.deadline_notes()]
     deadline_at = record_time(deadline) if deadline else ""
     draft = ScoringDraft(tuple(jobs), skipped, tuple(notes), request, capacity=planner, deadline_at=deadline_at)
     if earlier is None or coverage is None:
