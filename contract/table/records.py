@@ -37,6 +37,7 @@ from contract.planner.figures import ActualFigures, PlanFigures
 from contract.problems import InvalidInputError
 from contract.status import AttemptStatus, ExecutionKind, ExecutionStatus, FailureKind, JobStatus, Shortage
 from contract.table.attributes import from_attribute, to_attributes
+from contract.table.measurements import JobMeasurements
 from contract.workflow.messages import ExecutionPlan
 
 PARTITION_KEY = "pk"
@@ -206,6 +207,8 @@ class JobRecord:
     """JSON of the Error and Cause with which ClassifyFailure failed then."""
     estimated_seconds: float = 0.0
     """Expected seconds from the creation of a SageMaker job to its end; 0 if the plan has no estimate."""
+    measured: JobMeasurements | None = None
+    """What a scoring job that succeeded has measured; None in records of earlier releases."""
 
     @property
     def objects_pinned(self) -> int:

@@ -12,6 +12,7 @@ from constructs import Construct
 
 from contract import container_paths, environment
 from contract.workflow.messages import (
+    DESCRIPTION_FIELD,
     REQUEST_FIELD,
     TRAINING_FIELD,
     AttemptPlan,
@@ -19,6 +20,7 @@ from contract.workflow.messages import (
     JobPointer,
     PlanInput,
     TrainingStart,
+    VerifyInput,
     path_of,
 )
 from infra.definitions.error_names import Retry, Service, names_of
@@ -53,6 +55,7 @@ MAP_LABEL = "ScoreModels"
 _REQUEST = f"$.{REQUEST_FIELD}"
 _TRAINING = f"$.{TRAINING_FIELD}"
 _TIMEOUT_FIELD = "timeout_seconds"
+_DESCRIPTION = f"{PLAN}.{DESCRIPTION_FIELD}"
 
 
 class ScoringDefinition(Construct):
@@ -192,7 +195,7 @@ class ScoringDefinition(Construct):
             "verify_output",
             "Checks that every input row was scored or quarantined and that the outputs are in S3: a completed job may "
             "still have missed some.",
-            message(JobPointer, **JOB),
+            message(VerifyInput, **JOB, description=_DESCRIPTION),
             # The results of all children are exported together, so each is as small as can be: {}.
             output_path=sfn.JsonPath.DISCARD,
         )
@@ -263,7 +266,8 @@ class ScoringDefinition(Construct):
                 AttemptPlan, environment.EXECUTION_ID, environment.JOB_ID, environment.ATTEMPT, environment.BATCH_ROWS
             ),
             tags=job_tags(settings.stage),
-            result_path=sfn.JsonPath.DISCARD,
+            # The whole description, because a JSONPath to a field that is missing would fail the job.
+            result_path=_DESCRIPTION,
         )
         retry_creation(job)
         return job
@@ -274,4 +278,9 @@ class ScoringDefinition(Construct):
             field.name: sfn.JsonPath.object_at(path_of(AttemptPlan, field.name)) for field in fields_of(AttemptPlan)
         }
         runtime = sfn.JsonPath.number_at(path_of(AttemptPlan, "max_runtime_seconds"))
-        return {**plan, _TIMEOUT_FIELD: sfn.JsonPath.math_add(runtime, self._settings.provisioning_margin_seconds)}
+        # VerifyOutput takes a description, which a job without anything to score has not.
+        return {
+            **plan,
+            DESCRIPTION_FIELD: {},
+            _TIMEOUT_FIELD: sfn.JsonPath.math_add(runtime, self._settings.provisioning_margin_seconds),
+        }

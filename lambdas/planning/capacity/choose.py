@@ -100,6 +100,8 @@ class CapacityPlanner:
         return {name: price for name, price in found.items() if price is not None}
 
     def _chunks(self, group: JobGroup, jobs: Sequence[JobCapacity]) -> list[PlannedChunk]:
+        if group.fleet is not None:
+            return [self._chunk(group, group.models, jobs[0] if jobs else None)]
         by_model = {model_id: job for job in jobs for model_id in job.models}
         specs = {spec.model_id: spec for spec in group.models}
         if self.kept is not None and not by_model.keys() <= specs.keys():

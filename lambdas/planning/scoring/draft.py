@@ -111,7 +111,7 @@ def draft_scoring(
     planner = CapacityPlanner(
         request,
         defaults,
-        read_basis(deployment),
+        read_basis(deployment, (*choice.assignments, *(fleet.assignment for fleet in fleets))),
         None if deadline is None else (deadline - times.planned_at).total_seconds(),
         kept=keep,
     )

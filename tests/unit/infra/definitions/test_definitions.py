@@ -224,6 +224,7 @@ def test_the_processing_state_times_out_after_the_run_time_and_a_margin(assembly
     assert tasks(assembly)["RunProcessingJob"]["TimeoutSecondsPath"] == "$.plan.timeout_seconds"
     assert {name.removesuffix(".$") for name in selector} == {
         "timeout_seconds",
+        "description",
         *[field.name for field in dataclasses.fields(messages.AttemptPlan)],
     }
 
