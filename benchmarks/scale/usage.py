@@ -52,8 +52,8 @@ class UsageMeter:
         finally:
             stop.set()
             watch.join()
-            after = self._read()
-            found.append(Usage(*(now - then for now, then in zip(after, before, strict=True)), self._peak()))
+            server, functions, containers = (now - then for now, then in zip(self._read(), before, strict=True))
+            found.append(Usage(server, functions, containers, self._peak()))
 
     def _watch(self, stop: threading.Event) -> None:
         # A function's process that has ended is known by the last look at it.
