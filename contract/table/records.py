@@ -20,6 +20,7 @@ Access patterns (one table, one index):
 | a model's recipe                      | get  pk=MODEL#<id>, sk=RECIPE                            |
 | every fleet                           | index pk=FLEETS, sk=<fleet id>                           |
 | a fleet                               | get  pk=FLEET#<id>, sk=FLEET                             |
+| the stage's prices                    | get  pk=PRICES, sk=PRICES                                |
 """
 
 from collections.abc import Mapping
@@ -32,6 +33,7 @@ from contract.catalog.models import Compute
 from contract.control_characters import replace_control_characters
 from contract.job.parts import JobPart, Sharding
 from contract.layout import OutputLayout
+from contract.planner.figures import ActualFigures, PlanFigures
 from contract.problems import InvalidInputError
 from contract.status import AttemptStatus, ExecutionKind, ExecutionStatus, FailureKind, JobStatus, Shortage
 from contract.table.attributes import from_attribute, to_attributes
@@ -124,7 +126,11 @@ class ExecutionRecord:
     priority: int = 5
     """Priority from 0 to 9 with which its jobs get instances of a quota that is used up."""
     deadline_at: str = ""
-    """Time at which the execution should have ended; empty if it has no deadline."""
+    """Time of the request's deadline; empty if it has none."""
+    estimate: PlanFigures | None = None
+    """What the plan expects; None in executions of earlier releases, and of training."""
+    actual: ActualFigures | None = None
+    """What the execution has used; set when it is closed, if it has an estimate."""
 
     def __post_init__(self) -> None:
         _make_printable(self, "reason", "training_failure", "passed_level")
@@ -209,6 +215,8 @@ class JobRecord:
     """Number of instances that the job waits for."""
     waited_seconds: int = 0
     """Seconds that the job has waited for capacity before, in all its attempts."""
+    estimated_seconds: float = 0.0
+    """Expected seconds from the creation of a SageMaker job to its end; 0 if the plan has no estimate."""
     measured: JobMeasurements | None = None
     """What a scoring job that succeeded has measured; None in records of earlier releases."""
 

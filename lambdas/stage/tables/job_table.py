@@ -34,6 +34,7 @@ from lambdas.errors import (
 )
 from lambdas.stage.parallel import in_parallel
 from lambdas.stage.tables.catalog_table import CatalogTable
+from lambdas.stage.tables.price_table import StagePrices
 from lambdas.stage.tables.table import NEW, in_transactions
 from lambdas.stage.tables.tallies import Tallies
 from lambdas.stage.tables.waits import NO_WAIT, Waits
@@ -41,7 +42,7 @@ from lambdas.stage.tables.waits import NO_WAIT, Waits
 R = TypeVar("R")
 
 
-class JobTable(Tallies, Waits, CatalogTable):
+class JobTable(Tallies, Waits, CatalogTable, StagePrices):
     """Reads and writes the records of executions, jobs and attempts, and registers what was trained.
 
     All writes are idempotent.
@@ -218,6 +219,10 @@ class JobTable(Tallies, Waits, CatalogTable):
     def attempts(self, execution_id: str, job_id: str) -> list[AttemptRecord]:
         """Return the job's attempts in order."""
         return list(self._query_execution(AttemptRecord, execution_id, f"{records.ATTEMPT_SORT_PREFIX}{job_id}#"))
+
+    def all_attempts(self, execution_id: str) -> Iterator[AttemptRecord]:
+        """Yield every attempt of the execution, page by page."""
+        return self._query_execution(AttemptRecord, execution_id, records.ATTEMPT_SORT_PREFIX)
 
     def end_attempt(
         self,
