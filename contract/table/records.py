@@ -30,6 +30,7 @@ from typing import Any, TypeVar
 from contract import codec
 from contract.catalog.models import Compute
 from contract.control_characters import replace_control_characters
+from contract.deadlines.lateness import Lateness
 from contract.job.parts import JobPart, Sharding
 from contract.layout import OutputLayout
 from contract.problems import InvalidInputError
@@ -121,6 +122,10 @@ class ExecutionRecord:
     closing_pending: bool = False
     """Whether the execution has ended, but something may be missing that follows: its summary, the pointers to its
     predictions, or the report to a waiting task."""
+    lateness: Lateness | None = None
+    """What was predicted about the deadline while the execution ran; None if it was expected to keep it."""
+    expected_end_at: str = ""
+    """Expected end when `lateness` was recorded; empty if it could not be predicted."""
 
     def __post_init__(self) -> None:
         _make_printable(self, "reason", "training_failure", "passed_level")
