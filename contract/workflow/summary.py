@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.job.parts import Sharding
+from contract.planner.figures import ActualFigures, PlanFigures
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
 
 
@@ -81,6 +82,9 @@ class JobSummary:
     objects_committed: int = 0
     """Objects that are in the ledger and in S3, when they were last counted; also after a failure. An
     object counts once per model."""
+    estimated_seconds: float = 0.0
+    """Seconds that the plan expected of a SageMaker job; of the longest part if the job is split. 0 without an
+    estimate."""
 
 
 @dataclass(frozen=True)
@@ -121,3 +125,9 @@ class ExecutionSummary:
     """What a resumed execution keeps and scores again, and why, as its plan has counted."""
     commits_kept: int = 0
     """Commits that its jobs have taken over."""
+    deadline_at: str = ""
+    """Time of the request's deadline; empty if it has none."""
+    estimate: PlanFigures | None = None
+    """What the plan expected."""
+    actual: ActualFigures | None = None
+    """What the execution has used, if it has an estimate."""

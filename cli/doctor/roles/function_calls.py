@@ -9,6 +9,7 @@ from contract.table import records, upload_records
 from contract.table.estimate_items import ESTIMATE_PARTITIONS
 from contract.table.events import DEADLINE_DETAIL_TYPE, EXECUTION_DETAIL_TYPE, JOB_DETAIL_TYPE
 from contract.table.latest_predictions import LATEST_PARTITIONS
+from contract.table.price_items import PRICES_PARTITION
 
 
 def function_calls(make: CallMaker, name: str, configuration: Mapping[str, Any]) -> Iterator[Call]:
@@ -206,6 +207,7 @@ def _reading_for_plans(make: CallMaker) -> Iterator[Call]:
     yield Call(("s3:GetObject",), f"{make.results}/{layout.upload_manifest_key('doctor', '1')}")
     yield from _catalog(make)
     yield make.items(records.FLEET_PARTITIONS, "BatchGetItem")
+    yield make.items(PRICES_PARTITION, "GetItem")
     yield make.items(ESTIMATE_PARTITIONS, "BatchGetItem", "Query")
 
 

@@ -145,8 +145,8 @@ def predicted_end(snapshot: Snapshot) -> PredictedEnd | None:
 def expected_end(snapshot: Snapshot) -> datetime | None:
     """Return when a running execution will probably end; None when nothing tells.
 
-    Without the plan's estimates, the answer supposes that the rest of the input bytes takes as long per byte as what this
-    execution has committed since its first attempt started.
+    Without the plan's estimates, the answer supposes that the rest of the input bytes takes as long
+    per byte as what this execution has committed since its first attempt started.
     """
     if (predicted := predicted_end(snapshot)) is not None:
         return predicted.expected

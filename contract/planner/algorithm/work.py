@@ -165,7 +165,7 @@ def group_work(problem: PlanningProblem, group: ModelGroup, dataset: Dataset, ma
         model_ids=tuple(model.model_id for model in group.models),
         loads=loads,
         total=add_up(loads),
-        bytes_per_row=problem.estimates.bytes_per_row(group.dataset),
+        bytes_per_row=problem.estimates.bytes_per_row(group.measured_dataset or group.dataset),
     )
 
 

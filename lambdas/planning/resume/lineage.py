@@ -29,6 +29,7 @@ _INHERITED = (
     "instance_type",
     "instance_count",
     "models_per_job",
+    "objective",
     "tolerated_quarantine_fraction",
 )
 """Fields of the resumed execution's request that the new request may override."""

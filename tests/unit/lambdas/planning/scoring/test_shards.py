@@ -11,6 +11,7 @@ from contract.job.snapshot import Snapshot, read_snapshot
 from contract.names import check_job_id
 from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.plan_execution.write_plan import items_at_once
+from lambdas.planning.scoring.form_groups import form_groups
 from lambdas.planning.scoring.form_jobs import PlannedJob, form_jobs, split_notes
 from lambdas.planning.scoring.shards import MAX_IMBALANCE, balance, divide
 from tests.unit.lambdas.builders import STAGE_COMPUTE, any_model_spec, assign, snapshots_of
@@ -29,7 +30,9 @@ def snapshot_of(*sizes: int) -> Snapshot:
 def job_of(*sizes: int, instances: int, model_ids: tuple[str, ...] = ("delays-ua",)) -> list[PlannedJob]:
     compute = Compute(instance_count=instances)
     versions = [ModelVersion(spec=any_model_spec(name), dataset="d", compute=compute) for name in model_ids]
-    return form_jobs(ExecutionRequest(), assign(*versions), snapshots_of({"d": objects_of(list(sizes))}), STAGE_COMPUTE)
+    return form_jobs(
+        form_groups(ExecutionRequest(), assign(*versions), snapshots_of({"d": objects_of(list(sizes))}), STAGE_COMPUTE)
+    )
 
 
 @given(sizes_of_objects, st.integers(2, 100))
