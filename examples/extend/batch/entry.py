@@ -115,7 +115,9 @@ def _outputs_prefix(kind: layout.OutputKind, spec: JobSpec) -> str:
 
 def _run_container(spec: JobSpec, uploads: Uploads) -> int:
     """Run the container's command, upload what it finishes, and return its exit code."""
-    with subprocess.Popen([sys.executable, "-m", "scoring"], env=_container_variables(os.environ, spec)) as scoring:
+    with subprocess.Popen(
+        [sys.executable, "-m", "scoring"], env=_container_variables(os.environ, spec.execution_id, spec.job_id)
+    ) as scoring:
 
         def stop(number: int, _frame: FrameType | None) -> None:
             # Batch kills this container 30 seconds later. Scoring ends at once, and keeps what it has committed.
@@ -137,12 +139,12 @@ def _run_container(spec: JobSpec, uploads: Uploads) -> int:
     return scoring.returncode
 
 
-def _container_variables(variables: Mapping[str, str], spec: JobSpec) -> dict[str, str]:
+def _container_variables(variables: Mapping[str, str], execution_id: str, job_id: str) -> dict[str, str]:
     """Return the container's environment: no credentials, and the names for the lines of its log."""
     return {
         **{name: value for name, value in variables.items() if not name.startswith(_HIDDEN)},
-        environment.EXECUTION_ID: spec.execution_id,
-        environment.JOB_ID: spec.job_id,
+        environment.EXECUTION_ID: execution_id,
+        environment.JOB_ID: job_id,
         environment.ATTEMPT: variables.get(JOB_ATTEMPT, "1"),
     }
 

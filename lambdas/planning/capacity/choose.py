@@ -16,7 +16,7 @@ from contract.problems import Problem
 from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.errors import PlanChangedError
 from lambdas.planning.capacity.basis import PlanningBasis
-from lambdas.planning.capacity.deadline import check_strict_deadline
+from lambdas.planning.capacity.deadline import check_strict_deadline, deadline_notes
 from lambdas.planning.capacity.problem import form_problem, may_choose
 from lambdas.planning.scoring.form_groups import JobGroup, PlannedChunk
 from lambdas.stage.buckets.object_store import ObjectStore
@@ -72,6 +72,12 @@ class CapacityPlanner:
         """Return the problem of a strict deadline that the plan cannot meet."""
         return check_strict_deadline(self.request, self.plan, deadline, planned_at) if self.plan else []
 
+    def deadline_notes(self) -> list[str]:
+        """Return a note if the deadline may be missed."""
+        if self.plan is None or self.seconds_left is None:
+            return []
+        return deadline_notes(self.plan, self.seconds_left)
+
     def notes(self) -> list[str]:
         """Return what people should know of the plan."""
         if self.plan is None:
@@ -94,6 +100,8 @@ class CapacityPlanner:
         return {name: price for name, price in found.items() if price is not None}
 
     def _chunks(self, group: JobGroup, jobs: Sequence[JobCapacity]) -> list[PlannedChunk]:
+        if group.fleet is not None:
+            return [self._chunk(group, group.models, jobs[0] if jobs else None)]
         by_model = {model_id: job for job in jobs for model_id in job.models}
         specs = {spec.model_id: spec for spec in group.models}
         if self.kept is not None and not by_model.keys() <= specs.keys():
@@ -111,7 +119,7 @@ class CapacityPlanner:
         if job is None:
             return PlannedChunk(group, models, group.compute)
         compute = self._compute(group, job) if self.chooses else group.compute
-        return PlannedChunk(group, models, compute, round(job.seconds.value, 1))
+        return PlannedChunk(group, models, compute, job, self.chooses)
 
     def _compute(self, group: JobGroup, job: JobCapacity) -> Compute:
         """Return the compute of the plan where nothing is fixed, with the stage's values for the rest."""

@@ -20,6 +20,16 @@ class PlanTimes:
     """Start of its plan, from which its jobs are expected to run."""
 
 
+def deadline_notes(plan: CapacityPlan, seconds_left: float) -> list[str]:
+    """Return a note if the deadline may be missed."""
+    seconds = plan.makespan
+    if seconds.high <= seconds_left:
+        return []
+    how = "may be missed" if seconds.value <= seconds_left else "is likely to be missed"
+    left = f"{duration_text(seconds_left)} is left" if seconds_left > 0 else "no time is left"
+    return [f"the deadline {how}: the jobs take {band_text(seconds)}, and {left}. {_remedy(plan, seconds_left)}"]
+
+
 def check_strict_deadline(
     request: ExecutionRequest, plan: CapacityPlan, deadline: datetime, planned_at: datetime
 ) -> list[Problem]:

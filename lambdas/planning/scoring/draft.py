@@ -111,7 +111,7 @@ def draft_scoring(
     planner = CapacityPlanner(
         request,
         defaults,
-        read_basis(deployment),
+        read_basis(deployment, (*choice.assignments, *(fleet.assignment for fleet in fleets))),
         None if deadline is None else (deadline - times.planned_at).total_seconds(),
         kept=keep,
     )
@@ -129,7 +129,7 @@ def draft_scoring(
     raise_if_any(problems, "request")
     skipped = uploads.skipped if uploads is not None else {}
     notes = [note for fleet in fleets for note in fleet.notes]
-    notes += [*split_notes(jobs), *volume_notes(jobs), *planner.notes()]
+    notes += [*split_notes(jobs), *volume_notes(jobs), *planner.deadline_notes()]
     deadline_at = record_time(deadline) if deadline else ""
     draft = ScoringDraft(tuple(jobs), skipped, tuple(notes), request, capacity=planner, deadline_at=deadline_at)
     if earlier is None or coverage is None:

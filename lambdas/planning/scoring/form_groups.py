@@ -13,6 +13,7 @@ from contract.job.job_input import input_of, types_agree
 from contract.job.scoring_spec import PinnedObject
 from contract.job.snapshot import Snapshot
 from contract.layout import OutputLayout
+from contract.planner.plan import JobCapacity
 from contract.planner.problem import MAX_COMMITS
 from contract.workflow.scoring_request import JOINED_MODELS_PER_JOB, MAX_MODELS_PER_JOB, ExecutionRequest
 from lambdas.planning.scoring.assignments import Assignment, ChosenFleet
@@ -68,8 +69,10 @@ class PlannedChunk:
     group: JobGroup
     models: tuple[ModelSpec, ...]
     compute: Compute
-    seconds: float = 0.0
-    """Expected seconds from the creation of the SageMaker job to its end; 0 if nothing was estimated."""
+    expected: JobCapacity | None = None
+    """What the planner expects of the job; None if it does not know."""
+    is_chosen: bool = False
+    """Whether the planner was free to choose."""
 
 
 def without_plan(groups: Sequence[JobGroup]) -> list[PlannedChunk]:

@@ -13,6 +13,7 @@ from contract.job.parts import JobPart, Sharding
 from contract.job.scoring_spec import SCORING_CONTRACT, JobSource, JobSpec, PinnedObject, SnapshotRef
 from contract.job.snapshot import Snapshot
 from contract.layout import OutputLayout
+from contract.planner.plan import JobCapacity
 from contract.planner.problem import MAX_COMMITS
 from contract.problems import Problem
 from contract.status import JobStatus
@@ -47,8 +48,10 @@ class PlannedJob:
     """Set if the models are a fleet."""
     sources: tuple[JobSource, ...] = ()
     """Jobs of earlier executions whose commits are kept."""
-    estimated_seconds: float = 0.0
-    """Expected seconds from the creation of the SageMaker job to its end; 0 if nothing was estimated."""
+    expected: JobCapacity | None = None
+    """What the planner expects of the whole job; None if it does not know."""
+    is_chosen: bool = False
+    """Whether the planner was free to choose."""
 
     @property
     def items(self) -> tuple["PlannedJob", ...]:
@@ -66,6 +69,24 @@ class PlannedJob:
     @property
     def input_bytes(self) -> int:
         return self.snapshot.total_bytes
+
+    @property
+    def estimated_seconds(self) -> float:
+        """Expected seconds from the creation of the SageMaker job to its end; 0 if nobody knows.
+
+        That of a part is in proportion to the bytes of the largest one.
+        """
+        if self.expected is None:
+            return 0.0
+        seconds, largest = self.expected.seconds.value, max(self.expected.shard_bytes, default=0)
+        if self.part is None or not largest:
+            return round(seconds, 1)
+        return round(seconds * min(1.0, self.input_bytes / largest), 1)
+
+    @property
+    def size(self) -> float:
+        """Size by which jobs are ordered: expected seconds if the planner was free to choose, else bytes to score."""
+        return self.estimated_seconds if self.is_chosen else self.input_bytes * self.commits_per_object
 
     @property
     def image(self) -> ImageVariant:
@@ -178,12 +199,13 @@ def _job(chunk: PlannedChunk) -> PlannedJob:
         output_layout=group.output_layout,
         joined_nulls=group.joined_nulls,
         fleet=group.fleet,
-        estimated_seconds=chunk.seconds,
+        expected=chunk.expected,
+        is_chosen=chunk.is_chosen,
     )
 
 
 def largest_first(jobs: Iterable[PlannedJob]) -> list[PlannedJob]:
-    return sorted(jobs, key=lambda job: (-job.input_bytes * job.commits_per_object, job.job_id))
+    return sorted(jobs, key=lambda job: (-job.size, job.job_id))
 
 
 def _divided(job: PlannedJob, divisions: dict[tuple[str, int], Division]) -> PlannedJob:

@@ -10,7 +10,7 @@ import pytest
 from contract import layout
 from contract.job.scoring_spec import PinnedObject
 from examples.extend.batch.app import build_app
-from examples.extend.batch.entry import PERMANENT_EXIT_CODE, shard_of
+from examples.extend.batch.entry import PERMANENT_EXIT_CODE, _container_variables, shard_of
 from examples.extend.batch.transfers import Uploads
 from tests.unit.infra.verification.test_templates import lint
 
@@ -89,6 +89,21 @@ def test_every_object_is_in_one_shard_and_shards_have_similar_bytes() -> None:
     assert sorted((item for shard in shards for item in shard), key=lambda item: item.size) == objects
     sizes = [sum(item.size for item in shard) for shard in shards]
     assert max(sizes) < 1.3 * min(sizes)
+
+
+def test_the_container_gets_no_way_to_the_roles_credentials() -> None:
+    given = {
+        "PATH": "/bin",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/v2/credentials/secret",
+        "ECS_CONTAINER_METADATA_URI_V4": "http://169.254.170.2/v4/secret",
+        "AWS_BATCH_JOB_ATTEMPT": "2",
+    }
+    assert _container_variables(given, "nightly", "churn") == {
+        "PATH": "/bin",
+        "FLEETSCORE_EXECUTION_ID": "nightly",
+        "FLEETSCORE_JOB_ID": "churn",
+        "FLEETSCORE_ATTEMPT": "2",
+    }
 
 
 class Recorder:
