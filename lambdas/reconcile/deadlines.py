@@ -4,10 +4,10 @@ from datetime import datetime
 from itertools import islice
 
 from contract import layout
-from contract.deadlines.job_progress import progress_of
 from contract.deadlines.lateness import Lateness, lateness_of
 from contract.deadlines.predicted_end import PredictedEnd, predict_end
 from contract.status import FINAL_JOB_STATUSES, ExecutionStatus
+from contract.table.job_progress import progress_of
 from contract.table.records import ExecutionRecord, JobRecord
 from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.deployment import Deployment

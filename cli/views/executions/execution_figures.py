@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cli.stage.executions.execution_snapshot import Snapshot
-from contract.deadlines.job_progress import progress_of
 from contract.deadlines.predicted_end import PredictedEnd, predict_end
 from contract.status import FINAL_JOB_STATUSES, ExecutionKind, JobStatus
+from contract.table.job_progress import progress_of
 from contract.table.records import JobRecord
 
 
