@@ -23,6 +23,7 @@ from tests.unit.lambdas.reconcile.test_ends_of_executions import status_change
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 SCHEDULED = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
 NOW = datetime.fromisoformat(STARTED_AT) + timedelta(hours=2)
+NO_DEADLINES = {"deadlines_at_risk": 0, "deadlines_missed": 0}
 
 
 class FakeSageMaker:
@@ -127,6 +128,7 @@ def test_the_schedule_closes_an_execution_whose_closing_event_was_lost(
         "executions_closed": 0,
         "jobs_stopped": 0,
         "leases_released": 0,
+        **NO_DEADLINES,
         "unfinished": False,
     }
     assert opened.execution().status is ExecutionStatus.RUNNING
@@ -135,6 +137,7 @@ def test_the_schedule_closes_an_execution_whose_closing_event_was_lost(
         "executions_closed": 1,
         "jobs_stopped": 1,
         "leases_released": 0,
+        **NO_DEADLINES,
         "unfinished": False,
     }
     assert (opened.execution().status, opened.job().failure_kind) == (ExecutionStatus.FAILED, FailureKind.STOPPED)
@@ -143,6 +146,7 @@ def test_the_schedule_closes_an_execution_whose_closing_event_was_lost(
         "executions_closed": 0,
         "jobs_stopped": 0,
         "leases_released": 1,
+        **NO_DEADLINES,
         "unfinished": False,
     }
     assert list(opened.deployment.pools.leases()) == []
