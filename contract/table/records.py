@@ -31,6 +31,7 @@ from typing import Any, TypeVar
 from contract import codec
 from contract.catalog.models import Compute
 from contract.control_characters import replace_control_characters
+from contract.deadlines.lateness import Lateness
 from contract.job.parts import JobPart, Sharding
 from contract.layout import OutputLayout
 from contract.planner.figures import ActualFigures, PlanFigures
@@ -129,6 +130,10 @@ class ExecutionRecord:
     """What the plan expects; None in executions of earlier releases, and of training."""
     actual: ActualFigures | None = None
     """What the execution has used; set when it is closed, if it has an estimate."""
+    lateness: Lateness | None = None
+    """What was predicted about the deadline while the execution ran; None if it was expected to keep it."""
+    expected_end_at: str = ""
+    """Expected end when `lateness` was recorded; empty if it could not be predicted."""
 
     def __post_init__(self) -> None:
         _make_printable(self, "reason", "training_failure", "passed_level")

@@ -65,14 +65,15 @@ def _schedule_jobs(problem: PlanningProblem, formed: Sequence[FormedJob]) -> Cap
     costs = [job.cost for job in jobs if job.cost is not None]
     count = min((job.seconds.count for job in jobs), default=0)
     deadline = problem.deadline_seconds
+    price_date, price_source = problem.prices.origin(problem.region)
     return CapacityPlan(
         jobs=jobs,
         # List scheduling can end later although every job is shorter.
         makespan=Estimate(value.makespan, min(low.makespan, value.makespan), max(high.makespan, value.makespan), count),
         instance_hours=sum(job.instance_seconds for job in jobs) / 3_600,
         cost=sum(costs) if len(costs) == len(jobs) else None,
-        price_date=problem.prices.date,
-        price_source=problem.prices.source,
+        price_date=price_date,
+        price_source=price_source,
         quota_needed={name: max(value.peaks[name], low.peaks[name], high.peaks[name]) for name in sorted(value.peaks)},
         meets_deadline=None if deadline is None else value.makespan <= deadline,
     )

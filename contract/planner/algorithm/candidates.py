@@ -21,6 +21,8 @@ NO_DEADLINE_SPARE = 1.05
 """Without a deadline, a plan may cost this much more than the cheapest if it ends earlier."""
 _TIME_SPARE = 1.02
 """With the objective `time`, a plan may take this much longer than the fastest if it is cheaper."""
+_RETRY_SECONDS = 60.0
+"""Time between the failure of an attempt and the next one."""
 _FEW = 5
 """Candidates that are returned for a deadline."""
 
@@ -33,6 +35,7 @@ class Candidate:
         self.choices = tuple(choices)
         self.weight = sum(option.weight for _, option in choices)
         self.longest = max(option.longest for _, option in choices)
+        self.longest_high = max(option.longest_high for _, option in choices)
 
     @cached_property
     def bound(self) -> float:
@@ -61,9 +64,10 @@ class Candidate:
         return self._makespan(lambda option: (option.longest_high, option.mean_high))
 
     def end(self, band: float, repetitions: float) -> float:
-        """Return the end with a share of the band, and with the longest job repeated."""
+        """Return the end with a share of the bands, and with the longest job repeated."""
         high = self.makespan_high - self.makespan if band else 0.0
-        return self.makespan + band * high + repetitions * self.longest
+        repeated = self.longest + band * (self.longest_high - self.longest) + _RETRY_SECONDS
+        return self.makespan + band * high + repetitions * repeated
 
     def _makespan(self, seconds: Callable[[Option], tuple[float, float]]) -> float:
         items: list[Item] = []
