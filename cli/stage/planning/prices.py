@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,6 +34,16 @@ class UsedPrices:
         """The prices of the stage's Region."""
         return self.table.regions.get(self.region, RegionPrices())
 
+    @property
+    def date(self) -> str:
+        """Day on which they were read."""
+        return self.table.origin(self.region)[0]
+
+    @property
+    def source(self) -> str:
+        """Where they were read."""
+        return self.table.origin(self.region)[1]
+
 
 class StagePrices:
     """The prices of a stage, in its table."""
@@ -64,7 +74,7 @@ class StagePrices:
                 f"regions: got {known}, expected prices of {self.region}, the Region of the stage. Add them, or name "
                 "another stage or Region."
             )
-        kept = PriceTable(table.date, table.source, {self.region: prices})
+        kept = PriceTable(*table.origin(self.region), {self.region: replace(prices, date="", source="")})
         self._table.put_item(Item=prices_item(kept))
         return UsedPrices(self.region, kept, is_bundled=False)
 
@@ -104,7 +114,7 @@ class StagePrices:
         before = self.read()
         source = f"AWS Price List API{f', published {published}' if published else ''}"
         if spot := before.prices.training_spot:
-            source += f"; spot: {before.table.source}, {before.table.date}"
+            source += f"; spot: {before.source}, {before.date}"
         prices = RegionPrices(found["processing"], found["training"], spot)
         date = (now or datetime.now(UTC)).date().isoformat()
         return self.replace(PriceTable(date, source, {self.region: prices}))

@@ -13,21 +13,19 @@ _KINDS = ("processing", "training", "training_spot")
 
 def prices_json(used: UsedPrices) -> dict[str, Any]:
     """Return prices as JSON. `bundled` tells whether they are those of the release."""
-    table = used.table
     return {
         "region": used.region,
-        "date": table.date,
-        "source": table.source,
         "bundled": used.is_bundled,
         **to_value(used.prices),
+        "date": used.date,
+        "source": used.source,
     }
 
 
 def prices_view(used: UsedPrices) -> list[RenderableType]:
     """Return a sentence about the origin of prices, and a table of them."""
     owner = "of this release" if used.is_bundled else "of this stage"
-    origin = f"Prices {owner} for {used.region}, in US dollars per instance and hour: {used.table.source}, "
-    origin += f"{used.table.date}."
+    origin = f"Prices {owner} for {used.region}, in US dollars per instance and hour: {used.source}, {used.date}."
     prices = used.prices
     names = sorted({*prices.processing, *prices.training, *prices.training_spot})
     if not names:
