@@ -8,7 +8,7 @@ from contract.workflow.scoring_request import MAX_MODELS_PER_JOB
 
 _MOST_ROUNDS = 50
 SLOW = 1.3
-"""Factor between the median of an attempt and one of the slowest of a few."""
+"""Factor between the median and the 90th percentile of a start-up."""
 
 
 def cost_bound(draw: Draw, deadline_seconds: float = math.inf) -> float:
@@ -43,15 +43,16 @@ def time_bound(draw: Draw) -> float:
 def safe_time_bound(draw: Draw, noise: Noise) -> float:
     """Return the end that a deadline must allow so that a perfectly divided execution survives one failure.
 
-    The instances of the quotas run the same number of equal jobs, of which the last one fails at its
-    end. Its repetition is a slow one. More and shorter jobs make the repetition shorter, and cost
-    start-ups.
+    The instances of the quotas run the same number of equal jobs, of which the last one is slow and
+    fails at its end. Its repetition is slow too. More and shorter jobs make the repetition shorter,
+    and cost start-ups.
     """
     fewest = math.ceil(len(draw.models) / sum(draw.scenario.quotas.values()))
     ends = []
     for rounds in range(fewest, max(fewest, _MOST_ROUNDS) + 1):
         job = max(_work_seconds(draw) / rounds, _slowest_seconds(draw))
-        ends.append(rounds * (STARTUP_SECONDS + job) + noise.retry_wait + SLOW * (STARTUP_SECONDS + job))
+        each = STARTUP_SECONDS + job
+        ends.append((rounds - 1) * each + SLOW * each + noise.retry_wait + SLOW * each)
     return min(ends)
 
 
