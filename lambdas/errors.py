@@ -187,6 +187,16 @@ class CapacityWaitEndedError(FleetscoreError):
         super().__init__(f"job {job_id!r} waits no longer for {waiting_for}: {why}")
 
 
+class PoolContendedError(FleetscoreError):
+    """Every try to release a lease conflicted with a concurrent call. A retry helps."""
+
+    def __init__(self, sagemaker_job_name: str) -> None:
+        super().__init__(
+            f"the lease of job {sagemaker_job_name!r} is still there: every try conflicted with a concurrent call. The "
+            "event about the job's end, or the schedule of Reconcile, releases it."
+        )
+
+
 class ToleranceExceededError(FleetscoreError):
     """More of the execution has failed than it tolerates, so it starts no new attempts."""
 

@@ -2,6 +2,7 @@
 
 from botocore.exceptions import ClientError
 
+from lambdas.errors import PoolContendedError
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.observability import logger
 
@@ -16,5 +17,5 @@ def release_instances(sagemaker_job_name: str, deployment: Deployment) -> None:
         return
     try:
         deployment.pools.release(sagemaker_job_name)
-    except ClientError as error:
+    except (ClientError, PoolContendedError) as error:
         logger.warning("the lease is released later", sagemaker_job_name=sagemaker_job_name, why=str(error))

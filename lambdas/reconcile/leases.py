@@ -6,7 +6,7 @@ from botocore.exceptions import ClientError
 
 from contract.status import ExecutionKind
 from contract.table.pool_records import JobKind, Lease
-from lambdas.errors import JobNotFoundError
+from lambdas.errors import JobNotFoundError, PoolContendedError
 from lambdas.reconcile.decisions import has_lease_ended
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.observability import logger
@@ -37,7 +37,7 @@ class Leases:
             try:
                 if self._has_ended(lease):
                     released += self._deployment.pools.release(lease.sagemaker_job_name)
-            except ClientError as error:
+            except (ClientError, PoolContendedError) as error:
                 # The next call of the schedule looks again.
                 logger.warning("a lease is left", sagemaker_job_name=lease.sagemaker_job_name, why=str(error))
         return released

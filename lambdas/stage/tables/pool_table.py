@@ -14,6 +14,7 @@ from contract.table import pool_records, records
 from contract.table.pool_records import AccountQuotas, JobKind, Lease, Pool
 from contract.table.records import JobRecord
 from lambdas.admission.decisions import Ask, acquire, leave, release
+from lambdas.errors import PoolContendedError
 from lambdas.stage.tables.table import NEW, Table
 
 _TRIES = 6
@@ -95,7 +96,7 @@ class PoolTable(Table):
         """Delete a lease, and return whether there was one.
 
         Raises:
-            TransactionCanceledException: when every try conflicted with a concurrent call.
+            PoolContendedError: when every try conflicted with a concurrent call.
         """
         for number in range(2 * _TRIES):
             self._pause_before(number)
@@ -106,10 +107,9 @@ class PoolTable(Table):
             key = pool_records.lease_key(sagemaker_job_name)
             gone = {"Key": key, "ConditionExpression": f"attribute_exists({records.PARTITION_KEY})"}
             deletion = {"Delete": {"TableName": self._table_name, **gone}}
-            is_last = number == 2 * _TRIES - 1
-            if self._write(pool, release(pool, lease), deletion, raises=is_last):
+            if self._write(pool, release(pool, lease), deletion):
                 return True
-        return False
+        raise PoolContendedError(sagemaker_job_name)
 
     def leave(self, execution_id: str) -> None:
         """Give up the places of an execution that has ended. Best effort: places end by themselves too."""
@@ -168,7 +168,7 @@ class PoolTable(Table):
         for page in pages:
             yield from page["Items"]
 
-    def _write(self, before: Pool, after: Pool, *writes: dict[str, Any], raises: bool = False) -> bool:
+    def _write(self, before: Pool, after: Pool, *writes: dict[str, Any]) -> bool:
         """Replace the pool, with other writes, in one transaction if it is as it was read. Return whether it was."""
         item = records.record_item(
             replace(after, version=before.version + 1), pool_records.pool_key(after.kind, after.instance_type), None
@@ -181,13 +181,11 @@ class PoolTable(Table):
             }
         put = {"Put": {"TableName": self._table_name, "Item": item, **condition}}
         try:
-            self._dynamodb.transact_write_items(TransactItems=[*writes, put])
+            return self._write_all([*writes, put])
         except self._dynamodb.exceptions.TransactionCanceledException as error:
-            codes = {reason.get("Code") for reason in error.response["CancellationReasons"]}
-            if raises or not codes & {"ConditionalCheckFailed", "TransactionConflict"}:
+            if "TransactionConflict" not in {reason.get("Code") for reason in error.response["CancellationReasons"]}:
                 raise
             return False
-        return True
 
     def _put_new(self, item: dict[str, Any]) -> dict[str, Any]:
         return {"Put": {"TableName": self._table_name, "Item": item, "ConditionExpression": NEW}}
