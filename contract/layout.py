@@ -10,7 +10,7 @@ from typing import Literal
 
 ARTIFACT_NAME = "model.tar.gz"
 _SEGMENT = re.compile(r"([1-9][0-9]{0,8})-[0-9a-f]{32}\.jsonl")
-_JOB_KEY = re.compile(r"executions/([^/]+)/jobs/([^/]+)/")
+_JOB_KEY = re.compile(r"(?:executions/([^/]+)/jobs|spot/([^/]+))/([^/]+)/")
 _UNFINISHED = (".", ".unfinished")
 _SLUG_CHARACTERS = 24
 
@@ -150,9 +150,11 @@ def job_of_key(key: str) -> tuple[str, str] | None:
 
     >>> job_of_key(job_spec_key("nightly-1", "delays-ua")), job_of_key(summary_key("nightly-1"))
     (('nightly-1', 'delays-ua'), None)
+    >>> job_of_key(spot_output_prefix("nightly-1", "delays-ua", 2))
+    ('nightly-1', 'delays-ua')
     """
     found = _JOB_KEY.match(key)
-    return (found[1], found[2]) if found else None
+    return (found[1] or found[2], found[3]) if found else None
 
 
 def job_spec_key(execution_id: str, job_id: str) -> str:
@@ -214,7 +216,7 @@ def spot_job_prefix(execution_id: str, job_id: str) -> str:
     return f"{SPOT_PREFIX}{execution_id}/{job_id}/"
 
 
-def spot_checkpoints_prefix(execution_id: str, job_id: str, attempt: int) -> str:
+def spot_checkpoints_prefix(execution_id: str, job_id: str, attempt: int | Literal["*"]) -> str:
     """Return the prefix of what one attempt on spot capacity has written.
 
     Each attempt has its own, so that it restores only what its own interrupted runs have written:
@@ -226,7 +228,7 @@ def spot_checkpoints_prefix(execution_id: str, job_id: str, attempt: int) -> str
     return f"{spot_job_prefix(execution_id, job_id)}{attempt}/checkpoints/"
 
 
-def spot_output_prefix(execution_id: str, job_id: str, attempt: int) -> str:
+def spot_output_prefix(execution_id: str, job_id: str, attempt: int | Literal["*"]) -> str:
     """Return the prefix below which SageMaker writes the empty model of an attempt on spot capacity."""
     return f"{spot_job_prefix(execution_id, job_id)}{attempt}/output/"
 

@@ -83,10 +83,13 @@ def _split_notes(parts: Sequence[JobRecord]) -> list[str]:
     sharding = parts[0].sharding
     if sharding is None:
         return []
-    note = (
-        f"split into {sharding.parts:,} parts of one instance each, because distribution by number would give one "
-        f"instance {sharding.largest_shard_bytes:,} bytes, and the mean is {sharding.mean_shard_bytes:,}"
+    why = (
+        "a job on spot capacity has one instance"
+        if parts[0].compute.uses_spot
+        else f"distribution by number would give one instance {sharding.largest_shard_bytes:,} bytes, and the mean is "
+        f"{sharding.mean_shard_bytes:,}"
     )
+    note = f"split into {sharding.parts:,} parts of one instance each, because {why}"
     largest = max(parts, key=lambda part: part.input_bytes)
     if largest.part is not None and largest.object_count == 1:
         note += (

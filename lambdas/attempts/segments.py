@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from contract import layout
-from contract.job.ledger import MAX_SEGMENT_BYTES, Commit, read_segment
+from contract.job.ledger import MAX_SEGMENT_BYTES, Commit, Segment, read_segment
 from contract.job.scoring_spec import JobSpec
 from contract.problems import InvalidInputError, Problem, list_problems
-from lambdas.attempts.output_files import Pairs, UnexpectedFiles, is_placeholder
+from lambdas.attempts.output_files import Pairs, Place, UnexpectedFiles, is_placeholder
 from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.buckets.stored_object import StoredObject
 from lambdas.stage.parallel import in_parallel
@@ -20,31 +20,41 @@ _MAX_REPEATS = 20
 
 
 def read_ledger(
-    spec: JobSpec, pairs: Pairs, store: ObjectStore, unexpected: UnexpectedFiles
+    place: Place, pairs: Pairs, store: ObjectStore, unexpected: UnexpectedFiles
 ) -> Iterator[tuple[int, Commit]]:
     """Yield each commit with the number of its pair, the newest segment first.
 
     A file that is not a segment of this job, with all its commits, counts as unexpected.
     """
-    remaining = iter(_list_segments(spec, pairs, store, unexpected))
+    for _, commits in read_segments(place, pairs, store, unexpected):
+        yield from commits
+
+
+def read_segments(
+    place: Place, pairs: Pairs, store: ObjectStore, unexpected: UnexpectedFiles
+) -> Iterator[tuple[str, list[tuple[int, Commit]]]]:
+    """Yield the host and the commits of each segment, as `read_ledger` does."""
+    spec = place.spec
+    remaining = iter(_list_segments(place, pairs, store, unexpected))
     while found := list(islice(remaining, _READ_AT_ONCE)):
-        contents = in_parallel(lambda entry: store.segment(spec.execution_id, spec.job_id, entry.key), found)
+        contents = in_parallel(lambda entry: store.segment(place.ledger_prefix + entry.key), found)
         for entry, content in zip(found, contents, strict=True):
             try:
                 # All before the first is used, so that a segment counts as a whole or not at all.
-                commits = list(_commits(entry.key, content, spec, pairs))
+                segment = read_segment(entry.key, content)
+                commits = list(_commits(segment, spec, pairs))
             except InvalidInputError as error:
                 unexpected.add(_FOLDER, entry.key, "; ".join(list_problems(error.problems)))
             else:
-                yield from commits
+                yield segment.header.host, commits
 
 
 def _list_segments(
-    spec: JobSpec, pairs: Pairs, store: ObjectStore, unexpected: UnexpectedFiles
+    place: Place, pairs: Pairs, store: ObjectStore, unexpected: UnexpectedFiles
 ) -> Sequence[StoredObject]:
     segments: list[StoredObject] = []
     left = len(pairs) * _MAX_REPEATS
-    for found in store.results_below(layout.ledger_prefix(spec.execution_id, spec.job_id)):
+    for found in store.results_below(place.ledger_prefix):
         commits = layout.commits_in_segment(found.key)
         if commits is None:
             finished = layout.finished_key(found.key) or ""
@@ -62,10 +72,9 @@ def _list_segments(
     return sorted(segments, key=lambda entry: (-entry.last_modified, entry.key))
 
 
-def _commits(name: str, content: bytes, spec: JobSpec, pairs: Pairs) -> Iterator[tuple[int, Commit]]:
+def _commits(segment: Segment, spec: JobSpec, pairs: Pairs) -> Iterator[tuple[int, Commit]]:
     """Yield the commits of a segment. Raises InvalidInputError when it is not of this job."""
-    segment = read_segment(name, content)
-    header = segment.header
+    name, header = segment.name, segment.header
     if (header.execution_id, header.job_id) != (spec.execution_id, spec.job_id):
         found = f"{header.job_id} of execution {header.execution_id}"
         raise InvalidInputError(name, [Problem("job_id", found, f"{spec.job_id} of execution {spec.execution_id}")])

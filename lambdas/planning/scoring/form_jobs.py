@@ -191,7 +191,7 @@ def form_jobs(
         )
     ]
     jobs += [_fleet_job(fleet, requested, snapshots[fleet.dataset], stage_default) for fleet in fleets]
-    divisions: dict[tuple[str, int], Division] = {}
+    divisions: dict[tuple[str, int, bool], Division] = {}
     return largest_first([_divided(job, divisions) for job in jobs])
 
 
@@ -212,14 +212,14 @@ def largest_first(jobs: Iterable[PlannedJob]) -> list[PlannedJob]:
     return sorted(jobs, key=lambda job: (-job.input_bytes * job.commits_per_object, job.job_id))
 
 
-def _divided(job: PlannedJob, divisions: dict[tuple[str, int], Division]) -> PlannedJob:
+def _divided(job: PlannedJob, divisions: dict[tuple[str, int, bool], Division]) -> PlannedJob:
     """Return the job with its sharding and parts. Jobs over the same objects share `divisions`."""
     instances = job.compute.instance_count or 1
     if instances == 1:
         return job
-    key = (job.dataset, instances)
+    key = (job.dataset, instances, job.compute.uses_spot)
     if key not in divisions:
-        divisions[key] = divide(job.snapshot, instances)
+        divisions[key] = divide(job.snapshot, instances, needs_parts=job.compute.uses_spot)
     division = divisions[key]
     job = replace(job, sharding=division.sharding)
     one_instance = replace(job.compute, instance_count=1)

@@ -10,9 +10,9 @@ from botocore.exceptions import ClientError
 from contract import layout
 from contract.job.ledger import read_segment
 from contract.status import JobStatus
+from lambdas.attempts import keep_commits as module
 from lambdas.attempts.checksums import ChecksumRules
 from lambdas.errors import KeptOutputsLeftError, ObjectReplacedError
-from lambdas.record_attempt import keep_commits as module
 from lambdas.stage.buckets import object_store
 from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.tables.job_table import JobTable
