@@ -132,7 +132,7 @@ def test_a_stopped_execution_keeps_its_commits_and_is_resumed_without_spot(stage
     stage.register("spot-stop", WaitsToBeKilled(shared_folder), dataset="stopped-on-spot", spot=True)
     execution_id = stage.executions.start('{"models": ["spot-stop"]}', "spot-stopped")
     wait_for((shared_folder / "waiting").exists, "an object is committed and another one is scored")
-    assert main(["stop", execution_id, "--yes"]) == 0
+    assert main(["stop", execution_id]) == 0
     stopped = stage.executions.snapshot(execution_id)
     assert stopped.status == ExecutionStatus.FAILED
     # The container has written its last segment while it was being stopped.
