@@ -1,4 +1,4 @@
-"""Set the mounts and disks of instances in a running embedded AWS.
+"""Set the mounts, disks, start-up times and sizes of instances in a running embedded AWS.
 
 `python -m embedded.instances --help` lists the options.
 
@@ -20,11 +20,12 @@ from embedded.server.programs import change_running, program_parser
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = program_parser(
         "embedded.instances",
-        "Set mounts, disks and input layout of new jobs in the embedded AWS that `fleetscore up` has started. "
-        "Settings that are not named get their defaults. docs/reference/embedded-aws.md describes them.",
+        "Set mounts, disks, input layout, start-up times and sizes of new jobs in the embedded AWS that "
+        "`fleetscore up` has started. Settings that are not named get their defaults. "
+        "docs/reference/embedded-aws.md describes them.",
     )
     for field in fields(InstanceSettings):
-        parse = int if "_bytes" in field.name else str
+        parse = int if "_bytes" in field.name else float if field.name.startswith("startup_") else str
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=parse, default=field.default)
     options = vars(parser.parse_args(arguments))
 

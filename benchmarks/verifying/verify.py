@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.verifying.job import EXECUTION_ID, JOB_ID
-from contract.workflow.messages import JobPointer
+from contract.workflow.messages import VerifyInput
 from lambdas.attempts.checksums import ChecksumRules
 from lambdas.stage.resources import resources
 from lambdas.verify_output.verify import verify_output
@@ -35,7 +35,7 @@ def main() -> None:
     cpu, wall = time.process_time(), time.perf_counter()
     # The function has one processor, so its time is at least the CPU time.
     rules = ChecksumRules(compared, lambda: _TIMEOUT_SECONDS - (time.process_time() - cpu))
-    verify_output(JobPointer(EXECUTION_ID, JOB_ID, 1), deployment, rules)
+    verify_output(VerifyInput(EXECUTION_ID, JOB_ID, 1), deployment, rules)
     usage = Usage(
         cpu=time.process_time() - cpu,
         wall=time.perf_counter() - wall,

@@ -62,6 +62,7 @@ _HIDDEN_FOLDERS = (
     "sys/kernel/tracing",
     "sys/kernel/security",
 )
+_CONTROL_GROUPS = "/new/sys/fs/cgroup"
 _FORWARDED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2}
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -77,6 +78,8 @@ def main() -> NoReturn:
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
         os.close(nothing)
+        if plan["cores"]:
+            os.sched_setaffinity(0, plan["cores"])
         if plan["isolation"] in ("root", "user"):
             _run_in_namespaces(plan)
         if sys.platform == "linux":
@@ -227,6 +230,8 @@ def _enter_namespaces(plan: dict[str, Any]) -> None:
     _make_target("/new/proc", is_folder=True)
     _mount("proc", "/new/proc", "proc", _NO_SETUID | _NO_DEVICES | _NO_EXECUTION)
     _add("/old/sys", "/new/sys")
+    if plan["memory_bytes"] is not None:
+        _show_memory_limit(plan["memory_bytes"])
     _make_read_only([f"/new{target}" for kind, _source, target in plan["files"] if kind == "writable"])
     _protect_kernel_files()
     _call("the old file system", _libc.umount2(b"/old", _DETACH), "/old")
@@ -295,6 +300,13 @@ def _add_devices() -> None:
         )
 
 
+def _show_memory_limit(limit: int) -> None:
+    """Let the program find a memory limit where control groups of version 2 show theirs."""
+    _mount("tmpfs", _CONTROL_GROUPS, "tmpfs", _NO_SETUID | _NO_DEVICES | _NO_EXECUTION, "mode=0755")
+    os.close(os.open(f"{_CONTROL_GROUPS}/memory.max", os.O_CREAT | os.O_WRONLY, 0o644))
+    _write(f"{_CONTROL_GROUPS}/memory.max", f"{limit}\n")
+
+
 def _make_read_only(writable: list[str]) -> None:
     """Make all mounts read-only except `writable`, /dev/shm, /dev/pts and /proc."""
     kept = (*writable, "/new/dev/shm", "/new/dev/pts", "/new/proc")
@@ -302,6 +314,8 @@ def _make_read_only(writable: list[str]) -> None:
         mounts = [line.split(" ") for line in file]
     for fields in mounts:
         path = _unescape(fields[4])
+        if path.startswith(f"{_CONTROL_GROUPS}/") and not os.path.exists(path):
+            continue  # covered by a memory limit
         if not path.startswith("/new/") or any(path == place or path.startswith(f"{place}/") for place in kept):
             continue
         options = fields[5].split(",")

@@ -28,6 +28,9 @@ class SandboxedProgram:
         readable: Files and folders that the program sees besides the system's, at the same paths.
         writable: Folders that the program may change, each with its path in the sandbox.
         own_network: Whether the program has only a loopback interface of its own.
+        cores: Numbers of the processor cores that the program may use; empty means all. Only on Linux.
+        memory_bytes: Memory that the program finds as the limit of its control group. Nothing enforces
+            it. Only with namespaces; None means what the machine shows.
     """
 
     argv: Sequence[str]
@@ -36,6 +39,8 @@ class SandboxedProgram:
     readable: Sequence[Path] = ()
     writable: Sequence[tuple[Path, str]] = ()
     own_network: bool = False
+    cores: Sequence[int] = ()
+    memory_bytes: int | None = None
 
     def run(self, isolation: str) -> "subprocess.CompletedProcess[bytes]":
         """Run the program to its end, and return its exit code and output."""
@@ -69,6 +74,8 @@ class SandboxedProgram:
                 "environment": dict(self.environment),
                 "folder": self.folder,
                 "own_network": self.own_network,
+                "cores": list(self.cores),
+                "memory_bytes": self.memory_bytes,
                 "files": file_list([*system_files(), *self.readable], self.writable) if isolation != "none" else [],
             }
         )

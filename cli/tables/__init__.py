@@ -1,1 +1,1 @@
-"""Snapshots of Delta Lake and Iceberg tables, and the manifests written from them."""
+"""Snapshots of Delta Lake, Iceberg and Glue tables, and the manifests written from them."""

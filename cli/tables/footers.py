@@ -39,7 +39,11 @@ def check_columns(objects: Sequence[ObjectVersion], snapshot: TableSnapshot, rea
         different = [
             (item.key, why)
             for item, schema in zip(objects, schemas, strict=True)
-            if (why := difference(schema, snapshot.columns, snapshot.partition_columns))
+            if (
+                why := difference(
+                    schema, snapshot.columns, snapshot.partition_columns, ignores_case=snapshot.ignores_case
+                )
+            )
         ]
     if different:
         key, why = different[0]
@@ -49,16 +53,24 @@ def check_columns(objects: Sequence[ObjectVersion], snapshot: TableSnapshot, rea
         )
 
 
-def difference(schema: Any, columns: Mapping[str, int | None], optional: frozenset[str]) -> str:
+def difference(
+    schema: Any,
+    columns: Mapping[str, int | None],
+    optional: frozenset[str],
+    *,
+    ignores_case: bool = False,
+) -> str:
     """Return how a file's columns differ from the table's; empty if they do not."""
-    names = list(schema.names)
+    names = [name.lower() for name in schema.names] if ignores_case else list(schema.names)
+    if len(set(names)) < len(names):
+        return "has columns whose names differ only in case"
     missing = [name for name in columns if name not in names and name not in optional]
     if missing:
         return f"lacks {', '.join(missing[:5])}"
     more = [name for name in names if name not in columns]
     if more:
         return f"also has {', '.join(more[:5])}"
-    for name in names:
+    for name in () if ignores_case else names:
         found = (schema.field(name).metadata or {}).get(_FIELD_ID)
         if columns[name] is not None and found is not None and int(found) != columns[name]:
             return f"has another column under the name {name} (field id {int(found)}, the table's is {columns[name]})"

@@ -12,6 +12,8 @@ from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from cli.tables.delta import read_delta
 from cli.tables.footers import check_columns
+from cli.tables.glue import read_glue
+from cli.tables.headers import HEAD_BYTES, check_headers
 from cli.tables.iceberg import bucket_and_key, read_iceberg
 from cli.tables.snapshot import TableChoice, TableFile, TableSnapshot
 from contract import codec, layout
@@ -19,7 +21,7 @@ from contract.dataset.partitions import partition_values
 from contract.triggers.uploads import ObjectVersion, UploadManifest
 
 _DIGEST_CHARACTERS = 32
-_READERS = {"delta": read_delta, "iceberg": read_iceberg}
+_READERS = {"delta": read_delta, "iceberg": read_iceberg, "glue": read_glue}
 
 
 def write_snapshot(connection: Connection, deployment: Deployment, choice: TableChoice) -> tuple[str, UploadManifest]:
@@ -27,6 +29,7 @@ def write_snapshot(connection: Connection, deployment: Deployment, choice: Table
 
     Raises:
         CommandError: when the table cannot be read, or its files do not determine its rows.
+        InvalidInputError: with all properties of a Glue table that Fleetscore would not read as Athena does.
     """
     prefix = layout.dataset_prefix(choice.dataset)
     location = layout.s3_uri(deployment.datasets_bucket, prefix + choice.folder)
@@ -35,23 +38,26 @@ def write_snapshot(connection: Connection, deployment: Deployment, choice: Table
     keys = _keys(snapshot, deployment.datasets_bucket, prefix)
     objects = _pin(snapshot, keys, dict(_listing(s3, deployment.datasets_bucket, prefix)))
 
-    def read(item: ObjectVersion, start: int) -> bytes:
+    def read(item: ObjectVersion, start: int, end: int | None = None) -> bytes:
         answer = s3.get_object(
             Bucket=deployment.datasets_bucket,
             Key=prefix + item.key,
-            Range=f"bytes={start}-",
+            Range=f"bytes={start}-{'' if end is None else end - 1}",
             IfMatch=f'"{item.etag}"',
         )
         body: bytes = answer["Body"].read()
         return body
 
-    check_columns(objects, snapshot, read, choice.format)
+    if snapshot.file_kind == "parquet":
+        check_columns(objects, snapshot, read, choice.format)
+    elif snapshot.file_kind == "csv":
+        check_headers(objects, snapshot, lambda item: read(item, 0, HEAD_BYTES))
     _check_partitions(snapshot, keys)
     manifest = UploadManifest(choice.dataset, "table", objects, names_objects=True, table=snapshot.name)
     text = json.dumps(codec.to_json(manifest), ensure_ascii=False, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_CHARACTERS]
     # Only predictions of all that the dataset has now may become its latest ones.
-    is_whole = choice.version is None and not choice.at and not choice.folder
+    is_whole = snapshot.is_whole and choice.version is None and not choice.at and not choice.folder
     name = layout.TABLE_MANIFEST if is_whole else layout.TABLE_PART_MANIFEST
     key = layout.upload_manifest_key(choice.dataset, f"{name}{digest}")
     # The key is a digest of the content, so concurrent writers write the same object.

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from cli.failures import CommandError
 
-TableFormat = Literal["delta", "iceberg"]
+TableFormat = Literal["delta", "iceberg", "glue"]
+FileKind = Literal["parquet", "csv", "jsonl"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,10 @@ class TableChoice:
     """ISO 8601 with a zone."""
     metadata: str = ""
     """Address of an Iceberg table's metadata file."""
+    name: str = ""
+    """`database.table` of the Glue Data Catalog."""
+    partitions: tuple[tuple[str, str], ...] = ()
+    """Column and value that each chosen partition of a Glue table has; empty for all partitions."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,13 @@ class TableSnapshot:
     """The table's columns, with their Iceberg field ids."""
     partition_columns: frozenset[str] = frozenset()
     """Columns that a file may lack if its key has their values."""
+    file_kind: FileKind = "parquet"
+    header_delimiter: str = ""
+    """Character between the cells of CSV files, whose header must have the columns in their order."""
+    ignores_case: bool = False
+    """Whether the table's column names are those of the files in lower case."""
+    is_whole: bool = True
+    """Whether the files are all that the dataset has now. A choice of a version, time or folder adds to it."""
 
 
 def import_extra(module: str, extra: TableFormat) -> Any:

@@ -18,6 +18,8 @@ MAX_COMMIT_BYTES = 1 << 20
 """Longest line of a commit, in bytes. Most have a few hundred; the rest are notes."""
 MAX_SEGMENT_BYTES = 8 << 20
 """Largest segment, in bytes."""
+MAX_SECONDS = 1e9
+"""Largest `Commit.seconds`: more than all threads of an instance in the longest job."""
 _SHOWN_BYTES = 200
 
 
@@ -74,6 +76,11 @@ class Commit:
     """Notes about values, each with the number of values."""
     rows_skipped: int = 0
     """Rows that are in no output, because no model of the fleet has their route."""
+    seconds: float = 0.0
+    """Seconds that a thread of a worker was busy with the object for this model; 0 if unknown.
+
+    What the job's models have in common, such as decoding, is divided evenly between them.
+    """
 
     def __post_init__(self) -> None:
         parts = (self.rows_scored, self.rows_quarantined, self.rows_skipped)
@@ -81,6 +88,9 @@ class Commit:
             value = f"{self.rows_in} != {' + '.join(map(str, parts))}"
             expected = "rows_in = rows_scored + rows_quarantined + rows_skipped"
             raise InvalidInputError("Commit", [Problem("rows_in", value, expected)])
+        if not 0 <= self.seconds <= MAX_SECONDS:
+            expected = f"a number between 0 and {MAX_SECONDS:,.0f}"
+            raise InvalidInputError("Commit", [Problem("seconds", self.seconds, expected)])
 
 
 @dataclass(frozen=True)

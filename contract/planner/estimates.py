@@ -111,14 +111,19 @@ def model_key(model_id: str, instance_type: str) -> str:
     return f"model/{model_id}/{instance_type}"
 
 
-def format_key(format_name: str, artifact_bytes: int, instance_type: str) -> str:
-    """Return the key of the samples of `rows` of all models with one format and about one size."""
-    return f"format/{format_name}/{size_class(artifact_bytes)}/{instance_type}"
+def format_class(format_name: str, artifact_bytes: int) -> str:
+    """Return the name of all models with one format and about one size."""
+    return f"{format_name}/{size_class(artifact_bytes)}"
 
 
 def load_key(format_name: str, artifact_bytes: int) -> str:
     """Return the key of the samples of `load`."""
-    return f"{format_name}/{size_class(artifact_bytes)}"
+    return format_class(format_name, artifact_bytes)
+
+
+def format_key(format_name: str, artifact_bytes: int, instance_type: str) -> str:
+    """Return the key of the samples of `rows` of all models with one format and about one size."""
+    return f"format/{format_class(format_name, artifact_bytes)}/{instance_type}"
 
 
 @dataclass(frozen=True)

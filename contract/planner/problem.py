@@ -1,7 +1,7 @@
 """The planner's input: what is to be scored, with what, by when."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from contract.planner.estimates import Estimates
@@ -15,6 +15,10 @@ MAX_INSTANCES = 100
 """Most instances of a SageMaker job, and most parts of a split job."""
 MAX_VOLUME_GB = 16_384
 """Largest volume that SageMaker provides."""
+MAX_COMMITS = 1_000_000
+"""Maximum of objects times models per job. VerifyOutput reads one commit for each, which
+`benchmarks.verifying` measures.
+"""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,22 @@ class ModelGroup:
     needs_gpu: bool = False
     max_models_per_job: int = MAX_MODELS_PER_JOB
     """Limit that applies to `auto` too, such as that of joined outputs."""
+
+    @property
+    def alike(self) -> tuple[object, ...]:
+        """What two groups have in common whose work can be divided in the same ways."""
+        return (
+            self.fixed,
+            self.is_fleet,
+            len(self.models),
+            self.max_runtime_seconds,
+            self.max_models_per_job,
+            self.shared_output_ratio,
+        )
+
+    def sharing(self) -> "ModelGroup":
+        """Return the group with the number of models per job left to the planner."""
+        return replace(self, fixed=replace(self.fixed, models_per_job=None))
 
 
 @dataclass(frozen=True)

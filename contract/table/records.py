@@ -44,6 +44,7 @@ from contract.status import (
     sagemaker_kind,
 )
 from contract.table.attributes import from_attribute, to_attributes
+from contract.table.measurements import JobMeasurements
 from contract.workflow.messages import ExecutionPlan
 
 PARTITION_KEY = "pk"
@@ -205,6 +206,8 @@ class JobRecord:
     workflow writes it without a function; the closing of the record turns it into a reason."""
     classification_failure: str = ""
     """JSON of the Error and Cause with which ClassifyFailure failed then."""
+    measured: JobMeasurements | None = None
+    """What a scoring job that succeeded has measured; None in records of earlier releases."""
 
     @property
     def objects_pinned(self) -> int:

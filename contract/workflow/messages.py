@@ -91,6 +91,15 @@ class JobPointer:
 
 
 @dataclass(frozen=True)
+class VerifyInput(JobPointer):
+    """Input of VerifyOutput."""
+
+    description: Any = None
+    """SageMaker's description of the attempt's job, from which only times and instance type are read. Empty if
+    there was nothing to score, None in executions of earlier releases."""
+
+
+@dataclass(frozen=True)
 class AttemptPlan:
     """Message from RecordAttempt to RunProcessingJob, or to RunSpotJob.
 
@@ -226,6 +235,9 @@ it."""
 
 TRAINING_FIELD = "training"
 """Field that holds PrepareTraining's `TrainingStart`; empty if the request has no `train`."""
+
+DESCRIPTION_FIELD = "description"
+"""Field that holds SageMaker's description of an attempt's job."""
 
 FAILURE_FIELD = "failure"
 """Field that holds the `{"Error": …, "Cause": …}` of a Catch."""

@@ -29,6 +29,7 @@ from embedded.sagemaker.instances.capacity import Capacity
 from embedded.sagemaker.instances.guard import Guard, delete_folder
 from embedded.sagemaker.instances.quotas import check_quotas
 from embedded.sagemaker.instances.settings import InstanceSettingsFile
+from embedded.sagemaker.instances.startup import after_startup, creation_time
 from embedded.sagemaker.jobs.job import Job, Status
 from embedded.sagemaker.jobs.job_run import JobContext
 from embedded.sagemaker.jobs.job_types import JOB_TYPES, PROCESSING, JobType
@@ -208,7 +209,8 @@ class SageMakerService:
         self._check_volume_key(role_arn, condition_keys(request))
         arn = self.arn(name, job_type)
         tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags") or []}
-        job = job_type.job(request, arn, tags)
+        settings = self._job_context.instance_settings()
+        job = job_type.job(request, arn, tags, created_at=creation_time(settings))
         context = contextvars.copy_context()
         job.announce = lambda changed: context.copy().run(self._announce, changed)
         with self._lock:
@@ -223,11 +225,7 @@ class SageMakerService:
             check_quotas(self.faults, job, self._jobs.values())
             self._jobs[arn] = job
         job.announce(job)
-        withdraw = self._capacity.submit(job.instance_count, lambda: self._start(job_type, job, context.copy()))
-        with self._lock:
-            self._withdrawals[arn] = withdraw
-        if job.stop_requested.is_set():  # stopped before it could be withdrawn
-            self._withdraw(job)
+        after_startup(job, settings, partial(self._submit, job_type, job, context))
         return {job_type.kind.member("Arn"): arn}
 
     def _describe(self, job_type: JobType, request: dict[str, Any]) -> dict[str, Any]:
@@ -299,6 +297,13 @@ class SageMakerService:
         withdraw = self._withdrawals.get(job.arn)
         if withdraw is not None and withdraw():
             job.end(Status.STOPPED)
+
+    def _submit(self, job_type: JobType, job: Job, context: contextvars.Context) -> None:
+        withdraw = self._capacity.submit(job.instance_count, lambda: self._start(job_type, job, context.copy()))
+        with self._lock:
+            self._withdrawals[job.arn] = withdraw
+        if job.stop_requested.is_set():  # stopped before it could be withdrawn
+            self._withdraw(job)
 
     def _start(self, job_type: JobType, job: Job, context: contextvars.Context) -> None:
         job.start()

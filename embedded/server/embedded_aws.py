@@ -11,7 +11,7 @@ from cli.sandbox.isolation import probe
 from embedded.faults import Faults
 from embedded.images.image_store import ImageStore
 from embedded.sagemaker.instances.guard import delete_folder
-from embedded.sagemaker.instances.settings import InstanceSettingsFile
+from embedded.sagemaker.instances.settings import InstanceSettings, InstanceSettingsFile
 from embedded.scheduler.clock import EmbeddedClock
 from embedded.server.endpoint import Endpoint
 from embedded.server.launch import EmbeddedAwsError, launch, wait_or_kill
@@ -30,6 +30,7 @@ class EmbeddedAws:
         shared_folder: Folder of this machine that all jobs see at the same path and may change.
             Tests exchange signals with their jobs in it. None means that there is no such folder.
         call_recording: Folder for a recording of the calls of roles; None means no recording.
+        instance_settings: How the instances of jobs look from the start on; None means the defaults.
 
     Example:
         Deploy an app in a test, and call it::
@@ -50,6 +51,7 @@ class EmbeddedAws:
         *,
         shared_folder: Path | None = None,
         call_recording: Path | None = None,
+        instance_settings: InstanceSettings | None = None,
     ) -> None:
         self._own_root = root is None
         self.root = Path(tempfile.mkdtemp(prefix="embedded-aws-")) if root is None else root.resolve()
@@ -59,6 +61,7 @@ class EmbeddedAws:
         self._pythons = pythons
         self.shared_folder = shared_folder
         self._call_recording = call_recording
+        self._instance_settings = instance_settings
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe = -1
         self._endpoint: Endpoint | None = None
@@ -87,7 +90,7 @@ class EmbeddedAws:
 
     @property
     def instances(self) -> InstanceSettingsFile:
-        """How the instances of jobs look: their mounts, and the sizes of their disks."""
+        """How the instances of jobs look: their mounts, disks, start-up times and sizes."""
         return InstanceSettingsFile(sagemaker_root(self.root), probe())
 
     @property
@@ -101,7 +104,10 @@ class EmbeddedAws:
 
         Raises:
             EmbeddedAwsError: It did not start.
+            ValueError: This machine does not support a setting of instances.
         """
+        if self._instance_settings is not None:
+            self.instances.set(self._instance_settings)
         read_end, self._pipe = os.pipe()
         try:
             self._process, self._endpoint = launch(

@@ -131,6 +131,8 @@ class MergeParts:
     failed_models: tuple[str, ...]
     batch_rows: int = 0
     threads: int = 1
+    seconds: float = 0.0
+    """Time that the parts have taken together."""
 
 
 ObjectTask = ScoreObject | MergeParts
@@ -199,6 +201,8 @@ class WrittenOutput:
     notes: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     rows_skipped: int = 0
+    seconds: float = 0.0
+    """Time on a thread that the model took, with an equal part of what the models have in common."""
 
 
 @dataclass(frozen=True)

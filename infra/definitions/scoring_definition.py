@@ -12,6 +12,7 @@ from constructs import Construct
 
 from contract import container_paths, environment
 from contract.workflow.messages import (
+    DESCRIPTION_FIELD,
     REQUEST_FIELD,
     TRAINING_FIELD,
     AttemptPlan,
@@ -19,6 +20,7 @@ from contract.workflow.messages import (
     JobPointer,
     PlanInput,
     TrainingStart,
+    VerifyInput,
     path_of,
 )
 from infra.definitions.error_names import Retry, Service, names_of
@@ -58,6 +60,7 @@ _TRAINING = f"$.{TRAINING_FIELD}"
 _TIMEOUT_FIELD = "timeout_seconds"
 _VARIABLES = (environment.EXECUTION_ID, environment.JOB_ID, environment.ATTEMPT, environment.BATCH_ROWS)
 """Environment variables of containers that score, from the attempt's plan."""
+_DESCRIPTION = f"{PLAN}.{DESCRIPTION_FIELD}"
 
 
 class ScoringDefinition(Construct):
@@ -192,7 +195,7 @@ class ScoringDefinition(Construct):
             "verify_output",
             "Checks that every input row was scored or quarantined and that the outputs are in S3: a completed job may "
             "still have missed some.",
-            message(JobPointer, **JOB),
+            message(VerifyInput, **JOB, description=_DESCRIPTION),
             # The results of all children are exported together, so each is as small as can be: {}.
             output_path=sfn.JsonPath.DISCARD,
         )
@@ -250,7 +253,7 @@ class ScoringDefinition(Construct):
                 environment.SCORES_IN_TRAINING_JOB: "1",
             },
             tags=job_tags(settings.stage),
-            result_path=sfn.JsonPath.DISCARD,
+            result_path=_DESCRIPTION,
         )
         retry_creation(job)
         return job
@@ -304,7 +307,8 @@ class ScoringDefinition(Construct):
             network=job_network(settings),
             environment=job_variables(AttemptPlan, *_VARIABLES),
             tags=job_tags(settings.stage),
-            result_path=sfn.JsonPath.DISCARD,
+            # The whole description, because a JSONPath to a field that is missing would fail the job.
+            result_path=_DESCRIPTION,
         )
         retry_creation(job)
         return job
@@ -315,7 +319,12 @@ class ScoringDefinition(Construct):
             field.name: sfn.JsonPath.object_at(path_of(AttemptPlan, field.name)) for field in fields_of(AttemptPlan)
         }
         longest = sfn.JsonPath.number_at(path_of(AttemptPlan, "longest_seconds"))
-        return {**plan, _TIMEOUT_FIELD: sfn.JsonPath.math_add(longest, self._settings.provisioning_margin_seconds)}
+        # VerifyOutput takes a description, which a job without anything to score has not.
+        return {
+            **plan,
+            DESCRIPTION_FIELD: {},
+            _TIMEOUT_FIELD: sfn.JsonPath.math_add(longest, self._settings.provisioning_margin_seconds),
+        }
 
 
 def _planned(field: str) -> str:

@@ -12,6 +12,7 @@ from aws_cdk import aws_iam as iam
 from contract import codec, environment, layout, training_layout
 from contract.catalog.image_variants import ImageVariant
 from contract.table import records
+from contract.table.estimate_items import ESTIMATE_PARTITIONS
 from contract.table.latest_predictions import LATEST_PARTITIONS
 from infra.functions.function_factory import ONE_VCPU_MB, FunctionSpec
 from infra.permissions import (
@@ -321,6 +322,7 @@ def _allow_reading_for_plans(storage: Storage) -> list[iam.PolicyStatement]:
         allow_listing_below(storage.results_bucket, layout.UPLOADS_PREFIX),
         *allow_catalog_reading(storage),
         allow_items(storage, ["BatchGetItem"], records.FLEET_PARTITIONS),
+        allow_items(storage, ["BatchGetItem", "Query"], ESTIMATE_PARTITIONS),
     ]
 
 
@@ -334,6 +336,8 @@ def _allow_closing(storage: Storage) -> list[iam.PolicyStatement]:
         # Moves the pointers to the latest predictions. Without listing, S3 reports a missing manifest as
         # access denied.
         allow_items(storage, ["PutItem"], LATEST_PARTITIONS),
+        # Learns how long things take.
+        allow_items(storage, ["BatchGetItem", "PutItem"], ESTIMATE_PARTITIONS),
         allow(["s3:GetObject", "s3:PutObject"], latest_arn(storage)),
         allow_listing_below(storage.results_bucket, layout.LATEST_PREFIX),
         # The waiting task may belong to any state machine of the account; only its token identifies it.

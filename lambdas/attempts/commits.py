@@ -1,5 +1,6 @@
 """Compare a job's pinned objects with its commits and with all files of its output in S3."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import get_args
@@ -30,6 +31,18 @@ _MAX_DISTINCT_NOTES = 1_000
 _MAX_NOTE_CHARACTERS = 1_000
 
 
+@dataclass
+class ModelTime:
+    """Rows of a model, and the seconds that threads were busy with them."""
+
+    rows: int = 0
+    seconds: float = 0.0
+
+    def add(self, rows: int, seconds: float) -> None:
+        self.rows += rows
+        self.seconds += seconds
+
+
 @dataclass(frozen=True)
 class Commits:
     """The commits of a job. Row counts are of valid commits, and count a row once per model."""
@@ -53,6 +66,8 @@ class Commits:
     notes: tuple[str, ...] = ()
     """Notes about outputs whose checksums were not compared, and distinct notes of the commits, each
     as "<model id>: <note>", with the sum of its counts."""
+    times: Mapping[str, ModelTime] = field(default_factory=dict)
+    """By model or fleet: sums over the commits that have a time, which those of earlier releases lack."""
 
     @property
     def valid(self) -> int:
@@ -70,6 +85,7 @@ class _Totals:
     rows_skipped: int = 0
     duplicate_keys: int = 0
     null_keys: int = 0
+    times: dict[str, ModelTime] = field(default_factory=dict)
     notes: dict[str, int] = field(default_factory=dict)
     """Distinct notes; the number of values that a note is about, 0 if it has none."""
 
@@ -78,6 +94,11 @@ class _Totals:
         self.rows_scored += commit.rows_scored
         self.rows_quarantined += commit.rows_quarantined
         self.rows_skipped += commit.rows_skipped
+        if commit.seconds:
+            time = self.times.get(commit.model_id)
+            if time is None:
+                time = self.times[commit.model_id] = ModelTime()
+            time.add(commit.rows_in, commit.seconds)
         if commit.keys:
             self.duplicate_keys += commit.keys.duplicates
             self.null_keys += commit.keys.nulls
@@ -132,6 +153,7 @@ def read_commits(spec: JobSpec, store: ObjectStore, rules: ChecksumRules) -> Com
         duplicate_keys=totals.duplicate_keys,
         null_keys=totals.null_keys,
         notes=_limit([*files.notes(), *totals.all_notes()]),
+        times=totals.times,
     )
 
 

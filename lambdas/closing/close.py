@@ -16,6 +16,7 @@ from contract.workflow.messages import REQUEST_FIELD, ExecutionOutcome, SummaryI
 from lambdas.attempts.commits import count_commits
 from lambdas.closing.accounting import find_violations
 from lambdas.closing.latest import latest_predictions
+from lambdas.closing.learn import learn
 from lambdas.closing.outcome import (
     caught_failure,
     describe_failure,
@@ -89,6 +90,7 @@ def close_execution(
     if record.summary_uri != uri:
         table.record_summary(event.execution_id, uri)
     _move_pointers(record, closed, deployment)
+    learn(record, closed, deployment, seconds_left)
     if is_first:
         _publish(record, jobs, sum(item.attempt for item in closed), deployment)
     outcome = ExecutionOutcome(record.status, uri, shorten(record.reason, _MAX_CAUSE_CHARACTERS))

@@ -7,6 +7,7 @@ from datetime import datetime
 from contract.table.records import record_time
 from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.settings import StageSettings
+from lambdas.stage.tables.estimate_table import EstimateTable
 from lambdas.stage.tables.job_table import JobTable
 from lambdas.stage.tables.latest_pointers import LatestPointers
 from lambdas.stage.tables.upload_table import UploadTable
@@ -23,6 +24,7 @@ class Deployment:
     latest: LatestPointers
     clock: Callable[[], datetime]
     """Returns the current time in UTC."""
+    estimates: EstimateTable
 
     def now(self) -> str:
         """Return the current time as records write it: ISO 8601 in UTC, in milliseconds, sortable

@@ -45,6 +45,7 @@ from lambdas.stage.settings import (
     read_state_machine_arn,
     read_upload_settings,
 )
+from lambdas.stage.tables.estimate_table import EstimateTable
 from lambdas.stage.tables.job_table import JobTable
 from lambdas.stage.tables.latest_pointers import LatestPointers
 from lambdas.stage.tables.open_executions import OpenExecutions
@@ -76,7 +77,8 @@ class Resources:
         table = JobTable(dynamodb, settings.table_name, record_days=settings.record_days)
         uploads = UploadTable(dynamodb, settings.table_name, record_days=settings.record_days)
         latest = LatestPointers(dynamodb, settings.table_name, store)
-        return Deployment(settings, table, uploads, store, latest, clock=lambda: datetime.now(UTC))
+        estimates = EstimateTable(dynamodb, settings.table_name, clock=_now)
+        return Deployment(settings, table, uploads, store, latest, clock=_now, estimates=estimates)
 
     @cached_property
     def plan_defaults(self) -> PlanDefaults:
@@ -142,6 +144,10 @@ def resources() -> Resources:
     """Return the resources of this process, the same object on each call. Tests call
     `resources.cache_clear()`."""
     return Resources()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _client(service: str, *, attempts: int = _ATTEMPTS, **config: Any) -> Any:

@@ -2,11 +2,12 @@
 S3 as they were committed, and nothing else."""
 
 from dataclasses import replace
+from typing import Any
 
 from contract.job.scoring_spec import JobSpec
 from contract.status import JobStatus
 from contract.table.records import JobRecord
-from contract.workflow.messages import JobPointer, JobResult
+from contract.workflow.messages import JobResult, VerifyInput
 from lambdas.attempts.checksums import ChecksumRules
 from lambdas.attempts.commits import Commits, read_commits
 from lambdas.attempts.job_events import complete_job
@@ -15,9 +16,10 @@ from lambdas.attempts.tolerance import counted
 from lambdas.dataset.pinning import replaced_objects
 from lambdas.errors import ObjectReplacedError, OutputIncompleteError, UnexpectedOutputError
 from lambdas.stage.deployment import Deployment
+from lambdas.verify_output.measurements import measure
 
 
-def verify_output(pointer: JobPointer, deployment: Deployment, rules: ChecksumRules) -> JobResult:
+def verify_output(pointer: VerifyInput, deployment: Deployment, rules: ChecksumRules) -> JobResult:
     """Record the job as succeeded if its output is complete. Idempotent.
 
     Raises:
@@ -28,10 +30,10 @@ def verify_output(pointer: JobPointer, deployment: Deployment, rules: ChecksumRu
         JobClosedError: when the job has failed.
         StaleEventError: when the job is in another attempt.
     """
-    return complete_job(pointer, deployment, lambda job: _verify(job, deployment, rules))
+    return complete_job(pointer, deployment, lambda job: _verify(job, pointer.description, deployment, rules))
 
 
-def _verify(job: JobRecord, deployment: Deployment, rules: ChecksumRules) -> JobRecord:
+def _verify(job: JobRecord, description: Any, deployment: Deployment, rules: ChecksumRules) -> JobRecord:
     spec = deployment.store.job_spec(job.execution_id, job.job_id)
     _check_dataset(spec, deployment)
     if job.scores_on_spot:
@@ -52,6 +54,7 @@ def _verify(job: JobRecord, deployment: Deployment, rules: ChecksumRules) -> Job
         reason="",
         notes=commits.notes,
         commits=commits.valid,
+        measured=measure(job, spec, commits, description),
     )
     return deployment.table.end_attempt(job, succeeded, ended_at=ended_at, tally=counted(succeeded, deployment))
 

@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -31,6 +31,8 @@ class TableOptions:
     at: str | None
     folder: str | None
     metadata: str | None
+    name: str | None = None
+    partitions: tuple[str, ...] = ()
 
     def choice(self, request_json: str) -> TableChoice | None:
         """Return the snapshot that a valid request scores; None without --table.
@@ -38,7 +40,14 @@ class TableOptions:
         Raises:
             InvalidInputError: with every problem of the options.
         """
-        others = {"at": self.at, "folder": self.folder, "metadata": self.metadata, "version": self.version}
+        others: dict[str, Any] = {
+            "at": self.at,
+            "folder": self.folder,
+            "metadata": self.metadata,
+            "name": self.name,
+            "partition": ", ".join(self.partitions) or None,
+            "version": self.version,
+        }
         given = {f"--table-{name}": value for name, value in others.items() if value is not None}
         if self.format is None:
             problems = [Problem(name, value, "no value without --table") for name, value in given.items()]
@@ -65,9 +74,42 @@ class TableOptions:
             problems.append(Problem("--table-metadata", self.metadata, "an address that begins with s3://"))
         folder = (self.folder or "").strip("/")
         problems += check_object_key("--table-folder", folder) if folder else []
+        problems += self._glue_problems(given)
         if problems:
             raise InvalidInputError("run", problems)
-        return TableChoice(self.format, dataset, f"{folder}/" if folder else "", self.version, at, self.metadata or "")
+        return TableChoice(
+            self.format,
+            dataset,
+            f"{folder}/" if folder else "",
+            self.version,
+            at,
+            self.metadata or "",
+            self.name or "",
+            tuple((name, value) for name, _, value in (text.partition("=") for text in self.partitions)),
+        )
+
+    def _glue_problems(self, given: Mapping[str, Any]) -> list[Problem]:
+        """Return the problems of the options that only tables of the Glue Data Catalog have."""
+        own = {"--table-name", "--table-partition"}
+        if self.format != "glue":
+            return [
+                Problem(name, given[name], "no value, because only Glue tables have one")
+                for name in sorted(own & given.keys())
+            ]
+        problems = [
+            Problem(name, value, "no value, because the catalog decides it")
+            for name, value in given.items()
+            if name not in own | {"--table-metadata"}
+        ]
+        database, _, table = (self.name or "").partition(".")
+        if not database or not table or "." in table:
+            problems.append(Problem("--table-name", self.name, "a database and a table, such as sales.orders"))
+        problems += [
+            Problem("--table-partition", text, "a partition column and its value, such as day=2026-11-29")
+            for text in self.partitions
+            if not text.partition("=")[0] or "=" not in text
+        ]
+        return problems
 
 
 def table_options(handler: F) -> F:
@@ -75,7 +117,7 @@ def table_options(handler: F) -> F:
 
     @functools.wraps(handler)
     def wrapped(*arguments: Any, **named: Any) -> Any:
-        names = ("format", "version", "at", "folder", "metadata")
+        names = ("format", "version", "at", "folder", "metadata", "name", "partition")
         options = TableOptions(*(named.pop(f"table_{name}") for name in names))
         return handler(*arguments, table=options, **named)
 
@@ -83,8 +125,10 @@ def table_options(handler: F) -> F:
     for option in reversed(
         (
             click.option(
-                "--table", "table_format", type=click.Choice(["delta", "iceberg"]), metavar="delta|iceberg",
-                help="Score the newest snapshot of the Delta Lake or Iceberg table that the request's dataset is.",
+                "--table", "table_format", type=click.Choice(["delta", "iceberg", "glue"]),
+                metavar="delta|iceberg|glue",
+                help="Score the newest snapshot of the Delta Lake or Iceberg table that the request's dataset is, or "
+                "the objects that a table of the Glue Data Catalog has in it.",
             ),
             click.option(
                 "--table-version", type=count, metavar="N",
@@ -95,6 +139,11 @@ def table_options(handler: F) -> F:
             click.option(
                 "--table-metadata", metavar="URI",
                 help="The Iceberg table's current metadata file, as its catalog names it.",
+            ),
+            click.option("--table-name", metavar="DATABASE.TABLE", help="The table in the Glue Data Catalog."),
+            click.option(
+                "--table-partition", multiple=True, metavar="COLUMN=VALUE",
+                help="Only the Glue table's partitions with this value. Repeat it for other columns.",
             ),
         )
     ):  # fmt: skip

@@ -6,6 +6,7 @@ from typing import Any
 from cli.doctor.roles.calls import EXECUTION, JOB, USE_KEY, Call, CallMaker, leading_keys
 from contract import layout, training_layout
 from contract.table import records, upload_records
+from contract.table.estimate_items import ESTIMATE_PARTITIONS
 from contract.table.latest_predictions import LATEST_PARTITIONS
 
 
@@ -106,6 +107,7 @@ def _closing(make: CallMaker) -> Iterator[Call]:
     yield make.execution_objects("s3:GetObject", "s3:PutObject")
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem", "UpdateItem")
     yield make.items(LATEST_PARTITIONS, "PutItem")
+    yield make.items(ESTIMATE_PARTITIONS, "BatchGetItem", "PutItem")
     yield make.listing(make.results, layout.LATEST_PREFIX)
     yield Call(("s3:GetObject", "s3:PutObject"), f"{make.results}/{layout.latest_key('doctor', 'doctor')}")
     # A task that waits for an execution belongs to a state machine of the account.
@@ -204,6 +206,7 @@ def _reading_for_plans(make: CallMaker) -> Iterator[Call]:
     yield Call(("s3:GetObject",), f"{make.results}/{layout.upload_manifest_key('doctor', '1')}")
     yield from _catalog(make)
     yield make.items(records.FLEET_PARTITIONS, "BatchGetItem")
+    yield make.items(ESTIMATE_PARTITIONS, "BatchGetItem", "Query")
 
 
 def _catalog(make: CallMaker) -> Iterator[Call]:

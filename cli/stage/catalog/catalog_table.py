@@ -79,28 +79,29 @@ class CatalogTable:
     def models(self, model_ids: Sequence[str]) -> dict[str, Model]:
         """Return the models with these ids that exist, by id."""
         keys = [catalog_items.model_key(model_id) for model_id in model_ids]
-        found = (records.read_item(Model, item) for item in self._items(keys))
+        found = (records.read_item(Model, item) for item in self.items(keys))
         return {model.model_id: model for model in found}
 
     def versions(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], ModelVersion]:
         """Return the versions with these names that exist, by model id and version name."""
         keys = [catalog_items.version_key(model_id, version) for model_id, version in names]
-        found = map(catalog_items.read_version, self._items(keys))
+        found = map(catalog_items.read_version, self.items(keys))
         return {(version.spec.model_id, version.spec.version): version for version in found if version is not None}
 
     def fleet_ids(self, fleet_ids: Iterable[str]) -> set[str]:
         """Return those of the ids that are ids of fleets."""
         keys = [catalog_items.fleet_key(fleet_id) for fleet_id in dict.fromkeys(fleet_ids)]
-        return {str(item["fleet_id"]) for item in self._items(keys)}
+        return {str(item["fleet_id"]) for item in self.items(keys)}
 
     def recipes(self, model_ids: Sequence[str]) -> list[ModelRecipe]:
         """Return the recipes that these models have, by model id."""
         found = [
-            records.read_item(ModelRecipe, item) for item in self._items(list(map(catalog_items.recipe_key, model_ids)))
+            records.read_item(ModelRecipe, item) for item in self.items(list(map(catalog_items.recipe_key, model_ids)))
         ]
         return sorted(found, key=lambda recipe: recipe.model_id)
 
-    def _items(self, keys: Sequence[dict[str, str]]) -> Iterator[dict[str, Any]]:
+    def items(self, keys: Sequence[dict[str, str]]) -> Iterator[dict[str, Any]]:
+        """Yield the items with these keys that exist, in any order."""
         name = self._table.name
         for start in range(0, len(keys), _BATCH_GET_ITEMS):
             batch = {"Keys": list(keys[start : start + _BATCH_GET_ITEMS]), "ConsistentRead": True}

@@ -1,10 +1,12 @@
-"""Limit on the instances that run at once on this machine."""
+"""This machine's share of each instance: slots to run in, and processor cores."""
 
 from __future__ import annotations
 
 import collections
+import contextlib
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 
@@ -66,3 +68,33 @@ class Capacity:
                 ready.append(ticket)
         for ticket in ready:
             ticket.start()
+
+
+class Cores:
+    """Lends cores to instances, those with the fewest users first.
+
+    Args:
+        numbers: Numbers of the cores; None means those that this process may use.
+    """
+
+    def __init__(self, numbers: list[int] | None = None) -> None:
+        found = sorted(os.sched_getaffinity(0)) if numbers is None and hasattr(os, "sched_getaffinity") else numbers
+        self._users = dict.fromkeys(found or [], 0)
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def lent(self, count: int | None) -> Iterator[list[int]]:
+        """Lend this many cores for the duration of the block: an empty list if that is all of them, or for None."""
+        if count is None or count >= len(self._users):
+            yield []
+            return
+        with self._lock:
+            lent = sorted(self._users, key=self._users.__getitem__)[:count]
+            for number in lent:
+                self._users[number] += 1
+        try:
+            yield lent
+        finally:
+            with self._lock:
+                for number in lent:
+                    self._users[number] -= 1

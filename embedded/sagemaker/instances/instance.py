@@ -19,8 +19,10 @@ from cli.sandbox.isolation import Isolation
 from cli.sandbox.program import SandboxedProgram
 from cli.sandbox.visible_files import interpreter_files
 from contract.environment import ML_ROOT
+from contract.planner.instances import size_of
 from embedded.faults import wrong_clock
 from embedded.images.image import Image
+from embedded.sagemaker.instances.capacity import Cores
 from embedded.sagemaker.instances.disks import mount_disk
 from embedded.sagemaker.instances.guard import Guard, kill_escaped_processes, kill_group
 from embedded.sagemaker.instances.settings import InstanceSettings
@@ -50,6 +52,7 @@ class Instance:
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: Guard | None = None
         self._waiter: threading.Thread | None = None
+        self._lending = contextlib.ExitStack()
 
     def local(self, path: str) -> Path:
         """Return the path on this machine for a path below /opt/ml."""
@@ -94,6 +97,7 @@ class Instance:
         *,
         isolation: Isolation,
         guard: Guard,
+        cores: Cores,
         variables: dict[str, str],
         readable: Sequence[Path],
         shared: Path | None,
@@ -103,6 +107,7 @@ class Instance:
         """Start the container's process and return the file descriptor of its output.
 
         Args:
+            cores: Cores of this machine, for settings that limit an instance to those of its type.
             variables: Environment variables of the service. They override the image's; the request
                 overrides them.
             readable: Files that the container sees besides its image.
@@ -118,6 +123,7 @@ class Instance:
         own = {"HOME": str(self._home), "TMPDIR": str(self._temporary), "LANG": os.environ.get("LANG", "C.UTF-8")}
         if self._clock is not None:
             own[wrong_clock.VARIABLE] = str(self._clock_file)
+        size = size_of(job.instance_type) if self._settings.size == "instance-type" else None
         moved = None if isolation.has_namespaces else self.ml_root
         command = image.command(
             entrypoint=container.entrypoint,
@@ -138,6 +144,8 @@ class Instance:
                 *([] if shared is None else [(shared, str(shared.absolute()))]),
             ],
             own_network=container.is_network_isolated,
+            cores=self._lending.enter_context(cores.lent(None if size is None else size.vcpus)),
+            memory_bytes=None if size is None else int(size.memory_gib * 2**30),
         )
         reading, writing = os.pipe()
         try:
@@ -151,6 +159,7 @@ class Instance:
                 start_new_session=True,
             )
         except BaseException:
+            self._lending.close()
             os.close(reading)
             raise
         finally:
@@ -215,6 +224,7 @@ class Instance:
         code = process.wait()
         kill_escaped_processes(self._folder)
         guard.group_ended(process.pid)
+        self._lending.close()
         exited(self.host, code if code >= 0 else _KILLED_BY_SIGNAL - code)
 
 

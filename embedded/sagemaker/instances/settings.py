@@ -1,4 +1,4 @@
-"""Settings for properties of instances that AWS does not document; tests change them."""
+"""Settings for properties of instances: what AWS does not document, start-up times and sizes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from cli.sandbox.isolation import Isolation, IsolationKind
 
 Mounts = Literal["one", "per-path"]
 ManifestLayout = Literal["relative", "full-key"]
+Size = Literal["machine", "instance-type"]
 _SMALLEST_BYTES = 1 << 20
+_LONGEST_STARTUP_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
 class InstanceSettings:
-    """Mounts, disk sizes and input layout of the instances of new jobs.
+    """Mounts, disk sizes, input layout, start-up time and size of the instances of new jobs.
 
     Args:
         mounts: Whether `/opt/ml` is one mount, or each input and output path is a mount of its own.
@@ -28,6 +30,11 @@ class InstanceSettings:
             mounts per path, the rest of `/opt/ml`; None means no limit.
         manifest_layout: Path of an object that a manifest names, below its input's folder: relative
             to the manifest's prefix, or the object's full key.
+        startup_seconds: How long the start-up of each job appears to take, from its creation to its start.
+        startup_waited: Part of the start-up, from 0 to 1, for which jobs really wait. The creation time
+            that a job shows is earlier by the other part.
+        size: Whether containers have the cores and the memory of this machine, or at most those of
+            their instance type.
     """
 
     mounts: Mounts = "one"
@@ -35,6 +42,9 @@ class InstanceSettings:
     root_disk_bytes: int | None = None
     manifest_layout: ManifestLayout = "relative"
     volume_bytes_per_gb: int | None = None
+    startup_seconds: float = 0.0
+    startup_waited: float = 0.0
+    size: Size = "machine"
 
     def __post_init__(self) -> None:
         problems = []
@@ -51,8 +61,25 @@ class InstanceSettings:
             problems.append(f"volume_bytes_per_gb: {per_gb:,} is too few, expected at least 1, or None")
         if per_gb is not None and self.volume_bytes is not None:
             problems.append("volume_bytes, volume_bytes_per_gb: got both, expected at most one of them")
+        if not 0 <= self.startup_seconds <= _LONGEST_STARTUP_SECONDS:
+            expected = f"0 to {_LONGEST_STARTUP_SECONDS:,} seconds"
+            problems.append(f"startup_seconds: got {self.startup_seconds!r}, expected {expected}")
+        if not 0 <= self.startup_waited <= 1:
+            problems.append(f"startup_waited: got {self.startup_waited!r}, expected a part from 0 to 1")
+        if self.size not in get_args(Size):
+            problems.append(f"size: got {self.size!r}, expected 'machine' or 'instance-type'")
         if problems:
             raise ValueError("; ".join(problems))
+
+    @property
+    def waited_seconds(self) -> float:
+        """Seconds for which a job really waits before its instances start."""
+        return self.startup_seconds * self.startup_waited
+
+    @property
+    def shown_seconds(self) -> float:
+        """Seconds by which a job shows an earlier creation time."""
+        return self.startup_seconds - self.waited_seconds
 
     def volume_limit(self, volume_size_gb: int) -> int | None:
         """Return the size in bytes of a volume for which a request asks; None means no limit."""
@@ -71,6 +98,11 @@ class InstanceSettings:
             problems.append(
                 f"mounts: {self.mounts!r} needs mount namespaces, which this machine does not permit "
                 f"({isolation.reason}): leave it at 'one'"
+            )
+        if self.size != "machine" and not isolation.has_namespaces:
+            problems.append(
+                f"size: {self.size!r} needs mount namespaces, which this machine does not permit "
+                f"({isolation.reason}): leave it at 'machine'"
             )
         names = ("volume_bytes", "volume_bytes_per_gb", "root_disk_bytes")
         limits = [name for name in names if getattr(self, name) is not None]
@@ -117,4 +149,5 @@ class InstanceSettingsFile:
             found = json.loads(self._file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return InstanceSettings()
-        return InstanceSettings(**{field.name: found[field.name] for field in fields(InstanceSettings)})
+        known = {field.name for field in fields(InstanceSettings)}
+        return InstanceSettings(**{name: value for name, value in found.items() if name in known})

@@ -24,6 +24,7 @@ from embedded.images.image_store import ImageNotRegisteredError, ImageStore
 from embedded.images.interpreters import python_for
 from embedded.sagemaker.clients import TRANSFERS, ClientFactory, RoleAccess
 from embedded.sagemaker.errors import JobFailure
+from embedded.sagemaker.instances.capacity import Cores
 from embedded.sagemaker.instances.fault_watch import FaultWatch
 from embedded.sagemaker.instances.guard import Guard, delete_folder
 from embedded.sagemaker.instances.instance import Instance
@@ -71,6 +72,7 @@ class JobContext:
     pythons: Mapping[str, str] = field(default_factory=dict)
     shared_folder: Path | None = None
     instance_settings: Callable[[], InstanceSettings] = InstanceSettings
+    cores: Cores = field(default_factory=Cores)
     transfers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(TRANSFERS, "transfer"))
     closing: threading.Event = field(default_factory=threading.Event)
 
@@ -293,6 +295,7 @@ class JobRun(abc.ABC, Generic[AnyJob]):
                     job,
                     isolation=self._context.isolation,
                     guard=self._context.guard,
+                    cores=self._context.cores,
                     variables=self._variables(access),
                     readable=[self._context.endpoint.ca_bundle],
                     shared=self._context.shared_folder,

@@ -229,6 +229,7 @@ class ObjectCommits:
             notes=tuple(map(replace_control_characters, output.notes)),
             rows_skipped=output.rows_skipped,
             counts={replace_control_characters(note): count for note, count in output.counts.items()},
+            seconds=output.seconds,
         )
 
 

@@ -8,7 +8,7 @@ import re
 
 from contract.catalog.fleets import SKIP
 from contract.catalog.model_spec import ModelSpec, tolerated_rows
-from contract.job.ledger import KeyReport
+from contract.job.ledger import MAX_SECONDS, KeyReport
 from scoring.errors import ModelError
 from scoring.protocol import MergeParts, ObjectTask, ObjectWritten, WorkerSetup, WrittenFile, WrittenOutput
 
@@ -71,6 +71,8 @@ def _problem(spec: ModelSpec, output: WrittenOutput, *, skips: bool) -> str:  # 
     counts = (output.rows_in, output.rows_scored, output.rows_quarantined, output.rows_skipped)
     if not all(0 <= count <= _MAX_COUNT for count in counts):
         return "it reports an impossible number of rows"
+    if not 0 <= output.seconds <= MAX_SECONDS:
+        return "it reports an impossible time"
     if output.rows_in != output.rows_scored + output.rows_quarantined + output.rows_skipped:
         return "the rows that it read are not those that it scored, plus those in quarantine, plus those skipped"
     if output.rows_skipped and not skips:

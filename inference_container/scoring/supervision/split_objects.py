@@ -49,7 +49,7 @@ class SplitObjects:
             return None
         if "" in split.failures or len(split.failures) == self._models:
             return self.finish_object(ObjectDone(done.key, 0, 0.0))
-        return MergeParts(split.object, split.parts, tuple(sorted(split.failures)))
+        return MergeParts(split.object, split.parts, tuple(sorted(split.failures)), seconds=split.seconds)
 
     def finish_object(self, done: ObjectDone) -> ObjectDone:
         """Return `done` with the seconds and failures of the object's parts, if it was split."""

@@ -5,7 +5,7 @@ import itertools
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contract.catalog.fleets import SKIP
@@ -36,6 +36,22 @@ from scoring.worker.group_scoring import GroupScoring
 from scoring.worker.joined_scoring import JoinedScoring, joined_outputs
 from scoring.worker.object_predictor import ThreadSafeModel
 from scoring.worker.object_scoring import ObjectScoring
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What was read of an object and written for it."""
+
+    rows: int
+    outputs: Sequence[WrittenOutput]
+    """Their `seconds` are only those of the model itself."""
+    failures: tuple[Failure, ...]
+    threads: int
+
+
+def _with_seconds(outputs: Sequence[WrittenOutput], common: float) -> tuple[WrittenOutput, ...]:
+    """Return the outputs with each one's part of the time that models have in common, in seconds."""
+    return tuple(replace(output, seconds=round(output.seconds + common, 6)) for output in outputs)
 
 
 class Engine:
@@ -81,12 +97,12 @@ class Engine:
         """Predict a part of an object, and store the predictions for the worker that merges them."""
         started = time.monotonic()
         folder, batch_rows = self._parts_folder(task.object), self._batch_rows(task)
-        _, _, failures = self._open_and_run(
+        done = self._open_and_run(
             task.object,
             self._scratch,
             lambda scoring: scoring.predict_part(self._models, folder, task.part, task.parts, batch_rows),
         )
-        return PartDone(task.object.key, task.part, time.monotonic() - started, failures)
+        return PartDone(task.object.key, task.part, time.monotonic() - started, done.failures)
 
     def merge_parts(self, task: MergeParts) -> ObjectWritten:
         """Write an object whose parts are all predicted."""
@@ -105,14 +121,14 @@ class Engine:
         def score_alone(place: int) -> ObjectWritten:
             pinned = task.objects[place]
             try:
-                rows, outputs, failures = self._open_and_run(
+                done = self._open_and_run(
                     pinned, folder, lambda scoring: scoring.score(self._models, 1, batch_rows), place
                 )
             # An unforeseen error fails only this object.
             except Exception as error:
                 self._log(error)
                 return ObjectWritten(pinned.key, name, 0, 0.0, failures=(unforeseen_failure(pinned.key, error),))
-            return ObjectWritten(pinned.key, name, rows, 0.0, tuple(outputs), failures)
+            return ObjectWritten(pinned.key, name, done.rows, 0.0, tuple(done.outputs), done.failures)
 
         def describe(place: int, rows: int, scoring: ObjectScoring) -> ObjectWritten:
             failures = self._failures(scoring.errors)
@@ -131,24 +147,33 @@ class Engine:
         if not any(each.outputs for each in written):
             shutil.rmtree(folder, ignore_errors=True)
         seconds = time.monotonic() - started
-        shares = tuple(replace(each, seconds=seconds / len(written)) for each in written)
+        own = sum(output.seconds for each in written for output in each.outputs)
+        common = max(seconds - own, 0.0) / max(sum(len(each.outputs) for each in written), 1)
+        shares = tuple(
+            replace(each, seconds=seconds / len(written), outputs=_with_seconds(each.outputs, common))
+            for each in written
+        )
         return GroupWritten(name, shares, seconds)
 
     def _write(self, task: ObjectTask, work: Callable[[ObjectScoring], int]) -> ObjectWritten:
         """Run a task that writes outputs, in a folder of its own that the supervisor takes over."""
         started = time.monotonic()
         name = str(next(self._folder_numbers))
-        rows, outputs, failures = self._open_and_run(task.object, self._scratch / name, work)
-        if not outputs:
+        done = self._open_and_run(task.object, self._scratch / name, work)
+        if not done.outputs:
             shutil.rmtree(self._scratch / name, ignore_errors=True)
         seconds = time.monotonic() - started
-        return ObjectWritten(task.object.key, name, rows, seconds, tuple(outputs), failures)
+        parts = task.seconds if isinstance(task, MergeParts) else 0.0
+        own = sum(output.seconds for output in done.outputs)
+        common = max(seconds * done.threads + parts - own, 0.0) / max(len(done.outputs), 1)
+        outputs = _with_seconds(done.outputs, common)
+        return ObjectWritten(task.object.key, name, done.rows, seconds, outputs, done.failures)
 
     def _open_and_run(
         self, pinned: PinnedObject, folder: Path, work: Callable[[ObjectScoring], int], place: int = 0
-    ) -> tuple[int, Sequence[WrittenOutput], tuple[Failure, ...]]:
-        """Open an object and run `work` on it. Returns the rows read, the outputs and the failures."""
-        rows = 0
+    ) -> _Done:
+        """Open an object and run `work` on it."""
+        rows, threads = 0, 1
         outputs: Sequence[WrittenOutput] = ()
         errors: Sequence[tuple[str, ScoringError]] = ()
         path = Path(self._setup.data) / pinned.key
@@ -164,12 +189,12 @@ class Engine:
             except LateFieldsError:
                 # Few objects need it, and the search for all fields costs a pass.
                 rows, scoring = run(replace(self._input, finds_all_fields=True))
-            outputs, errors = scoring.written, scoring.errors
+            outputs, errors, threads = scoring.written, scoring.errors, scoring.threads
         except ScoringError as error:
             outputs, errors = (), [("", error)]
         except OSError as error:
             outputs, errors = (), [("", write_error(pinned.key, error))]
-        return rows, outputs, self._failures(errors)
+        return _Done(rows, outputs, self._failures(errors), threads)
 
     def _scoring(
         self, pinned: PinnedObject, source: InputObject, file: SpliceSource, folder: Path, place: int

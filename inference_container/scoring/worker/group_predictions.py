@@ -1,5 +1,6 @@
 """Predicts small objects together, one call per model, and returns the results of each object."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -93,9 +94,11 @@ class GroupPredictor:
     def _one_call(
         self, model: ThreadSafeModel, predictors: Mapping[int, ObjectPredictor], prepared: Mapping[int, PreparedBatch]
     ) -> dict[int, Result]:
+        started = time.perf_counter()
         features = self._join(model, predictors, prepared)
         values = model.predict_as_given(features)
         columns, missing = prediction_columns(model.spec, model.outputs, values, features.rows)
+        seconds = (time.perf_counter() - started) / len(prepared)
         results: dict[int, Result] = {}
         start = 0
         for place, batch in prepared.items():
@@ -104,10 +107,12 @@ class GroupPredictor:
                 results[place] = self._alone(place, predictors[place])
             else:
                 found: list[pa.Array] = [column.slice(start, batch.rows) for column in columns]
-                results[place] = BatchResult(found, counts=batch.counts)
+                results[place] = BatchResult(found, counts=batch.counts, seconds=seconds)
                 if batch.skipped is not None:
                     count = int(batch.skipped.sum())
-                    results[place] = BatchResult(found, ~batch.skipped, counts=batch.counts, skipped=count)
+                    results[place] = BatchResult(
+                        found, ~batch.skipped, counts=batch.counts, skipped=count, seconds=seconds
+                    )
             start = stop
         return results
 

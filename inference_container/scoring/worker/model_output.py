@@ -1,5 +1,6 @@
 """The output of one model for one object: predictions and quarantine."""
 
+import time
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Executor
@@ -60,6 +61,8 @@ class ModelOutput:
         self._raising_rows = 0
         self._rows_skipped = 0
         self._counts: Counter[Reading] = Counter()
+        self._seconds = 0.0
+        """Time that was spent for this model alone, summed over threads."""
         self._files_are_settled = False
         """Whether the files are finished or discarded; a second pass uses the same names."""
 
@@ -85,6 +88,11 @@ class ModelOutput:
         if isinstance(result, ScoringError):
             self.error = result
             return
+        started = time.perf_counter()
+        self._write(item, result)
+        self._seconds += result.seconds + time.perf_counter() - started
+
+    def _write(self, item: InputBatch, result: BatchResult) -> None:
         self._count(item.counts)
         self._count(result.counts)
         bad = self._all_bad_rows(item, result)
@@ -139,6 +147,7 @@ class ModelOutput:
 
         None means that `error` or `reencode_reason` is set.
         """
+        started = time.perf_counter()
         try:
             self._writer.close()
             self._quarantine.close()
@@ -148,19 +157,22 @@ class ModelOutput:
             self.reencode_reason = f"copying failed ({error.text})"
             return None
         rows = self._writer.rows + self._quarantine.rows + self._rows_skipped
+        predictions = self._describe_predictions()
+        quarantine = describe_file(self._quarantine) if self._quarantine.rows else None
         written = WrittenOutput(
             model_id=self.predictor.model.spec.model_id,
             # From the object's footer if it has one, so that the commit detects lost rows.
             rows_in=rows if self._rows is None else self._rows,
             rows_scored=self._writer.rows,
             rows_quarantined=self._quarantine.rows,
-            predictions=self._describe_predictions(),
-            quarantine=describe_file(self._quarantine) if self._quarantine.rows else None,
+            predictions=predictions,
+            quarantine=quarantine,
             writer=self._choice.name,
             keys=keys,
             notes=self.predictor.model.loaded.notes + self._notes,
             counts=describe_readings(self._counts),
             rows_skipped=self._rows_skipped,
+            seconds=self._seconds + time.perf_counter() - started,
         )
         self._files_are_settled = True
         return written

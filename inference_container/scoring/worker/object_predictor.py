@@ -2,8 +2,9 @@
 
 import sys
 import threading
+import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -138,6 +139,8 @@ class BatchResult:
     """How features were cast that could be cast in another way, with the number of values."""
     skipped: int = 0
     """Number of rows that have no prediction because no model of the fleet has their route."""
+    seconds: float = 0.0
+    """Time that the prediction took on its thread."""
 
 
 class ObjectPredictor:
@@ -166,8 +169,10 @@ class ObjectPredictor:
         """Predict a batch and return the result, or the error (not raised) that fails the object."""
         spec = self.model.spec
         name = f"object {self.key!r}, model {spec.model_id!r}"
+        started = time.perf_counter()
         try:
-            return self._predict(item)
+            result = self._predict(item)
+            return replace(result, seconds=time.perf_counter() - started)
         except ModelError as error:
             return with_cause(ModelError(f"{name}: {error.text}"), error)
         except ScoringError as error:

@@ -95,6 +95,8 @@ class ObjectScoring:
         """Finished outputs, which wait to be committed."""
         self.errors: list[tuple[str, ScoringError]] = []
         """Model id and reason of each model that has no output of the object."""
+        self.threads = 1
+        """Number of threads that have scored the object."""
 
     def score(self, models: Sequence[ThreadSafeModel], threads: int, batch_rows: int) -> int:
         """Write the object for the models that can score it. Returns the rows read."""
@@ -222,6 +224,7 @@ class ObjectScoring:
         batch_rows = self._rows_per_batch(batch_rows, columns, [output.predictor for output, _ in outputs])
         if self._source.rows is not None and self._source.rows <= batch_rows:
             workers = PredictionThreads(1)
+        self.threads = max(self.threads, workers.count)
         if workers.pool is not None:
             self._start_copying([output for output, _ in outputs], workers.pool)
         rows, keys = self._score_batches(outputs, columns, workers, batch_rows)

@@ -48,7 +48,7 @@ def batches_of_part(
 class PartWriter:
     """Writes one model's predictions of one part: a value per row, null for rows that are bad or skipped.
 
-    A second file has the bad rows, and on its last line the counts.
+    A second file has the bad rows, and on its last line the counts and the time.
     """
 
     def __init__(self, folder: Path, predictor: ObjectPredictor, part: int) -> None:
@@ -56,6 +56,7 @@ class PartWriter:
         predictions, bad_rows = _paths(folder, predictor.model.spec.model_id, part)
         self._bad_rows = bad_rows.open("w", encoding="utf-8")
         self._counts: Counter[Reading] = Counter()
+        self._seconds = 0.0
         # Only names and types: the model's fields may be non-nullable, and bad rows are null here.
         self._schema = pa.schema([(field.name, field.type) for field in predictor.model.outputs])
         self._writer = pa.ipc.new_stream(str(predictions), self._schema)
@@ -70,10 +71,12 @@ class PartWriter:
         for row in result.bad:
             self._bad_rows.write(json.dumps({**asdict(row), "kind": row.kind.value}) + "\n")
         self._counts.update(result.counts)
+        self._seconds += result.seconds
 
     def close(self) -> None:
         self._writer.close()
-        self._bad_rows.write(json.dumps([[*reading, count] for reading, count in self._counts.items()]) + "\n")
+        counts = [[*reading, count] for reading, count in self._counts.items()]
+        self._bad_rows.write(json.dumps({"counts": counts, "seconds": self._seconds}) + "\n")
         self._bad_rows.close()
 
 
@@ -87,11 +90,14 @@ class PartReader:
         self._rest: pa.RecordBatch | None = None
         self._bad: dict[int, BadRow] = {}
         self._counts: Counter[Reading] = Counter()
-        """Counts of all parts, until the first batch has returned them."""
+        self._seconds = 0.0
+        """Counts and time of all parts, until the first batch has returned them."""
         for _, path in files:
-            *rows, counts = path.read_text(encoding="utf-8").splitlines()
+            *rows, last = path.read_text(encoding="utf-8").splitlines()
+            totals = json.loads(last)
             self._bad |= {row.row: row for row in map(_bad_row, map(json.loads, rows))}
-            self._counts.update({Reading(*reading): count for *reading, count in json.loads(counts)})
+            self._counts.update({Reading(*reading): count for *reading, count in totals["counts"]})
+            self._seconds += totals["seconds"]
 
     def predict(self, item: InputBatch) -> BatchResult:
         """Return the stored predictions of a batch. Batches must come in row order."""
@@ -109,12 +115,14 @@ class PartReader:
         numbers = item.numbers().tolist()
         bad = tuple(self._bad[row] for row in numbers if row in self._bad) if self._bad else ()
         counts, self._counts = self._counts, Counter()
+        seconds, self._seconds = self._seconds, 0.0
         if not columns[0].null_count:
-            return BatchResult(columns, counts=counts)
+            return BatchResult(columns, counts=counts, seconds=seconds)
         mask = columns[0].is_valid()
         good = np.asarray(mask.to_numpy(zero_copy_only=False), dtype=bool)
         skipped = int((~good).sum()) - len(bad)
-        return BatchResult([column.filter(mask) for column in columns], good, bad, counts=counts, skipped=skipped)
+        columns = [column.filter(mask) for column in columns]
+        return BatchResult(columns, good, bad, counts=counts, skipped=skipped, seconds=seconds)
 
 
 def _paths(folder: Path, model_id: str, part: int) -> tuple[Path, Path]:

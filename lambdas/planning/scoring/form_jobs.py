@@ -17,6 +17,7 @@ from contract.job.parts import JobPart, Sharding
 from contract.job.scoring_spec import SCORING_CONTRACT, JobSource, JobSpec, PinnedObject, SnapshotRef
 from contract.job.snapshot import Snapshot
 from contract.layout import OutputLayout
+from contract.planner.problem import MAX_COMMITS
 from contract.problems import Problem
 from contract.status import JobStatus
 from contract.table.job_parts import whole_job
@@ -25,11 +26,6 @@ from contract.workflow.messages import JobPointer
 from contract.workflow.scoring_request import JOINED_MODELS_PER_JOB, ExecutionRequest
 from lambdas.planning.scoring.assignments import Assignment, ChosenFleet
 from lambdas.planning.scoring.shards import Division, divide
-
-MAX_COMMITS = 1_000_000
-"""Maximum of objects times models per job. VerifyOutput reads one commit for each, which
-`benchmarks.verifying` measures.
-"""
 
 
 @dataclass(frozen=True)

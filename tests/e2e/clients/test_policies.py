@@ -50,6 +50,7 @@ def signed_in(stage: Stage) -> Callable[..., Connection]:
         "RESULTS_BUCKET": deployed.results_bucket,
         "TABLE": deployed.table_name,
         "KEY_ARN": key_arn,
+        "DATABASE": "policies",
         "CHECK_FUNCTION_ARN": stack_outputs("fleetscore-dev-workflow", stage.aws.endpoint)["CheckFunctionArn"],
     }
 
@@ -233,6 +234,10 @@ def test_the_tables_policy_writes_only_manifests(stage: Stage, person: Person) -
     with environment({"SSL_CERT_FILE": stage.connection.ca_bundle()}):
         options = {**stage.connection.storage_options(), "AWS_S3_ALLOW_UNSAFE_RENAME": "true"}
         deltalake.write_deltalake(location, people(5, 1), storage_options=options)
+    refused_by_glue = TableChoice("glue", "policy-table", name="policies.sold")
+    assert "glue:GetTable" in refused(write_snapshot, reader.connection, stage.deployment, refused_by_glue)
+    with pytest.raises(CommandError, match=r"--table-name: got 'policies\.sold'"):
+        write_snapshot(person("glue-reader", "read", "glue").connection, stage.deployment, refused_by_glue)
     choice = TableChoice("delta", "policy-table")
     with pytest.raises(CommandError, match="cannot be read"):
         write_snapshot(runner.connection, stage.deployment, choice)

@@ -137,3 +137,39 @@ def test_deleted_rows_of_an_iceberg_table_are_not_scored(stage: Stage, fleetscor
         s3.copy_object(Bucket=bucket, Key=key, CopySource={"Bucket": bucket, "Key": entry["Key"]})
     refused = stage.run({"models": ["on-iceberg"], "dataset": "copied"}, "iceberg-copied")
     assert "dataset 'copied': got 'an Iceberg table (00000-" in refused.reason
+
+
+def test_only_partitions_in_the_glue_catalog_are_scored(stage: Stage, fleetscore: Fleetscore) -> None:
+    stage.register("on-glue", train_xgboost(1), dataset="sold", key_columns=("row", "day"), partition_columns=("day",))
+    glue, location = stage.client("glue"), f"s3://{stage.deployment.datasets_bucket}/sold/"
+    parquet = {
+        "Location": location,
+        "InputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
+        "SerdeInfo": {"SerializationLibrary": "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"},
+    }
+    types = {"int64": "bigint", "double": "double"}
+    columns = [{"Name": field.name, "Type": types[str(field.type)]} for field in rows(0, 1).schema]
+    glue.create_database(DatabaseInput={"Name": "shop"})
+    table = {
+        "Name": "sold",
+        "StorageDescriptor": {**parquet, "Columns": columns},
+        "PartitionKeys": [{"Name": "day", "Type": "date"}],
+    }
+    glue.create_table(DatabaseName="shop", TableInput=table)
+    days = ("2026-11-28", "2026-11-29", "2026-11-30")
+    stage.put_dataset("sold", {f"day={day}/a.parquet": rows(10 * place, 10) for place, day in enumerate(days)})
+    for day in days[:2]:
+        partition = {"Values": [day], "StorageDescriptor": {**parquet, "Location": f"{location}day={day}"}}
+        glue.create_partition(DatabaseName="shop", TableName="sold", PartitionInput=partition)
+
+    words = ("--table", "glue", "--table-name", "shop.sold")
+    assert fleetscore(*words, "--name", "glue-all", dataset="sold")[0] == 0
+    assert scored(stage, "sold", "on-glue", "glue-all") == list(range(20))
+    one_day = (*words, "--table-partition", f"day={days[1]}", "--name", "glue-day")
+    assert fleetscore(*one_day, dataset="sold")[0] == 0
+    assert scored(stage, "sold", "on-glue", "glue-day") == list(range(10, 20))
+    status, text = fleetscore(*words, "--table-partition", f"day={days[2]}", dataset="sold")
+    assert status == 2
+    assert (
+        f"--table-partition: got 'day={days[2]}', expected a partition in the catalog, such as day=2026-11-28" in text
+    )

@@ -297,6 +297,7 @@ class Stage:
             rows_skipped=rows_skipped,
             outputs=tuple(outputs),
             keys=KeyReport(rows=10, duplicates=2, nulls=1),
+            seconds=0.5,
         )
 
     def put_output(self, kind: layout.OutputKind, spec: JobSpec, key: str, body: bytes, **options: Any) -> None:

@@ -70,6 +70,8 @@ class TrainingRun(JobRun[TrainingJob]):
             if limits.get(Ending.OUT_OF_WAITING_TIME, NEVER) <= time.monotonic():
                 return Outcome(Ending.OUT_OF_WAITING_TIME)
             job.enter(SecondaryStatus.STARTING)
+            if job.stop_requested.wait(self._context.instance_settings().waited_seconds):
+                return Outcome(Ending.STOPPED)
         with upload_errors_logged(job, outcome):
             self._publish(access, instances, outcome)
         return outcome

@@ -225,6 +225,7 @@ def test_the_wait_for_a_job_times_out_after_its_longest_time_and_a_margin(assemb
         assert tasks(assembly)[name]["TimeoutSecondsPath"] == "$.plan.timeout_seconds"
     assert {name.removesuffix(".$") for name in selector} == {
         "timeout_seconds",
+        "description",
         *[field.name for field in dataclasses.fields(messages.AttemptPlan)],
     }
 

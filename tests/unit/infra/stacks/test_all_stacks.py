@@ -112,9 +112,9 @@ def test_every_function_has_its_own_role_with_only_its_table_actions(assembly: A
         "PrepareTraining": {"GetItem", "BatchGetItem", "PutItem", "Query"},
         "PlanTraining": {"GetItem", "BatchGetItem", "PutItem", "Query"},
         "RegisterModelVersion": {"GetItem", "BatchGetItem", "PutItem"},
-        "SummarizeExecution": {"GetItem", "PutItem", "Query", "UpdateItem"},
+        "SummarizeExecution": {"GetItem", "BatchGetItem", "PutItem", "Query", "UpdateItem"},
         "CheckRequest": {"GetItem", "BatchGetItem", "Query"},
-        "Reconcile": {"GetItem", "PutItem", "Query", "UpdateItem"},
+        "Reconcile": {"GetItem", "BatchGetItem", "PutItem", "Query", "UpdateItem"},
         # They keep a failure in the record of its job when ClassifyFailure itself has failed.
         "StateMachine": {"UpdateItem"},
         "TrainingStateMachine": {"UpdateItem"},

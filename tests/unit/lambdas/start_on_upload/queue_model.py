@@ -16,6 +16,7 @@ from contract.triggers.uploads import ObjectVersion, UploadManifest, UploadRule
 from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.settings import read_settings
+from lambdas.stage.tables.estimate_table import EstimateTable
 from lambdas.stage.tables.job_table import JobTable
 from lambdas.stage.tables.latest_pointers import LatestPointers
 from lambdas.stage.tables.upload_table import UploadTable
@@ -127,7 +128,8 @@ class Trigger:
         jobs = JobTable(self.table, settings.table_name, record_days=1)
         uploads = UploadTable(self.table, settings.table_name, record_days=1)
         latest = LatestPointers(self.table, settings.table_name, store)
-        return Deployment(settings, jobs, uploads, store, latest, clock=lambda: self.now)
+        estimates = EstimateTable(self.table, settings.table_name, clock=lambda: self.now)
+        return Deployment(settings, jobs, uploads, store, latest, clock=lambda: self.now, estimates=estimates)
 
     def due(self) -> list[Waiting]:
         return [waiting for waiting in self.queue if waiting.due <= self.now]

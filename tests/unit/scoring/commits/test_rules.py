@@ -80,6 +80,9 @@ def test_results_that_do_not_match_the_models_are_refused(described: ObjectWritt
     ("change", "words"),
     [
         ({"rows_in": 11}, "not those that it scored, plus those in quarantine, plus those skipped"),
+        ({"seconds": -0.1}, "impossible time"),
+        ({"seconds": float("nan")}, "impossible time"),
+        ({"seconds": 1e10}, "impossible time"),
         ({"rows_in": 11, "rows_skipped": 1}, "has skipped rows, which only a fleet may do"),
         ({"rows_in": -2, "rows_scored": -4}, "impossible number of rows"),
         ({"rows_scored": 3, "rows_quarantined": 7}, "more rows in quarantine than tolerated"),

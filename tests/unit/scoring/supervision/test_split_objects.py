@@ -18,7 +18,7 @@ def test_parts_are_merged_without_the_models_that_failed() -> None:
     later, earlier = (Failure("bad", FailureKind.MODEL, f"in part {part}") for part in (2, 1))
     assert split.finish_part(PartDone("a.parquet", 2, 1.0, (later,))) is None
     assert split.finish_part(PartDone("a.parquet", 1, 1.0, (earlier,))) is None
-    assert split.finish_part(PartDone("a.parquet", 0, 1.0)) == MergeParts(ITEM, 3, ("bad",))
+    assert split.finish_part(PartDone("a.parquet", 0, 1.0)) == MergeParts(ITEM, 3, ("bad",), seconds=3.0)
     assert split.finish_object(ObjectDone("a.parquet", 10, 1.0)) == ObjectDone("a.parquet", 10, 4.0, (earlier,))
 
 

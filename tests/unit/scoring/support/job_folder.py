@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -199,12 +200,13 @@ class JobFolder:
     def files(self) -> dict[str, bytes]:
         """Return every file below the output folder, but each commit as a file instead of the segments.
 
-        It depends on the time which commits share a segment.
+        It depends on the time which commits share a segment. Commits are shown without the seconds that they took.
         """
         root = self.paths.predictions.parent
         files = {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
         found = {name: content for name, content in files.items() if not name.startswith("ledger/")}
-        return found | {f"ledger/{commit.model_id}/{commit.object}": commit_line(commit) for commit in self.commits()}
+        timeless = [replace(commit, seconds=0.0) for commit in self.commits()]
+        return found | {f"ledger/{commit.model_id}/{commit.object}": commit_line(commit) for commit in timeless}
 
 
 def failure_reasons(ended: subprocess.CompletedProcess[str]) -> dict[str, str]:

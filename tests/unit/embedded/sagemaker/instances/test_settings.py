@@ -141,6 +141,10 @@ def test_the_command_replaces_all_settings(
     for words, expected in (
         (["--mounts", "per-path", "--volume-bytes", "67108864"], InstanceSettings("per-path", 64 * MIB)),
         (["--root-disk-bytes", "3145728"], InstanceSettings(root_disk_bytes=3 * MIB)),
+        (
+            ["--startup-seconds", "180", "--startup-waited", "0.5", "--size", "instance-type"],
+            InstanceSettings(startup_seconds=180, startup_waited=0.5, size="instance-type"),
+        ),
     ):
         assert command.main(["--state-dir", str(tmp_path), *words]) == 0
         assert file.read() == expected

@@ -1,8 +1,9 @@
 from contract.catalog.models import Compute, ModelVersion
 from contract.job.scoring_spec import PinnedObject
+from contract.planner.problem import MAX_COMMITS
 from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.planning.scoring.choose_models import choose_by_id, choose_from_catalog
-from lambdas.planning.scoring.form_jobs import MAX_COMMITS, check_commit_counts, form_jobs
+from lambdas.planning.scoring.form_jobs import check_commit_counts, form_jobs
 from tests.unit.lambdas.builders import STAGE_COMPUTE, any_model_spec, assign, snapshots_of
 
 

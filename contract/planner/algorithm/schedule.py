@@ -50,7 +50,7 @@ def schedule(
     index, places = 0, max_concurrency
     pause = 1 / starts_per_second
     touched: set[str] = set()
-    while index < len(items) or ends:
+    while index < len(items) or touched or ends:
         while places and index < len(items):
             instance_type = items[index].instance_type
             waiting.setdefault(instance_type, deque()).append(index)

@@ -1,0 +1,1 @@
+"""Plans, and the estimates that they are made of."""

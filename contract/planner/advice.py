@@ -1,0 +1,154 @@
+"""What people should know about a plan, and what would make it cheaper or faster."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from contract.planner.algorithm.best import best_plan
+from contract.planner.algorithm.preparation import Preparation, Works, choosable_types
+from contract.planner.instances import size_of
+from contract.planner.plan import Alternative, CapacityPlan
+from contract.planner.problem import ModelGroup, PlanningProblem
+from contract.workflow.scoring_request import MAX_CONCURRENCY_LIMIT
+
+_WORTH = 0.95
+"""An alternative is worth telling if it takes at most this share of the time or the money."""
+_SLACK = 1.2
+"""A cheaper plan may not take longer than this multiple, unless the change is a later end."""
+
+
+def notes(problem: PlanningProblem, plan: CapacityPlan, prepared: Preparation) -> list[str]:
+    """Return what is uncertain about the plan, and what may go wrong."""
+    return [
+        *_deadline_notes(problem, plan),
+        *_estimate_notes(prepared.works),
+        *_type_notes(problem, plan),
+        *_runtime_notes(problem, plan),
+    ]
+
+
+def alternatives(problem: PlanningProblem, plan: CapacityPlan, prepared: Preparation) -> tuple[Alternative, ...]:
+    """Return changes that make the plan cheaper or faster, each with its result."""
+    found: list[Alternative] = []
+    if not plan.jobs:
+        return ()
+    if any(_may_share(group) for group in problem.groups):
+        other = best_plan(problem, prepared.with_shared_jobs())
+        found += _worth(plan, other, "set models_per_job to 'auto'", problem)
+    found += _more_capacity(problem, plan, prepared)
+    if problem.objective == "cost":
+        faster = best_plan(replace(problem, objective="time", deadline_seconds=None), prepared)
+        if faster.makespan.value <= plan.makespan.value * _WORTH:
+            found.append(_alternative("set objective to 'time'", faster))
+    if problem.deadline_seconds is not None or problem.objective == "time":
+        later = best_plan(replace(problem, objective="cost", deadline_seconds=None), prepared)
+        if _money(later) <= _money(plan) * _WORTH:
+            change = "allow a later end" if problem.objective == "cost" else "set objective to 'cost'"
+            found.append(_alternative(change, later))
+    return tuple(found)
+
+
+def _more_capacity(problem: PlanningProblem, plan: CapacityPlan, prepared: Preparation) -> Iterable[Alternative]:
+    full = {name: quota for name, quota in problem.quotas.items() if plan.quota_needed.get(name) == quota}
+    if full:
+        for factor in (2, 4):
+            raised = replace(problem, quotas={**problem.quotas, **{name: full[name] * factor for name in full}})
+            other = best_plan(raised, prepared)
+            texts = (f"{name} from {quota:,} to {quota * factor:,}" for name, quota in sorted(full.items()))
+            yield from _worth(plan, other, f"raise the quota of {' and of '.join(texts)}", problem)
+            if other.meets_deadline is not False:
+                break
+    items = sum(len(job.shard_bytes) if job.is_split else 1 for job in plan.jobs)
+    if items > problem.max_concurrency and problem.max_concurrency < MAX_CONCURRENCY_LIMIT:
+        more = min(MAX_CONCURRENCY_LIMIT, problem.max_concurrency * 2)
+        other = best_plan(replace(problem, max_concurrency=more), prepared)
+        change = f"raise max_concurrency from {problem.max_concurrency:,} to {more:,}"
+        yield from _worth(plan, other, change, problem)
+
+
+def _worth(plan: CapacityPlan, other: CapacityPlan, change: str, problem: PlanningProblem) -> Iterable[Alternative]:
+    """Yield the other plan if it is faster, cheaper, or in time where the plan is late."""
+    cheaper = _money(other) <= _money(plan) * _WORTH and other.makespan.value <= plan.makespan.value * _SLACK
+    cheaper = cheaper or (_money(other) <= _money(plan) * _WORTH and problem.objective == "cost")
+    faster = other.makespan.value <= plan.makespan.value * _WORTH
+    if other.jobs and not other.problems and (cheaper or faster or (other.meets_deadline and not plan.meets_deadline)):
+        yield _alternative(change, other)
+
+
+def _alternative(change: str, plan: CapacityPlan) -> Alternative:
+    return Alternative(change, plan.makespan.value, plan.cost, plan.instance_hours)
+
+
+def _money(plan: CapacityPlan) -> float:
+    return plan.instance_hours if plan.cost is None else plan.cost
+
+
+def _may_share(group: ModelGroup) -> bool:
+    return group.fixed.models_per_job is not None and not group.is_fleet and len(group.models) > 1
+
+
+def _deadline_notes(problem: PlanningProblem, plan: CapacityPlan) -> Iterable[str]:
+    deadline = problem.deadline_seconds
+    if deadline is None or not plan.jobs:
+        return
+    if plan.makespan.value > deadline:
+        yield f"The expected end is {_time(plan.makespan.value - deadline)} after the deadline."
+    elif plan.makespan.high > deadline:
+        yield f"The end may be up to {_time(plan.makespan.high - deadline)} after the deadline."
+
+
+def _estimate_notes(works: Sequence[Works]) -> Iterable[str]:
+    first = [next(iter(by_type.values())) for by_type in works]
+    models = sum(len(work.loads) for work in first)
+    unmeasured = round(sum(work.total.unmeasured for work in first))
+    if unmeasured:
+        yield (
+            f"{unmeasured:,} of {models:,} models have no measured speed: documented defaults apply, with wide bands. "
+            "They are measured when they run."
+        )
+    datasets = sorted({work.group.dataset for work in first if not work.bytes_per_row.count})
+    if datasets:
+        named = f"dataset {datasets[0]!r}" + (f" and {len(datasets) - 1:,} more" if len(datasets) > 1 else "")
+        yield f"The bytes per row of {named} are not measured yet, so rows are unknown and durations are rough."
+
+
+def _type_notes(problem: PlanningProblem, plan: CapacityPlan) -> Iterable[str]:
+    used = sorted({job.instance_type for job in plan.jobs})
+    free = [group for group in problem.groups if group.fixed.instance_type is None]
+    chosen = {name for group in free for name in choosable_types(problem, group)}
+    unknown = [name for name in problem.instance_types if free and size_of(name) is None]
+    unpriced = [name for name in problem.instance_types if free and size_of(name) and name not in chosen]
+    unpriced = [name for name in unpriced if _price(problem, name) is None]
+    if unknown:
+        yield f"Not considered, because their size is not known: {', '.join(unknown)}."
+    if unpriced:
+        yield f"Not considered, because there is no price for them in {problem.region}: {', '.join(unpriced)}."
+    for name in used:
+        if size_of(name) is None:
+            yield f"The size of {name} is not known: 2 vCPUs and 8 GiB are assumed."
+        if _price(problem, name) is None:
+            yield f"No price of {name} in {problem.region} is known, so the cost is left out."
+    for name, needed in sorted(plan.quota_needed.items()):
+        if name not in problem.quotas and needed > 1:
+            yield f"The quota of {name} is not known. The plan needs {needed:,} of them at once."
+
+
+def _runtime_notes(problem: PlanningProblem, plan: CapacityPlan) -> Iterable[str]:
+    limits: Mapping[str, int] = {group.name: group.max_runtime_seconds for group in problem.groups}
+    late = Counter(job.group for job in plan.jobs if job.seconds.high > limits[job.group])
+    for name, count in sorted(late.items()):
+        jobs = "1 job" if count == 1 else f"{count:,} jobs"
+        yield f"{jobs} of {name} may take longer than max_runtime_seconds, {limits[name]:,}. Raise it."
+
+
+def _price(problem: PlanningProblem, instance_type: str) -> float | None:
+    return problem.prices.usd_per_hour(problem.region, problem.kind, instance_type)
+
+
+def _time(seconds: float) -> str:
+    """Return a duration for people.
+
+    >>> _time(90), _time(5_400), _time(200_000)
+    ('2 min', '1.5 h', '55.6 h')
+    """
+    return f"{max(1, round(seconds / 60)):,} min" if seconds < 3_600 else f"{seconds / 3_600:,.1f} h"

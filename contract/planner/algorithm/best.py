@@ -1,0 +1,90 @@
+"""Find the best plan of a problem."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from contract.planner.algorithm.candidates import Candidate, candidates, rank
+from contract.planner.algorithm.form import FormedJob, form_jobs
+from contract.planner.algorithm.obstacles import obstacles
+from contract.planner.algorithm.options import Option
+from contract.planner.algorithm.preparation import Preparation
+from contract.planner.algorithm.schedule import Item, Schedule, schedule
+from contract.planner.algorithm.work import GroupWork
+from contract.planner.estimates import Estimate
+from contract.planner.plan import CapacityPlan
+from contract.planner.problem import PlanningProblem
+from contract.problems import Problem
+
+_TRIED = 5
+"""Candidates whose jobs are formed, until one keeps what its average jobs promised."""
+
+
+def best_plan(problem: PlanningProblem, prepared: Preparation) -> CapacityPlan:
+    """Return the best plan, without advice. `prepared` may be that of a problem with other quotas."""
+    found = candidates(problem, prepared)
+    ranked = rank(problem, found)[:_TRIED] if found else []
+    plans = []
+    for candidate in ranked:
+        plan = _plan(problem, candidate)
+        plans.append(plan)
+        if plan.meets_deadline is not False and not plan.problems:
+            break
+    problems = tuple(obstacles(problem, prepared))
+    if not plans:
+        return replace(_schedule_jobs(problem, []), problems=problems)
+    best = min(plans, key=lambda plan: (len(plan.problems), plan.meets_deadline is False, plan.makespan.value))
+    return replace(best, problems=(*problems, *best.problems))
+
+
+def _plan(problem: PlanningProblem, candidate: Candidate) -> CapacityPlan:
+    jobs: list[FormedJob] = []
+    problems = []
+    for work, option in candidate.choices:
+        formed = form_jobs(work, option, problem.default_volume_gb)
+        jobs += formed
+        if not formed:
+            problems.append(_too_large(work, option))
+    return replace(_schedule_jobs(problem, jobs), problems=tuple(problems))
+
+
+def _too_large(work: GroupWork, option: Option) -> Problem:
+    model = max(work.loads, key=lambda load: work.disk_gb(load, work.dataset.longest(option.instances)))
+    needed = work.disk_gb(model, work.dataset.longest(option.instances))
+    expected = f"at least {needed:,} GB, for a shard with its outputs and the largest model"
+    remedy = "Raise volume_size_gb or instance_count, or split the dataset."
+    return Problem(f"{work.group.name}: volume_size_gb", work.disk_limit_gb, expected, remedy)
+
+
+def _schedule_jobs(problem: PlanningProblem, formed: Sequence[FormedJob]) -> CapacityPlan:
+    ordered = sorted(formed, key=lambda formed: (-formed.job.seconds.value, formed.job.models))
+    value, low, high = (_schedule(problem, ordered, bound) for bound in ("value", "low", "high"))
+    starts = iter(value.starts)
+    jobs = tuple(replace(job, starts_at=min([next(starts) for _ in items])) for job, items in ordered)
+    costs = [job.cost for job in jobs if job.cost is not None]
+    count = min((job.seconds.count for job in jobs), default=0)
+    deadline = problem.deadline_seconds
+    return CapacityPlan(
+        jobs=jobs,
+        # List scheduling can end later although every job is shorter.
+        makespan=Estimate(value.makespan, min(low.makespan, value.makespan), max(high.makespan, value.makespan), count),
+        instance_hours=sum(job.instance_seconds for job in jobs) / 3_600,
+        cost=sum(costs) if len(costs) == len(jobs) else None,
+        price_date=problem.prices.date,
+        price_source=problem.prices.source,
+        quota_needed={name: max(value.peaks[name], low.peaks[name], high.peaks[name]) for name in sorted(value.peaks)},
+        meets_deadline=None if deadline is None else value.makespan <= deadline,
+    )
+
+
+def _schedule(problem: PlanningProblem, ordered: Sequence[FormedJob], bound: str) -> Schedule:
+    items = [
+        Item(job.instance_type, 1 if job.is_split else job.instance_count, getattr(seconds, bound))
+        for job, items in ordered
+        for seconds in items
+    ]
+    return schedule(
+        items,
+        max_concurrency=problem.max_concurrency,
+        quotas=problem.quotas,
+        starts_per_second=problem.starts_per_second,
+    )

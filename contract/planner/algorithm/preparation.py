@@ -1,0 +1,75 @@
+"""What is computed once per problem, and shared by the plans that are compared."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from contract.planner.algorithm.options import Option, options
+from contract.planner.algorithm.shards import Dataset
+from contract.planner.algorithm.work import GroupWork, group_work, machine_of
+from contract.planner.instances import size_of
+from contract.planner.problem import ModelGroup, PlanningProblem
+
+Works = Mapping[str, GroupWork]
+"""The work of a group on each type that it may have."""
+
+
+class Preparation:
+    """The work of all groups, and the options that were asked for."""
+
+    def __init__(self, works: Sequence[Works]) -> None:
+        self.works = works
+        self._options: dict[object, list[Option]] = {}
+        self._options_of: dict[tuple[int, int | None, int], tuple[GroupWork, list[Option]]] = {}
+
+    def options(self, problem: PlanningProblem, work: GroupWork) -> list[Option]:
+        """Return the options of a piece of work; none if its type cannot run it."""
+        name = work.machine.instance_type
+        limits = problem.quotas.get(name), places(problem, name)
+        # The work is kept with its options, so that no other object gets its id.
+        known = self._options_of.get((id(work), *limits))
+        if known is None:
+            # Groups that are alike, such as models with datasets of the same sizes, share their options.
+            key = (work.group.alike, work.machine.instance_type, work.total, work.dataset.shape, limits)
+            found = self._options.get(key)
+            if found is None:
+                found = self._options[key] = options(work, *limits)
+            known = self._options_of[(id(work), *limits)] = work, found
+        return known[1]
+
+    def with_shared_jobs(self) -> "Preparation":
+        """Return the same work, with the number of models per job left to the planner."""
+        return Preparation(
+            [
+                {name: replace(work, group=work.group.sharing()) for name, work in by_type.items()}
+                for by_type in self.works
+            ]
+        )
+
+
+def prepare(problem: PlanningProblem) -> Preparation:
+    """Return the work of each group on each type that it may have."""
+    datasets = {name: Dataset(sizes) for name, sizes in problem.datasets.items()}
+    fixed = [group.fixed.instance_type for group in problem.groups if group.fixed.instance_type]
+    machines = {name: machine_of(problem, name) for name in (*problem.instance_types, *fixed)}
+    works: list[Works] = []
+    for group in problem.groups:
+        if group.models:
+            dataset = datasets[group.dataset]
+            types = choosable_types(problem, group)
+            works.append({name: group_work(problem, group, dataset, machines[name]) for name in types})
+    return Preparation(works)
+
+
+def places(problem: PlanningProblem, instance_type: str) -> int:
+    """Return how many single-instance jobs of a type run at once."""
+    return min(problem.quotas.get(instance_type, problem.max_concurrency), problem.max_concurrency)
+
+
+def choosable_types(problem: PlanningProblem, group: ModelGroup) -> Sequence[str]:
+    """Return the types that a group may have: those with a known size, and with a price if any has one."""
+    if group.fixed.instance_type is not None:
+        return (group.fixed.instance_type,)
+    known = [name for name in problem.instance_types if (size := size_of(name)) and (size.gpus or not group.needs_gpu)]
+    known = known or list(problem.instance_types[:1])
+    priced = [name for name in known if problem.prices.usd_per_hour(problem.region, problem.kind, name) is not None]
+    return priced or known

@@ -1,0 +1,67 @@
+"""How the bytes of a dataset are divided between the instances of a job."""
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MAX_IMBALANCE = 1.2
+"""Largest size of a shard, as a multiple of the mean, that SageMaker may deal."""
+
+
+@dataclass(frozen=True)
+class Shards:
+    """The bytes of each instance or part."""
+
+    is_split: bool
+    """Whether these are parts of about equal bytes, each a job of one instance."""
+    sizes: tuple[int, ...]
+
+
+class Dataset:
+    """The objects of a dataset, with the divisions that were asked for."""
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        self._sizes = sizes
+        self.objects = len(sizes)
+        self.total = sum(sizes)
+        self.largest = max(sizes, default=0)
+        self._smallest = min(sizes, default=0)
+        self._dealt: dict[int, tuple[int, ...]] = {}
+        self._divided: dict[int, Shards] = {}
+        self.shape = self.objects, self.total, self.largest, self._smallest, self.is_split(2)
+        """Numbers that decide about the ways to divide the objects, to a good approximation."""
+
+    def is_split(self, instances: int) -> bool:
+        """Return whether shards of equal counts, as SageMaker deals them, would be too unequal."""
+        if instances == 1 or self.largest <= MAX_IMBALANCE * self._smallest:
+            return False
+        return max(self._deal(instances)) > MAX_IMBALANCE * self.total / instances
+
+    def longest(self, instances: int) -> float:
+        """Return the bytes of the largest shard; those of the largest part are a good approximation."""
+        if instances == 1:
+            return self.total
+        if self.is_split(instances):
+            return max(self.largest, self.total / instances)
+        return max(self._deal(instances))
+
+    def divide(self, instances: int) -> Shards:
+        """Return the shards of at most as many instances as there are objects."""
+        if instances not in self._divided:
+            split = self.is_split(instances)
+            sizes = self._balance(instances) if split else self._deal(instances)
+            self._divided[instances] = Shards(split, sizes)
+        return self._divided[instances]
+
+    def _deal(self, instances: int) -> tuple[int, ...]:
+        if instances not in self._dealt:
+            self._dealt[instances] = tuple(sum(self._sizes[start::instances]) for start in range(instances))
+        return self._dealt[instances]
+
+    def _balance(self, instances: int) -> tuple[int, ...]:
+        # By bytes, then by number of objects, as `lambdas.planning.scoring.shards.balance` does.
+        loads = [(0, 0, number) for number in range(min(instances, self.objects))]
+        for size in sorted(self._sizes, reverse=True):
+            total, length, number = loads[0]
+            heapq.heapreplace(loads, (total + size, length + 1, number))
+        return tuple(total for total, _, _ in sorted(loads, key=lambda load: load[2]))

@@ -1,0 +1,197 @@
+"""How long a job takes, and what it needs: the model of time that the planner computes with.
+
+A job starts its instances, downloads its objects and artifacts, loads its models, and then scores
+while it uploads. Of an instance with v vCPUs, v workers score at once.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from contract.planner.algorithm.shards import Dataset
+from contract.planner.estimates import Estimate
+from contract.planner.instances import InstanceSize, size_of
+from contract.planner.problem import MAX_VOLUME_GB, ModelGroup, PlanningProblem
+
+LOADED_BYTES_PER_ARTIFACT_BYTE = 4
+"""Memory of a loaded model per byte of its artifact, as the container assumes."""
+MODEL_MEMORY_SHARE = 0.5
+"""Share of an instance's memory that loaded models may take."""
+UNKNOWN_SIZE = InstanceSize(vcpus=2, memory_gib=8)
+"""Size that is assumed for a fixed type that the table does not have."""
+_GB = 10**9
+_USD_PER_VCPU_HOUR = 0.06
+"""Weight of types without a price when plans are compared. It is the same for all, and never shown."""
+
+
+class Load(NamedTuple):
+    """What models cost, added up."""
+
+    models: float = 0
+    artifact_bytes: float = 0
+    load_seconds: float = 0.0
+    row_seconds: float = 0.0
+    """Seconds of one worker per row of the dataset."""
+    row_seconds_low: float = 0.0
+    row_seconds_high: float = 0.0
+    output_ratio: float = 0.0
+    unmeasured: float = 0
+    """Models whose speed is a default."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """An instance type with what is known of its speed."""
+
+    instance_type: str
+    size: InstanceSize
+    startup: Estimate
+    download: Estimate
+    upload: Estimate
+    usd_per_hour: float | None
+
+    @property
+    def weight(self) -> float:
+        """Price per second, or its substitute if there is no price, to compare plans."""
+        price = self.usd_per_hour
+        return (self.size.vcpus * _USD_PER_VCPU_HOUR if price is None else price) / 3_600
+
+
+@dataclass(frozen=True)
+class GroupWork:
+    """The work of a group's models, or of some of them, on one instance type."""
+
+    group: ModelGroup
+    machine: Machine
+    dataset: Dataset
+    model_ids: tuple[str, ...]
+    loads: tuple[Load, ...]
+    """One per model."""
+    total: Load
+    bytes_per_row: Estimate
+
+    def value_seconds(self, load: Load, shard_bytes: float) -> float:
+        """Return the expected time of an instance that scores a shard with models."""
+        machine = self.machine
+        moved = (shard_bytes + load.artifact_bytes) / machine.download.value
+        work = shard_bytes / self.bytes_per_row.value * load.row_seconds / self.workers(load)
+        upload = shard_bytes * self.output_ratio(load) / machine.upload.value
+        return machine.startup.value + moved + load.load_seconds + max(work, upload)
+
+    def seconds(self, load: Load, shard_bytes: float) -> Estimate:
+        """Return the same with its band: the spreads of start-up, transfer and work are independent."""
+        machine, per_row = self.machine, self.bytes_per_row
+        value = self.value_seconds(load, shard_bytes)
+        moved = shard_bytes * (1 + self.output_ratio(load)) + load.artifact_bytes
+        rows = shard_bytes / per_row.value / self.workers(load)
+        work = rows * load.row_seconds
+        fast = math.hypot(
+            machine.startup.value - machine.startup.low,
+            moved / machine.download.value - moved / machine.download.high,
+            work - rows * load.row_seconds_low * per_row.value / per_row.high,
+        )
+        slow = math.hypot(
+            machine.startup.high - machine.startup.value,
+            moved / machine.download.low - moved / machine.download.value,
+            rows * load.row_seconds_high * per_row.value / per_row.low - work,
+        )
+        count = min(machine.startup.count, machine.download.count, per_row.count)
+        return Estimate(value, max(0.0, value - fast), value + slow, count)
+
+    def workers(self, load: Load) -> int:
+        """Return how many workers fit: each loads all models of the job."""
+        size = self.machine.size
+        if self.group.is_fleet or not load.artifact_bytes:
+            return size.vcpus
+        return max(1, min(size.vcpus, int(self.model_room / load.artifact_bytes)))
+
+    @property
+    def model_room(self) -> float:
+        """Bytes of artifacts that one worker can load."""
+        return self.machine.size.memory_gib * 2**30 * MODEL_MEMORY_SHARE / LOADED_BYTES_PER_ARTIFACT_BYTE
+
+    def output_ratio(self, load: Load) -> float:
+        """Return the bytes of all outputs per byte of input."""
+        return load.output_ratio + self.group.shared_output_ratio
+
+    def disk_gb(self, load: Load, shard_bytes: float) -> int:
+        """Return the GB that hold a shard with its outputs, and the artifacts, packed and unpacked."""
+        return max(1, math.ceil((shard_bytes * (1 + self.output_ratio(load)) + 2 * load.artifact_bytes) / _GB))
+
+    @property
+    def disk_limit_gb(self) -> int:
+        """Largest volume that a job of the group can have on this type, in GB."""
+        return self.machine.size.disk_gb or self.group.fixed.volume_size_gb or MAX_VOLUME_GB
+
+    @property
+    def rows(self) -> int | None:
+        """Rows of the dataset; None if nothing has measured it."""
+        return round(self.dataset.total / self.bytes_per_row.value) if self.bytes_per_row.count else None
+
+    def of_models(self, start: int, end: int) -> "GroupWork":
+        """Return the work of a range of the models."""
+        loads = self.loads[start:end]
+        return GroupWork(
+            self.group,
+            self.machine,
+            self.dataset,
+            self.model_ids[start:end],
+            loads,
+            add_up(loads),
+            self.bytes_per_row,
+        )
+
+
+def machine_of(problem: PlanningProblem, instance_type: str) -> Machine:
+    """Return an instance type with the estimates and the price of the problem."""
+    return Machine(
+        instance_type=instance_type,
+        size=size_of(instance_type) or UNKNOWN_SIZE,
+        startup=problem.estimates.startup_seconds(instance_type),
+        download=problem.estimates.transfer_bytes_per_second(instance_type),
+        upload=problem.estimates.upload_bytes_per_second(instance_type),
+        usd_per_hour=problem.prices.usd_per_hour(problem.region, problem.kind, instance_type),
+    )
+
+
+def group_work(problem: PlanningProblem, group: ModelGroup, dataset: Dataset, machine: Machine) -> GroupWork:
+    """Return the work of a group on an instance type."""
+    loads = tuple(_loads(problem, group, machine.instance_type))
+    return GroupWork(
+        group=group,
+        machine=machine,
+        dataset=dataset,
+        model_ids=tuple(model.model_id for model in group.models),
+        loads=loads,
+        total=add_up(loads),
+        bytes_per_row=problem.estimates.bytes_per_row(group.dataset),
+    )
+
+
+def add_up(loads: Sequence[Load]) -> Load:
+    """Return the load of several models in one job."""
+    return Load(*map(sum, zip(*loads, strict=True))) if loads else Load()
+
+
+def share_of(load: Load, share: float) -> Load:
+    """Return the load of a share of the models, as if all were alike."""
+    return Load(*(value * share for value in load))
+
+
+def _loads(problem: PlanningProblem, group: ModelGroup, instance_type: str) -> Iterable[Load]:
+    # In a fleet, each row is scored once, so a model's part of the rows is taken to be 1/n.
+    share = 1 / len(group.models) if group.is_fleet and group.models else 1.0
+    estimates = problem.estimates
+    for model in group.models:
+        rate = estimates.rows_per_second(model.model_id, model.format, model.artifact_bytes, instance_type)
+        yield Load(
+            models=1,
+            artifact_bytes=model.artifact_bytes,
+            load_seconds=estimates.load_seconds(model.format, model.artifact_bytes).value,
+            row_seconds=share / rate.value,
+            row_seconds_low=share / rate.high,
+            row_seconds_high=share / rate.low,
+            output_ratio=model.output_ratio * share,
+            unmeasured=rate.count == 0,
+        )

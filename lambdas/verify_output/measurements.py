@@ -1,0 +1,85 @@
+"""Form what a job has measured, from its commits and SageMaker's description of its last attempt. Pure functions."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from contract.job.scoring_spec import JobSpec
+from contract.planner.estimates import format_class
+from contract.table.measurements import FormatMeasurement, JobMeasurements
+from contract.table.records import JobRecord
+from lambdas.attempts.commits import Commits, ModelTime
+
+_DIGITS = ".4g"
+"""Precision of seconds: a job may have a thousand models, and its record must stay small."""
+_MAX_STARTUP_SECONDS = 86_400.0
+"""Longest start-up that is believed."""
+
+
+def measure(job: JobRecord, spec: JobSpec, commits: Commits, description: Any) -> JobMeasurements:
+    """Return what a job has measured.
+
+    `description` is SageMaker's description of the attempt that completed it, as Step Functions passes
+    it on; anything else if no attempt was needed.
+
+    Commits of earlier executions, which the job has kept, were measured there.
+    """
+    described = description if isinstance(description, Mapping) else {}
+    times = {} if job.commits_kept else commits.times
+    seconds = [_seconds_of_all_rows(times.get(model_id), job, commits) for model_id in job.model_ids]
+    return JobMeasurements(
+        instance_type=_instance_type(described) or job.compute.instance_type or "",
+        startup_seconds=_startup_seconds(described),
+        model_seconds=tuple(seconds) if any(seconds) else (),
+        # The models of a fleet have no times of their own.
+        formats=() if spec.fleet else _by_format(spec, times),
+    )
+
+
+def _seconds_of_all_rows(time: ModelTime | None, job: JobRecord, commits: Commits) -> float:
+    """Return the seconds for all rows of the job; commits of an earlier release have none."""
+    if time is None or not time.rows or not time.seconds:
+        return 0.0
+    rows = commits.rows_in / len(job.model_ids)
+    return _rounded(time.seconds * rows / time.rows)
+
+
+def _by_format(spec: JobSpec, times: Mapping[str, ModelTime]) -> tuple[FormatMeasurement, ...]:
+    found: dict[str, ModelTime] = {}
+    for model in spec.models:
+        time = times.get(model.model_id)
+        if time is not None and time.rows and time.seconds:
+            total = found.setdefault(format_class(model.format, model.artifact_bytes), ModelTime())
+            total.add(time.rows, time.seconds)
+    return tuple(FormatMeasurement(name, each.rows, _rounded(each.seconds)) for name, each in sorted(found.items()))
+
+
+def _instance_type(description: Mapping[str, Any]) -> str:
+    resources = description.get("ProcessingResources")
+    cluster = resources.get("ClusterConfig") if isinstance(resources, Mapping) else description.get("ResourceConfig")
+    found = cluster.get("InstanceType") if isinstance(cluster, Mapping) else None
+    return found if isinstance(found, str) else ""
+
+
+def _startup_seconds(description: Mapping[str, Any]) -> float:
+    """Return the time from the creation of a processing job until its instances ran; 0 if it is unknown."""
+    created, started = (_time(description.get(name)) for name in ("CreationTime", "ProcessingStartTime"))
+    if created is None or started is None:
+        return 0.0
+    seconds = (started - created).total_seconds()
+    return _rounded(seconds) if 0 < seconds <= _MAX_STARTUP_SECONDS else 0.0
+
+
+def _time(value: Any) -> datetime | None:
+    """Return a time of a description: Step Functions passes on milliseconds since 1970."""
+    try:
+        if isinstance(value, (int, float)):
+            return datetime.fromtimestamp(value / 1_000, UTC)
+        found = datetime.fromisoformat(value)
+        return found if found.tzinfo else found.replace(tzinfo=UTC)
+    except (OverflowError, OSError, TypeError, ValueError):
+        return None
+
+
+def _rounded(seconds: float) -> float:
+    return float(format(seconds, _DIGITS))
