@@ -45,6 +45,7 @@ from contract.status import (
 )
 from contract.table.attributes import from_attribute, to_attributes
 from contract.table.measurements import JobMeasurements
+from contract.table.spot_time import SpotTime
 from contract.workflow.messages import ExecutionPlan
 
 PARTITION_KEY = "pk"
@@ -206,6 +207,8 @@ class JobRecord:
     workflow writes it without a function; the closing of the record turns it into a reason."""
     classification_failure: str = ""
     """JSON of the Error and Cause with which ClassifyFailure failed then."""
+    spot_time: SpotTime | None = None
+    """What SageMaker has billed of the attempts on spot capacity; None for a job that has had none."""
     measured: JobMeasurements | None = None
     """What a scoring job that succeeded has measured; None in records of earlier releases."""
 

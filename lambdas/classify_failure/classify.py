@@ -8,9 +8,10 @@ from contract.table.records import AttemptRecord, JobRecord
 from contract.workflow.messages import AttemptFailure, FailureDecision
 from lambdas.attempts.checksums import ChecksumRules
 from lambdas.attempts.commits import count_commits
-from lambdas.attempts.failure_cause import Cause, read_cause
+from lambdas.attempts.failure_cause import Cause, read_cause, read_description
 from lambdas.attempts.keep_commits import keep_spot_commits_of_ended
 from lambdas.attempts.progress import progress_mark
+from lambdas.attempts.spot_time import spot_time_after
 from lambdas.attempts.tolerance import counted
 from lambdas.failures.decisions import Decision, decide, find_rule
 from lambdas.failures.failure_rule import FailureRule, Retry
@@ -50,6 +51,7 @@ def classify_failure(
         ended_at="" if decision.try_again else ended_at,
         failure_kind=decision.kind,
         reason=decision.reason,
+        spot_time=spot_time_after(job, read_description(failure.cause)),
     )
     if not decision.try_again:
         # Otherwise the next attempt keeps them.

@@ -109,6 +109,7 @@ def _summarize_job(job: JobRecord, parts: Sequence[JobRecord], results_bucket: s
         fleet_models=job.fleet_models,
         rows_skipped=job.rows_skipped,
         objects_committed=job.commits,
+        spot_time=job.spot_time,
     )
 
 

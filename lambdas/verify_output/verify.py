@@ -12,6 +12,7 @@ from lambdas.attempts.checksums import ChecksumRules
 from lambdas.attempts.commits import Commits, read_commits
 from lambdas.attempts.job_events import complete_job
 from lambdas.attempts.keep_commits import keep_spot_commits
+from lambdas.attempts.spot_time import spot_time_after
 from lambdas.attempts.tolerance import counted
 from lambdas.dataset.pinning import replaced_objects
 from lambdas.errors import ObjectReplacedError, OutputIncompleteError, UnexpectedOutputError
@@ -55,6 +56,7 @@ def _verify(job: JobRecord, description: Any, deployment: Deployment, rules: Che
         notes=commits.notes,
         commits=commits.valid,
         measured=measure(job, spec, commits, description),
+        spot_time=spot_time_after(job, description),
     )
     return deployment.table.end_attempt(job, succeeded, ended_at=ended_at, tally=counted(succeeded, deployment))
 
