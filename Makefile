@@ -183,6 +183,7 @@ lock: $(BIN)/python ## Update the requirement locks from pyproject.toml
 	@printf '%s\n' $(call extra,readers) | $(COMPILE) --no-deps - --output-file tools/requirements-readers.txt
 	@printf '%s\n' $(call extra,clients) | $(COMPILE) - --output-file requirements-clients.txt
 	@printf '%s\n' $(call extra,scoring) | $(COMPILE) - --constraint requirements.txt --output-file inference_container/requirements.txt
+	@echo boto3 | $(COMPILE) - --constraint requirements.txt --output-file examples/extend/batch/requirements.txt
 	@grep -E '^trees = \[' pyproject.toml | grep -oE '"[^"]+"' | tr -d '"' | \
 	  $(COMPILE) - --constraint requirements-test.txt $(addprefix --no-emit-package ,$(PLOTTING)) --output-file inference_container/requirements-trees.txt
 	@for variant in tensorflow pytorch tensorflow-gpu; do \

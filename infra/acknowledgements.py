@@ -56,7 +56,7 @@ def acknowledge(
         {"AwsSolutions-S1": "The bucket receives the access logs; logging access to it would loop."},
     )
 
-    _accept_wildcards(
+    accept_wildcards(
         compute.job_role,
         {
             names.objects_arn(names.datasets_bucket, "*"): "A job may score any dataset of its stage.",
@@ -74,7 +74,7 @@ def acknowledge(
         },
     )
     checkpoints = names.objects_arn(names.results_bucket, f"{layout.spot_checkpoints_prefix('*', '*', '*')}*")
-    _accept_wildcards(
+    accept_wildcards(
         compute.spot_role,
         {
             names.objects_arn(names.datasets_bucket, "*"): "A job may score any dataset of its stage.",
@@ -91,7 +91,7 @@ def acknowledge(
             "*": _JOBS_ANYWHERE,
         },
     )
-    _accept_wildcards(
+    accept_wildcards(
         compute.training_role,
         {
             names.objects_arn(names.datasets_bucket, "*"): "A job may train on any dataset of its stage.",
@@ -110,9 +110,9 @@ def acknowledge(
     for name, function in workflow.functions.items():
         role = workflow.function_roles[name]
         if name != "reconcile":
-            _accept_wildcards(role, {"*": _XRAY})
+            accept_wildcards(role, {"*": _XRAY})
         if name != "prepare_training":
-            _accept_wildcards(role, {executions: _KEYS_UNKNOWN})
+            accept_wildcards(role, {executions: _KEYS_UNKNOWN})
         _accept(
             function,
             {"AwsSolutions-L1": _RUNTIME},
@@ -120,11 +120,11 @@ def acknowledge(
     ledgers = names.objects_arn(names.results_bucket, f"{layout.ledger_prefix('*', '*')}*")
     for name in ("record_attempt", "verify_output", "classify_failure", "reconcile"):
         written = [*outputs_arns(names), checkpoints, *([] if name == "record_attempt" else [ledgers])]
-        _accept_wildcards(workflow.function_roles[name], dict.fromkeys(written, _KEYS_UNKNOWN))
+        accept_wildcards(workflow.function_roles[name], dict.fromkeys(written, _KEYS_UNKNOWN))
     processing_jobs, training_jobs = jobs_arns(settings.stage)
     scoring_executions, _ = executions_arns(settings.stage)
     for name in ("plan_execution", "check_request"):
-        _accept_wildcards(
+        accept_wildcards(
             workflow.function_roles[name],
             {
                 **dict.fromkeys(
@@ -133,7 +133,7 @@ def acknowledge(
                 scoring_executions: "Any execution may be resumed.",
             },
         )
-    _accept_wildcards(
+    accept_wildcards(
         workflow.function_roles["plan_execution"],
         {
             names.objects_arn(
@@ -144,7 +144,7 @@ def acknowledge(
         },
     )
 
-    _accept_wildcards(
+    accept_wildcards(
         workflow.function_roles["plan_training"],
         {
             names.objects_arn(names.datasets_bucket, "*"): _FIRST_OBJECTS,
@@ -153,7 +153,7 @@ def acknowledge(
             ): "Scripts are uploaded after the deployment.",
         },
     )
-    _accept_wildcards(
+    accept_wildcards(
         workflow.function_roles["check_request"],
         {
             names.objects_arn(
@@ -166,13 +166,13 @@ def acknowledge(
             uploads: _KEYS_UNKNOWN,
         },
     )
-    _accept_wildcards(
+    accept_wildcards(
         workflow.function_roles["register_model_version"],
         {names.objects_arn(names.models_bucket, f"*/{layout.ARTIFACT_NAME}"): "Every version has its own key."},
     )
 
     for name in ("summarize_execution", "reconcile"):
-        _accept_wildcards(
+        accept_wildcards(
             workflow.function_roles[name],
             {
                 latest_arn(names): "Models are registered after the deployment, so their manifests have no known keys.",
@@ -180,8 +180,8 @@ def acknowledge(
             },
         )
     for name in ("classify_failure", "reconcile"):
-        _accept_wildcards(workflow.function_roles[name], dict.fromkeys(jobs_arns(settings.stage), _ATTEMPT_NAMES))
-    _accept_wildcards(
+        accept_wildcards(workflow.function_roles[name], dict.fromkeys(jobs_arns(settings.stage), _ATTEMPT_NAMES))
+    accept_wildcards(
         workflow.function_roles["reconcile"],
         {
             **dict.fromkeys(executions_arns(settings.stage), "Callers of the state machines name the executions."),
@@ -192,7 +192,7 @@ def acknowledge(
     status_events = workflow.status_events
     _accept_dead_letters(status_events.dead_letters)
     _accept(status_events.announcer.function, {"AwsSolutions-L1": _RUNTIME})
-    _accept_wildcards(status_events.announcer.role, {"*": f"{_XRAY} AWS defines none for dynamodb:ListStreams either."})
+    accept_wildcards(status_events.announcer.role, {"*": f"{_XRAY} AWS defines none for dynamodb:ListStreams either."})
 
     _accept_dead_letters(workflow.reconciliation.dead_letters)
 
@@ -222,7 +222,7 @@ def _accept_state_machine(
     workflow: WorkflowStack, machine: sfn.StateMachine, role: iam.Role, label: str, reasons: dict[str, str]
 ) -> None:
     names = Storage.of(workflow.stage)
-    _accept_wildcards(
+    accept_wildcards(
         role,
         {
             "*": f"AWS defines no resources for CloudWatch's log delivery actions. {_XRAY}",
@@ -236,7 +236,7 @@ def _accept_state_machine(
         },
     )
     own_executions = _executions_of(workflow, machine)
-    _accept_wildcards(
+    accept_wildcards(
         cast("Construct", machine.node.find_child("DistributedMapPolicy")),
         {
             f"{own_executions}:*": "The Map describes and stops executions of its own state machine, which AWS names.",
@@ -258,7 +258,7 @@ def acknowledge_triggers(triggers: TriggersStack, stage: str) -> None:
     """Accept the findings of the triggers stack."""
     schedules = triggers.schedules
     _accept_dead_letters(schedules.dead_letters)
-    _accept_wildcards(schedules.starter.role, {"*": _XRAY})
+    accept_wildcards(schedules.starter.role, {"*": _XRAY})
     _accept(schedules.starter.function, {"AwsSolutions-L1": _RUNTIME})
     _accept_uploads(triggers, stage)
 
@@ -268,7 +268,7 @@ def _accept_uploads(triggers: TriggersStack, stage: str) -> None:
     uploads = names.objects_arn(names.results_bucket, f"{layout.UPLOADS_PREFIX}*")
     markers = names.objects_arn(names.datasets_bucket, f"*/{MARKER_NAME}")
     reasons = {"*": _XRAY, uploads: _KEYS_UNKNOWN, markers: "A marker may be in any folder of any dataset."}
-    _accept_wildcards(trigger.starter.role, reasons)
+    accept_wildcards(trigger.starter.role, reasons)
     _accept(trigger.starter.function, {"AwsSolutions-L1": _RUNTIME})
     _accept_dead_letters(trigger.dead_letters)
 
@@ -282,7 +282,7 @@ def _accept(construct: IConstruct, reasons: dict[str, str]) -> None:
         Validations.of(construct).acknowledge(Acknowledgment(id=rule, reason=reason))
 
 
-def _accept_wildcards(construct: Construct, reasons: dict[str, str]) -> None:
+def accept_wildcards(construct: Construct, reasons: dict[str, str]) -> None:
     stack = Stack.of(construct)
     _accept(construct, {_WILDCARD.format(_as_in_finding(stack.resolve(arn))): why for arn, why in reasons.items()})
 

@@ -70,6 +70,8 @@ def whole_job(parts: Sequence[JobRecord]) -> JobRecord:
         reason="; ".join(reasons),
         duplicate_keys=sum(part.duplicate_keys for part in parts),
         null_keys=sum(part.null_keys for part in parts),
+        # Estimates are made of the parts' own.
+        measured=None,
         notes=(*_split_notes(parts), *sum_notes(note for part in parts for note in part.notes)),
     )
 

@@ -46,6 +46,7 @@ from embedded.ministack.functions import (
     install_lambda_actions,
     stop_function_workers,
 )
+from embedded.ministack.glue import glue_resource_arn, install_partition_filters
 from embedded.ministack.http.application import application, enforces_iam
 from embedded.ministack.http.limits import install_limits
 from embedded.ministack.http.request_checks import with_request_check
@@ -257,7 +258,9 @@ def _install_corrections(settings: ServerSettings, store: ContentStore) -> None:
     install_multipart_times()
     install_managed_key()
     install_limits()
+    install_partition_filters()
     name_resources("ecr", ecr_resource_arn)
+    name_resources("glue", glue_resource_arn)
     name_resources("iam", iam_resource_arn)
     name_resources("events", events_resource_arn)
     name_resources("states", task_tokens.resource_arn)

@@ -20,6 +20,11 @@ def test_image_installs_the_versions_that_the_embedded_aws_runs() -> None:
     assert {name: root.get(name) for name in image} == image
 
 
+def test_the_example_for_batch_installs_the_clients_that_the_tests_run() -> None:
+    root, example = pins("requirements.txt"), pins("examples/extend/batch/requirements.txt")
+    assert {name: root.get(name) for name in example} == example
+
+
 def test_tests_run_on_the_versions_that_users_get() -> None:
     root, test = pins("requirements.txt"), pins("requirements-test.txt")
     assert {name: test.get(name) for name in root} == root
@@ -49,7 +54,7 @@ def test_image_has_neither_boto3_nor_the_embedded_aws() -> None:
 
 LOCKS = sorted(
     path.relative_to(ROOT).as_posix()
-    for folder in (".", "tools", "inference_container")
+    for folder in (".", "tools", "inference_container", "examples/extend/batch")
     for path in (ROOT / folder).glob("requirements*.txt")
 )
 

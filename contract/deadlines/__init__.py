@@ -1,0 +1,1 @@
+"""When running executions end, and whether that is before their deadlines."""

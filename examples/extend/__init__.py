@@ -1,0 +1,1 @@
+"""Examples that replace a layer of Fleetscore: see docs/extend.md."""
