@@ -108,6 +108,11 @@ def jobs_key(execution_id: str) -> str:
     return f"{execution_prefix(execution_id)}jobs.json"
 
 
+def capacity_key(execution_id: str) -> str:
+    """Return the key of the jobs that the planner has chosen: a `CapacityPlan`."""
+    return f"{execution_prefix(execution_id)}capacity.json"
+
+
 def summary_key(execution_id: str) -> str:
     return f"{execution_prefix(execution_id)}summary.json"
 

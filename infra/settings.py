@@ -25,6 +25,7 @@ from contract.problems import InvalidInputError, Problem
 from contract.triggers.schedules import Schedule, check_schedules, target_input
 from contract.triggers.uploads import UploadRule, check_rules, rules_from_json, rules_to_text
 from contract.workflow.scoring_request import MAX_CONCURRENCY_LIMIT
+from infra.planning_settings import check_models_per_job, check_planned_types
 
 CONTEXT_KEY = "fleetscore"
 COMMENT_KEY = "//"
@@ -213,6 +214,8 @@ class AppSettings:
     access_log_days: int
     compute: Compute
     instance_types: tuple[str, ...]
+    planned_instance_types: tuple[str, ...] = ()
+    default_models_per_job: int | Literal["auto"] = 1
     default_max_concurrency: int
     default_tolerated_failure_percentage: float
     default_tolerated_failed_objects_percentage: float
@@ -267,6 +270,8 @@ _CHECKS: dict[str, Callable[[str, Any], list[Problem]]] = {
     "access_log_days": partial(_check_number, 1, 36_500, "days"),
     "compute": _check_compute,
     "instance_types": _check_instance_types,
+    "planned_instance_types": check_planned_types,
+    "default_models_per_job": check_models_per_job,
     "default_max_concurrency": partial(_check_number, 1, MAX_CONCURRENCY_LIMIT, "jobs at once"),
     "default_tolerated_failure_percentage": partial(_check_number, 0, 100, "percent"),
     "default_tolerated_failed_objects_percentage": partial(_check_number, 0, 100, "percent"),
@@ -294,8 +299,11 @@ def _check_values(values: Mapping[str, Any]) -> list[Problem]:
     compute, allowed = values.get("compute"), values.get("instance_types")
     if isinstance(compute, Compute) and compute.instance_type and allowed:
         problems += check_allowed("compute.instance_type", compute.instance_type, allowed)
-        for index, larger in enumerate(compute.larger_instance_types or ()):
-            problems += check_allowed(f"compute.larger_instance_types[{index}]", larger, allowed)
+        named = {"compute.larger_instance_types": compute.larger_instance_types or ()}
+        named["planned_instance_types"] = values.get("planned_instance_types", ())
+        for name, types in named.items():
+            for index, other in enumerate(types):
+                problems += check_allowed(f"{name}[{index}]", other, allowed)
     unused = sorted(
         set(values.get("image_uris", ())) & set(IMAGE_VARIANTS) - set(values.get("image_variants", (CORE,)))
     )

@@ -11,7 +11,7 @@ from lambdas.continuing import as_sentence, next_step
 from lambdas.shown_text import list_first, shorten
 
 _MAX_PROBLEMS = 50
-_MAX_PROBLEM_CHARACTERS = 400
+_MAX_PROBLEM_CHARACTERS = 600
 _LISTED_NAMES = 5
 LISTED_FILES = 3
 """Number of unexpected files that a message names."""

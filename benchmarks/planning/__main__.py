@@ -35,6 +35,8 @@ VARIABLES = {
     environment.INSTANCE_TYPES: '["ml.m*"]',
     environment.DEFAULT_COMPUTE: codec.dumps(_COMPUTE),
     environment.DEFAULT_MAX_CONCURRENCY: "100",
+    environment.DEFAULT_MODELS_PER_JOB: "1",
+    environment.PLANNED_INSTANCE_TYPES: "[]",
     environment.DEFAULT_TOLERATED_FAILURE_PERCENTAGE: "0",
     environment.DEFAULT_TOLERATED_FAILED_OBJECTS_PERCENTAGE: "100",
     environment.DEFAULT_TOLERATED_QUARANTINED_ROWS_PERCENTAGE: "100",

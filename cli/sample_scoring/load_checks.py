@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,12 @@ def is_loadable(document: ModelDocument) -> bool:
     library = _LIBRARIES.get(FRAMEWORK_OF_FORMAT[document.format])
     if library is None or document.custom_code:
         return False
-    return all(map(importlib.util.find_spec, ("scoring", "numpy", library)))
+    return _are_installed("scoring", "numpy", library)
+
+
+@cache
+def _are_installed(*libraries: str) -> bool:
+    return all(map(importlib.util.find_spec, libraries))
 
 
 def find_load_problems(

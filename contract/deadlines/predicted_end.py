@@ -59,7 +59,8 @@ def predict_end(
         if expect is None:
             return now
         running = [_seconds_left(job, multiple * expect(job)) for job in open_jobs if job.seconds > 0]
-        waiting = sorted((multiple * expect(job) for job in open_jobs if job.seconds <= 0), reverse=True)
+        waiting = [multiple * expect(job) * (1 - job.share) for job in open_jobs if job.seconds <= 0]
+        waiting.sort(reverse=True)
         return now + timedelta(seconds=makespan(running, waiting, max_concurrency))
 
     return PredictedEnd(end(factor.low), end(factor.value), end(factor.high))

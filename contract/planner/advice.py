@@ -20,7 +20,6 @@ _SLACK = 1.2
 def notes(problem: PlanningProblem, plan: CapacityPlan, prepared: Preparation) -> list[str]:
     """Return what is uncertain about the plan, and what may go wrong."""
     return [
-        *_deadline_notes(problem, plan),
         *_estimate_notes(prepared.works),
         *_type_notes(problem, plan),
         *_runtime_notes(problem, plan),
@@ -45,7 +44,24 @@ def alternatives(problem: PlanningProblem, plan: CapacityPlan, prepared: Prepara
         if _money(later) <= _money(plan) * _WORTH:
             change = "allow a later end" if problem.objective == "cost" else "set objective to 'cost'"
             found.append(_alternative(change, later))
+    found += _on_spot(problem, plan)
     return tuple(found)
+
+
+def _on_spot(problem: PlanningProblem, plan: CapacityPlan) -> Iterable[Alternative]:
+    """Yield the same jobs at the prices of Managed Spot, if the table has them. They are never derived."""
+    if problem.kind == "training_spot":
+        return
+    prices = {
+        name: problem.prices.usd_per_hour(problem.region, "training_spot", name)
+        for name in {job.instance_type for job in plan.jobs}
+    }
+    costs = [
+        price * job.instance_seconds / 3_600 for job in plan.jobs if (price := prices[job.instance_type]) is not None
+    ]
+    if len(costs) == len(plan.jobs) and plan.cost is not None and sum(costs) <= plan.cost * _WORTH:
+        change = "set compute.spot to true (interruptions take longer, and spot has quotas of its own)"
+        yield Alternative(change, plan.makespan.value, sum(costs), plan.instance_hours)
 
 
 def _more_capacity(problem: PlanningProblem, plan: CapacityPlan, prepared: Preparation) -> Iterable[Alternative]:
@@ -85,16 +101,6 @@ def _money(plan: CapacityPlan) -> float:
 
 def _may_share(group: ModelGroup) -> bool:
     return group.fixed.models_per_job is not None and not group.is_fleet and len(group.models) > 1
-
-
-def _deadline_notes(problem: PlanningProblem, plan: CapacityPlan) -> Iterable[str]:
-    deadline = problem.deadline_seconds
-    if deadline is None or not plan.jobs:
-        return
-    if plan.makespan.value > deadline:
-        yield f"The expected end is {_time(plan.makespan.value - deadline)} after the deadline."
-    elif plan.makespan.high > deadline:
-        yield f"The end may be up to {_time(plan.makespan.high - deadline)} after the deadline."
 
 
 def _estimate_notes(works: Sequence[Works]) -> Iterable[str]:
@@ -143,12 +149,3 @@ def _runtime_notes(problem: PlanningProblem, plan: CapacityPlan) -> Iterable[str
 
 def _price(problem: PlanningProblem, instance_type: str) -> float | None:
     return problem.prices.usd_per_hour(problem.region, problem.kind, instance_type)
-
-
-def _time(seconds: float) -> str:
-    """Return a duration for people.
-
-    >>> _time(90), _time(5_400), _time(200_000)
-    ('2 min', '1.5 h', '55.6 h')
-    """
-    return f"{max(1, round(seconds / 60)):,} min" if seconds < 3_600 else f"{seconds / 3_600:,.1f} h"

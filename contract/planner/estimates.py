@@ -200,6 +200,10 @@ class Estimates:
             self._known[(format_name, size, instance_type)] = found
         return found
 
+    def has_measured(self, model_id: str) -> bool:
+        """Return whether a model's own speed has been measured, on any instance type."""
+        return bool(self._on_other_types(model_key(model_id, "")))
+
     def _rate_of_format(self, format_name: str, artifact_bytes: int, instance_type: str) -> Estimate:
         alike = self._samples.of("rows", format_key(format_name, artifact_bytes, instance_type))
         if alike:

@@ -58,6 +58,8 @@ class ModelGroup:
     """Whether each row is scored by one of the models. All of them are then one job."""
     shared_output_ratio: float = 0.0
     """Bytes per byte of input of what all models of a job write together: about 1 for joined outputs."""
+    measured_dataset: str = ""
+    """Name of the dataset in estimates, if `dataset` is only what is left of it to score."""
     needs_gpu: bool = False
     max_models_per_job: int = MAX_MODELS_PER_JOB
     """Limit that applies to `auto` too, such as that of joined outputs."""

@@ -1,4 +1,5 @@
-"""Events on the stage's bus: one for each change of the status of an execution or a job.
+"""Events on the stage's bus: one for each change of the status of an execution or a job, and of what is
+predicted about a deadline.
 
 Each event is delivered at least once, possibly late or out of order. Repeated deliveries have the
 same `event_id`. Of two changes of one execution, job or part of a job, the later
@@ -7,6 +8,7 @@ one has the greater `sequence`.
 
 from dataclasses import dataclass
 
+from contract.deadlines.lateness import Lateness, has_become_worse
 from contract.status import (
     FINAL_EXECUTION_STATUSES,
     FINAL_JOB_STATUSES,
@@ -20,6 +22,7 @@ from contract.table.records import ExecutionRecord, JobRecord
 SOURCE = "fleetscore"
 EXECUTION_DETAIL_TYPE = "Fleetscore Execution Status Change"
 JOB_DETAIL_TYPE = "Fleetscore Job Status Change"
+DEADLINE_DETAIL_TYPE = "Fleetscore Deadline At Risk"
 
 _REASON_CHARACTERS = 4_000
 """Longest reason in an event, in characters. PutEvents takes 256 KB for up to ten events; the
@@ -85,6 +88,41 @@ class JobStatusChange:
     """Rows that no model of the fleet has a route for, and that are in no output."""
     changes: tuple[str, ...] = ()
     """What differs in this attempt from the job's settings because of earlier ones, and why."""
+
+
+@dataclass(frozen=True)
+class DeadlineAtRisk:
+    """Event: a running execution will probably, or certainly, miss its deadline."""
+
+    event_id: str
+    sequence: int
+    stage: str
+    execution_id: str
+    execution_arn: str
+    label: str
+    started_at: str
+    deadline_at: str
+    lateness: Lateness
+    expected_end_at: str
+    """Expected end; empty if it cannot be predicted."""
+
+
+def deadline_event(stage: str, record: ExecutionRecord, before: ExecutionRecord | None) -> DeadlineAtRisk | None:
+    """Return the event for a record that replaced `before`; None if its deadline is not more endangered."""
+    if record.lateness is None or not has_become_worse(record.lateness, before.lateness if before else None):
+        return None
+    return DeadlineAtRisk(
+        event_id=f"{stage}/{record.execution_id}@{record.started_at}/{record.lateness.value}",
+        sequence=1 if record.lateness is Lateness.CERTAIN else 0,
+        stage=stage,
+        execution_id=record.execution_id,
+        execution_arn=record.execution_arn,
+        label=record.label,
+        started_at=record.started_at,
+        deadline_at=record.deadline_at,
+        lateness=record.lateness,
+        expected_end_at=record.expected_end_at,
+    )
 
 
 def execution_event(

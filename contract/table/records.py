@@ -20,6 +20,7 @@ Access patterns (one table, one index):
 | a model's recipe                      | get  pk=MODEL#<id>, sk=RECIPE                            |
 | every fleet                           | index pk=FLEETS, sk=<fleet id>                           |
 | a fleet                               | get  pk=FLEET#<id>, sk=FLEET                             |
+| the stage's prices                    | get  pk=PRICES, sk=PRICES                                |
 """
 
 from collections.abc import Mapping
@@ -30,8 +31,10 @@ from typing import Any, TypeVar
 from contract import codec
 from contract.catalog.models import Compute
 from contract.control_characters import replace_control_characters
+from contract.deadlines.lateness import Lateness
 from contract.job.parts import JobPart, Sharding
 from contract.layout import OutputLayout
+from contract.planner.figures import ActualFigures, PlanFigures
 from contract.problems import InvalidInputError
 from contract.status import (
     AttemptStatus,
@@ -131,6 +134,16 @@ class ExecutionRecord:
     closing_pending: bool = False
     """Whether the execution has ended, but something may be missing that follows: its summary, the pointers to its
     predictions, or the report to a waiting task."""
+    deadline_at: str = ""
+    """Time of the request's deadline; empty if it has none."""
+    estimate: PlanFigures | None = None
+    """What the plan expects; None in executions of earlier releases, and of training."""
+    actual: ActualFigures | None = None
+    """What the execution has used; set when it is closed, if it has an estimate."""
+    lateness: Lateness | None = None
+    """What was predicted about the deadline while the execution ran; None if it was expected to keep it."""
+    expected_end_at: str = ""
+    """Expected end when `lateness` was recorded; empty if it could not be predicted."""
 
     def __post_init__(self) -> None:
         _make_printable(self, "reason", "training_failure", "passed_level")
@@ -209,6 +222,8 @@ class JobRecord:
     """JSON of the Error and Cause with which ClassifyFailure failed then."""
     spot_time: SpotTime | None = None
     """What SageMaker has billed of the attempts on spot capacity; None for a job that has had none."""
+    estimated_seconds: float = 0.0
+    """Expected seconds from the creation of a SageMaker job to its end; 0 if the plan has no estimate."""
     measured: JobMeasurements | None = None
     """What a scoring job that succeeded has measured; None in records of earlier releases."""
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from contract.problems import InvalidInputError, Problem
+from contract.workflow.deadline import is_time
 from contract.workflow.scoring_request import TASK_TOKEN_FIELD, hide_task_token, parse_request
 
 _NOT_HERE = "Leave it out: the workflow that waits starts its execution itself, with a token of its own each time."
@@ -30,4 +31,9 @@ def check_triggered_request(request: Mapping[str, Any], *, refused: Mapping[str,
         parse_request({name: value for name, value in request.items() if name not in found})
     except InvalidInputError as error:
         problems += [Problem(f"request.{p.field}", p.value, p.expected, p.remedy) for p in error.problems]
+        return problems
+    deadline = request.get("deadline")
+    if isinstance(deadline, str) and is_time(deadline):
+        expected = "a duration from the start of each execution, such as 'PT6H', because a time passes only once"
+        problems.append(Problem("request.deadline", deadline, expected))
     return problems

@@ -1,8 +1,12 @@
 """Messages of CheckRequest, which checks a request as its plan would."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from contract.planner.estimates import Estimate
+from contract.planner.figures import PlanFigures
+from contract.planner.plan import Alternative
 from contract.status import ExecutionKind
 
 MAX_LISTED_JOBS = 50
@@ -30,6 +34,31 @@ class CheckedJob:
     input_bytes: int
     instance_type: str
     instance_count: int
+    parts: int = 0
+    """Number of parts if the job is split; they run on one instance each."""
+    volume_gb: int = 0
+    """Storage of each instance, in GB."""
+    seconds: Estimate | None = None
+    """Expected duration; of the longest part if the job is split."""
+    rows: int | None = None
+    """Rows of the input; None if the dataset was not measured."""
+    cost: float | None = None
+    """US dollars; None without a price."""
+
+
+@dataclass(frozen=True)
+class ExpectedCapacity:
+    """What the plan of a request expects."""
+
+    planned_at: str
+    """Time of the plan, ISO 8601 in UTC."""
+    figures: PlanFigures
+    deadline_at: str = ""
+    """Time of the deadline, ISO 8601 in UTC; empty without one."""
+    quotas: Mapping[str, int] = field(default_factory=dict)
+    """Quotas of the account for the instance types that the plan needs, as far as they are known."""
+    alternatives: tuple[Alternative, ...] = ()
+    """What would make it cheaper or faster."""
 
 
 @dataclass(frozen=True)
@@ -93,3 +122,5 @@ class RequestCheck:
     """Set if the request keeps what earlier executions have scored."""
     scored_before: tuple[ScoredBefore, ...] = ()
     """What each model and fleet has scored already, if the request has keep_scored."""
+    expected: ExpectedCapacity | None = None
+    """What the scoring jobs need; None without such jobs."""

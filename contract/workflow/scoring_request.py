@@ -23,6 +23,7 @@ from contract.names import (
 )
 from contract.problems import InvalidInputError, Problem
 from contract.schema.field_info import check_fields, describe
+from contract.workflow.planning_options import PlanningOptions
 from contract.workflow.request_size import check_request_size
 
 MAX_CONCURRENCY_LIMIT = 10_000
@@ -137,7 +138,7 @@ class ExecutionOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExecutionRequest(ExecutionOptions):
+class ExecutionRequest(PlanningOptions, ExecutionOptions):
     """A scoring request.
 
     Every field is optional. None means the value of the model's record or the stage's settings.
@@ -174,10 +175,11 @@ class ExecutionRequest(ExecutionOptions):
             "say."
         ),
     )
-    models_per_job: int | None = field(
+    models_per_job: int | Literal["auto"] | None = field(
         default=None,
         metadata=describe(
-            "Maximum number of models that share a job over one dataset.", check=Range(1, MAX_MODELS_PER_JOB, "models")
+            "Maximum number of models that share a job over one dataset. auto: the planner decides.",
+            check=Range(1, MAX_MODELS_PER_JOB, "models"),
         ),
     )
     output_layout: RequestedLayout = field(
@@ -249,7 +251,7 @@ class ExecutionRequest(ExecutionOptions):
     )
 
     def __post_init__(self) -> None:
-        problems = [*check_fields(self), *self._check_resume()]
+        problems = [*check_fields(self), *self.check_deadline(), *self._check_resume()]
         if self.joined_nulls and self.output_layout != "joined":
             remedy = "Set output_layout to 'joined', or leave joined_nulls out."
             problems.append(Problem("joined_nulls", True, "false, because output_layout is not 'joined'", remedy))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.job.parts import Sharding
+from contract.planner.figures import ActualFigures, PlanFigures
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
 from contract.table.spot_time import SpotTime
 
@@ -84,6 +85,9 @@ class JobSummary:
     object counts once per model."""
     spot_time: SpotTime | None = None
     """What SageMaker has billed of the attempts on spot capacity; None for a job that has had none."""
+    estimated_seconds: float = 0.0
+    """Seconds that the plan expected of a SageMaker job; of the longest part if the job is split. 0 without an
+    estimate."""
 
 
 @dataclass(frozen=True)
@@ -124,3 +128,9 @@ class ExecutionSummary:
     """What a resumed execution keeps and scores again, and why, as its plan has counted."""
     commits_kept: int = 0
     """Commits that its jobs have taken over."""
+    deadline_at: str = ""
+    """Time of the request's deadline; empty if it has none."""
+    estimate: PlanFigures | None = None
+    """What the plan expected."""
+    actual: ActualFigures | None = None
+    """What the execution has used, if it has an estimate."""

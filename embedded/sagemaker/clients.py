@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from embedded.http.in_process import InProcessCalls
 from embedded.ministack.iam.identity import Credentials
 from embedded.server.endpoint import Endpoint
 
@@ -38,8 +39,15 @@ class ClientFactory:
     that starts in it.
     """
 
-    def __init__(self, endpoint: Endpoint, credentials_for_role: Callable[[str, str], Credentials]) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        credentials_for_role: Callable[[str, str], Credentials],
+        calls: InProcessCalls | None = None,
+    ) -> None:
+        """`calls` sends the clients' requests; None means over the network."""
         self._endpoint = endpoint
+        self._calls = calls
         self._credentials_for_role = credentials_for_role
         self._session = boto3.Session(region_name=endpoint.region)
         self._roles: dict[str, RoleAccess] = {}
@@ -78,7 +86,7 @@ class ClientFactory:
             read_timeout=60,
         )
         with self._lock:
-            return self._session.client(
+            client = self._session.client(
                 service,
                 endpoint_url=self._endpoint.url,
                 verify=str(self._endpoint.ca_bundle),
@@ -87,3 +95,4 @@ class ClientFactory:
                 aws_session_token=credentials.session_token or None,
                 config=config,
             )
+        return client if self._calls is None else self._calls.use_for(client)

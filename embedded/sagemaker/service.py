@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError
 from cli.sandbox.isolation import Isolation, probe
 from contract.catalog.instance_types import has_local_storage
 from embedded.faults import Faults
+from embedded.http.in_process import InProcessCalls
 from embedded.images.image_store import ImageStore
 from embedded.ministack.http.services import Response
 from embedded.ministack.iam.identity import Credentials
@@ -87,6 +88,7 @@ class SageMakerService:
         shared_folder: Folder that all jobs see and may change.
         announce: Called with each job whose status has changed, in the account of its creation.
         faults: Faults to inject into jobs; None means those in `root`.
+        calls: Sends the requests of jobs' transfers; None means over the network.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class SageMakerService:
         shared_folder: Path | None = None,
         announce: Callable[[Job], None] = lambda job: None,
         faults: Faults | None = None,
+        calls: InProcessCalls | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._announce = announce
@@ -125,7 +128,7 @@ class SageMakerService:
             images=images,
             root=root,
             may_use_key=self._may_use_key,
-            clients=ClientFactory(endpoint, credentials_for_role),
+            clients=ClientFactory(endpoint, credentials_for_role, calls),
             isolation=isolation or probe(),
             guard=Guard(python),
             faults=self.faults,

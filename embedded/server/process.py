@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -20,10 +21,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hypercorn.asyncio import serve
-from hypercorn.config import Config
-
 from embedded.faults import Faults
+from embedded.http.in_process import InProcessCalls
+from embedded.http.server import HttpServer, tls_context
 from embedded.images.image_store import ImageStore
 from embedded.ministack.cloudformation.new_names import install_new_names
 from embedded.ministack.events.delivery_faults import deliver_event
@@ -102,6 +102,8 @@ from embedded.step_functions.tasks import task_tokens
 LOCK_FILE = "lock"
 """File that the server keeps locked, so that other processes can check whether it runs."""
 _GRACE_SECONDS = 0.5
+_IDLE_SECONDS = 75.0
+"""Time after which a connection without a request is closed, in seconds."""
 _REUSE_SECONDS = 3600.0
 _ALARM_SECONDS = 10.0
 """Longest time between two evaluations of the alarms, in seconds. On AWS, it is a minute."""
@@ -196,16 +198,12 @@ async def _serve(settings: ServerSettings) -> None:
         loop.add_signal_handler(number, ended.set)
     if settings.parent_pipe >= 0:
         threading.Thread(target=_wait_for_parent, args=(settings.parent_pipe, loop, ended), daemon=True).start()
-    config = Config()
-    config.bind = [f"fd://{settings.socket}"]
-    config.certfile, config.keyfile = str(settings.certificate), str(settings.private_key)
-    config.keep_alive_timeout = 75
-    config.errorlog = logging.getLogger("hypercorn.error")
     store = ContentStore(settings.root / OBJECTS, keep_dropped=settings.persist)
     _install_corrections(settings, store)
     faults = Faults(fault_folder(settings.root))
     install_faults(faults)
-    sagemaker = _add_sagemaker(settings, faults)
+    calls = InProcessCalls()
+    sagemaker = _add_sagemaker(settings, faults, calls)
     service_quotas = quotas.ServiceQuotas(settings.endpoint.region, settings.endpoint.account_id)
     add_service(quotas.NAME, quotas.TARGET_PREFIX, service_quotas.handle)
     _install_scheduler(settings, faults)
@@ -223,7 +221,10 @@ async def _serve(settings: ServerSettings) -> None:
     if snapshots is not None:
         served = snapshots.counted(served)
         snapshot_task = asyncio.create_task(snapshots.run())
-    server = asyncio.create_task(serve(served, config, shutdown_trigger=closed.wait))
+    calls.serve(served)
+    context = tls_context(settings.certificate, settings.private_key)
+    listener = socket.socket(fileno=settings.socket)
+    server = asyncio.create_task(HttpServer(served, context, idle_seconds=_IDLE_SECONDS).serve(listener, closed))
     await asyncio.wait({server, asyncio.create_task(ended.wait())}, return_when=asyncio.FIRST_COMPLETED)
     # Close before the server ends, because jobs that end may still call it.
     await asyncio.to_thread(_close, sagemaker)
@@ -311,7 +312,7 @@ def _close(sagemaker: SageMakerService) -> None:
     sagemaker.close()
 
 
-def _add_sagemaker(settings: ServerSettings, faults: Faults) -> SageMakerService:
+def _add_sagemaker(settings: ServerSettings, faults: Faults, calls: InProcessCalls) -> SageMakerService:
     sagemaker = SageMakerService(
         endpoint=settings.endpoint,
         images=ImageStore(image_root(settings.root)),
@@ -323,6 +324,7 @@ def _add_sagemaker(settings: ServerSettings, faults: Faults) -> SageMakerService
         shared_folder=settings.shared_folder,
         announce=_announce_job,
         faults=faults,
+        calls=calls,
     )
     add_service("sagemaker", TARGET_PREFIX, sagemaker.handle, resource_arn)
     for resource in RESOURCES:

@@ -202,7 +202,7 @@ class WrittenOutput:
     counts: Mapping[str, int] = field(default_factory=dict)
     rows_skipped: int = 0
     seconds: float = 0.0
-    """Time on a thread that the model took, with an equal part of what the models have in common."""
+    """Time on threads that was spent for this model alone."""
 
 
 @dataclass(frozen=True)
@@ -216,6 +216,8 @@ class ObjectWritten:
     seconds: float
     outputs: tuple[WrittenOutput, ...] = ()
     failures: tuple[Failure, ...] = ()
+    common_seconds: float = 0.0
+    """Part of each output in the time on threads that was spent for all models together, such as on decoding."""
 
 
 @dataclass(frozen=True)
@@ -255,6 +257,7 @@ Event = WorkerReady | SetupFailed | ObjectWritten | GroupWritten | PartDone
 Message = Command | Event
 _COMMAND_TYPES: dict[str, type[Any]] = {cls.__name__: cls for cls in get_args(Command)}
 _EVENT_TYPES: dict[str, type[Any]] = {cls.__name__: cls for cls in get_args(Event)}
+_NUMBERS = ("seconds", "rows", "part", "common_seconds")
 _MAX_NUMBER = 1 << 62
 MAX_EVENT_BYTES = 16 << 20
 """Largest message of a worker, in bytes. One about a thousand models takes less than a quarter."""
@@ -292,7 +295,7 @@ def decode_event(line: bytes) -> Event:
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidEventError("it is not a message of a worker") from error
     parts = [event, *event.objects] if isinstance(event, GroupWritten) else [event]
-    numbers = [getattr(part, name) for part in parts for name in ("seconds", "rows", "part") if hasattr(part, name)]
+    numbers = [getattr(part, name) for part in parts for name in _NUMBERS if hasattr(part, name)]
     if not all(math.isfinite(number) and 0 <= number <= _MAX_NUMBER for number in numbers):
         raise InvalidEventError("a number is negative or too large")
     return event

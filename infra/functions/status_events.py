@@ -10,7 +10,7 @@ from constructs import Construct
 
 from contract import environment
 from contract.table import records
-from contract.table.events import EXECUTION_DETAIL_TYPE, JOB_DETAIL_TYPE, SOURCE
+from contract.table.events import DEADLINE_DETAIL_TYPE, EXECUTION_DETAIL_TYPE, JOB_DETAIL_TYPE, SOURCE
 from infra.dead_letters import DeadLetters
 from infra.functions.function_factory import FunctionFactory, FunctionSpec
 from infra.permissions import allow, allow_data_keys, allow_sending
@@ -33,7 +33,10 @@ _STREAM_PATTERN = {
         "Keys": {records.SORT_KEY: {"S": [{"prefix": records.JOB_SORT_PREFIX}, {"prefix": records.EXECUTION_SORT_KEY}]}}
     },
 }
-_EVENT_KEYS = {"events:source": SOURCE, "events:detail-type": [EXECUTION_DETAIL_TYPE, JOB_DETAIL_TYPE]}
+_EVENT_KEYS = {
+    "events:source": SOURCE,
+    "events:detail-type": [EXECUTION_DETAIL_TYPE, JOB_DETAIL_TYPE, DEADLINE_DETAIL_TYPE],
+}
 """The source and types of the stage's events."""
 
 

@@ -14,6 +14,7 @@ from contract.catalog.image_variants import ImageVariant
 from contract.table import records
 from contract.table.estimate_items import ESTIMATE_PARTITIONS
 from contract.table.latest_predictions import LATEST_PARTITIONS
+from contract.table.price_items import PRICES_PARTITION
 from infra.functions.function_factory import ONE_VCPU_MB, FunctionSpec
 from infra.permissions import (
     allow,
@@ -47,6 +48,8 @@ def workflow_functions(
     defaults = {
         environment.DEFAULT_COMPUTE: json.dumps(codec.to_json(settings.compute)),
         environment.INSTANCE_TYPES: json.dumps(settings.instance_types),
+        environment.PLANNED_INSTANCE_TYPES: json.dumps(settings.planned_instance_types),
+        environment.DEFAULT_MODELS_PER_JOB: str(settings.default_models_per_job),
         environment.DEFAULT_MAX_CONCURRENCY: str(settings.default_max_concurrency),
         environment.DEFAULT_TOLERATED_FAILURE_PERCENTAGE: f"{settings.default_tolerated_failure_percentage:g}",
         environment.DEFAULT_TOLERATED_FAILED_OBJECTS_PERCENTAGE: (
@@ -308,7 +311,7 @@ def _allow_copying_checkpoints(storage: Storage) -> list[iam.PolicyStatement]:
 
 
 def _allow_reading_for_plans(storage: Storage) -> list[iam.PolicyStatement]:
-    """Allow what a scoring plan reads: datasets, models, fleets and upload manifests."""
+    """Allow what a scoring plan reads: datasets, models, fleets, upload manifests and prices."""
     return [
         allow_listing(storage.datasets_bucket, storage.models_bucket),
         allow(
@@ -322,6 +325,7 @@ def _allow_reading_for_plans(storage: Storage) -> list[iam.PolicyStatement]:
         allow_listing_below(storage.results_bucket, layout.UPLOADS_PREFIX),
         *allow_catalog_reading(storage),
         allow_items(storage, ["BatchGetItem"], records.FLEET_PARTITIONS),
+        allow_items(storage, ["GetItem"], PRICES_PARTITION),
         allow_items(storage, ["BatchGetItem", "Query"], ESTIMATE_PARTITIONS),
     ]
 

@@ -38,7 +38,10 @@ def status_events(stream_records: Iterable[DynamoDBRecord], stage: str) -> Itera
         if item[records.SORT_KEY] == records.EXECUTION_SORT_KEY:
             detail_type = events.EXECUTION_DETAIL_TYPE
             execution_before = records.read_item(ExecutionRecord, before) if before else None
-            change = events.execution_event(stage, records.read_item(ExecutionRecord, item), execution_before)
+            execution = records.read_item(ExecutionRecord, item)
+            change = events.execution_event(stage, execution, execution_before)
+            if risk := events.deadline_event(stage, execution, execution_before):
+                yield Event.from_json(events.SOURCE, events.DEADLINE_DETAIL_TYPE, codec.to_json(risk))
         elif item[records.SORT_KEY].startswith(records.JOB_SORT_PREFIX):
             job_before = records.read_item(JobRecord, before) if before else None
             change = events.job_event(stage, records.read_item(JobRecord, item), job_before)

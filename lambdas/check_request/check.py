@@ -10,13 +10,14 @@ from contract.status import ExecutionKind
 from contract.table.records import JobRecord
 from contract.training.recipes import ModelRecipe
 from contract.workflow.messages import PlanInput
-from contract.workflow.request_check import MAX_LISTED_JOBS, CheckedJob, CheckInput, RequestCheck
+from contract.workflow.request_check import MAX_LISTED_JOBS, CheckedJob, CheckInput, ExpectedCapacity, RequestCheck
 from contract.workflow.scoring_request import ExecutionRequest, TrainFirst, parse_request
 from contract.workflow.training_request import TrainingRequest, parse_training_request
 from lambdas.errors import ResumedJobRunningError
 from lambdas.planning.recipe_choice import check_training_input, choose_to_train
 from lambdas.planning.scoring.choose_models import choose_from_catalog
 from lambdas.planning.scoring.draft import ScoringDraft, draft_scoring
+from lambdas.planning.scoring.form_jobs import PlannedJob
 from lambdas.planning.training.decisions import PlannedTraining
 from lambdas.planning.training.draft import draft_training
 from lambdas.shown_text import list_first
@@ -35,10 +36,10 @@ def check_request(
     try:
         if event.kind is ExecutionKind.TRAINING:
             jobs = _draft_training(parse_training_request(event.request), deployment, defaults)
-            return _report(jobs, ScoringDraft((), {}))
+            return _report(jobs, ScoringDraft((), {}), deployment)
         request = parse_request(event.request)
         if request.train is None:
-            return _report([], draft_scoring(request, deployment, defaults, activity))
+            return _report([], draft_scoring(request, deployment, defaults, activity), deployment)
         return _check_both(request, event.request, deployment, defaults, activity)
     except InvalidInputError as error:
         return _refusal(error.problems)
@@ -76,7 +77,7 @@ def _check_both(
     except InvalidInputError as error:
         problems += error.problems
     raise_if_any(problems, "request")
-    report = _report(trainings, draft)
+    report = _report(trainings, draft, deployment)
     return replace(report, notes=(*notes, *report.notes))
 
 
@@ -112,8 +113,10 @@ def _draft_training(request: TrainingRequest, deployment: Deployment, defaults: 
     return draft_training(event, request, deployment, defaults)
 
 
-def _report(trainings: Sequence[PlannedTraining], draft: ScoringDraft) -> RequestCheck:
+def _report(trainings: Sequence[PlannedTraining], draft: ScoringDraft, deployment: Deployment) -> RequestCheck:
     records = [job.record("", "") for job in trainings] + [job.record(_NAME, "") for job in draft.jobs]
+    listed = [_listed(record) for record in records[: min(len(trainings), MAX_LISTED_JOBS)]]
+    listed += map(_listed_scoring, draft.jobs[: MAX_LISTED_JOBS - len(listed)])
     objects: dict[tuple[str, str], int] = {}
     for training in trainings:
         spec = training.spec
@@ -134,10 +137,25 @@ def _report(trainings: Sequence[PlannedTraining], draft: ScoringDraft) -> Reques
         dataset_count=len({dataset for dataset, _ in objects}),
         object_count=len(objects),
         input_bytes=sum(objects.values()),
-        jobs=tuple(map(_listed, records[:MAX_LISTED_JOBS])),
+        jobs=tuple(listed),
         notes=(*_unchanged(trainings), *_notes(draft)),
         resume=draft.resume_counts,
         scored_before=draft.scored_before,
+        expected=_expected(draft, deployment.now()),
+    )
+
+
+def _expected(draft: ScoringDraft, planned_at: str) -> ExpectedCapacity | None:
+    figures = draft.estimate
+    if draft.capacity is None or figures is None:
+        return None
+    plan, quotas = draft.capacity.plan, draft.capacity.basis.quotas
+    return ExpectedCapacity(
+        planned_at=planned_at,
+        figures=figures,
+        deadline_at=draft.deadline_at,
+        quotas={name: quotas[name] for name in figures.quota_needed if name in quotas},
+        alternatives=() if plan is None else plan.alternatives,
     )
 
 
@@ -163,6 +181,19 @@ def _listed(record: JobRecord) -> CheckedJob:
         input_bytes=record.input_bytes,
         instance_type=record.compute.instance_type or "",
         instance_count=record.compute.instance_count or 1,
+    )
+
+
+def _listed_scoring(job: PlannedJob) -> CheckedJob:
+    listed = _listed(job.record(_NAME, ""))
+    expected = job.expected
+    return replace(
+        listed,
+        parts=len(job.parts),
+        volume_gb=job.compute.volume_size_gb or 0,
+        seconds=None if expected is None else expected.seconds,
+        rows=None if expected is None else expected.rows,
+        cost=None if expected is None else expected.cost,
     )
 
 

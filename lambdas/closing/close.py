@@ -6,6 +6,7 @@ from typing import Any
 
 from contract import layout
 from contract.names import RelativePath
+from contract.planner.figures import ActualFigures
 from contract.status import FINAL_JOB_STATUSES, ExecutionKind, ExecutionStatus, JobStatus
 from contract.table.job_parts import group_parts, whole_job
 from contract.table.latest_predictions import original_execution
@@ -15,6 +16,7 @@ from contract.table.tolerance import add_tallies, passed_level, tally_of
 from contract.workflow.messages import REQUEST_FIELD, ExecutionOutcome, SummaryInput
 from lambdas.attempts.commits import count_commits
 from lambdas.closing.accounting import find_violations
+from lambdas.closing.figures import actual_figures
 from lambdas.closing.latest import latest_predictions
 from lambdas.closing.learn import learn
 from lambdas.closing.outcome import (
@@ -158,7 +160,7 @@ def _closed(
         passed = passed_level(record.plan, add_tallies(map(tally_of, closed)))
     jobs = [whole_job(parts) for parts in group_parts(closed).values()]
     status = execution_status(jobs, planned, error, record.training_failure, [*violations, *filter(None, [passed])])
-    accounted = replace(record, violations=violations, passed_level=passed)
+    accounted = replace(record, violations=violations, passed_level=passed, actual=_actual(record, closed, deployment))
     failure = describe_failure(error, cause)
     if record.plan is None:
         failure = describe_oversize(failure, request_of(event))
@@ -172,6 +174,12 @@ def _closed(
         jobs_failed=sum(job.status is JobStatus.FAILED for job in jobs),
         closing_pending=True,
     )
+
+
+def _actual(record: ExecutionRecord, closed: list[JobRecord], deployment: Deployment) -> ActualFigures | None:
+    if record.estimate is None:
+        return None
+    return actual_figures(record.estimate, closed, deployment.table.all_attempts(record.execution_id))
 
 
 def _move_pointers(record: ExecutionRecord, jobs: list[JobRecord], deployment: Deployment) -> None:

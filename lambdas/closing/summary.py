@@ -50,6 +50,9 @@ def summarize(record: ExecutionRecord, records: Sequence[JobRecord], results_buc
         resumes=record.resumes,
         notes=record.notes,
         commits_kept=sum(job.commits_kept for job in jobs),
+        deadline_at=record.deadline_at,
+        estimate=record.estimate,
+        actual=record.actual,
     )
 
 
@@ -110,6 +113,7 @@ def _summarize_job(job: JobRecord, parts: Sequence[JobRecord], results_bucket: s
         rows_skipped=job.rows_skipped,
         objects_committed=job.commits,
         spot_time=job.spot_time,
+        estimated_seconds=max(part.estimated_seconds for part in parts),
     )
 
 

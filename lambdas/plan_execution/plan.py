@@ -1,6 +1,7 @@
 """Plan an execution: draft its jobs, and write them down."""
 
 from dataclasses import replace
+from datetime import datetime
 
 from contract.checks import raise_if_any
 from contract.names import check_execution_name
@@ -10,6 +11,8 @@ from contract.workflow.scoring_request import parse_request
 from lambdas.errors import TrainingFailedError
 from lambdas.plan_execution.training_outcome import training_failure
 from lambdas.plan_execution.write_plan import write_plan
+from lambdas.planning.capacity.choose import KeptPlan
+from lambdas.planning.capacity.deadline import PlanTimes
 from lambdas.planning.execution_record import close_refused, open_execution, refuse
 from lambdas.planning.scoring.draft import draft_scoring
 from lambdas.stage.activity import Activity
@@ -40,6 +43,8 @@ def plan_execution(
     record = open_execution(event, deployment)
     if record.plan is not None:
         return record.plan
+    # Which predictions are the latest depends on it, so no clock of a function decides.
+    planned_at = event.entered_at or deployment.now()
     try:
         raise_if_any(check_execution_name("execution name", event.execution_id))
         request = parse_request(event.request)
@@ -49,7 +54,14 @@ def plan_execution(
             resumes=request.resume or "",
             keeps_scored=request.keep_scored,
         )
-        draft = draft_scoring(request, deployment, defaults, activity)
+        draft = draft_scoring(
+            request,
+            deployment,
+            defaults,
+            activity,
+            times=PlanTimes(datetime.fromisoformat(event.started_at), datetime.fromisoformat(planned_at)),
+            keep=KeptPlan(event.execution_id, deployment.store),
+        )
     except InvalidInputError as error:
         raise refuse(record, error.problems, deployment) from error
     except TrainingFailedError as error:
@@ -60,13 +72,14 @@ def plan_execution(
         notes=draft.resume_notes,
         moved_datasets=draft.moved_datasets,
         label=draft.request.execution_label or record.label,
+        deadline_at=draft.deadline_at,
+        estimate=draft.estimate,
     )
     return write_plan(
         record,
         draft.request,
         draft.jobs,
-        # Which predictions are the latest depends on it, so no clock of a function decides.
-        planned_at=event.entered_at or deployment.now(),
+        planned_at=planned_at,
         skipped=draft.skipped,
         deployment=deployment,
         defaults=defaults,

@@ -9,14 +9,16 @@ writes with a condition, so doubled, late and shuffled events change nothing.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from contract.deadlines.lateness import Lateness, has_become_worse
 from contract.status import ExecutionStatus, JobStatus
-from contract.table.records import ExecutionRecord, JobRecord
+from contract.table.records import ExecutionRecord, JobRecord, record_time
 from contract.workflow.messages import SummaryInput
 from lambdas.attempts.checksums import ChecksumRules
 from lambdas.attempts.keep_commits import keep_spot_commits_of_ended
 from lambdas.closing.close import close_execution
 from lambdas.errors import ClosingUnfinishedError, JobNotFoundError, KeptOutputsLeftError, ReconciliationError
 from lambdas.planning.execution_record import close_unplanned_jobs
+from lambdas.reconcile.deadlines import predicted_lateness
 from lambdas.reconcile.decisions import JobOwner, end_of, read_owner, why_orphaned
 from lambdas.reconcile.events import ExecutionEnd, JobChange, Sweep
 from lambdas.stage.deployment import Deployment
@@ -27,6 +29,8 @@ from lambdas.stage.sagemaker_jobs import RunningJob, SageMakerJobs
 from lambdas.stage.tables.open_executions import OpenExecutions, UnreadableExecution
 
 _RUNNING, _STOPPED = "InProgress", "Stopped"
+_SECONDS_TO_PREDICT = 60.0
+"""Time that must be left to predict the end of an execution."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,10 @@ class Reconciled:
 
     executions_closed: int = 0
     jobs_stopped: int = 0
+    deadlines_at_risk: int = 0
+    """Executions that will probably miss their deadline, since this call."""
+    deadlines_missed: int = 0
+    """Executions that will certainly miss their deadline, since this call."""
     unfinished: bool = False
     """Whether the time was too short, so that another call has to continue."""
 
@@ -74,7 +82,12 @@ class Reconciler:
                 done = self._handle_job(event)
             case Sweep():
                 done = self._sweep()
-        counts = {"ExecutionsReconciled": done.executions_closed, "OrphanedJobsStopped": done.jobs_stopped}
+        counts = {
+            "ExecutionsReconciled": done.executions_closed,
+            "OrphanedJobsStopped": done.jobs_stopped,
+            "DeadlinesAtRisk": done.deadlines_at_risk,
+            "DeadlinesMissed": done.deadlines_missed,
+        }
         if any(counts.values()):
             publish_counts(self._deployment.settings.stage, counts)
         return done
@@ -125,9 +138,10 @@ class Reconciler:
                 running.append(record)
         self._open_executions.remember(min((record.started_at for record in running), default=""), now)
         stopped = self._stop_orphans(running)
+        late = [self._new_lateness(record) for record in running if isinstance(record, ExecutionRecord)]
         if failed:
             raise ReconciliationError(failed)
-        return Reconciled(closed, stopped, unfinished)
+        return Reconciled(closed, stopped, late.count(Lateness.LIKELY), late.count(Lateness.CERTAIN), unfinished)
 
     # ---- executions --------------------------------------------------------------------------
 
@@ -156,6 +170,32 @@ class Reconciler:
             keep_spot_commits_of_ended(job, self._deployment.store, self._rules)
         except KeptOutputsLeftError as error:
             logger.warning(str(error))
+
+    def _new_lateness(self, record: ExecutionRecord) -> Lateness | None:
+        """Record that an execution will miss its deadline, and return the lateness if nobody has yet.
+
+        A failure is logged only: the next call predicts again.
+        """
+        if self._seconds_left() < _SECONDS_TO_PREDICT:
+            return None
+        try:
+            lateness, predicted = predicted_lateness(record, self._deployment)
+            if not has_become_worse(lateness, record.lateness):
+                return None
+            end = record_time(predicted.expected) if predicted else ""
+            if lateness is None or not self._open_executions.record_lateness(record.execution_id, lateness, end):
+                return None
+        except Exception:
+            logger.exception("the end of the execution could not be predicted", execution_id=record.execution_id)
+            return None
+        logger.warning(
+            "the execution will miss its deadline",
+            execution_id=record.execution_id,
+            lateness=lateness.value,
+            deadline_at=record.deadline_at,
+            expected_end_at=end,
+        )
+        return lateness
 
     # ---- jobs --------------------------------------------------------------------------------
 

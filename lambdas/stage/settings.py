@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
 
 from contract import environment
 from contract.catalog.image_variants import CORE, IMAGE_VARIANTS, ImageVariant
@@ -13,7 +13,8 @@ from contract.job.checksum_comparison import ComparedChecksums
 from contract.json_text import JsonError, parse_json
 from contract.problems import InvalidInputError, Problem
 from contract.triggers.uploads import UploadRule, rules_from_text
-from contract.workflow.scoring_request import MAX_CONCURRENCY_LIMIT
+from contract.workflow.planning_options import AUTO
+from contract.workflow.scoring_request import MAX_CONCURRENCY_LIMIT, MAX_MODELS_PER_JOB
 
 N = TypeVar("N", int, float)
 _Limits = tuple[float, float, str]
@@ -53,6 +54,9 @@ class PlanDefaults:
     """Patterns of the instance types that the stage allows."""
     image_uris: Mapping[ImageVariant, str] = field(default_factory=dict)
     """URI of each deployed image."""
+    models_per_job: int | Literal["auto"] = 1
+    planned_instance_types: tuple[str, ...] = ()
+    """Instance types that the planner may choose from. Empty: the one of `compute`."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,8 @@ def read_plan_defaults(variables: Mapping[str, str]) -> PlanDefaults:
         ),
         image_uris=_image_uris(variables, environment.IMAGE_URIS, problems),
         instance_types=_patterns(variables, environment.INSTANCE_TYPES, problems),
+        models_per_job=_models_per_job(variables, environment.DEFAULT_MODELS_PER_JOB, problems),
+        planned_instance_types=_types(variables, environment.PLANNED_INSTANCE_TYPES, problems),
     )
     if problems:
         raise InvalidInputError("environment", problems)
@@ -247,6 +253,20 @@ def _patterns(variables: Mapping[str, str], name: str, problems: list[Problem]) 
         problems.append(Problem(name, variables.get(name, ""), "a JSON list of patterns such as 'ml.m5.*'", _REMEDY))
         return ()
     return tuple(data)
+
+
+def _types(variables: Mapping[str, str], name: str, problems: list[Problem]) -> tuple[str, ...]:
+    data = _json(variables, name)
+    if not isinstance(data, list) or not all(isinstance(item, str) for item in data):
+        problems.append(Problem(name, variables.get(name, ""), "a JSON list of instance types", _REMEDY))
+        return ()
+    return tuple(data)
+
+
+def _models_per_job(variables: Mapping[str, str], name: str, problems: list[Problem]) -> int | Literal["auto"]:
+    if variables.get(name) == AUTO:
+        return AUTO
+    return _number(int, variables, name, problems, (1, MAX_MODELS_PER_JOB, "models, or 'auto'"))
 
 
 def _image_uris(variables: Mapping[str, str], name: str, problems: list[Problem]) -> dict[ImageVariant, str]:

@@ -7,7 +7,9 @@ from cli.doctor.roles.calls import EXECUTION, JOB, USE_KEY, Call, CallMaker, lea
 from contract import layout, training_layout
 from contract.table import records, upload_records
 from contract.table.estimate_items import ESTIMATE_PARTITIONS
+from contract.table.events import DEADLINE_DETAIL_TYPE, EXECUTION_DETAIL_TYPE, JOB_DETAIL_TYPE
 from contract.table.latest_predictions import LATEST_PARTITIONS
+from contract.table.price_items import PRICES_PARTITION
 
 
 def function_calls(make: CallMaker, name: str, configuration: Mapping[str, Any]) -> Iterator[Call]:
@@ -149,8 +151,7 @@ def _announce_status(make: CallMaker) -> Iterator[Call]:
     yield Call(("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"), stream)
     yield Call(("dynamodb:ListStreams",))
     bus = make.stage.arn("events", f"event-bus/fleetscore-{make.stage.name}")
-    for kind in ("Execution", "Job"):
-        detail_type = f"Fleetscore {kind} Status Change"
+    for detail_type in (EXECUTION_DETAIL_TYPE, JOB_DETAIL_TYPE, DEADLINE_DETAIL_TYPE):
         yield Call(("events:PutEvents",), bus, {"events:source": "fleetscore", "events:detail-type": detail_type})
     for queue in make.queues("AnnouncementsDeadLetters"):
         yield Call(("sqs:SendMessage",), queue)
@@ -207,6 +208,7 @@ def _reading_for_plans(make: CallMaker) -> Iterator[Call]:
     yield Call(("s3:GetObject",), f"{make.results}/{layout.upload_manifest_key('doctor', '1')}")
     yield from _catalog(make)
     yield make.items(records.FLEET_PARTITIONS, "BatchGetItem")
+    yield make.items(PRICES_PARTITION, "GetItem")
     yield make.items(ESTIMATE_PARTITIONS, "BatchGetItem", "Query")
 
 

@@ -21,7 +21,9 @@ from contract import layout
 _SHA256_METADATA = "sha256"
 _SINGLE_REQUEST_BYTES = 5 * 1024**3
 """Largest object that one PutObject or CopyObject takes, in bytes."""
-_TRIES = 5
+_ASKED_FROM_BYTES = 1 << 20
+"""Size in bytes from which an artifact is uploaded only where nothing is stored."""
+_TRIES = 6
 _PRECONDITION_FAILED = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412"})
 _NOT_FOUND = frozenset({"404", "NoSuchKey", "NoSuchVersion", "NotFound"})
 
@@ -51,8 +53,10 @@ def store_artifact(s3: Any, bucket: str, model_id: str, version: str, artifact: 
         ArtifactTakenError: when other bytes are stored there.
     """
     key = layout.artifact_key(model_id, version)
-    for _ in range(_TRIES):
-        found = _find_equal(s3, bucket, key, artifact)
+    for number in range(_TRIES):
+        # Uploading a small artifact takes less time than asking whether there is one.
+        is_asked = number > 0 or artifact.size > _ASKED_FROM_BYTES
+        found = _find_equal(s3, bucket, key, artifact) if is_asked else None
         if artifact.size > _SINGLE_REQUEST_BYTES:
             if found is None:
                 metadata = {_SHA256_METADATA: artifact.sha256}

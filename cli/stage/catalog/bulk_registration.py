@@ -14,7 +14,7 @@ from cli.documents.bulk_file import BulkLine, LineProblem, merge_lines
 from cli.documents.model_document import ModelDocument
 from cli.failures import CommandError
 from cli.stage.catalog.catalog import Catalog, NewVersion
-from cli.stage.catalog.catalog_table import now
+from cli.stage.catalog.catalog_table import KnownModel, now
 from cli.stage.catalog.superseded import SetBack, SetBackError, find_set_back
 from contract.catalog.model_spec import assumptions
 from contract.catalog.models import Model, ModelVersion
@@ -35,6 +35,7 @@ class _Checked:
     line: BulkLine
     sha256: str
     size: int
+    known: KnownModel
     existing: ModelVersion | None
     current: str
     """Name of the current version; empty if there is none."""
@@ -99,9 +100,8 @@ def register_all(
                     f"line {item.line.number}: the artifact {document.artifact} changed while models were "
                     "being registered. No model was registered. Run the command again."
                 )
-            version, _stored = catalog.store(
-                document, artifact, catalog.read_with_deleted(document.model_id), registered_by
-            )
+            # A version that was written since it was read has its artifact stored under its name.
+            version, _stored = catalog.store(document, artifact, item.known, registered_by)
         return NewVersion(document, version, is_new=True)
 
     versions = list(_in_threads(store, checked))
@@ -186,7 +186,9 @@ def _check_line(catalog: Catalog, line: BulkLine, folder: Path, registered_by: s
         raise InvalidInputError("version", [Problem("version", document.version, f"a version that is free ({why})")])
     notes = (*assumptions(wanted.spec), *found.notes)
     set_back = find_set_back(before, list(existing.values()), artifact.sha256, taken)
-    return _Checked(replace(line, document=document), artifact.sha256, artifact.size, taken, current, set_back, notes)
+    return _Checked(
+        replace(line, document=document), artifact.sha256, artifact.size, known, taken, current, set_back, notes
+    )
 
 
 def _same(version: ModelVersion, wanted: ModelVersion) -> bool:

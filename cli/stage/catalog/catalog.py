@@ -27,6 +27,7 @@ from cli.stage.catalog.catalog_table import (
     error_status,
     fits_transaction,
     now,
+    put_size,
 )
 from cli.stage.catalog.superseded import SetBackError, find_set_back
 from cli.stage.connection import Connection
@@ -331,6 +332,7 @@ class Catalog:
         changed_at = now()
         models: list[Model] = []
         batch: list[dict[str, Any]] = []
+        size = 0
         for item in wanted:
             before = known.get(item.document.model_id)
             change = CurrentChange(item.version.spec.version, changed_at, changed_by, "registered")
@@ -345,7 +347,8 @@ class Catalog:
                     # Otherwise a version that was deleted meanwhile would become current.
                     actions.append(self._table.version_exists(after.model_id, change.version))
                 actions += self._table.put_model(after, before)
-            if not fits_transaction([*batch, *actions]):
+            size += put_size(actions)
+            if not fits_transaction(len(batch) + len(actions), size):
                 break
             batch += actions
             models.append(after)

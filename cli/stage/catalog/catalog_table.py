@@ -200,10 +200,14 @@ def catalog_ids(table: Any, kind: Kind) -> list[str]:
     return list(dict.fromkeys(map(model_id_of, found)))
 
 
-def fits_transaction(actions: Sequence[Mapping[str, Any]]) -> bool:
-    """Return whether one transaction holds these actions, of which only puts have a size."""
-    size = sum(item_size(action["Put"]["Item"]) for action in actions if "Put" in action)
-    return len(actions) <= TRANSACTION_ITEMS and size <= _TRANSACTION_BYTES
+def put_size(actions: Sequence[Mapping[str, Any]]) -> int:
+    """Return the size of the items that actions put, in bytes."""
+    return sum(item_size(action["Put"]["Item"]) for action in actions if "Put" in action)
+
+
+def fits_transaction(actions: int, size: int) -> bool:
+    """Return whether one transaction holds this number of actions, which put items of `size` bytes."""
+    return actions <= TRANSACTION_ITEMS and size <= _TRANSACTION_BYTES
 
 
 def error_status(error: ClientError) -> int:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from cli.stage.diagnosis.chain import stop_text
 from cli.stage.executions.execution_snapshot import Snapshot
+from cli.views.executions.deadline import deadline_line
 from cli.views.executions.execution_figures import committed_objects, ended_at, expected_end, started_at
 from cli.views.tables import counted, duration_text, one_line, shown_time, size_text
 from contract import layout
@@ -18,6 +19,8 @@ def fact_lines(snapshot: Snapshot) -> list[str]:
     lines = []
     if (start := started_at(snapshot)) is not None:
         lines.append(_times(snapshot, start))
+    if line := deadline_line(snapshot):
+        lines.append(line)
     if snapshot.workflow is not None and snapshot.workflow.status == "ABORTED":
         text = stop_text(snapshot)
         lines.append(text[0].upper() + text[1:])

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cli.stage.executions.execution_snapshot import Snapshot
+from contract.deadlines.predicted_end import PredictedEnd, predict_end
 from contract.status import FINAL_JOB_STATUSES, ExecutionKind, JobStatus
+from contract.table.job_progress import progress_of
 from contract.table.records import JobRecord
 
 
@@ -125,12 +127,29 @@ def seconds_so_far(snapshot: Snapshot) -> float | None:
     return max(0.0, ((end or snapshot.read_at) - start).total_seconds())
 
 
-def expected_end(snapshot: Snapshot) -> datetime | None:
-    """Return when a running execution will probably end; None when nothing has been committed.
+def predicted_end(snapshot: Snapshot) -> PredictedEnd | None:
+    """Return when a running execution ends, by its plan's estimates and its progress; None without estimates."""
+    record = snapshot.record
+    parts = [part for job in snapshot.jobs for part in snapshot.parts.get(job.job_id, (job,))]
+    if snapshot.ended or record is None or record.plan is None or not any(part.estimated_seconds for part in parts):
+        return None
 
-    The estimate supposes that the rest of the input bytes takes as long per byte as what this
-    execution has committed since its first attempt started.
+    def share(part: JobRecord) -> float:
+        return (objects_done(part, snapshot) or 0) / part.object_count if part.object_count else 0.0
+
+    jobs = [progress_of(part, share(part), snapshot.read_at) for part in parts]
+    planned = None if record.estimate is None else record.estimate.seconds
+    return predict_end(jobs, record.plan.max_concurrency, snapshot.read_at, planned)
+
+
+def expected_end(snapshot: Snapshot) -> datetime | None:
+    """Return when a running execution will probably end; None when nothing tells.
+
+    Without the plan's estimates, the answer supposes that the rest of the input bytes takes as long
+    per byte as what this execution has committed since its first attempt started.
     """
+    if (predicted := predicted_end(snapshot)) is not None:
+        return predicted.expected
     started = [datetime.fromisoformat(job.started_at) for job in snapshot.jobs if job.started_at]
     if snapshot.ended or not started:
         return None

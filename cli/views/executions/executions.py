@@ -12,6 +12,7 @@ from rich.text import Text
 from cli.stage.executions.execution_snapshot import Snapshot
 from cli.views.diagnosis.facts import datasets, fact_lines, predictions_uris
 from cli.views.diagnosis.failure_lines import failure_groups, groups_json, reason_lines, with_kind
+from cli.views.executions.deadline import deadline_json
 from cli.views.executions.execution_figures import (
     committed_objects,
     ended_at,
@@ -247,6 +248,7 @@ def snapshot_json(
         "ended_at": end.isoformat() if end else None,
         "seconds": seconds_so_far(snapshot),
         "expected_end": expected.isoformat() if expected else None,
+        "deadline": deadline_json(snapshot),
         "datasets": list(datasets(snapshot)),
         "predictions_uris": predictions_uris(snapshot),
         "objects": objects,

@@ -18,6 +18,7 @@ from cli.stage.diagnosis.job_choice import job_name
 from cli.stage.executions.execution_snapshot import Snapshot
 from cli.stage.executions.executions import Executions
 from cli.stage.patient_reads import PatientReads
+from cli.views.executions.deadline import deadline_line
 from cli.views.executions.execution_figures import (
     committed_objects,
     distinct_objects,
@@ -44,7 +45,7 @@ SECONDS_BETWEEN_LINES = 30.0
 """Longest silence without a terminal, in seconds, so that a reader of a log sees that it is alive."""
 _REASON_CHARACTERS = 120
 """Longest part of a reason in the line of a job, in characters."""
-_LINES_BESIDE_JOBS = 8
+_LINES_BESIDE_JOBS = 9
 """Lines of the terminal that do not show jobs."""
 _BAR_WIDTH = 78
 
@@ -174,8 +175,9 @@ def state_line(snapshot: Snapshot) -> str:
     words = [f"{snapshot.execution_id}: {snapshot.status}"]
     if followed.jobs:
         words += [totals_line(followed), *_objects_so_far(followed)]
+    deadline = f". {line}" if (line := deadline_line(snapshot)) else ""
     note = f". {snapshot.note}" if snapshot.note else ""
-    return one_line(", ".join(words) + note)
+    return one_line(", ".join(words) + deadline + note)
 
 
 def _objects_so_far(snapshot: Snapshot) -> list[str]:
@@ -237,7 +239,8 @@ def live_view(snapshot: Snapshot, lines: int) -> RenderableType:
     # The bar is in a grid, because a bar alone does not end its line.
     bar = Table.grid()
     bar.add_row(ProgressBar(total=all_work, completed=done, width=_BAR_WIDTH))
-    return Group(*parts, bar, Text(totals_line(snapshot) + rate))
+    deadline = [plain_text(line)] if (line := deadline_line(snapshot)) else []
+    return Group(*parts, bar, Text(totals_line(snapshot) + rate), *deadline)
 
 
 def work(snapshot: Snapshot) -> tuple[float, float]:

@@ -1,16 +1,34 @@
 """Which instance types run which models, if a plan uses several."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from contract.planner.algorithm.preparation import Works, places
 from contract.planner.algorithm.work import GroupWork
 from contract.planner.problem import PlanningProblem
 
-_MODELS_TO_DIVIDE = 4
+_MODELS_TO_DIVIDE = 2
 """A group is divided between types if it has at least this many models per type."""
+_MANY_SHARES = 2.0
+"""A group is divided between types if it would keep more than this many instances busy."""
+_SLOW = 2.0
+"""Multiple of a group's mean time per row from which on a model is slow."""
 
 
-def type_sets(problem: PlanningProblem, works: Sequence[Works]) -> list[tuple[str, ...]]:
+def assignments(problem: PlanningProblem, works: Sequence[Works]) -> Iterable[list[GroupWork]]:
+    """Yield ways to assign all groups to types.
+
+    If models of a group differ much, its slowest ones are also tried as a group of their own.
+    """
+    variants = [works]
+    apart = [part for by_type in works for part in _slow_apart(by_type)]
+    if len(apart) > len(works):
+        variants.append(apart)
+    for variant in variants:
+        for types in _type_sets(problem, variant):
+            yield _assign(problem, variant, types)
+
+
+def _type_sets(problem: PlanningProblem, works: Sequence[Works]) -> list[tuple[str, ...]]:
     """Return the sets of types that are tried: each alone, then the cheapest two, three and so on.
 
     Several types only help if quotas limit each of them.
@@ -25,17 +43,33 @@ def type_sets(problem: PlanningProblem, works: Sequence[Works]) -> list[tuple[st
         return sum(_busy_seconds(work) * work.machine.weight for work in on) / len(on)
 
     def capacity(name: str) -> float:
-        [size] = {by_type[name].machine.size.vcpus for by_type in free if name in by_type}
-        return size * places(problem, name)
+        size = next(by_type[name] for by_type in free if name in by_type).machine.size
+        return float(size.vcpus * places(problem, name))
+
+    def vcpus(name: str) -> float:
+        return float(next(by_type[name] for by_type in free if name in by_type).machine.size.vcpus)
 
     sets: list[tuple[str, ...]] = [(name,) for name in names]
     if all(name in problem.quotas for name in names):
-        for order in (sorted(names, key=cost), sorted(names, key=capacity, reverse=True)):
+        for order in (sorted(names, key=cost), *(sorted(names, key=by, reverse=True) for by in (capacity, vcpus))):
             sets += [tuple(sorted(order[:count])) for count in range(2, len(order) + 1)]
     return list(dict.fromkeys(sets))
 
 
-def assign(problem: PlanningProblem, works: Sequence[Works], types: Sequence[str]) -> list[GroupWork]:
+def _slow_apart(by_type: Works) -> list[Works]:
+    first = next(iter(by_type.values()))
+    fixed = first.group.fixed.models_per_job
+    if first.group.is_fleet or fixed is not None or len(first.loads) < 2:
+        return [by_type]
+    limit = _SLOW * first.total.row_seconds / len(first.loads)
+    slow = [index for index, load in enumerate(first.loads) if load.row_seconds > limit]
+    if not slow:
+        return [by_type]
+    others = [index for index, load in enumerate(first.loads) if load.row_seconds <= limit]
+    return [{name: work.of_models(indexes) for name, work in by_type.items()} for indexes in (slow, others)]
+
+
+def _assign(problem: PlanningProblem, works: Sequence[Works], types: Sequence[str]) -> list[GroupWork]:
     """Return the work of all groups on the types, divided so that all types end at about the same time.
 
     Groups that can run on none of them keep their first type.
@@ -47,44 +81,50 @@ def assign(problem: PlanningProblem, works: Sequence[Works], types: Sequence[str
         on = on or [next(iter(by_type.values()))]
         if len(on) == 1:
             chosen.append(on[0])
-        elif on[0].group.is_fleet or len(on[0].loads) < _MODELS_TO_DIVIDE * len(on):
-            undecided.append(on)
         else:
-            chosen += _divide(problem, on)
+            undecided.append(on)
+    # A group that would keep some instances busy for more than a fair share is divided.
+    capacity = sum(places(problem, name) for name in types)
+    fair = sum(_busy_seconds(on[0]) for on in undecided) / capacity if undecided else 0.0
     busy = dict.fromkeys(types, 0.0)
     for work in chosen:
         name = work.machine.instance_type
         busy[name] = busy.get(name, 0.0) + _busy_seconds(work) / places(problem, name)
     for on in sorted(undecided, key=lambda on: -_busy_seconds(on[0])):
-        added = {work.machine.instance_type: _busy_seconds(work) for work in on}
-        work = min(on, key=lambda work: _end(problem, busy, added, work.machine.instance_type))
-        name = work.machine.instance_type
-        busy[name] += added[name] / places(problem, name)
-        chosen.append(work)
+        is_divided = not on[0].group.is_fleet and len(on[0].loads) >= len(on) * _MODELS_TO_DIVIDE
+        if is_divided and _busy_seconds(on[0]) > fair * _MANY_SHARES:
+            parts = _divide(problem, on)
+        else:
+            parts = [min(on, key=lambda work: _end(problem, busy, work))]
+        for work in parts:
+            busy[work.machine.instance_type] = _end(problem, busy, work)
+        chosen += parts
     return chosen
 
 
-def _end(problem: PlanningProblem, busy: Mapping[str, float], added: Mapping[str, float], name: str) -> float:
-    return busy[name] + added[name] / places(problem, name)
+def _end(problem: PlanningProblem, busy: Mapping[str, float], work: GroupWork) -> float:
+    """Return until when a type's instances are busy with this work too, if they share all evenly."""
+    name = work.machine.instance_type
+    return busy[name] + _busy_seconds(work) / places(problem, name)
 
 
 def _divide(problem: PlanningProblem, on: Sequence[GroupWork]) -> list[GroupWork]:
-    """Divide the models of a group between types by what each can do in a second."""
+    """Divide the models of a group between types by what each can do in a second: slow ones to large instances."""
+    on = sorted(on, key=lambda work: -work.machine.size.vcpus)
     speeds = [places(problem, work.machine.instance_type) / _busy_seconds(work) for work in on]
-    models = len(on[0].loads)
     row_seconds = [load.row_seconds for load in on[0].loads]
-    whole, taken, start = sum(row_seconds), 0.0, 0
+    order = sorted(range(len(row_seconds)), key=lambda index: (-row_seconds[index], index))
+    whole, taken, start, target = sum(row_seconds), 0.0, 0, 0.0
     parts: list[GroupWork] = []
-    target = 0.0
     for position, (work, speed) in enumerate(zip(on, speeds, strict=True)):
         target += whole * speed / sum(speeds)
         end = start
         last = position == len(on) - 1
-        while end < models and (last or taken + row_seconds[end] / 2 <= target):
-            taken += row_seconds[end]
+        while end < len(order) and (last or taken + row_seconds[order[end]] / 2 <= target):
+            taken += row_seconds[order[end]]
             end += 1
         if end > start:
-            parts.append(work.of_models(start, end))
+            parts.append(work.of_models(sorted(order[start:end])))
         start = end
     return parts
 

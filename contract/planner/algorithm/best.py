@@ -59,18 +59,21 @@ def _schedule_jobs(problem: PlanningProblem, formed: Sequence[FormedJob]) -> Cap
     ordered = sorted(formed, key=lambda formed: (-formed.job.seconds.value, formed.job.models))
     value, low, high = (_schedule(problem, ordered, bound) for bound in ("value", "low", "high"))
     starts = iter(value.starts)
-    jobs = tuple(replace(job, starts_at=min([next(starts) for _ in items])) for job, items in ordered)
+    timed = [replace(job, starts_at=min([next(starts) for _ in items])) for job, items in ordered]
+    # In the order of their starts, so that no job takes a place while it waits for instances.
+    jobs = tuple(sorted(timed, key=lambda job: job.starts_at))
     costs = [job.cost for job in jobs if job.cost is not None]
     count = min((job.seconds.count for job in jobs), default=0)
     deadline = problem.deadline_seconds
+    price_date, price_source = problem.prices.origin(problem.region)
     return CapacityPlan(
         jobs=jobs,
         # List scheduling can end later although every job is shorter.
         makespan=Estimate(value.makespan, min(low.makespan, value.makespan), max(high.makespan, value.makespan), count),
         instance_hours=sum(job.instance_seconds for job in jobs) / 3_600,
         cost=sum(costs) if len(costs) == len(jobs) else None,
-        price_date=problem.prices.date,
-        price_source=problem.prices.source,
+        price_date=price_date,
+        price_source=price_source,
         quota_needed={name: max(value.peaks[name], low.peaks[name], high.peaks[name]) for name in sorted(value.peaks)},
         meets_deadline=None if deadline is None else value.makespan <= deadline,
     )

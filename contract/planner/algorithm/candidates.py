@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 
-from contract.planner.algorithm.assign import assign, type_sets
+from contract.planner.algorithm.assign import assignments
 from contract.planner.algorithm.options import Option
 from contract.planner.algorithm.preparation import Preparation
 from contract.planner.algorithm.schedule import Item, schedule
@@ -21,8 +21,10 @@ NO_DEADLINE_SPARE = 1.05
 """Without a deadline, a plan may cost this much more than the cheapest if it ends earlier."""
 _TIME_SPARE = 1.02
 """With the objective `time`, a plan may take this much longer than the fastest if it is cheaper."""
-_MARGIN = 0.85
-"""Share of the deadline that expected durations may use if their bands do not fit."""
+_RETRY_SECONDS = 60.0
+"""Time between the failure of an attempt and the next one."""
+_FEW = 5
+"""Candidates that are returned for a deadline."""
 
 
 class Candidate:
@@ -33,6 +35,7 @@ class Candidate:
         self.choices = tuple(choices)
         self.weight = sum(option.weight for _, option in choices)
         self.longest = max(option.longest for _, option in choices)
+        self.longest_high = max(option.longest_high for _, option in choices)
 
     @cached_property
     def bound(self) -> float:
@@ -53,19 +56,29 @@ class Candidate:
     @cached_property
     def makespan(self) -> float:
         """Expected end in seconds."""
-        return self._makespan(lambda option: option.longest)
+        return self._makespan(lambda option: (option.longest, option.mean))
 
     @cached_property
     def makespan_high(self) -> float:
         """End in seconds if every job takes the 90th percentile of its time."""
-        return self._makespan(lambda option: option.longest_high)
+        return self._makespan(lambda option: (option.longest_high, option.mean_high))
 
-    def _makespan(self, seconds: Callable[[Option], float]) -> float:
+    def end(self, band: float, repetitions: float) -> float:
+        """Return the end with a share of the bands, and with the longest job repeated."""
+        high = self.makespan_high - self.makespan if band else 0.0
+        repeated = self.longest + band * (self.longest_high - self.longest) + _RETRY_SECONDS
+        return self.makespan + band * high + repetitions * repeated
+
+    def _makespan(self, seconds: Callable[[Option], tuple[float, float]]) -> float:
         items: list[Item] = []
-        for work, option in sorted(self.choices, key=lambda choice: -choice[1].longest):
-            instances = 1 if option.is_split else option.instances
-            item = Item(work.machine.instance_type, instances, seconds(option))
-            items += [item] * (option.jobs * (option.instances if option.is_split else 1))
+        for work, option in self.choices:
+            name = work.machine.instance_type
+            instances, count = (
+                (1, option.jobs * option.instances) if option.is_split else (option.instances, option.jobs)
+            )
+            longest, mean = seconds(option)
+            items += [Item(name, instances, longest), *[Item(name, instances, mean)] * (count - 1)]
+        items.sort(key=lambda item: -item.seconds)
         return schedule(
             items,
             max_concurrency=self._problem.max_concurrency,
@@ -83,8 +96,7 @@ def candidates(problem: PlanningProblem, prepared: Preparation) -> list[Candidat
     if not runnable:
         return []
     found: list[Candidate] = []
-    for types in type_sets(problem, runnable):
-        assigned = assign(problem, runnable, types)
+    for assigned in assignments(problem, runnable):
         ways = [(work, way) for work in assigned if (way := prepared.options(problem, work))]
         # Most groups of a large fleet have one option: only the others differ between candidates.
         settled = [(work, way[0]) for work, way in ways if len(way) == 1]
@@ -110,30 +122,25 @@ def rank(problem: PlanningProblem, found: Sequence[Candidate]) -> list[Candidate
             (candidate for candidate in cheapest if candidate.weight <= limit),
             key=lambda candidate: (candidate.makespan, candidate.weight),
         )
-    for is_safe in _SAFE:
-        fitting = _first(cheapest, problem.deadline_seconds, is_safe)
+    for risk in _RISKS:
+        fitting = _first(cheapest, problem.deadline_seconds, *risk)
         if fitting:
             return fitting
     return _fastest(found)
 
 
-_SAFE: tuple[Callable[[Candidate, float], bool], ...] = (
-    # Every job takes long, and the longest job fails once.
-    lambda candidate, deadline: candidate.makespan_high + candidate.longest <= deadline,
-    lambda candidate, deadline: candidate.makespan_high <= deadline,
-    lambda candidate, deadline: candidate.makespan <= deadline * _MARGIN,
-    lambda candidate, deadline: candidate.makespan <= deadline,
-)
+_RISKS = ((1.0, 1.0), (0.6, 1.0), (0.3, 1.0), (0.15, 1.0), (0.3, 0.6), (0.15, 0.3), (0.3, 0.0), (0.0, 0.0))
+"""What a plan leaves room for, from the safest on: a share of the band, and repetitions of the longest job."""
 
 
-def _first(
-    cheapest: Sequence[Candidate], deadline: float, is_safe: Callable[[Candidate, float], bool]
-) -> list[Candidate]:
+def _first(cheapest: Sequence[Candidate], deadline: float, band: float, repetitions: float) -> list[Candidate]:
     fitting = []
     for candidate in cheapest:
-        if candidate.bound <= deadline and is_safe(candidate, deadline):
+        if candidate.bound + candidate.longest * repetitions > deadline:
+            continue
+        if candidate.end(band, repetitions) <= deadline:
             fitting.append(candidate)
-            if len(fitting) == 5:
+            if len(fitting) == _FEW:
                 break
     return fitting
 

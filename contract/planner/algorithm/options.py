@@ -21,6 +21,9 @@ class Option(NamedTuple):
     longest: float
     longest_high: float
     """90th percentile of the longest job."""
+    mean: float
+    """Time of a job with an average share of the models."""
+    mean_high: float
     weight: float
     """Price of all instances, start-ups included: see `Machine.weight`."""
     instance_seconds: float
@@ -72,9 +75,22 @@ def _possible(work: GroupWork, quota: int | None, places: int) -> Iterable[Optio
             if not fits(work, load, longest_shard):
                 continue
             longest = work.seconds(load, longest_shard)
+            heaviest = longest
+            if work.heaviest.row_seconds > load.row_seconds:
+                heaviest = work.seconds(work.heaviest, longest_shard)
             each = work.value_seconds(load, work.dataset.total / instances) if is_split else longest.value
             seconds = each * jobs * instances
-            yield Option(jobs, instances, is_split, longest.value, longest.high, seconds * work.machine.weight, seconds)
+            yield Option(
+                jobs=jobs,
+                instances=instances,
+                is_split=is_split,
+                longest=max(longest.value, heaviest.value),
+                longest_high=max(longest.high, heaviest.high),
+                mean=longest.value,
+                mean_high=longest.high,
+                weight=seconds * work.machine.weight,
+                instance_seconds=seconds,
+            )
 
 
 def _job_counts(work: GroupWork, largest: int, places: int) -> list[int]:

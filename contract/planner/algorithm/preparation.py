@@ -29,7 +29,8 @@ class Preparation:
         known = self._options_of.get((id(work), *limits))
         if known is None:
             # Groups that are alike, such as models with datasets of the same sizes, share their options.
-            key = (work.group.alike, work.machine.instance_type, work.total, work.dataset.shape, limits)
+            load = work.total, work.heaviest, work.bytes_per_row
+            key = work.group.alike, work.machine.instance_type, load, work.dataset.shape, limits
             found = self._options.get(key)
             if found is None:
                 found = self._options[key] = options(work, *limits)

@@ -28,10 +28,9 @@ class Schedule:
 def schedule(
     items: Sequence[Item], *, max_concurrency: int, quotas: Mapping[str, int], starts_per_second: float
 ) -> Schedule:
-    """Return when items run that start in their order, as soon as there is a place and instances.
+    """Return when items run: the first one in the order whose type has free instances starts next.
 
-    At most `max_concurrency` items have a place. An item with a place waits for instances of its
-    type, behind the items before it that need the same type. A type without a quota has no limit.
+    At most `max_concurrency` items run. A type without a quota has no limit.
 
     Raises:
         ValueError: if an item needs more instances than its type's quota.
@@ -43,41 +42,40 @@ def schedule(
             )
     starts = [0.0] * len(items)
     waiting: dict[str, deque[int]] = {}
-    used: dict[str, int] = {}
-    peaks: dict[str, int] = {}
+    for number, item in enumerate(items):
+        waiting.setdefault(item.instance_type, deque()).append(number)
+    used = dict.fromkeys(waiting, 0)
+    peaks = dict.fromkeys(waiting, 0)
     ends: list[tuple[float, int]] = []
     now = next_start = makespan = 0.0
-    index, places = 0, max_concurrency
-    pause = 1 / starts_per_second
-    touched: set[str] = set()
-    while index < len(items) or touched or ends:
-        while places and index < len(items):
-            instance_type = items[index].instance_type
-            waiting.setdefault(instance_type, deque()).append(index)
-            touched.add(instance_type)
-            index, places = index + 1, places - 1
-        # In the order of the items, so that the result does not depend on the order of a set.
-        for instance_type in sorted(touched, key=lambda name: waiting[name][0] if waiting[name] else -1):
-            queue, quota = waiting[instance_type], quotas.get(instance_type)
-            while queue:
-                item = items[queue[0]]
-                held = used.get(instance_type, 0) + item.instances
-                if quota is not None and held > quota:
-                    break
-                start = max(now, next_start)
-                next_start = start + pause
-                used[instance_type] = held
-                peaks[instance_type] = max(held, peaks.get(instance_type, 0))
-                starts[queue[0]] = start
-                end = start + item.seconds
-                makespan = max(makespan, end)
-                heapq.heappush(ends, (end, queue.popleft()))
-        touched.clear()
-        if ends:
-            now, ended = heapq.heappop(ends)
-            item = items[ended]
-            used[item.instance_type] -= item.instances
-            places += 1
-            if item.instance_type in waiting:
-                touched.add(item.instance_type)
-    return Schedule(tuple(starts), makespan, peaks)
+    places, pause = max_concurrency, 1 / starts_per_second
+    while True:
+        while places and (index := _next(items, waiting, used, quotas)) is not None:
+            item = items[index]
+            waiting[item.instance_type].popleft()
+            used[item.instance_type] += item.instances
+            peaks[item.instance_type] = max(peaks[item.instance_type], used[item.instance_type])
+            start = max(now, next_start)
+            next_start = start + pause
+            starts[index] = start
+            makespan = max(makespan, start + item.seconds)
+            heapq.heappush(ends, (start + item.seconds, index))
+            places -= 1
+        if not ends:
+            return Schedule(tuple(starts), makespan, peaks)
+        now, ended = heapq.heappop(ends)
+        used[items[ended].instance_type] -= items[ended].instances
+        places += 1
+
+
+def _next(
+    items: Sequence[Item], waiting: Mapping[str, deque[int]], used: Mapping[str, int], quotas: Mapping[str, int]
+) -> int | None:
+    """Return the first item of the order that can start now."""
+    found: int | None = None
+    for name, queue in waiting.items():
+        if queue and (found is None or queue[0] < found):
+            quota = quotas.get(name)
+            if quota is None or used[name] + items[queue[0]].instances <= quota:
+                found = queue[0]
+    return found

@@ -6,7 +6,8 @@ while it uploads. Of an instance with v vCPUs, v workers score at once.
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 from contract.planner.algorithm.shards import Dataset
@@ -34,7 +35,11 @@ class Load(NamedTuple):
     row_seconds: float = 0.0
     """Seconds of one worker per row of the dataset."""
     row_seconds_low: float = 0.0
+    """The same if all models are fast, as far as they have been measured."""
     row_seconds_high: float = 0.0
+    square_low: float = 0.0
+    """Squares of what models that are only known by their format may be faster. Their errors are independent."""
+    square_high: float = 0.0
     output_ratio: float = 0.0
     unmeasured: float = 0
     """Models whose speed is a default."""
@@ -90,11 +95,13 @@ class GroupWork:
             machine.startup.value - machine.startup.low,
             moved / machine.download.value - moved / machine.download.high,
             work - rows * load.row_seconds_low * per_row.value / per_row.high,
+            rows * math.sqrt(load.square_low),
         )
         slow = math.hypot(
             machine.startup.high - machine.startup.value,
             moved / machine.download.low - moved / machine.download.value,
             rows * load.row_seconds_high * per_row.value / per_row.low - work,
+            rows * math.sqrt(load.square_high),
         )
         count = min(machine.startup.count, machine.download.count, per_row.count)
         return Estimate(value, max(0.0, value - fast), value + slow, count)
@@ -129,18 +136,16 @@ class GroupWork:
         """Rows of the dataset; None if nothing has measured it."""
         return round(self.dataset.total / self.bytes_per_row.value) if self.bytes_per_row.count else None
 
-    def of_models(self, start: int, end: int) -> "GroupWork":
-        """Return the work of a range of the models."""
-        loads = self.loads[start:end]
-        return GroupWork(
-            self.group,
-            self.machine,
-            self.dataset,
-            self.model_ids[start:end],
-            loads,
-            add_up(loads),
-            self.bytes_per_row,
-        )
+    @cached_property
+    def heaviest(self) -> Load:
+        """The slowest model."""
+        return max(self.loads, key=lambda load: load.row_seconds)
+
+    def of_models(self, indexes: Sequence[int]) -> "GroupWork":
+        """Return the work of some of the models."""
+        loads = tuple(self.loads[index] for index in indexes)
+        ids = tuple(self.model_ids[index] for index in indexes)
+        return replace(self, model_ids=ids, loads=loads, total=add_up(loads))
 
 
 def machine_of(problem: PlanningProblem, instance_type: str) -> Machine:
@@ -165,7 +170,7 @@ def group_work(problem: PlanningProblem, group: ModelGroup, dataset: Dataset, ma
         model_ids=tuple(model.model_id for model in group.models),
         loads=loads,
         total=add_up(loads),
-        bytes_per_row=problem.estimates.bytes_per_row(group.dataset),
+        bytes_per_row=problem.estimates.bytes_per_row(group.measured_dataset or group.dataset),
     )
 
 
@@ -185,13 +190,18 @@ def _loads(problem: PlanningProblem, group: ModelGroup, instance_type: str) -> I
     estimates = problem.estimates
     for model in group.models:
         rate = estimates.rows_per_second(model.model_id, model.format, model.artifact_bytes, instance_type)
+        seconds, low, high = share / rate.value, share / rate.high, share / rate.low
+        # The speeds of models of one format differ; their errors cancel out in a job of many.
+        is_alone = rate.count > 0 and not estimates.has_measured(model.model_id)
         yield Load(
             models=1,
             artifact_bytes=model.artifact_bytes,
             load_seconds=estimates.load_seconds(model.format, model.artifact_bytes).value,
-            row_seconds=share / rate.value,
-            row_seconds_low=share / rate.high,
-            row_seconds_high=share / rate.low,
+            row_seconds=seconds,
+            row_seconds_low=seconds if is_alone else low,
+            row_seconds_high=seconds if is_alone else high,
+            square_low=(seconds - low) ** 2 if is_alone else 0.0,
+            square_high=(high - seconds) ** 2 if is_alone else 0.0,
             output_ratio=model.output_ratio * share,
             unmeasured=rate.count == 0,
         )

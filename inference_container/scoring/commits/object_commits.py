@@ -12,7 +12,7 @@ from pathlib import Path
 from contract.catalog.model_spec import ModelSpec
 from contract.container_paths import ContainerPaths
 from contract.control_characters import replace_control_characters
-from contract.job.ledger import Commit, OutputFile
+from contract.job.ledger import MAX_SECONDS, Commit, OutputFile
 from contract.job.scoring_spec import PinnedObject
 from contract.layout import QUARANTINE_FORMAT, OutputKind, is_shared_output, output_key, output_name
 from scoring.commits.rules import BrokenRuleError, checked_outputs
@@ -229,7 +229,7 @@ class ObjectCommits:
             notes=tuple(map(replace_control_characters, output.notes)),
             rows_skipped=output.rows_skipped,
             counts={replace_control_characters(note): count for note, count in output.counts.items()},
-            seconds=output.seconds,
+            seconds=round(min(output.seconds + each.written.common_seconds, MAX_SECONDS), 6),
         )
 
 

@@ -44,14 +44,14 @@ class _Done:
 
     rows: int
     outputs: Sequence[WrittenOutput]
-    """Their `seconds` are only those of the model itself."""
     failures: tuple[Failure, ...]
     threads: int
 
 
-def _with_seconds(outputs: Sequence[WrittenOutput], common: float) -> tuple[WrittenOutput, ...]:
-    """Return the outputs with each one's part of the time that models have in common, in seconds."""
-    return tuple(replace(output, seconds=round(output.seconds + common, 6)) for output in outputs)
+def _common_seconds(total: float, *written: Sequence[WrittenOutput]) -> float:
+    """Return the part of each output in what is left of the time, without what was spent for one model alone."""
+    own = sum(output.seconds for outputs in written for output in outputs)
+    return max(total - own, 0.0) / max(sum(map(len, written)), 1)
 
 
 class Engine:
@@ -147,12 +147,8 @@ class Engine:
         if not any(each.outputs for each in written):
             shutil.rmtree(folder, ignore_errors=True)
         seconds = time.monotonic() - started
-        own = sum(output.seconds for each in written for output in each.outputs)
-        common = max(seconds - own, 0.0) / max(sum(len(each.outputs) for each in written), 1)
-        shares = tuple(
-            replace(each, seconds=seconds / len(written), outputs=_with_seconds(each.outputs, common))
-            for each in written
-        )
+        common = _common_seconds(seconds, *(each.outputs for each in written))
+        shares = tuple(replace(each, seconds=seconds / len(written), common_seconds=common) for each in written)
         return GroupWritten(name, shares, seconds)
 
     def _write(self, task: ObjectTask, work: Callable[[ObjectScoring], int]) -> ObjectWritten:
@@ -164,10 +160,10 @@ class Engine:
             shutil.rmtree(self._scratch / name, ignore_errors=True)
         seconds = time.monotonic() - started
         parts = task.seconds if isinstance(task, MergeParts) else 0.0
-        own = sum(output.seconds for output in done.outputs)
-        common = max(seconds * done.threads + parts - own, 0.0) / max(len(done.outputs), 1)
-        outputs = _with_seconds(done.outputs, common)
-        return ObjectWritten(task.object.key, name, done.rows, seconds, outputs, done.failures)
+        common = _common_seconds(seconds * done.threads + parts, done.outputs)
+        return ObjectWritten(
+            task.object.key, name, done.rows, seconds, tuple(done.outputs), done.failures, common_seconds=common
+        )
 
     def _open_and_run(
         self, pinned: PinnedObject, folder: Path, work: Callable[[ObjectScoring], int], place: int = 0

@@ -1,6 +1,6 @@
 """Draft what a resumed execution scores, and which commits its jobs keep."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from contract.catalog.model_spec import ModelSpec
@@ -16,7 +16,7 @@ from lambdas.planning.resume.lineage import OldExecution, inherited_request, rea
 from lambdas.planning.resume.old_jobs import OldJob, objects_of_datasets, read_old_jobs
 from lambdas.planning.scoring.assignments import ChosenFleet
 from lambdas.planning.scoring.choose_models import Choice
-from lambdas.planning.scoring.form_jobs import PlannedJob
+from lambdas.planning.scoring.form_jobs import JobForming, PlannedJob, form_jobs
 from lambdas.planning.scoring.pin_datasets import Snapshots
 from lambdas.shown_text import list_first
 from lambdas.stage.activity import Activity
@@ -46,6 +46,8 @@ def read_resumption(request: ExecutionRequest, deployment: Deployment, activity:
     assert request.resume is not None  # noqa: S101 - callers have checked it
     lineage = read_lineage(request.resume, deployment, activity)
     inherited, notes = inherited_request(request, lineage)
+    if inherited.deadline is None and lineage[0].record.deadline_at > deployment.now():
+        inherited = replace(inherited, deadline=lineage[0].record.deadline_at)
     with_names = replace(inherited, models=request.models, fleets=request.fleets)
     choice, left_out = choose_again(with_names, lineage[0].jobs, deployment)
     raise_if_any(list(choice.problems), "request")
@@ -66,29 +68,28 @@ def read_resumption(request: ExecutionRequest, deployment: Deployment, activity:
 
 def jobs_that_keep(
     earlier: EarlierJobs,
-    form: Callable[[Mapping[str, str] | None], list[PlannedJob]],
+    forming: JobForming,
     snapshots: Snapshots,
     deployment: Deployment,
 ) -> tuple[list[PlannedJob], Coverage]:
-    """Return the jobs, each with the old jobs whose commits it may keep, and what is scored already.
-
-    `form` forms jobs of models with the same text in its argument.
-    """
+    """Return the jobs, each with the old jobs whose commits it may keep, and what is scored already."""
     request = earlier.request
     is_joined = request.output_layout == "joined"
     # Models that share an output must be the same as before, unless the request says how many share a job.
     is_resumed = not request.keep_scored
-    jobs = form(earlier.groups() if is_resumed and is_joined and not request.models_per_job else None)
+    groups = earlier.groups() if is_resumed and is_joined and not isinstance(request.models_per_job, int) else None
     scorers = {
         model.model_id: Scorer(model, job.dataset, _digests(job)[model.model_id])
-        for job in jobs
+        for job in form_jobs(forming.groups(groups))
         for model in job.committing_models
     }
     objects = {dataset: snapshot.objects for dataset, snapshot in snapshots.by_dataset.items()}
     coverage = read_coverage(scorers, objects, earlier.old_jobs, deployment.store, check_outputs=not is_resumed)
     if not is_joined:
         # A job scores an object with all of its models, also if only one lacks it.
-        jobs = form({model_id: coverage.group(model_id) for model_id in scorers})
+        groups = {model_id: coverage.group(model_id) for model_id in scorers}
+    left = {name: 1 - coverage.kept(name) / max(1, coverage.pairs(name)) for name in scorers}
+    jobs = forming.jobs(groups, left)
     order = {source: number for number, source in enumerate(coverage.sources)}
     return [_with_sources(job, coverage, order) for job in jobs], coverage
 

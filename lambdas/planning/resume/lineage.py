@@ -30,6 +30,7 @@ _INHERITED = (
     "instance_count",
     "spot",
     "models_per_job",
+    "objective",
     "tolerated_quarantine_fraction",
 )
 """Fields of the resumed execution's request that the new request may override."""

@@ -7,8 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from contract.checks import raise_if_any
+from contract.planner.figures import PlanFigures
+from contract.table.records import record_time
+from contract.workflow.deadline import deadline_time
 from contract.workflow.request_check import ResumeCounts, ScoredBefore
 from contract.workflow.scoring_request import ExecutionRequest
+from lambdas.planning.capacity.basis import read_basis
+from lambdas.planning.capacity.choose import CapacityPlanner, KeptPlan
+from lambdas.planning.capacity.deadline import PlanTimes
 from lambdas.planning.resume.draft import (
     count,
     image_notes,
@@ -25,11 +31,11 @@ from lambdas.planning.scoring.check_models import check_models
 from lambdas.planning.scoring.check_volumes import check_volumes, volume_notes
 from lambdas.planning.scoring.choose_models import choose_models
 from lambdas.planning.scoring.form_jobs import (
+    JobForming,
     PlannedJob,
     check_commit_counts,
     check_instance_types,
     check_joined_outputs,
-    form_jobs,
     split_notes,
 )
 from lambdas.planning.scoring.pin_datasets import pin_datasets
@@ -57,12 +63,29 @@ class ScoringDraft:
     """What each model and fleet has scored already, if the request keeps it."""
     moved_datasets: tuple[str, ...] = ()
     """See `ExecutionRecord.moved_datasets`."""
+    capacity: CapacityPlanner | None = None
+    """The planner with its plan."""
+    deadline_at: str = ""
+    """Time of the deadline; empty if there is none."""
+
+    @property
+    def estimate(self) -> PlanFigures | None:
+        """What the plan expects."""
+        return self.capacity.figures() if self.capacity else None
 
 
 def draft_scoring(
-    request: ExecutionRequest, deployment: Deployment, defaults: PlanDefaults, activity: Activity
+    request: ExecutionRequest,
+    deployment: Deployment,
+    defaults: PlanDefaults,
+    activity: Activity,
+    *,
+    times: PlanTimes | None = None,
+    keep: KeptPlan | None = None,
 ) -> ScoringDraft:
-    """Return the jobs of a request. Nothing is written.
+    """Return the jobs of a request. Nothing is written, except by `keep`.
+
+    Deadlines count from `times`; from now if there are none.
 
     Raises:
         InvalidInputError: with every problem of the request.
@@ -71,6 +94,9 @@ def draft_scoring(
     resumption = read_resumption(request, deployment, activity) if request.resume is not None else None
     if resumption is not None:
         request = resumption.request
+    if times is None:
+        times = PlanTimes(deployment.clock(), deployment.clock())
+    deadline = deadline_time(request.deadline, times.started_at) if request.deadline else None
     uploads = read_uploads(request, deployment.store)
     choice = choose_models(request, uploads, deployment) if resumption is None else resumption.choice
     snapshots = pin_datasets(choice, uploads, deployment, only=None if resumption is None else resumption.objects)
@@ -82,20 +108,30 @@ def draft_scoring(
     )
     raise_if_any(problems, "request")
 
-    def form(groups: Mapping[str, str] | None = None) -> list[PlannedJob]:
-        return form_jobs(
-            request, choice.assignments, snapshots.by_dataset, defaults.compute, fleets=fleets, groups=groups
-        )
-
+    planner = CapacityPlanner(
+        request,
+        defaults,
+        read_basis(deployment, (*choice.assignments, *(fleet.assignment for fleet in fleets))),
+        None if deadline is None else (deadline - times.planned_at).total_seconds(),
+        kept=keep,
+    )
+    form = JobForming(
+        request, choice.assignments, snapshots.by_dataset, defaults, fleets, planner, is_planned=planner.chooses
+    )
     earlier: EarlierJobs | None = resumption
     if request.keep_scored:
         earlier = read_earlier_jobs(request, choice, deployment, activity)
-    jobs, coverage = (form(), None) if earlier is None else jobs_that_keep(earlier, form, snapshots, deployment)
+    jobs, coverage = (form.jobs(), None) if earlier is None else jobs_that_keep(earlier, form, snapshots, deployment)
     problems = [*check_instance_types(jobs, defaults.instance_types), *check_joined_outputs(request, jobs)]
-    raise_if_any([*problems, *check_commit_counts(jobs), *check_volumes(jobs)], "request")
+    problems += [*check_commit_counts(jobs), *check_volumes(jobs)]
+    if deadline is not None:
+        problems += planner.check_deadline(deadline, times.planned_at)
+    raise_if_any(problems, "request")
     skipped = uploads.skipped if uploads is not None else {}
     notes = [note for fleet in fleets for note in fleet.notes]
-    draft = ScoringDraft(tuple(jobs), skipped, (*notes, *split_notes(jobs), *volume_notes(jobs)), request)
+    notes += [*split_notes(jobs), *volume_notes(jobs), *planner.deadline_notes()]
+    deadline_at = record_time(deadline) if deadline else ""
+    draft = ScoringDraft(tuple(jobs), skipped, tuple(notes), request, capacity=planner, deadline_at=deadline_at)
     if earlier is None or coverage is None:
         return draft
     images = {model.model_id: defaults.image_uris[job.image] for job in jobs for model in job.committing_models}

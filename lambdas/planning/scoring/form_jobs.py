@@ -1,31 +1,30 @@
 """Stage 4 of the draft: form jobs of the models that can share one."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from contract.catalog.image_variants import ImageVariant, image_of
 from contract.catalog.instance_types import check_allowed
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute, instance_types
-from contract.dataset.formats import format_of
-from contract.dataset.input_options import InputOptions
 from contract.job.fleet import fleet_job_id
-from contract.job.job_input import input_of, types_agree
 from contract.job.joined import check_joined
 from contract.job.parts import JobPart, Sharding
 from contract.job.scoring_spec import SCORING_CONTRACT, JobSource, JobSpec, PinnedObject, SnapshotRef
 from contract.job.snapshot import Snapshot
 from contract.layout import OutputLayout
+from contract.planner.plan import JobCapacity
 from contract.planner.problem import MAX_COMMITS
 from contract.problems import Problem
 from contract.status import JobStatus
 from contract.table.job_parts import whole_job
 from contract.table.records import JobRecord
 from contract.workflow.messages import JobPointer
-from contract.workflow.scoring_request import JOINED_MODELS_PER_JOB, ExecutionRequest
+from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.planning.scoring.assignments import Assignment, ChosenFleet
+from lambdas.planning.scoring.form_groups import JobGroup, PlannedChunk, form_groups, without_plan
 from lambdas.planning.scoring.shards import Division, divide
+from lambdas.stage.settings import PlanDefaults
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,10 @@ class PlannedJob:
     """Set if the models are a fleet."""
     sources: tuple[JobSource, ...] = ()
     """Jobs of earlier executions whose commits are kept."""
+    expected: JobCapacity | None = None
+    """What the planner expects of the whole job; None if it does not know."""
+    is_chosen: bool = False
+    """Whether the planner was free to choose."""
 
     @property
     def items(self) -> tuple["PlannedJob", ...]:
@@ -66,6 +69,24 @@ class PlannedJob:
     @property
     def input_bytes(self) -> int:
         return self.snapshot.total_bytes
+
+    @property
+    def estimated_seconds(self) -> float:
+        """Expected seconds from the creation of the SageMaker job to its end; 0 if nobody knows.
+
+        That of a part is in proportion to the bytes of the largest one.
+        """
+        if self.expected is None:
+            return 0.0
+        seconds, largest = self.expected.seconds.value, max(self.expected.shard_bytes, default=0)
+        if self.part is None or not largest:
+            return round(seconds, 1)
+        return round(seconds * min(1.0, self.input_bytes / largest), 1)
+
+    @property
+    def size(self) -> float:
+        """Size by which jobs are ordered: expected seconds if the planner was free to choose, else bytes to score."""
+        return self.estimated_seconds if self.is_chosen else self.input_bytes * self.commits_per_object
 
     @property
     def image(self) -> ImageVariant:
@@ -116,96 +137,75 @@ class PlannedJob:
             output_layout=self.output_layout,
             fleet="" if self.fleet is None else self.fleet.spec.fleet_id,
             fleet_models=0 if self.fleet is None else len(self.models),
+            estimated_seconds=self.estimated_seconds,
         )
 
     def pointer(self, execution_id: str) -> JobPointer:
         return JobPointer(execution_id, self.job_id, attempt=1)
 
 
-class _SharedBy(NamedTuple):
-    """The values that all models of a job have in common."""
-
-    dataset: str
-    compute: Compute
-    max_attempts: int
-    image: ImageVariant
-    options: InputOptions
-    partition_columns: tuple[str, ...]
-    group: str
+Capacity = Callable[[Sequence[JobGroup]], Sequence[PlannedChunk]]
+"""Divides groups into jobs, and chooses the compute of each."""
 
 
-def form_jobs(
-    request: ExecutionRequest,
-    assignments: Sequence[Assignment],
-    snapshots: Mapping[str, Snapshot],
-    stage_default: Compute,
-    *,
-    fleets: Sequence[ChosenFleet] = (),
-    groups: Mapping[str, str] | None = None,
-) -> list[PlannedJob]:
+@dataclass(frozen=True)
+class JobForming:
+    """All that jobs are formed of, except what earlier executions have scored."""
+
+    request: ExecutionRequest
+    assignments: Sequence[Assignment]
+    snapshots: Mapping[str, Snapshot]
+    defaults: PlanDefaults
+    fleets: Sequence[ChosenFleet]
+    capacity: Capacity
+    is_planned: bool
+
+    def groups(self, kept: Mapping[str, str] | None = None, left: Mapping[str, float] | None = None) -> list[JobGroup]:
+        """Return the groups of models that may share jobs: see `form_groups`."""
+        return form_groups(
+            self.request,
+            self.assignments,
+            self.snapshots,
+            self.defaults.compute,
+            fleets=self.fleets,
+            groups=kept,
+            left=left,
+            models_per_job=self.defaults.models_per_job,
+            is_planned=self.is_planned,
+        )
+
+    def jobs(self, kept: Mapping[str, str] | None = None, left: Mapping[str, float] | None = None) -> list[PlannedJob]:
+        """Return the jobs that the planner chooses."""
+        return form_jobs(self.groups(kept, left), self.capacity)
+
+
+def form_jobs(groups: Sequence[JobGroup], capacity: Capacity = without_plan) -> list[PlannedJob]:
     """Return the jobs, largest first, so that the longest does not start last. A fleet is one job.
 
-    `groups` keeps models apart: only those with the same text share a job.
-
-    Models share a job only when they share dataset, compute, attempts, image, and the way objects
-    are read. Compute settings of the request override those of the model, which override those of
-    the stage.
+    Without `capacity`, jobs have as many models as may share one.
     """
-    requested = Compute(instance_type=request.instance_type, instance_count=request.instance_count, spot=request.spot)
-    models: dict[_SharedBy, list[ModelSpec]] = {}
-    for assignment in sorted(assignments, key=lambda item: item.version.spec.model_id):
-        version, dataset, spec = assignment.version, assignment.dataset, assignment.version.spec
-        if request.tolerated_quarantine_fraction is not None:
-            spec = replace(spec, tolerated_quarantine_fraction=request.tolerated_quarantine_fraction)
-        compute = requested.with_fallback(version.compute).with_fallback(stage_default)
-        reading = input_of(spec)
-        shared = _SharedBy(
-            dataset=dataset,
-            compute=_limit_instances(compute, len(snapshots[dataset].objects)),
-            max_attempts=version.max_attempts,
-            image=image_of(spec.framework, spec.accelerator),
-            options=reading.options,
-            partition_columns=reading.partition_columns,
-            group=groups.get(spec.model_id, "") if groups else "",
-        )
-        models.setdefault(shared, []).append(spec)
-    jobs = [
-        PlannedJob(
-            job_id=_job_id(group),
-            snapshot=snapshots[by.dataset],
-            models=group,
-            compute=by.compute,
-            max_attempts=by.max_attempts,
-            output_layout=request.output_layout,
-            joined_nulls=request.joined_nulls,
-        )
-        for by, specs in models.items()
-        for group in _split_models(
-            specs,
-            request.models_per_job or (JOINED_MODELS_PER_JOB if request.output_layout == "joined" else 1),
-            is_typed_by_models=bool(by.partition_columns) or _may_have_text(snapshots[by.dataset].objects, by.options),
-        )
-    ]
-    jobs += [_fleet_job(fleet, requested, snapshots[fleet.dataset], stage_default) for fleet in fleets]
     divisions: dict[tuple[str, int, bool], Division] = {}
-    return largest_first([_divided(job, divisions) for job in jobs])
+    return largest_first([_divided(_job(chunk), divisions) for chunk in capacity(groups)])
 
 
-def _fleet_job(fleet: ChosenFleet, requested: Compute, snapshot: Snapshot, stage_default: Compute) -> PlannedJob:
-    compute = requested.with_fallback(fleet.record.compute).with_fallback(stage_default)
+def _job(chunk: PlannedChunk) -> PlannedJob:
+    group = chunk.group
     return PlannedJob(
-        job_id=fleet_job_id(fleet.spec.fleet_id),
-        snapshot=snapshot,
-        models=tuple(member.spec for member in fleet.members),
-        compute=_limit_instances(compute, len(snapshot.objects)),
-        max_attempts=fleet.record.max_attempts,
-        output_layout="fleet",
-        fleet=fleet,
+        job_id=_job_id(chunk.models) if group.fleet is None else fleet_job_id(group.fleet.spec.fleet_id),
+        snapshot=group.snapshot,
+        models=chunk.models,
+        compute=chunk.compute,
+        max_attempts=group.max_attempts,
+        output_layout=group.output_layout,
+        joined_nulls=group.joined_nulls,
+        fleet=group.fleet,
+        expected=chunk.expected,
+        is_chosen=chunk.is_chosen,
     )
 
 
 def largest_first(jobs: Iterable[PlannedJob]) -> list[PlannedJob]:
-    return sorted(jobs, key=lambda job: (-job.input_bytes * job.commits_per_object, job.job_id))
+    return sorted(jobs, key=lambda job: (-job.size, job.job_id))
 
 
 def _divided(job: PlannedJob, divisions: dict[tuple[str, int, bool], Division]) -> PlannedJob:
@@ -273,37 +273,6 @@ def split_notes(jobs: Sequence[PlannedJob]) -> list[str]:
         others = f" and {len(same) - 1:,} more" if len(same) > 1 else ""
         notes += [f"job {whole.job_id!r}{others}: {note}" for note in whole.notes]
     return notes
-
-
-def _split_models(models: Sequence[ModelSpec], size: int, *, is_typed_by_models: bool) -> list[tuple[ModelSpec, ...]]:
-    """Split models into groups of at most `size`.
-
-    Columns of text objects, and columns from keys, get their types from the models, which must then
-    agree.
-    """
-    groups: list[list[ModelSpec]] = []
-    unfilled: list[tuple[list[ModelSpec], dict[str, str]]] = []
-    for spec in models:
-        types = input_of(spec).types if is_typed_by_models else {}
-        found = next((entry for entry in unfilled if types_agree(types, entry[1])), None)
-        if found is None:
-            found = ([], {})
-            groups.append(found[0])
-            unfilled.append(found)
-        found[0].append(spec)
-        found[1].update(types)
-        if len(found[0]) == size:
-            unfilled.remove(found)
-    return [tuple(group) for group in groups]
-
-
-def _may_have_text(objects: Iterable[PinnedObject], options: InputOptions) -> bool:
-    return any((kind := format_of(item.key, options.format)) is None or kind.name != "parquet" for item in objects)
-
-
-def _limit_instances(compute: Compute, object_count: int) -> Compute:
-    # Objects are not split between instances, so more instances than objects would only add cost.
-    return Compute(instance_count=min(compute.instance_count or 1, object_count)).with_fallback(compute)
 
 
 def _job_id(models: Sequence[ModelSpec]) -> str:

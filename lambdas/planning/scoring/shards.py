@@ -13,9 +13,7 @@ from dataclasses import dataclass, replace
 from contract.job.parts import JobPart, Sharding
 from contract.job.scoring_spec import PinnedObject
 from contract.job.snapshot import Snapshot
-
-MAX_IMBALANCE = 1.2
-"""Largest size of a shard, as a multiple of the mean, that SageMaker may deal."""
+from contract.planner.algorithm.shards import MAX_IMBALANCE
 
 
 @dataclass(frozen=True)

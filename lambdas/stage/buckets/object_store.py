@@ -16,6 +16,7 @@ from contract.job.fleet_keys import needed_members
 from contract.job.scoring_spec import JobSpec, PinnedObject, SnapshotRef
 from contract.job.snapshot import Snapshot, read_snapshot
 from contract.json_text import dump_json
+from contract.planner.plan import CapacityPlan
 from contract.table.records import JobRecord
 from contract.workflow.messages import JobPointer
 from contract.workflow.summary import ExecutionSummary
@@ -72,6 +73,17 @@ class ObjectStore(DatasetObjects, UploadObjects, TrainingObjects):
             PlanChangedError: when an earlier call wrote different content.
         """
         self._put_once(layout.jobs_key(execution_id), compact_json([codec.to_json(pointer) for pointer in pointers]))
+
+    def keep_capacity(self, execution_id: str, plan: CapacityPlan) -> CapacityPlan:
+        """Write the jobs that the planner has chosen, or return those that an earlier call wrote.
+
+        Raises:
+            InvalidInputError: when they come from another release.
+        """
+        key = layout.capacity_key(execution_id)
+        if self._put_new(key, compact_json(codec.to_json(plan))):
+            return plan
+        return codec.loads(CapacityPlan, self._get(key), subject=layout.s3_uri(self.results_bucket, key))
 
     # ---- a job -------------------------------------------------------------------------------
 

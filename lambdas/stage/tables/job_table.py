@@ -34,13 +34,14 @@ from lambdas.errors import (
 )
 from lambdas.stage.parallel import in_parallel
 from lambdas.stage.tables.catalog_table import CatalogTable
+from lambdas.stage.tables.price_table import StagePrices
 from lambdas.stage.tables.table import NEW, in_transactions
 from lambdas.stage.tables.tallies import Tallies
 
 R = TypeVar("R")
 
 
-class JobTable(Tallies, CatalogTable):
+class JobTable(Tallies, CatalogTable, StagePrices):
     """Reads and writes the records of executions, jobs and attempts, and registers what was trained.
 
     All writes are idempotent.
@@ -205,6 +206,10 @@ class JobTable(Tallies, CatalogTable):
     def attempts(self, execution_id: str, job_id: str) -> list[AttemptRecord]:
         """Return the job's attempts in order."""
         return list(self._query_execution(AttemptRecord, execution_id, f"{records.ATTEMPT_SORT_PREFIX}{job_id}#"))
+
+    def all_attempts(self, execution_id: str) -> Iterator[AttemptRecord]:
+        """Yield every attempt of the execution, page by page."""
+        return self._query_execution(AttemptRecord, execution_id, records.ATTEMPT_SORT_PREFIX)
 
     def end_attempt(
         self,

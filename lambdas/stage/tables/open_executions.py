@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from contract.deadlines.lateness import Lateness
 from contract.problems import InvalidInputError
 from contract.status import ExecutionStatus, JobStatus
 from contract.table import records
@@ -60,6 +61,25 @@ class OpenExecutions(Table):
         latest = record_time(now - _MARGIN)
         since = min(oldest, latest) if oldest else latest
         self._put({**records.RECONCILIATION_KEY, "since": since})
+
+    def record_lateness(self, execution_id: str, lateness: Lateness, expected_end_at: str) -> bool:
+        """Note in a running execution's record that its deadline is endangered, and return whether that was new."""
+        less = "lateness = :likely" if lateness is Lateness.CERTAIN else "attribute_not_exists(lateness)"
+        values = {":running": ExecutionStatus.RUNNING.value, ":lateness": lateness.value, ":end": expected_end_at}
+        if lateness is Lateness.CERTAIN:
+            values[":likely"] = Lateness.LIKELY.value
+        try:
+            self._dynamodb.update_item(
+                TableName=self._table_name,
+                Key=records.execution_key(execution_id),
+                UpdateExpression="SET lateness = :lateness, expected_end_at = :end",
+                ConditionExpression=f"#status = :running AND (attribute_not_exists(lateness) OR {less})",
+                ExpressionAttributeNames={"#status": "status"},
+                ExpressionAttributeValues=values,
+            )
+        except self._dynamodb.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
 
     def running_jobs(self, execution_id: str) -> Iterator[str]:
         """Yield the names of the SageMaker jobs of an execution's running jobs. The index may be out of

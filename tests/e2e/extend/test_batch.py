@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from contract import environment as variables
@@ -19,8 +20,8 @@ from embedded.faults import AccessDenied
 from examples.extend.batch import app
 from examples.extend.batch.entry import ARRAY_INDEX, ARRAY_SIZE, PERMANENT_EXIT_CODE
 from examples.extend.batch.submit import array_jobs
-from tests.e2e.failing_models import AlwaysFails
-from tests.e2e.stage import Stage, people, train_xgboost
+from tests.e2e.failing_models import AlwaysFails, WaitsToBeKilled
+from tests.e2e.stage import Stage, people, train_xgboost, wait_for
 
 ROOT = Path(__file__).parents[3]
 CONTEXT = {
@@ -36,8 +37,8 @@ class Children:
     def __init__(self, stage: Stage, credentials: dict[str, str], folder: Path) -> None:
         self.stage, self.credentials, self.folder = stage, credentials, folder
 
-    def run(self, request: dict[str, Any], index: int, *, name: str = "ml") -> tuple[int, str]:
-        """Run one child of an array job; return its exit code and its log."""
+    def start(self, request: dict[str, Any], index: int, *, name: str = "ml") -> subprocess.Popen[str]:
+        """Start one child of an array job."""
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("AWS_ACCESS")},
             **self.credentials,
@@ -49,8 +50,20 @@ class Children:
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "inference_container")]),
         }
         command = [sys.executable, "-m", "examples.extend.batch.entry"]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-        return done.returncode, done.stdout + done.stderr
+        return subprocess.Popen(
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, request: dict[str, Any], index: int, *, name: str = "ml") -> tuple[int, str]:
+        """Run one child to its end; return its exit code and its log."""
+        with self.start(request, index, name=name) as child:
+            log, _ = child.communicate(timeout=120)
+            return child.returncode, log
 
     def run_both(self, request: dict[str, Any]) -> list[tuple[int, str]]:
         """Run the two children of an array job concurrently, as Batch does."""
@@ -171,6 +184,32 @@ def test_what_a_lost_child_did_not_score_is_scored_by_the_resumed_execution(
     assert len(stage.processing_jobs("completed")) == 1
     [job] = resumed.jobs
     assert (job.rows_in, job.commits_kept) == (100, 1)
+
+
+def test_a_child_that_batch_stops_keeps_what_it_has_scored(
+    stage: Stage, children: Children, shared_folder: Path
+) -> None:
+    fatal = people(20, 1).to_pandas()
+    fatal.loc[3, "visits"] = WaitsToBeKilled.FATAL_VISITS
+    # From the largest to the smallest, the first and the third are in the first shard.
+    objects = {"a": people(6_000, 1), "b": people(3_000, 2), "c": pa.Table.from_pandas(fatal)}
+    stage.put_dataset("stopped-on-batch", objects)
+    stage.register("stopped-on-batch", WaitsToBeKilled(shared_folder), dataset="stopped-on-batch")
+    [request] = planned(stage, "stopped-on-batch", models=["stopped-on-batch"])
+    stage.catalog.set_enabled("stopped-on-batch", enabled=False)
+    with children.start(request, 0) as child:
+        try:
+            wait_for((shared_folder / "waiting").exists, "one object is committed, and another one is being scored")
+        finally:
+            child.terminate()
+        log, _ = child.communicate(timeout=120)
+    assert child.returncode == 1, log
+    assert '"reason": "STOPPED: ' in log
+    assert [commit.object for commit in stage.commits("stopped-on-batch", "stopped-on-batch")] == ["a"]
+    retried = children.run(request, 0, name="retry")
+    assert retried[0] == 0, retried[1]
+    assert '"to_score": 1' in retried[1]
+    assert [commit.object for commit in stage.commits("stopped-on-batch", "stopped-on-batch")] == ["a", "c"]
 
 
 def test_a_failure_that_would_repeat_has_an_exit_code_of_its_own(stage: Stage, children: Children) -> None:

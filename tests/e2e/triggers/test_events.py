@@ -3,13 +3,17 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from contract.table.events import EXECUTION_DETAIL_TYPE, JOB_DETAIL_TYPE
+from cli.main import main
+from contract.table.events import DEADLINE_DETAIL_TYPE, EXECUTION_DETAIL_TYPE, JOB_DETAIL_TYPE
 from embedded.cdk.deploy import stack_outputs
+from tests.e2e.failing_models import Gate
 from tests.e2e.stage import Stage, people, train_xgboost, wait_for
 
 RULE = "everything"
@@ -73,6 +77,40 @@ def test_every_change_of_status_is_announced(stage: Stage, catalog: None, listen
     assert all(event["schema_version"] == 2 and event["stage"] == "dev" for event in events.values())
     ended = next(event for event in events.values() if event["status"] == "SUCCEEDED" and "job_id" in event)
     assert (ended["rows_in"], ended["model_ids"], ended["model_versions"]) == (20, ["heard"], ["1"])
+
+
+def test_a_deadline_that_will_be_missed_is_announced_once(
+    stage: Stage, listener: Listener, shared_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.put_dataset("due", {"a.parquet": people(20, 1)})
+    stage.register("due", Gate(shared_folder), dataset="due")
+    deadline = (datetime.now(UTC) + timedelta(seconds=10)).isoformat()
+    execution_id = stage.executions.start(json.dumps({"models": ["due"], "deadline": deadline}), "due")
+    wait_for((shared_folder / "waiting").exists, "the model waits")
+
+    def announced() -> list[dict[str, Any]]:
+        return [event for event in listener.listen("due").values() if event["type"] == DEADLINE_DETAIL_TYPE]
+
+    def announced_on_schedule() -> list[dict[str, Any]]:
+        stage.aws.clock.set(stage.aws.clock.now() + timedelta(minutes=15))
+        return [event for event in announced() if event["lateness"] == "CERTAIN"]
+
+    [event] = wait_for(announced_on_schedule, "the schedule predicts the lateness")
+    record = stage.executions.snapshot(execution_id).record
+    assert record is not None
+    assert (event["lateness"], event["deadline_at"]) == (record.lateness, record.deadline_at) != (None, "")
+
+    assert main(["status", "due"]) == 0
+    assert "it will be missed" in capsys.readouterr().out
+    (shared_folder / "open").touch()
+    assert stage.watch("due").status == "SUCCEEDED"
+    assert main(["status", "due"]) == 0
+    assert ": missed by " in capsys.readouterr().out
+    # Once when it was likely, unless it was certain at once, and once when it was certain.
+    assert [event["lateness"] for event in announced()].count("CERTAIN") == 1
+    assert len(announced()) <= 2
+    # `{}` in other tests scores every enabled model.
+    stage.catalog.set_enabled("due", False)
 
 
 def waiting(stage: Stage, name: str, request: dict[str, Any]) -> str:

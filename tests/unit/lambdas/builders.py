@@ -63,6 +63,8 @@ VARIABLES = {
     environment.INSTANCE_TYPES: '["ml.m*", "ml.c*", "ml.g5.*"]',
     environment.DEFAULT_COMPUTE: codec.dumps(STAGE_COMPUTE),
     environment.DEFAULT_MAX_CONCURRENCY: "20",
+    environment.DEFAULT_MODELS_PER_JOB: "1",
+    environment.PLANNED_INSTANCE_TYPES: "[]",
     environment.DEFAULT_TOLERATED_FAILURE_PERCENTAGE: "100",
     environment.DEFAULT_TOLERATED_FAILED_OBJECTS_PERCENTAGE: "100",
     environment.DEFAULT_TOLERATED_QUARANTINED_ROWS_PERCENTAGE: "100",

@@ -1,5 +1,7 @@
 """The plan of an execution."""
 
+from dataclasses import replace
+
 from contract.planner.choose import choose_plan
 from contract.planner.estimates import Estimates
 from contract.planner.prices import PriceTable, RegionPrices
@@ -48,3 +50,65 @@ def test_a_plan_names_its_prices_and_stays_within_the_quota() -> None:
 
 def test_a_type_without_a_price_has_no_cost() -> None:
     assert choose_plan(problem(region="us-east-1")).cost is None
+
+
+def test_the_plan_says_what_sharing_jobs_would_save() -> None:
+    plan = choose_plan(problem(100))
+    [shared] = [found for found in plan.alternatives if "models_per_job" in found.change]
+    assert shared.cost is not None
+    assert plan.cost is not None
+    assert shared.cost < plan.cost / 5
+    assert "'auto'" in str(shared)
+
+
+def test_a_plan_that_is_late_says_which_quota_would_be_enough() -> None:
+    late = problem(1_000, AUTO, quotas={"ml.m5.xlarge": 2}, deadline_seconds=2_400.0)
+    plan = choose_plan(late)
+    assert plan.meets_deadline is False
+    raised = [found for found in plan.alternatives if found.change.startswith("raise the quota of ml.m5.xlarge from 2")]
+    assert raised
+    assert min(found.makespan_seconds for found in raised) < plan.makespan.value
+
+
+def test_spot_is_only_compared_at_prices_that_are_given() -> None:
+    assert not [found for found in choose_plan(problem()).alternatives if "spot" in found.change]
+    region = RegionPrices({"ml.m5.xlarge": 0.3}, training_spot={"ml.m5.xlarge": 0.1})
+    plan = choose_plan(problem(prices=PriceTable("2026-01-01", "a test", {"eu-central-1": region})))
+    [spot] = [found for found in plan.alternatives if "spot" in found.change]
+    assert plan.cost is not None
+    assert spot.cost is not None
+    assert round(plan.cost / spot.cost, 6) == 3
+
+
+def test_what_is_fixed_and_cannot_work_is_named() -> None:
+    [found] = choose_plan(problem(fixed=Fixed(instance_count=5), quotas={"ml.m5.xlarge": 3})).problems
+    assert str(found).startswith("flights: quota of ml.m5.xlarge: got 3, expected at least 5 for this job.")
+    big = problem(fixed=Fixed(volume_size_gb=1), datasets={"flights": [5_000_000_000]})
+    [found] = choose_plan(big).problems
+    assert str(found).startswith("flights: volume_size_gb: got 1, expected at least 6 GB")
+
+
+def test_a_job_that_may_take_too_long_is_divided() -> None:
+    slow = replace(group(40, AUTO), max_runtime_seconds=1_800)
+    plan = choose_plan(problem(groups=(slow,), datasets={"flights": [200_000_000] * 10}))
+    assert len(plan.jobs) > 1
+    assert all(job.seconds.high <= 1_800 for job in plan.jobs)
+
+
+def test_a_dataset_of_many_objects_limits_the_models_of_a_job() -> None:
+    plan = choose_plan(problem(30, AUTO, datasets={"flights": [1_000] * 100_000}))
+    assert all(len(job.models) * 100_000 <= 1_000_000 for job in plan.jobs)
+
+
+def test_unequal_objects_are_split_into_parts_of_equal_bytes() -> None:
+    unequal = [10_000_000_000, *[100_000_000] * 100]
+    plan = choose_plan(problem(1, Fixed(instance_count=2), datasets={"flights": unequal}))
+    [job] = plan.jobs
+    assert job.is_split
+    assert job.shard_bytes == (10_000_000_000, 10_000_000_000)
+
+
+def test_the_volume_grows_with_the_shard_and_its_outputs() -> None:
+    work = ModelWork("model-0", "xgboost-json", 10_000, output_ratio=1.0)
+    plan = choose_plan(problem(groups=(ModelGroup("g", "flights", (work,)),), datasets={"flights": [40_000_000_000]}))
+    assert plan.jobs[0].volume_gb >= 80

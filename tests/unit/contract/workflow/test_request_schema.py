@@ -28,7 +28,11 @@ values: dict[str, st.SearchStrategy[Any]] = {
     "tolerated_failure_percentage": numbers,
     "instance_type": st.sampled_from(["ml.m5.xlarge", "m5.xlarge", "ml.m5", "ml.m5.xlarge ", ""]),
     "instance_count": numbers,
-    "models_per_job": numbers,
+    "models_per_job": st.one_of(numbers, st.sampled_from(["auto", "AUTO", ""])),
+    "deadline": st.sampled_from(
+        ["PT6H", "P1DT30M", "P", "PT", "2026-03-02T06:00Z", "2026-03-02T06:00:00.5+01:00", "6h"]
+    ),
+    "objective": st.sampled_from(["cost", "time", "speed"]),
     "execution_label": st.one_of(names, st.sampled_from(["nightly ads", " x", "x" * 64, "x" * 65])),
     "objects_manifest": st.sampled_from(
         ["uploads/ok/0a.json", "uploads/ok/parts/0a.json", "uploads//a.json", "a.json"]

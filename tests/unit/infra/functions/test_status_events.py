@@ -27,7 +27,11 @@ def test_only_the_announcer_may_send_our_events_to_our_bus(assembly: Assembly) -
     assert statement["Condition"] == {
         "ForAllValues:StringEquals": {
             "events:source": "fleetscore",
-            "events:detail-type": ["Fleetscore Execution Status Change", "Fleetscore Job Status Change"],
+            "events:detail-type": [
+                "Fleetscore Execution Status Change",
+                "Fleetscore Job Status Change",
+                "Fleetscore Deadline At Risk",
+            ],
         },
         "Null": {"events:source": "false", "events:detail-type": "false"},
     }

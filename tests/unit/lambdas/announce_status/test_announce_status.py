@@ -1,3 +1,4 @@
+import itertools
 import json
 from dataclasses import replace
 from itertools import pairwise
@@ -8,6 +9,7 @@ from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import 
 from boto3.dynamodb.types import TypeSerializer
 
 from contract.catalog.models import Compute
+from contract.deadlines.lateness import Lateness
 from contract.job.parts import JobPart
 from contract.problems import InvalidInputError
 from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus
@@ -76,6 +78,19 @@ def test_start_and_end_of_an_execution_are_announced() -> None:
     assert (begun["status"], begun["previous_status"], begun["sequence"]) == ("RUNNING", None, 0)
     assert (end["status"], end["previous_status"], end["sequence"]) == ("FAILED", "RUNNING", 1)
     assert (end["reason"], end["label"], end["jobs_failed"]) == ("why", "nightly", 1)
+
+
+def test_each_worse_prediction_about_a_deadline_is_announced() -> None:
+    due = replace(EXECUTION, deadline_at="2026-03-01T06:00:00.000Z")
+    likely = replace(due, lateness=Lateness.LIKELY, expected_end_at="2026-03-01T06:30:00.000Z")
+    certain = replace(likely, lateness=Lateness.CERTAIN)
+    states = [records.execution_item(record, 1) for record in (due, likely, certain, likely)]
+    changes = [stream_record(after, before) for before, after in itertools.pairwise(states)]
+    first, second = announce(*changes)
+    assert {first["type"], second["type"]} == {events.DEADLINE_DETAIL_TYPE}
+    assert [(event["lateness"], event["sequence"]) for event in (first, second)] == [("LIKELY", 0), ("CERTAIN", 1)]
+    assert (first["deadline_at"], first["expected_end_at"]) == (due.deadline_at, likely.expected_end_at)
+    assert first["event_id"] != second["event_id"]
 
 
 def test_changes_other_than_status_are_not_announced() -> None:

@@ -45,11 +45,14 @@ def test_the_jobs_of_a_valid_request_are_reported(stage: Stage) -> None:
     assert (found.problem_count, found.job_count, found.model_count, found.dataset_count) == (0, 3, 3, 2)
     assert (found.object_count, found.input_bytes, found.training_job_count) == (3, 207, 0)
     scoring = ExecutionKind.SCORING
-    assert found.jobs == (
-        CheckedJob(scoring, "delays-ua", "flights", 1, 2, 200, "ml.c5.large", 2),
-        CheckedJob(scoring, "other", "flights", 1, 2, 200, "ml.c5.large", 2),
-        CheckedJob(scoring, "small", "days", 1, 1, 7, "ml.c5.large", 1),
-    )
+    assert [replace(job, seconds=None) for job in found.jobs] == [
+        CheckedJob(scoring, "delays-ua", "flights", 1, 2, 200, "ml.c5.large", 2, volume_gb=30),
+        CheckedJob(scoring, "other", "flights", 1, 2, 200, "ml.c5.large", 2, volume_gb=30),
+        CheckedJob(scoring, "small", "days", 1, 1, 7, "ml.c5.large", 1, volume_gb=30),
+    ]
+    assert all(job.seconds is not None and job.seconds.value > 0 for job in found.jobs)
+    assert found.expected is not None
+    assert found.expected.figures.jobs == 3
 
 
 @pytest.mark.parametrize(

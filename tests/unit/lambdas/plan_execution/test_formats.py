@@ -19,6 +19,7 @@ from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.dataset.object_columns import ColumnsUnknownError, object_columns
 from lambdas.dataset.parquet_footer import Column
 from lambdas.errors import InvalidRequestError
+from lambdas.planning.scoring.form_groups import form_groups
 from lambdas.planning.scoring.form_jobs import form_jobs
 from tests.unit.lambdas.builders import STAGE_COMPUTE, Stage, any_model_spec, assign, plan_event, snapshots_of
 
@@ -222,7 +223,9 @@ def test_keys_without_partition_columns_are_named(stage: Stage, plan: Step) -> N
 
 def jobs_of(key: str, *versions: ModelVersion) -> list[list[str]]:
     objects = {"d": (PinnedObject(key, 1, "e"),)}
-    jobs = form_jobs(ExecutionRequest(models_per_job=10), assign(*versions), snapshots_of(objects), STAGE_COMPUTE)
+    jobs = form_jobs(
+        form_groups(ExecutionRequest(models_per_job=10), assign(*versions), snapshots_of(objects), STAGE_COMPUTE)
+    )
     return sorted([model.model_id for model in job.models] for job in jobs)
 
 
@@ -250,7 +253,9 @@ def test_models_with_different_types_share_a_job_only_over_parquet() -> None:
 def test_jobs_over_text_respect_models_per_job() -> None:
     objects = {"d": (PinnedObject("a.csv", 1, "e"),)}
     versions = [version(f"m{number}") for number in range(7)]
-    jobs = form_jobs(ExecutionRequest(models_per_job=3), assign(*versions), snapshots_of(objects), STAGE_COMPUTE)
+    jobs = form_jobs(
+        form_groups(ExecutionRequest(models_per_job=3), assign(*versions), snapshots_of(objects), STAGE_COMPUTE)
+    )
     assert sorted(len(job.models) for job in jobs) == [1, 3, 3]
 
 

@@ -23,6 +23,7 @@ from tests.unit.lambdas.reconcile.test_ends_of_executions import status_change
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 SCHEDULED = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
 NOW = datetime.fromisoformat(STARTED_AT) + timedelta(hours=2)
+NO_DEADLINES = {"deadlines_at_risk": 0, "deadlines_missed": 0}
 
 
 class FakeSageMaker:
@@ -120,13 +121,13 @@ def test_the_schedule_closes_an_execution_whose_closing_event_was_lost(
 ) -> None:
     name = opened.job().sagemaker_job_name
     sagemaker.add(name)
-    assert reconcile(SCHEDULED) == {"executions_closed": 0, "jobs_stopped": 0, "unfinished": False}
+    assert reconcile(SCHEDULED) == {"executions_closed": 0, "jobs_stopped": 0, **NO_DEADLINES, "unfinished": False}
     assert opened.execution().status is ExecutionStatus.RUNNING
     workflow["e-1"] = "ABORTED"
-    assert reconcile(SCHEDULED) == {"executions_closed": 1, "jobs_stopped": 1, "unfinished": False}
+    assert reconcile(SCHEDULED) == {"executions_closed": 1, "jobs_stopped": 1, **NO_DEADLINES, "unfinished": False}
     assert (opened.execution().status, opened.job().failure_kind) == (ExecutionStatus.FAILED, FailureKind.STOPPED)
     assert sagemaker.stopped == [name]
-    assert reconcile(SCHEDULED) == {"executions_closed": 0, "jobs_stopped": 0, "unfinished": False}
+    assert reconcile(SCHEDULED) == {"executions_closed": 0, "jobs_stopped": 0, **NO_DEADLINES, "unfinished": False}
 
 
 def test_a_job_that_starts_for_an_ended_execution_is_stopped_at_once(

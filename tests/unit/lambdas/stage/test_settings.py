@@ -17,6 +17,10 @@ def test_settings_are_read_from_the_environment() -> None:
     assert (settings.stage, settings.table_name, settings.record_days) == ("test", "fleetscore-test", 90)
     defaults = read_plan_defaults(VARIABLES)
     assert (defaults.compute, defaults.max_concurrency) == (STAGE_COMPUTE, 20)
+    assert (defaults.models_per_job, defaults.planned_instance_types) == (1, ())
+    planned = {environment.DEFAULT_MODELS_PER_JOB: "auto", environment.PLANNED_INSTANCE_TYPES: '["ml.c5.xlarge"]'}
+    defaults = read_plan_defaults(VARIABLES | planned)
+    assert (defaults.models_per_job, defaults.planned_instance_types) == ("auto", ("ml.c5.xlarge",))
 
 
 def test_compute_without_a_schema_version_is_read() -> None:
@@ -51,6 +55,8 @@ def test_which_checksums_are_compared_is_read_or_refused_by_name() -> None:
         (environment.DEFAULT_COMPUTE, "{}", f"{environment.DEFAULT_COMPUTE}.instance_type"),
         (environment.DEFAULT_COMPUTE, '{"instance_count": 0}', "instance_count"),
         (environment.DEFAULT_MAX_CONCURRENCY, "0", environment.DEFAULT_MAX_CONCURRENCY),
+        (environment.DEFAULT_MODELS_PER_JOB, "many", environment.DEFAULT_MODELS_PER_JOB),
+        (environment.PLANNED_INSTANCE_TYPES, "ml.m5.xlarge", environment.PLANNED_INSTANCE_TYPES),
         (environment.DEFAULT_TOLERATED_FAILURE_PERCENTAGE, "101", environment.DEFAULT_TOLERATED_FAILURE_PERCENTAGE),
         (environment.IMAGE_URIS, "", environment.IMAGE_URIS),
         (environment.IMAGE_URIS, '{"pytorch": "uri"}', environment.IMAGE_URIS),

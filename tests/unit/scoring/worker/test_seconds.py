@@ -83,7 +83,10 @@ def test_each_model_gets_its_own_time_and_a_part_of_the_common_time(
 
     seconds = {
         model.model_id: sum(
-            output.seconds for each in written for output in each.outputs if output.model_id == model.model_id
+            output.seconds + each.common_seconds
+            for each in written
+            for output in each.outputs
+            if output.model_id == model.model_id
         )
         for model in models
     }

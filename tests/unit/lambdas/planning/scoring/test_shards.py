@@ -9,10 +9,12 @@ from contract.catalog.models import Compute, ModelVersion
 from contract.job.scoring_spec import PinnedObject
 from contract.job.snapshot import Snapshot, read_snapshot
 from contract.names import check_job_id
+from contract.planner.algorithm.shards import MAX_IMBALANCE, Dataset
 from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.plan_execution.write_plan import items_at_once
+from lambdas.planning.scoring.form_groups import form_groups
 from lambdas.planning.scoring.form_jobs import PlannedJob, form_jobs, split_notes
-from lambdas.planning.scoring.shards import MAX_IMBALANCE, balance, divide
+from lambdas.planning.scoring.shards import balance, divide
 from tests.unit.lambdas.builders import STAGE_COMPUTE, any_model_spec, assign, snapshots_of
 
 sizes_of_objects = st.lists(st.integers(0, 1_000) | st.integers(0, 10**12), min_size=2, max_size=60)
@@ -29,7 +31,21 @@ def snapshot_of(*sizes: int) -> Snapshot:
 def job_of(*sizes: int, instances: int, model_ids: tuple[str, ...] = ("delays-ua",)) -> list[PlannedJob]:
     compute = Compute(instance_count=instances)
     versions = [ModelVersion(spec=any_model_spec(name), dataset="d", compute=compute) for name in model_ids]
-    return form_jobs(ExecutionRequest(), assign(*versions), snapshots_of({"d": objects_of(list(sizes))}), STAGE_COMPUTE)
+    return form_jobs(
+        form_groups(ExecutionRequest(), assign(*versions), snapshots_of({"d": objects_of(list(sizes))}), STAGE_COMPUTE)
+    )
+
+
+@given(sizes_of_objects, st.integers(2, 100))
+def test_the_planner_expects_the_same_parts(sizes: list[int], instances: int) -> None:
+    count = min(instances, len(sizes))
+    division = divide(snapshot_of(*sizes), count)
+    expected = Dataset(sizes).divide(count)
+    assert expected.is_split == bool(division.parts)
+    if division.parts:
+        assert expected.sizes == tuple(part.total_bytes for part in division.parts)
+    else:
+        assert max(expected.sizes) == division.sharding.largest_shard_bytes
 
 
 @given(sizes_of_objects, st.integers(2, 100))

@@ -1,0 +1,1 @@
+"""Are the planner's executions cheap and in time, compared with fixed packing and a lower bound?"""

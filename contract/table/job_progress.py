@@ -1,0 +1,17 @@
+"""The progress of a job, from its record."""
+
+from datetime import datetime
+
+from contract.deadlines.predicted_end import JobProgress
+from contract.status import FINAL_JOB_STATUSES, JobStatus
+from contract.table.records import JobRecord
+
+
+def progress_of(job: JobRecord, share: float, now: datetime) -> JobProgress:
+    """Return the progress of a job or a part, of whose objects this share is committed."""
+    seconds = 0.0
+    # A job that waits for its next attempt starts again.
+    if job.started_at and job.status is not JobStatus.WAITING:
+        ended = datetime.fromisoformat(job.ended_at) if job.status in FINAL_JOB_STATUSES and job.ended_at else now
+        seconds = max(0.0, (ended - datetime.fromisoformat(job.started_at)).total_seconds())
+    return JobProgress(job.status, job.estimated_seconds, seconds, share)

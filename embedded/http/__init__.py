@@ -1,0 +1,1 @@
+"""Requests to the embedded AWS: over TLS from everybody, and without a connection from itself."""

@@ -1,0 +1,141 @@
+"""Requests of botocore clients that the server process makes to itself, without a connection."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from botocore.awsrequest import AWSResponse, HeadersDict
+from botocore.exceptions import HTTPClientError
+
+from embedded.http.server import Application, Message
+
+_PART_BYTES = 1 << 20
+_IN_MEMORY_BYTES = 16 << 20
+"""Size from which a response is kept in a file, in bytes."""
+
+
+class InProcessCalls:
+    """Sends requests of clients to an application that an event loop of this process serves.
+
+    They are signed and checked like all others. Call it from threads other than the loop's.
+    """
+
+    def __init__(self) -> None:
+        self._application: Application | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def serve(self, application: Application) -> None:
+        """Send requests to this application from now on, in the running event loop."""
+        self._application = application
+        self._loop = asyncio.get_running_loop()
+
+    def use_for(self, client: Any) -> Any:
+        """Let a botocore client send its requests this way, and return it."""
+        client._endpoint.http_session = self  # noqa: SLF001 - botocore has no public way
+        return client
+
+    def send(self, request: Any) -> AWSResponse:
+        """Send a prepared request, as botocore's HTTP session does.
+
+        Raises:
+            HTTPClientError: The application has not answered.
+        """
+        if self._application is None or self._loop is None:
+            raise HTTPClientError(error=RuntimeError("the embedded AWS does not serve requests yet"), request=request)
+        exchange = _Exchange(request)
+        work = asyncio.run_coroutine_threadsafe(exchange.run(self._application), self._loop)
+        try:
+            work.result()
+        except Exception as error:
+            raise HTTPClientError(error=error, request=request) from error
+        return AWSResponse(request.url, exchange.status, HeadersDict(exchange.headers), exchange.body)
+
+    def close(self) -> None:
+        """Do nothing: there is no connection."""
+
+
+class _Body:
+    """The body of a response, as botocore reads it."""
+
+    def __init__(self) -> None:
+        self.file = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115 - deleted with this object
+
+    def read(self, amt: int | None = None) -> bytes:
+        return self.file.read(-1 if amt is None else amt)
+
+    def stream(self, amt: int = _PART_BYTES, decode_content: bool | None = None) -> Iterator[bytes]:
+        while part := self.read(amt):
+            yield part
+
+    def release_conn(self) -> None:
+        """Do nothing: there is no connection."""
+
+    def close(self) -> None:
+        self.file.close()
+
+
+class _Exchange:
+    """A request and its response."""
+
+    def __init__(self, request: Any) -> None:
+        parts = urlsplit(request.url)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        headers.setdefault("host", parts.netloc)
+        self._scope: Message = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": request.method,
+            "scheme": "https",
+            "path": unquote_to_bytes(parts.path).decode("utf-8", "replace"),
+            "raw_path": parts.path.encode(),
+            "query_string": parts.query.encode(),
+            "root_path": "",
+            "headers": [(_encoded(name), _encoded(value)) for name, value in headers.items()],
+            "client": ("127.0.0.1", 0),
+            "server": None,
+        }
+        self._parts = _parts(request.body)
+        self._is_read = False
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.body = _Body()
+
+    async def run(self, application: Application) -> None:
+        await application(self._scope, self._receive, self._send)
+        self.body.file.seek(0)
+
+    async def _receive(self) -> Message:
+        if self._is_read:
+            # As a connection that stays open. The application stops waiting when it has answered.
+            await asyncio.get_running_loop().create_future()
+        part = next(self._parts, b"")
+        self._is_read = not part
+        return {"type": "http.request", "body": part, "more_body": bool(part)}
+
+    async def _send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            for name, value in message.get("headers", []):
+                self.headers[name.decode("latin-1")] = value.decode("latin-1")
+        elif self._scope["method"] != "HEAD":
+            self.body.file.write(message.get("body", b""))
+
+
+def _encoded(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode("utf-8")
+
+
+def _parts(body: bytes | str | BinaryIO | None) -> Iterator[bytes]:
+    """Yield the parts of a request's body."""
+    if body is None:
+        return
+    if isinstance(body, str | bytes | bytearray):
+        yield bytes(_encoded(body) if isinstance(body, str) else body)
+        return
+    while part := body.read(_PART_BYTES):
+        yield part

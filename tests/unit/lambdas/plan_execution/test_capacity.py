@@ -1,0 +1,136 @@
+"""The planner in the plan of an execution: what it chooses, what it must not change, and what is kept."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from contract import codec, environment, layout
+from contract.catalog.models import Compute
+from contract.planner.plan import CapacityPlan
+from contract.planner.prices import PriceTable, RegionPrices
+from contract.table.price_items import prices_item
+from contract.workflow.messages import ExecutionPlanInput, JobPointer
+from lambdas.errors import InvalidRequestError, PlanChangedError
+from tests.unit.lambdas.builders import REGION, STAGE_COMPUTE, STARTED_AT, Stage, execution_arn, plan_event
+
+Step = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def register_many(stage: Stage, count: int, **changes: Any) -> None:
+    for number in range(count):
+        stage.register(f"m-{number:02d}", **changes)
+    stage.upload(keys=[f"{number}.parquet" for number in range(4)], size=1_000)
+
+
+def planned_jobs(stage: Stage, execution_id: str = "e-1") -> list[str]:
+    pointers = stage.read_json(layout.jobs_key(execution_id))
+    return [codec.from_json(JobPointer, item).job_id for item in pointers]
+
+
+def test_default_request_is_planned_without_choices(stage: Stage, plan: Step) -> None:
+    register_many(stage, 3)
+    plan(plan_event({}))
+    assert planned_jobs(stage) == ["m-00", "m-01", "m-02"]
+    job = stage.job("m-00")
+    assert job.compute == STAGE_COMPUTE
+    assert job.estimated_seconds > 0
+    estimate = stage.execution().estimate
+    assert estimate is not None
+    assert (estimate.jobs, estimate.cost, estimate.meets_deadline) == (3, None, None)
+    assert 0 < estimate.seconds.low <= estimate.seconds.value <= estimate.seconds.high
+    assert layout.capacity_key("e-1") not in stage.result_keys()
+
+
+def test_auto_packs_small_models_into_few_jobs_that_have_them_all(stage: Stage, plan: Step) -> None:
+    register_many(stage, 30)
+    assert plan(plan_event({"models_per_job": "auto"}))["job_count"] < 5
+    models = [model_id for job_id in planned_jobs(stage) for model_id in stage.job(job_id).model_ids]
+    assert sorted(models) == [f"m-{number:02d}" for number in range(30)]
+
+
+def test_stage_may_leave_packing_to_the_planner(stage: Stage, plan: Step, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(environment.DEFAULT_MODELS_PER_JOB, "auto")
+    register_many(stage, 30)
+    assert plan(plan_event({}))["job_count"] < 5
+    assert plan(plan_event({"models_per_job": 1}, "e-2"))["job_count"] == 30
+
+
+def test_planner_keeps_what_request_and_records_fix(stage: Stage, plan: Step, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(environment.PLANNED_INSTANCE_TYPES, '["ml.m5.xlarge", "ml.c5.4xlarge"]')
+    register_many(stage, 2)
+    stage.register("fixed", compute=Compute(instance_type="ml.m5.large", instance_count=3, volume_size_gb=77))
+    plan(plan_event({"models_per_job": "auto"}))
+    fixed = stage.job("fixed").compute
+    assert (fixed.instance_type, fixed.instance_count, fixed.volume_size_gb) == ("ml.m5.large", 3, 77)
+    [free] = [job_id for job_id in planned_jobs(stage) if job_id != "fixed"]
+    assert stage.job(free).compute.instance_type in ("ml.m5.xlarge", "ml.c5.4xlarge")
+    plan(plan_event({"models": ["fixed"], "instance_count": 2, "objective": "time"}, "e-2"))
+    assert stage.job("fixed", "e-2").compute.instance_count == 2
+
+
+def test_repeated_call_uses_the_choice_of_the_first(stage: Stage, plan: Step) -> None:
+    """Estimates and the time that is left change from call to call, and two plans must not be mixed."""
+    register_many(stage, 6)
+    event = plan_event({"models_per_job": "auto"})
+    plan(event)
+    [whole] = codec.from_json(CapacityPlan, stage.read_json(layout.capacity_key("e-1"))).jobs
+
+    def keep(execution_id: str, *models: tuple[str, ...]) -> None:
+        halves = CapacityPlan(
+            jobs=tuple(replace(whole, models=names) for names in models),
+            makespan=whole.seconds,
+            instance_hours=1.0,
+            cost=None,
+            price_date="",
+            price_source="",
+        )
+        assert stage.deployment.store.keep_capacity(execution_id, halves) == halves
+
+    keep("e-2", ("m-00", "m-01"), ("m-02", "m-03", "m-04", "m-05"))
+    plan(plan_event({"models_per_job": "auto"}, "e-2"))
+    assert planned_jobs(stage, "e-2") == ["m-00.and-1-more", "m-02.and-3-more"]
+    keep("e-3", ("m-00", "unknown"))
+    with pytest.raises(PlanChangedError, match=r"executions/e-3/capacity.json already exists"):
+        plan(plan_event({"models_per_job": "auto"}, "e-3"))
+
+
+def deadline_event(request: dict[str, Any], execution_id: str = "e-1") -> dict[str, Any]:
+    return codec.to_json(
+        ExecutionPlanInput(execution_id, execution_arn(execution_id), STARTED_AT, request, None, STARTED_AT)
+    )
+
+
+def test_deadline_is_recorded_and_a_late_plan_says_so(stage: Stage, plan: Step) -> None:
+    register_many(stage, 2)
+    plan(deadline_event({"deadline": "PT1M"}))
+    record = stage.execution()
+    assert record.deadline_at == "2026-01-05T10:01:00.123Z"
+    assert record.estimate is not None
+    assert record.estimate.meets_deadline is False
+    assert any("after the deadline" in note for note in record.estimate.notes)
+    plan(deadline_event({"deadline": "2026-01-06T10:00:00+02:00"}, "e-2"))
+    record = stage.execution("e-2")
+    assert record.deadline_at == "2026-01-06T08:00:00.000Z"
+    assert record.estimate is not None
+    assert record.estimate.meets_deadline is True
+
+
+def test_strict_deadline_refuses_what_cannot_fit_with_numbers(stage: Stage, plan: Step) -> None:
+    register_many(stage, 2)
+    with pytest.raises(InvalidRequestError, match=r"deadline: got 'PT1M', expected a later time.* the jobs take .*min"):
+        plan(deadline_event({"deadline": "PT1M", "strict_deadline": True}))
+    plan(deadline_event({"deadline": "PT12H", "strict_deadline": True}, "e-2"))
+
+
+def test_cost_has_the_stages_prices_with_their_source(stage: Stage, plan: Step) -> None:
+    table = PriceTable("2026-11-30", "our contract", {REGION: RegionPrices(processing={"ml.m5.large": 0.5})})
+    stage.table.put_item(Item=prices_item(table))
+    register_many(stage, 2)
+    plan(plan_event({}))
+    estimate = stage.execution().estimate
+    assert estimate is not None
+    assert estimate.cost == pytest.approx(estimate.instance_hours * 0.5)
+    assert (estimate.price_date, estimate.price_source) == ("2026-11-30", "our contract")
+    assert estimate.usd_per_hour == {"ml.m5.large": 0.5}
