@@ -62,7 +62,13 @@ from embedded.ministack.iam.bus_policies import install_bus_policies
 from embedded.ministack.iam.call_recording import install_call_recording
 from embedded.ministack.iam.conditions import install_conditions
 from embedded.ministack.iam.execution_role import install_execution_role
-from embedded.ministack.iam.identity import authorize, install_administrator, may_assume, role_credentials
+from embedded.ministack.iam.identity import (
+    authorize,
+    install_administrator,
+    install_policy_cache,
+    may_assume,
+    role_credentials,
+)
 from embedded.ministack.iam.signatures import with_access_check
 from embedded.ministack.iam.simulation import install_simulation
 from embedded.ministack.iam.template_check import install_condition_check
@@ -288,6 +294,7 @@ def _start_persistence(
 def _install_iam(settings: ServerSettings) -> None:
     if enforces_iam():
         install_administrator(settings.endpoint.access_key_id, settings.endpoint.secret_access_key)
+    install_policy_cache()
     install_conditions({f"sagemaker:{operation}": condition_keys for operation in CREATIONS})
     install_bus_policies()
     install_condition_check()
