@@ -96,10 +96,10 @@ def keep_spot_commits(spec: JobSpec, store: ObjectStore, rules: ChecksumRules) -
         return
     pairs = Pairs(spec.committing_models, store.objects_of(spec), spec.output_layout)
     copied_before = {_host(attempt): bytearray(len(pairs)) for attempt in places}
-    for host, commits in read_segments(Place(spec), pairs, store, UnexpectedFiles()):
-        if host in copied_before:
+    for header, commits in read_segments(Place(spec), pairs, store, UnexpectedFiles()):
+        if header.host in copied_before:
             for pair, _ in commits:
-                copied_before[host][pair] = True
+                copied_before[header.host][pair] = True
     copier = _Copier(spec, store, rules, len(pairs))
     for attempt, place in places.items():
         is_kept = copied_before[_host(attempt)]

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from contract import layout
-from contract.job.ledger import MAX_SEGMENT_BYTES, Commit, Segment, read_segment
+from contract.job.ledger import MAX_SEGMENT_BYTES, Commit, InstanceTimes, SegmentHeader, read_segment
 from contract.job.scoring_spec import JobSpec
 from contract.problems import InvalidInputError, Problem, list_problems
 from lambdas.attempts.output_files import Pairs, Place, UnexpectedFiles, is_placeholder
@@ -20,20 +20,27 @@ _MAX_REPEATS = 20
 
 
 def read_ledger(
-    place: Place, pairs: Pairs, store: ObjectStore, unexpected: UnexpectedFiles
+    place: Place,
+    pairs: Pairs,
+    store: ObjectStore,
+    unexpected: UnexpectedFiles,
+    times: dict[str, InstanceTimes] | None = None,
 ) -> Iterator[tuple[int, Commit]]:
     """Yield each commit with the number of its pair, the newest segment first.
 
-    A file that is not a segment of this job, with all its commits, counts as unexpected.
+    A file that is not a segment of this job, with all its commits, counts as unexpected. What each
+    instance has measured is added to `times` by its name: the newest wins.
     """
-    for _, commits in read_segments(place, pairs, store, unexpected):
+    for header, commits in read_segments(place, pairs, store, unexpected):
+        if times is not None and header.times is not None:
+            times.setdefault(header.host, header.times)
         yield from commits
 
 
 def read_segments(
     place: Place, pairs: Pairs, store: ObjectStore, unexpected: UnexpectedFiles
-) -> Iterator[tuple[str, list[tuple[int, Commit]]]]:
-    """Yield the host and the commits of each segment, as `read_ledger` does."""
+) -> Iterator[tuple[SegmentHeader, list[tuple[int, Commit]]]]:
+    """Yield the header and the commits of each segment, as `read_ledger` does."""
     spec = place.spec
     remaining = iter(_list_segments(place, pairs, store, unexpected))
     while found := list(islice(remaining, _READ_AT_ONCE)):
@@ -41,12 +48,11 @@ def read_segments(
         for entry, content in zip(found, contents, strict=True):
             try:
                 # All before the first is used, so that a segment counts as a whole or not at all.
-                segment = read_segment(entry.key, content)
-                commits = list(_commits(segment, spec, pairs))
+                header, commits = _read(entry.key, content, spec, pairs)
             except InvalidInputError as error:
                 unexpected.add(_FOLDER, entry.key, "; ".join(list_problems(error.problems)))
             else:
-                yield segment.header.host, commits
+                yield header, commits
 
 
 def _list_segments(
@@ -72,9 +78,10 @@ def _list_segments(
     return sorted(segments, key=lambda entry: (-entry.last_modified, entry.key))
 
 
-def _commits(segment: Segment, spec: JobSpec, pairs: Pairs) -> Iterator[tuple[int, Commit]]:
-    """Yield the commits of a segment. Raises InvalidInputError when it is not of this job."""
-    name, header = segment.name, segment.header
+def _read(name: str, content: bytes, spec: JobSpec, pairs: Pairs) -> tuple[SegmentHeader, list[tuple[int, Commit]]]:
+    """Return a segment's header and commits. Raises InvalidInputError when it is not of this job."""
+    segment = read_segment(name, content)
+    header = segment.header
     if (header.execution_id, header.job_id) != (spec.execution_id, spec.job_id):
         found = f"{header.job_id} of execution {header.execution_id}"
         raise InvalidInputError(name, [Problem("job_id", found, f"{spec.job_id} of execution {spec.execution_id}")])
@@ -83,8 +90,10 @@ def _commits(segment: Segment, spec: JobSpec, pairs: Pairs) -> Iterator[tuple[in
         if versions.get(model_id) != version:
             expected = f"version {versions[model_id]!r}" if model_id in versions else "a model of the job"
             raise InvalidInputError(name, [Problem(f"models.{model_id}", version, expected)])
+    commits: list[tuple[int, Commit]] = []
     for commit in segment.commits():
         pair = pairs.find(commit.model_id, commit.object)
         if pair is None:
             raise InvalidInputError(name, [Problem("object", commit.object, "an object of the job")])
-        yield pair, commit
+        commits.append((pair, commit))
+    return header, commits

@@ -113,7 +113,7 @@ def _summarize_job(job: JobRecord, parts: Sequence[JobRecord], results_bucket: s
         rows_skipped=job.rows_skipped,
         objects_committed=job.commits,
         spot_time=job.spot_time,
-        estimated_seconds=max(part.estimated_seconds for part in parts),
+        estimated_seconds=job.estimated_seconds,
     )
 
 
