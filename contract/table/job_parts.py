@@ -68,6 +68,7 @@ def whole_job(parts: Sequence[JobRecord]) -> JobRecord:
         null_keys=sum(part.null_keys for part in parts),
         # Estimates are made of the parts' own.
         measured=None,
+        estimated_seconds=max(part.estimated_seconds for part in parts),
         notes=(*_split_notes(parts), *sum_notes(note for part in parts for note in part.notes)),
     )
 

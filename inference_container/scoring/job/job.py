@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Never
@@ -75,7 +76,7 @@ def run(paths: ContainerPaths, cores: int, workers: int | None = None) -> int:
 
 def _score_shard(paths: ContainerPaths, cores: int, workers: int | None) -> tuple[list[ObjectDone], int] | None:
     """Score the shard. Returns the failed objects and the number of all, or None if none failed."""
-    started = time.monotonic()
+    started, started_at = time.monotonic(), datetime.now(UTC).isoformat(timespec="milliseconds")
     spec = _read_spec(paths)
     with _open_snapshot(paths, spec) as objects:
         shard = find_shard(paths.data, spec.dataset, objects)
@@ -126,7 +127,9 @@ def _score_shard(paths: ContainerPaths, cores: int, workers: int | None) -> tupl
             from scoring.commits.object_commits import ObjectCommits  # noqa: PLC0415
 
             host = current_host(paths.resource_config)
-            with closing(ObjectCommits(setup, paths, scratch / "committing", user, host)) as commits:
+            with closing(
+                ObjectCommits(setup, paths, scratch / "committing", user, host=host, started_at=started_at)
+            ) as commits:
                 ended += supervisor.score(setup, shard.objects, commits, _report)
     failed = [done for done in ended if done.failures]
     seconds = time.monotonic() - started
