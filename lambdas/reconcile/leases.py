@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 
 from botocore.exceptions import ClientError
 
-from contract.status import ExecutionKind
+from contract.status import SageMakerKind
 from contract.table.pool_records import JobKind, Lease
 from lambdas.errors import JobNotFoundError, PoolContendedError
 from lambdas.reconcile.decisions import has_lease_ended
@@ -43,7 +43,7 @@ class Leases:
         return released
 
     def _has_ended(self, lease: Lease) -> bool:
-        kind = ExecutionKind.SCORING if lease.kind is JobKind.PROCESSING else ExecutionKind.TRAINING
+        kind = SageMakerKind.PROCESSING if lease.kind is JobKind.PROCESSING else SageMakerKind.TRAINING
         # Before the records: a job of an attempt that is over afterwards cannot be created any more.
         status = self._jobs.status(kind, lease.sagemaker_job_name)
         table = self._deployment.table
