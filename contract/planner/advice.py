@@ -9,6 +9,7 @@ from contract.planner.algorithm.preparation import Preparation, Works, choosable
 from contract.planner.instances import size_of
 from contract.planner.plan import Alternative, CapacityPlan
 from contract.planner.problem import ModelGroup, PlanningProblem, pool_name, priced_kind
+from contract.planner.texts import duration_text
 from contract.workflow.scoring_request import MAX_CONCURRENCY_LIMIT
 
 _WORTH = 0.95
@@ -20,6 +21,7 @@ _SLACK = 1.2
 def notes(problem: PlanningProblem, plan: CapacityPlan, prepared: Preparation) -> list[str]:
     """Return what is uncertain about the plan, and what may go wrong."""
     return [
+        *_deadline_notes(problem, plan),
         *_estimate_notes(prepared.works),
         *_type_notes(problem, plan),
         *_runtime_notes(problem, plan),
@@ -98,6 +100,16 @@ def _money(plan: CapacityPlan) -> float:
 
 def _may_share(group: ModelGroup) -> bool:
     return group.fixed.models_per_job is not None and not group.is_fleet and len(group.models) > 1
+
+
+def _deadline_notes(problem: PlanningProblem, plan: CapacityPlan) -> Iterable[str]:
+    deadline = problem.deadline_seconds
+    if deadline is None or not plan.jobs:
+        return
+    if plan.makespan.value > deadline:
+        yield f"The expected end is {duration_text(plan.makespan.value - deadline)} after the deadline."
+    elif plan.makespan.high > deadline:
+        yield f"The end may be up to {duration_text(plan.makespan.high - deadline)} after the deadline."
 
 
 def _estimate_notes(works: Sequence[Works]) -> Iterable[str]:

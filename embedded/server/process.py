@@ -86,6 +86,7 @@ from embedded.ministack.s3.copies import install_copies
 from embedded.ministack.s3.object_contents import ContentStore, install_objects_on_disk
 from embedded.ministack.s3.objects import install_managed_key, install_multipart_times, install_restore_status
 from embedded.ministack.step_functions.tasks import add_task_integration
+from embedded.prices import service as prices
 from embedded.quotas import service as quotas
 from embedded.requests.violations import log_to
 from embedded.sagemaker.instances.disks import own_mounts
@@ -212,6 +213,7 @@ async def _serve(settings: ServerSettings) -> None:
     sagemaker = _add_sagemaker(settings, faults, calls)
     service_quotas = quotas.ServiceQuotas(settings.endpoint.region, settings.endpoint.account_id)
     add_service(quotas.NAME, quotas.TARGET_PREFIX, service_quotas.handle)
+    add_service(prices.NAME, prices.TARGET_PREFIX, prices.PriceList(settings.endpoint.region).handle)
     _install_scheduler(settings, faults)
     install_execution_role()
     if settings.parent_pipe < 0:
