@@ -107,10 +107,10 @@ def _packed(size: float) -> None:
     """10,000 models in one execution, 1,000 of them per job."""
     models = int(10_000 * size)
     with _stage() as stage:
-        stage.put_objects(10)
+        stage.put_objects(1)
         stage.register(models)
         request = {"models_per_job": min(1_000, models), "max_concurrency": 2}
-        stage.run(f"{models:,} models over 10 objects, {min(1_000, models):,} models per job", request)
+        stage.run(f"{models:,} models over 1 object, {min(1_000, models):,} models per job", request)
 
 
 def _unpacked(size: float) -> None:

@@ -62,7 +62,13 @@ from embedded.ministack.iam.bus_policies import install_bus_policies
 from embedded.ministack.iam.call_recording import install_call_recording
 from embedded.ministack.iam.conditions import install_conditions
 from embedded.ministack.iam.execution_role import install_execution_role
-from embedded.ministack.iam.identity import authorize, install_administrator, may_assume, role_credentials
+from embedded.ministack.iam.identity import (
+    authorize,
+    install_administrator,
+    install_policy_cache,
+    may_assume,
+    role_credentials,
+)
 from embedded.ministack.iam.signatures import with_access_check
 from embedded.ministack.iam.simulation import install_simulation
 from embedded.ministack.iam.template_check import install_condition_check
@@ -80,6 +86,7 @@ from embedded.ministack.s3.copies import install_copies
 from embedded.ministack.s3.object_contents import ContentStore, install_objects_on_disk
 from embedded.ministack.s3.objects import install_managed_key, install_multipart_times, install_restore_status
 from embedded.ministack.step_functions.tasks import add_task_integration
+from embedded.prices import service as prices
 from embedded.quotas import service as quotas
 from embedded.requests.violations import log_to
 from embedded.sagemaker.instances.disks import own_mounts
@@ -204,6 +211,7 @@ async def _serve(settings: ServerSettings) -> None:
     sagemaker = _add_sagemaker(settings, faults, calls)
     service_quotas = quotas.ServiceQuotas(settings.endpoint.region, settings.endpoint.account_id)
     add_service(quotas.NAME, quotas.TARGET_PREFIX, service_quotas.handle)
+    add_service(prices.NAME, prices.TARGET_PREFIX, prices.PriceList(settings.endpoint.region).handle)
     _install_scheduler(settings, faults)
     install_execution_role()
     if settings.parent_pipe < 0:
@@ -285,6 +293,7 @@ def _start_persistence(
 def _install_iam(settings: ServerSettings) -> None:
     if enforces_iam():
         install_administrator(settings.endpoint.access_key_id, settings.endpoint.secret_access_key)
+    install_policy_cache()
     install_conditions({f"sagemaker:{operation}": condition_keys for operation in CREATIONS})
     install_bus_policies()
     install_condition_check()

@@ -69,7 +69,7 @@ def _possible(work: GroupWork, quota: int | None, places: int) -> Iterable[Optio
         return
     for instances in _instance_counts(work, quota, places):
         longest_shard = work.dataset.longest(instances)
-        is_split = work.dataset.is_split(instances)
+        is_split = work.is_split(instances)
         for jobs in _job_counts(work, largest, max(1, places // instances)):
             load = share_of(work.total, 1 / jobs)
             if not fits(work, load, longest_shard):

@@ -3,6 +3,7 @@
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
 
+import functools
 import json
 import secrets
 import time
@@ -11,6 +12,7 @@ from typing import Any
 
 SESSION_SECONDS = 12 * 3600
 """Lifetime of a role's temporary credentials, in seconds."""
+_CACHED_POLICIES = 1_000
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,19 @@ def role_credentials(role_arn: str, session_name: str) -> Credentials:
         },
     )
     return credentials
+
+
+def install_policy_cache() -> None:
+    """Parse each text of a policy once: ministack parses all policies of a caller twice per request."""
+    from ministack.core import iam_evaluator
+
+    parse = iam_evaluator.parse_policy_document
+    parse_once = functools.lru_cache(_CACHED_POLICIES)(parse)
+
+    def parse_policy_document(document: str | dict[str, Any]) -> list[Any]:
+        return list(parse_once(document) if isinstance(document, str) else parse(document))
+
+    iam_evaluator.parse_policy_document = parse_policy_document
 
 
 def authorize(role_arn: str, action: str, resource: str, context: dict[str, Any] | None = None) -> bool:

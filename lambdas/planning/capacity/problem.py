@@ -68,6 +68,7 @@ def _group(group: JobGroup, datasets: dict[str, Sequence[int]], defaults: PlanDe
         is_fleet=group.fleet is not None,
         shared_output_ratio=shared,
         needs_gpu=_needs_gpu(group, defaults),
+        spot=bool(group.compute.spot),
         max_models_per_job=group.max_models_per_job,
     )
 

@@ -17,7 +17,7 @@ from contract import layout
 from contract.job.ledger import Commit
 from contract.status import ExecutionStatus
 from embedded.faults import AccessDenied
-from examples.extend.batch import app
+from examples.extend.batch import app, submit
 from examples.extend.batch.entry import ARRAY_INDEX, ARRAY_SIZE, PERMANENT_EXIT_CODE
 from examples.extend.batch.submit import array_jobs
 from tests.e2e.failing_models import AlwaysFails, WaitsToBeKilled
@@ -143,12 +143,19 @@ def accounts(commits: list[Commit]) -> list[dict[str, Any]]:
     return [{name: value for name, value in vars(commit).items() if name != "seconds"} for commit in commits]
 
 
-def test_two_children_score_what_a_processing_job_scores(stage: Stage, children: Children, dataset: str) -> None:
+def test_two_children_score_what_a_processing_job_scores(
+    stage: Stage,
+    children: Children,
+    dataset: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert stage.run({"models": [dataset]}, "processed").status == ExecutionStatus.SUCCEEDED
     [request] = planned(stage, "for-batch", models=[dataset])
     assert request["arrayProperties"] == {"size": 2}
-    submitted = stage.client("batch").submit_job(jobQueue="q", jobDefinition="d", **request)
-    assert submitted["jobName"] == request["jobName"]
+    monkeypatch.setattr(sys, "argv", ["submit", "for-batch", "--size", "2"])
+    submit.main()
+    assert capsys.readouterr().out.split()[1:] == [request["jobName"]]
     for code, log in children.run_both(request):
         assert code == 0, log
         assert '"event": "object_scored"' in log
