@@ -9,6 +9,8 @@ ATTEMPT = "FLEETSCORE_ATTEMPT"
 """Number of the attempt, from 1. Containers get it, and the ids above, for the lines of their log."""
 BATCH_ROWS = "FLEETSCORE_BATCH_ROWS"
 """Most rows per batch in this attempt. It lowers the value in the job spec."""
+SCORES_IN_TRAINING_JOB = "FLEETSCORE_SCORES_IN_TRAINING_JOB"
+"""Set to 1 in a training job that scores, on spot capacity. Its container has the argument `train` too."""
 
 EMBEDDED_AWS = "FLEETSCORE_EMBEDDED_AWS"
 """Address of the embedded AWS in a shell that `fleetscore up` has prepared for it."""

@@ -101,7 +101,7 @@ class VerifyInput(JobPointer):
 
 @dataclass(frozen=True)
 class AttemptPlan:
-    """Message from RecordAttempt to RunProcessingJob.
+    """Message from RecordAttempt to RunProcessingJob, or to RunSpotJob.
 
     Each part of the request that has optional fields, such as `cluster`, is one field here, because
     a JSONPath cannot omit a field.
@@ -128,6 +128,14 @@ class AttemptPlan:
 
     Empty only for records older than image variants.
     """
+    spot: bool = False
+    """Whether the attempt is a training job that scores on spot capacity. The next three fields are for it."""
+    checkpoints_uri: str = ""
+    model_output_uri: str = ""
+    """Where SageMaker writes the empty archive that it makes of every training job's model."""
+    max_wait_seconds: int = 0
+    longest_seconds: int = 0
+    """Longest time that the job may take, in seconds, including waits for spot capacity."""
 
 
 @dataclass(frozen=True)

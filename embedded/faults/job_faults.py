@@ -50,7 +50,10 @@ class InstanceQuota(Fault):
 
 @dataclass(frozen=True, kw_only=True)
 class NoCapacity(JobFault):
-    """No instances of the type are free: the job fails before it has any."""
+    """No instances of the type are free: the job fails before it has any.
+
+    A job on spot capacity ends as if its longest wait was over.
+    """
 
     KIND: ClassVar[str] = "no-capacity"
     EXAMPLE: ClassVar[str] = "--instance-type ml.m5.large --count 2"

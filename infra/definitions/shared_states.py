@@ -192,6 +192,7 @@ class WorkflowStates:
             max_delay=Duration.minutes(1),
             jitter_strategy=sfn.JitterType.FULL,
         )
+        retry_copying(classify_failure)
         try_again = sfn.Choice(self._scope, "TryAgain?", comment="Follows the decision of ClassifyFailure.")
         wait_before_retry = sfn.Wait(
             self._scope,
@@ -385,6 +386,19 @@ def retry_creation(job: SageMakerProcessingJob | SageMakerTrainingJob) -> None:
         max_delay=Duration.minutes(1),
         jitter_strategy=sfn.JitterType.FULL,
     )
+
+
+def retry_copying(*tasks_that_copy: tasks.LambdaInvoke) -> None:
+    """Call a function again that copies outputs. Each call copies as much as its time allows."""
+    for task in tasks_that_copy:
+        task.add_retry(
+            errors=["KeptOutputsLeftError"],
+            interval=Duration.seconds(1),
+            backoff_rate=1.5,
+            max_attempts=100,
+            max_delay=Duration.seconds(10),
+            jitter_strategy=sfn.JitterType.FULL,
+        )
 
 
 def message(message: type, **paths: str) -> dict[str, Any]:

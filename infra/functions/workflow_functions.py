@@ -106,6 +106,7 @@ def _record_attempt(storage: Storage, variables: Mapping[str, str]) -> FunctionS
             _allow_reading_checksums(storage),
             # Copies the outputs that a resumed execution keeps, large ones in parts.
             allow(["s3:PutObject", "s3:AbortMultipartUpload"], *outputs_arns(storage)),
+            *_allow_reading_checkpoints(storage),
             # The tally of an execution shows whether a tolerated level is passed, and the index its failed jobs.
             allow_items(storage, ["GetItem", "Query", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS),
             allow(["dynamodb:Query"], storage.index_arn),
@@ -125,7 +126,7 @@ def _verify_output(storage: Storage, variables: Mapping[str, str]) -> FunctionSp
             allow_listing(storage.datasets_bucket),
             allow_listing_below(storage.results_bucket, *_EXECUTION_RESULTS),
             allow(["s3:GetObject"], _executions(storage)),
-            _allow_reading_checksums(storage),
+            *_allow_copying_checkpoints(storage),
             allow_items(storage, ["GetItem", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS),
             allow_key(storage, "dynamodb", "s3"),
         ],
@@ -146,6 +147,7 @@ def _classify_failure(settings: AppSettings, storage: Storage, variables: Mappin
             allow(["sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"], training_jobs),
             allow_listing_below(storage.results_bucket, *_EXECUTION_RESULTS),
             allow(["s3:GetObject"], _executions(storage)),
+            *_allow_copying_checkpoints(storage),
             allow_items(storage, ["GetItem", "Query", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS),
             allow_key(storage, "dynamodb", "s3"),
         ],
@@ -172,6 +174,7 @@ def _reconcile(settings: AppSettings, storage: Storage, variables: Mapping[str, 
         variables=variables,
         permissions=[
             *_allow_closing(storage),
+            *_allow_copying_checkpoints(storage),
             allow_items(storage, ["GetItem", "PutItem"], records.RECONCILIATION_PARTITION),
             allow(["dynamodb:Query"], storage.index_arn),
             # Events about encrypted executions have no input, error or cause, and events may be lost.
@@ -285,6 +288,28 @@ def _allow_reading_checksums(storage: Storage) -> iam.PolicyStatement:
     return allow(["s3:GetObject"], *outputs_arns(storage))
 
 
+def _allow_reading_checkpoints(storage: Storage) -> list[iam.PolicyStatement]:
+    """Allow to read what attempts on spot capacity have written."""
+    checkpoints = f"{layout.spot_checkpoints_prefix('*', '*', '*')}*"
+    return [
+        allow_listing_below(storage.results_bucket, layout.SPOT_PREFIX),
+        allow(["s3:GetObject"], storage.objects_arn(storage.results_bucket, checkpoints)),
+    ]
+
+
+def _allow_copying_checkpoints(storage: Storage) -> list[iam.PolicyStatement]:
+    """Allow to copy what they have committed to the outputs of their jobs, large files in parts."""
+    return [
+        *_allow_reading_checkpoints(storage),
+        _allow_reading_checksums(storage),
+        allow(
+            ["s3:PutObject", "s3:AbortMultipartUpload"],
+            *outputs_arns(storage),
+            storage.objects_arn(storage.results_bucket, f"{layout.ledger_prefix('*', '*')}*"),
+        ),
+    ]
+
+
 def _allow_reading_for_plans(storage: Storage) -> list[iam.PolicyStatement]:
     """Allow what a scoring plan reads: datasets, models, fleets, upload manifests and prices."""
     return [
@@ -326,12 +351,14 @@ def _allow_closing(storage: Storage) -> list[iam.PolicyStatement]:
 
 def _allow_resuming(settings: AppSettings, storage: Storage) -> list[iam.PolicyStatement]:
     """Allow what a plan reads of earlier executions: which there are, their ledgers, and whether they still run."""
-    processing_jobs, _ = jobs_arns(settings.stage)
+    processing_jobs, training_jobs = jobs_arns(settings.stage)
     scoring_executions, _ = executions_arns(settings.stage)
     return [
         allow_listing_below(storage.results_bucket, *_EXECUTION_RESULTS),
         allow_items(storage, ["Query"], LATEST_PARTITIONS),
         allow(["sagemaker:DescribeProcessingJob"], processing_jobs),
+        # Those that score on spot capacity.
+        allow(["sagemaker:DescribeTrainingJob"], training_jobs),
         allow(["states:DescribeExecution"], scoring_executions),
     ]
 

@@ -14,7 +14,7 @@ from contract.job.scoring_spec import JobSpec
 from contract.status import ExecutionKind
 from contract.table.records import JobRecord
 from lambdas.attempts.checksums import ChecksumRules
-from lambdas.attempts.output_files import OutputFiles, Pairs, UnexpectedFiles
+from lambdas.attempts.output_files import OutputFiles, Pairs, Place, UnexpectedFiles
 from lambdas.attempts.segments import read_ledger
 from lambdas.errors import UnexpectedFile
 from lambdas.shown_text import shorten
@@ -122,13 +122,13 @@ def read_commits(spec: JobSpec, store: ObjectStore, rules: ChecksumRules) -> Com
     """
     pairs = Pairs(spec.committing_models, store.objects_of(spec), spec.output_layout)
     unexpected, totals = UnexpectedFiles(), _Totals()
-    files = OutputFiles(spec, pairs, store, unexpected, rules)
+    files = OutputFiles(Place(spec), pairs, store, unexpected, rules)
     committed = bytearray(len(pairs))
     """Whether a pair is committed, and with which outputs: see `_bits`."""
     problems: dict[int, str] = {}
     instances: dict[str, InstanceTimes] = {}
     skips = spec.fleet is not None and spec.fleet.unmatched == SKIP
-    for pair, commit in read_ledger(spec, pairs, store, unexpected, instances):
+    for pair, commit in read_ledger(Place(spec), pairs, store, unexpected, instances):
         # An attempt that was killed may have committed the object too. The newest commit that fits
         # the outputs in S3 counts.
         if committed[pair]:

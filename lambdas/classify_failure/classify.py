@@ -3,12 +3,15 @@
 from dataclasses import replace
 from typing import Protocol
 
-from contract.status import FINAL_JOB_STATUSES, ExecutionKind, FailureKind, JobStatus
+from contract.status import FINAL_JOB_STATUSES, FailureKind, JobStatus, SageMakerKind
 from contract.table.records import AttemptRecord, JobRecord
 from contract.workflow.messages import AttemptFailure, FailureDecision
+from lambdas.attempts.checksums import ChecksumRules
 from lambdas.attempts.commits import count_commits
-from lambdas.attempts.failure_cause import Cause, read_cause
+from lambdas.attempts.failure_cause import Cause, read_cause, read_description
+from lambdas.attempts.keep_commits import keep_spot_commits_of_ended
 from lambdas.attempts.progress import progress_mark
+from lambdas.attempts.spot_time import spot_time_after
 from lambdas.attempts.tolerance import counted
 from lambdas.failures.decisions import Decision, decide, find_rule
 from lambdas.failures.failure_rule import FailureRule, Retry
@@ -20,10 +23,12 @@ _ENDED = frozenset({"Completed", "Failed", "Stopped"})
 class Jobs(Protocol):
     """The SageMaker jobs of attempts; see `SageMakerJobs`."""
 
-    def end(self, kind: ExecutionKind, name: str) -> None: ...
+    def end(self, kind: SageMakerKind, name: str) -> None: ...
 
 
-def classify_failure(failure: AttemptFailure, deployment: Deployment, jobs: Jobs) -> FailureDecision:
+def classify_failure(
+    failure: AttemptFailure, deployment: Deployment, jobs: Jobs, rules: ChecksumRules
+) -> FailureDecision:
     """Record the attempt as failed, its job as waiting or failed, and return the decision.
 
     Ends the attempt's SageMaker job first. Idempotent: a second call returns the recorded decision.
@@ -31,6 +36,7 @@ def classify_failure(failure: AttemptFailure, deployment: Deployment, jobs: Jobs
     Raises:
         StaleEventError: when the job is in another attempt.
         JobStillRunningError: when the SageMaker job has not ended yet.
+        KeptOutputsLeftError: when the function's time ends before all outputs of spot attempts are copied.
     """
     job = deployment.table.job(failure.execution_id, failure.job_id)
     _end_sagemaker_job(failure, job, deployment, jobs)
@@ -45,8 +51,11 @@ def classify_failure(failure: AttemptFailure, deployment: Deployment, jobs: Jobs
         ended_at="" if decision.try_again else ended_at,
         failure_kind=decision.kind,
         reason=decision.reason,
+        spot_time=spot_time_after(job, read_description(failure.cause)),
     )
     if not decision.try_again:
+        # Otherwise the next attempt keeps them.
+        keep_spot_commits_of_ended(moved, deployment.store, rules)
         moved = replace(moved, commits=count_commits(moved, deployment.store))
     recorded = deployment.table.end_attempt(
         job, moved, ended_at=ended_at, explanation=decision.explanation, tally=counted(moved, deployment)
@@ -75,7 +84,7 @@ def _end_sagemaker_job(failure: AttemptFailure, job: JobRecord, deployment: Depl
         return
     attempt = deployment.table.find_attempt(failure.execution_id, failure.job_id, failure.attempt)
     if attempt is not None and attempt.sagemaker_job_name:
-        jobs.end(job.kind, attempt.sagemaker_job_name)
+        jobs.end(job.sagemaker_kind, attempt.sagemaker_job_name)
 
 
 def _as_recorded(failure: AttemptFailure, job: JobRecord) -> FailureDecision:

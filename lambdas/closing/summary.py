@@ -112,6 +112,7 @@ def _summarize_job(job: JobRecord, parts: Sequence[JobRecord], results_bucket: s
         fleet_models=job.fleet_models,
         rows_skipped=job.rows_skipped,
         objects_committed=job.commits,
+        spot_time=job.spot_time,
         estimated_seconds=job.estimated_seconds,
     )
 

@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from contract.deadlines.lateness import Lateness, has_become_worse
-from contract.status import ExecutionStatus
+from contract.status import ExecutionStatus, JobStatus
 from contract.table.records import ExecutionRecord, JobRecord, record_time
 from contract.workflow.messages import SummaryInput
+from lambdas.attempts.checksums import ChecksumRules
+from lambdas.attempts.keep_commits import keep_spot_commits_of_ended
 from lambdas.closing.close import close_execution
-from lambdas.errors import ClosingUnfinishedError, JobNotFoundError, ReconciliationError
+from lambdas.errors import ClosingUnfinishedError, JobNotFoundError, KeptOutputsLeftError, ReconciliationError
 from lambdas.planning.execution_record import close_unplanned_jobs
 from lambdas.reconcile.deadlines import predicted_lateness
 from lambdas.reconcile.decisions import JobOwner, end_of, read_owner, why_orphaned
@@ -64,6 +66,7 @@ class Reconciler:
         self._jobs = jobs
         self._tokens = tokens
         self._seconds_left = seconds_left
+        self._rules = ChecksumRules("sampled", seconds_left)
 
     def handle(self, event: JobChange | ExecutionEnd | Sweep) -> Reconciled:
         """Handle an event and return what was done. Idempotent.
@@ -100,7 +103,12 @@ class Reconciler:
         execution = self._deployment.table.find_execution(owner.execution_id)
         if change.status != _STOPPED or execution is None:
             return Reconciled()
-        return self._close_if_ended(execution)
+        done = self._close_if_ended(execution)
+        record = self._find_job(owner)
+        if record is not None and record.status is JobStatus.FAILED:
+            # What the job has committed while it was being stopped.
+            keep_spot_commits_of_ended(record, self._deployment.store, self._rules)
+        return done
 
     def _sweep(self) -> Reconciled:
         """Close every execution that has ended, and stop every job that belongs to nobody."""
@@ -147,12 +155,21 @@ class Reconciler:
 
     def _close(self, end: SummaryInput) -> Reconciled:
         try:
-            outcome = close_execution(end, self._deployment, self._tokens, self._seconds_left)
+            outcome = close_execution(
+                end, self._deployment, self._tokens, self._seconds_left, before_counting=self._keep_commits
+            )
         except ClosingUnfinishedError as error:
             logger.warning(str(error))
             return Reconciled(unfinished=True)
         logger.info("the execution has ended", execution_id=end.execution_id, status=outcome.status)
         return Reconciled(executions_closed=1)
+
+    def _keep_commits(self, job: JobRecord) -> None:
+        """Copy what an unfinished job has scored on spot capacity, as far as the time allows."""
+        try:
+            keep_spot_commits_of_ended(job, self._deployment.store, self._rules)
+        except KeptOutputsLeftError as error:
+            logger.warning(str(error))
 
     def _new_lateness(self, record: ExecutionRecord) -> Lateness | None:
         """Record that an execution will miss its deadline, and return the lateness if nobody has yet.

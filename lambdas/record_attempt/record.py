@@ -12,12 +12,12 @@ from contract.workflow.messages import AttemptPlan, JobPointer, TrainingAttemptP
 from lambdas.attempts.adaptation import AttemptSettings, settings_of
 from lambdas.attempts.checksums import ChecksumRules
 from lambdas.attempts.commits import read_commits
+from lambdas.attempts.keep_commits import keep_commits, keep_spot_commits
 from lambdas.attempts.progress import progress_mark
 from lambdas.attempts.tolerance import check_tolerance
 from lambdas.errors import JobClosedError, StaleEventError
 from lambdas.record_attempt.container_variables import container_variables
 from lambdas.record_attempt.instance_fields import instance_fields
-from lambdas.record_attempt.keep_commits import keep_commits
 from lambdas.record_attempt.training_attempt import training_attempt_plan
 from lambdas.stage.deployment import Deployment
 
@@ -102,6 +102,7 @@ def _new_scoring_attempt(
         instance_count=max(1, min(job.compute.instance_count or 1, left)),
         started_at=deployment.now(),
         progress_mark=mark,
+        spot=job.scores_on_spot,
         **vars(_settings(job, pointer, deployment)),
     )
 
@@ -127,6 +128,8 @@ def _write_open_objects(
     is_first = bool(spec.sources) and not job.sagemaker_job_name
     if is_first:
         keep_commits(spec, deployment.store, rules)
+    if job.scores_on_spot and pointer.attempt > 1:
+        keep_spot_commits(spec, deployment.store, rules)
     commits = read_commits(spec, deployment.store, rules)
     valid = commits.expected - commits.missing_count
     left = commits.open_objects
@@ -155,6 +158,9 @@ def _attempt_plan(pointer: JobPointer, job: JobRecord, attempt: AttemptRecord, d
     def outputs_prefix(kind: layout.OutputKind) -> str:
         return layout.job_outputs_prefix(kind, job.dataset, execution_id, job_id, job.output_layout)
 
+    runtime = job.compute.max_runtime_seconds or 0
+    wait = job.compute.wait_seconds
+    checkpoints = layout.spot_checkpoints_prefix(execution_id, job_id, attempt.attempt)
     return AttemptPlan(
         nothing_left=attempt.object_count == 0,
         sagemaker_job_name=attempt.sagemaker_job_name,
@@ -167,7 +173,12 @@ def _attempt_plan(pointer: JobPointer, job: JobRecord, attempt: AttemptRecord, d
         quarantine_uri=layout.output_uri(bucket, outputs_prefix("quarantine")),
         ledger_uri=layout.output_uri(bucket, layout.ledger_prefix(execution_id, job_id)),
         cluster=instance_fields(job, attempt, deployment),
-        max_runtime_seconds=job.compute.max_runtime_seconds or 0,
+        max_runtime_seconds=runtime,
         environment=container_variables(attempt),
         image_uri=job.image_uri,
+        spot=job.scores_on_spot,
+        checkpoints_uri=layout.output_uri(bucket, checkpoints),
+        model_output_uri=layout.output_uri(bucket, layout.spot_output_prefix(execution_id, job_id, attempt.attempt)),
+        max_wait_seconds=wait,
+        longest_seconds=wait if job.scores_on_spot else runtime,
     )

@@ -91,7 +91,7 @@ def _download_rate(job: JobRecord, spec: JobSpec, commits: Commits, description:
 
 def _cluster(description: Mapping[str, Any]) -> Mapping[str, Any]:
     resources = description.get("ProcessingResources")
-    cluster = resources.get("ClusterConfig") if isinstance(resources, Mapping) else None
+    cluster = resources.get("ClusterConfig") if isinstance(resources, Mapping) else description.get("ResourceConfig")
     return cluster if isinstance(cluster, Mapping) else {}
 
 

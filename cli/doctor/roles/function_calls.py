@@ -52,8 +52,7 @@ def _check_request(make: CallMaker) -> Iterator[Call]:
 def _record_attempt(make: CallMaker) -> Iterator[Call]:
     yield from _listing_results(make)
     yield make.execution_objects("s3:GetObject", "s3:PutObject")
-    for output in _outputs(make):
-        yield Call(("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"), output)
+    yield from _copying_outputs(make)
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem", "UpdateItem")
     yield Call(("dynamodb:Query",), f"{make.table}/index/{records.INDEX_NAME}")
     yield from make.keys_for("dynamodb", "s3")
@@ -64,13 +63,14 @@ def _verify_output(make: CallMaker) -> Iterator[Call]:
     yield from _listing_results(make)
     yield make.execution_objects("s3:GetObject")
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "PutItem", "UpdateItem")
-    yield from _reading_checksums(make)
+    yield from _copying_outputs(make)
     yield from make.keys_for("dynamodb", "s3")
 
 
 def _classify_failure(make: CallMaker) -> Iterator[Call]:
     yield from _listing_results(make)
     yield make.execution_objects("s3:GetObject")
+    yield from _copying_outputs(make)
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem", "UpdateItem")
     yield from make.keys_for("dynamodb", "s3")
     for word in ("Processing", "Training"):
@@ -87,6 +87,7 @@ def _summarize_execution(make: CallMaker) -> Iterator[Call]:
 
 def _reconcile(make: CallMaker) -> Iterator[Call]:
     yield from _closing(make)
+    yield from _copying_outputs(make)
     yield make.items(records.RECONCILIATION_PARTITION, "GetItem", "PutItem")
     yield Call(("dynamodb:Query",), f"{make.table}/index/{records.INDEX_NAME}")
     for machine in make.stage.machines.values():
@@ -221,11 +222,15 @@ def _listing_results(make: CallMaker) -> Iterator[Call]:
         yield make.listing(make.results, prefix)
 
 
-def _reading_checksums(make: CallMaker) -> Iterator[Call]:
-    """Yield the calls that read checksums of outputs and write none."""
+def _copying_outputs(make: CallMaker) -> Iterator[Call]:
+    """Yield the calls that copy what jobs on spot capacity have committed, and read checksums."""
+    yield make.listing(make.results, layout.SPOT_PREFIX)
+    checkpoint = f"{make.results}/{layout.spot_checkpoints_prefix(EXECUTION, JOB, 1)}predictions/part-0.parquet"
+    yield Call(("s3:GetObject",), checkpoint)
+    yield make.never("s3:PutObject", checkpoint)
     for output in _outputs(make):
-        yield Call(("s3:GetObject",), output)
-        yield make.never("s3:PutObject", output)
+        yield Call(("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"), output)
+    yield Call(("s3:PutObject",), f"{make.results}/{layout.ledger_prefix(EXECUTION, JOB)}segment")
 
 
 def _outputs(make: CallMaker) -> Iterator[str]:
@@ -239,9 +244,9 @@ def _resuming(make: CallMaker) -> Iterator[Call]:
     for prefix in (layout.EXECUTIONS_PREFIX, *layout.OUTPUT_PREFIXES):
         yield make.listing(make.results, prefix)
     yield make.items(LATEST_PARTITIONS, "Query")
-    yield Call(
-        ("sagemaker:DescribeProcessingJob",), make.stage.arn("sagemaker", f"processing-job/{make.stage.name}-doctor")
-    )
+    for word in ("Processing", "Training"):
+        job = make.stage.arn("sagemaker", f"{word.lower()}-job/{make.stage.name}-doctor")
+        yield Call((f"sagemaker:Describe{word}Job",), job)
     yield Call(("states:DescribeExecution",), make.stage.arn("states", f"execution:fleetscore-{make.stage.name}:one"))
 
 

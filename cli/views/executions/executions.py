@@ -36,6 +36,7 @@ from cli.views.tables import (
 from cli.views.wrapping import wrapped
 from contract.status import ExecutionKind, JobStatus
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
+from contract.table.spot_time import SpotTime
 from contract.workflow.scoring_request import hide_task_token
 
 _SHOWN_JOBS = 20
@@ -196,6 +197,9 @@ def heading_lines(snapshot: Snapshot) -> list[str]:
         # The console shows the same text, where this command comes next.
         reason = snapshot.reason.removesuffix(f"\nSee `fleetscore status {snapshot.execution_id}`.")
         lines.append(f"Reason: {reason}")
+    spot = sum((job.spot_time for job in snapshot.jobs if job.spot_time), start=SpotTime())
+    if spot.text:
+        lines.append(f"{spot.text}.")
     if record is not None and record.summary_uri:
         lines.append(f"Summary: {record.summary_uri}")
     return lines

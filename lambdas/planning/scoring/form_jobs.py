@@ -184,7 +184,7 @@ def form_jobs(groups: Sequence[JobGroup], capacity: Capacity = without_plan) -> 
 
     Without `capacity`, jobs have as many models as may share one.
     """
-    divisions: dict[tuple[str, int], Division] = {}
+    divisions: dict[tuple[str, int, bool], Division] = {}
     return largest_first([_divided(_job(chunk), divisions) for chunk in capacity(groups)])
 
 
@@ -208,14 +208,14 @@ def largest_first(jobs: Iterable[PlannedJob]) -> list[PlannedJob]:
     return sorted(jobs, key=lambda job: (-job.size, job.job_id))
 
 
-def _divided(job: PlannedJob, divisions: dict[tuple[str, int], Division]) -> PlannedJob:
+def _divided(job: PlannedJob, divisions: dict[tuple[str, int, bool], Division]) -> PlannedJob:
     """Return the job with its sharding and parts. Jobs over the same objects share `divisions`."""
     instances = job.compute.instance_count or 1
     if instances == 1:
         return job
-    key = (job.dataset, instances)
+    key = (job.dataset, instances, job.compute.uses_spot)
     if key not in divisions:
-        divisions[key] = divide(job.snapshot, instances)
+        divisions[key] = divide(job.snapshot, instances, needs_parts=job.compute.uses_spot)
     division = divisions[key]
     job = replace(job, sharding=division.sharding)
     one_instance = replace(job.compute, instance_count=1)

@@ -109,7 +109,8 @@ def test_deadline_is_recorded_and_a_late_plan_says_so(stage: Stage, plan: Step) 
     assert record.deadline_at == "2026-01-05T10:01:00.123Z"
     assert record.estimate is not None
     assert record.estimate.meets_deadline is False
-    assert any("after the deadline" in note for note in record.estimate.notes)
+    assert record.estimate.notes[0].startswith("the deadline is likely to be missed: the jobs take ")
+    assert ", and 60 s is left. " in record.estimate.notes[0]
     plan(deadline_event({"deadline": "2026-01-06T10:00:00+02:00"}, "e-2"))
     record = stage.execution("e-2")
     assert record.deadline_at == "2026-01-06T08:00:00.000Z"

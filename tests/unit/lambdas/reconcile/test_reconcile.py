@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from contract import layout
-from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
+from contract.status import ExecutionStatus, FailureKind, JobStatus, SageMakerKind
 from contract.table import records
 from lambdas.errors import ReconciliationError
 from lambdas.reconcile.decisions import end_of, read_owner, why_orphaned
@@ -39,12 +39,12 @@ class FakeSageMaker:
 
     def running(self, prefix: str) -> Iterator[RunningJob]:
         for name in [name for name in self.tags_of if name.startswith(prefix)]:
-            yield RunningJob(ExecutionKind.SCORING, name, f"arn:aws:sagemaker:::processing-job/{name}")
+            yield RunningJob(SageMakerKind.PROCESSING, name, f"arn:aws:sagemaker:::processing-job/{name}")
 
     def tags(self, arn: str) -> dict[str, str]:
         return self.tags_of.get(arn.rpartition("/")[2], {})
 
-    def stop(self, _kind: ExecutionKind, name: str) -> None:
+    def stop(self, _kind: SageMakerKind, name: str) -> None:
         if self.tags_of.pop(name, None) is not None:
             self.stopped.append(name)
 

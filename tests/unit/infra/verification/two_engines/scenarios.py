@@ -91,6 +91,7 @@ class Scenario:
             "RecordAttempt": returns(plan),
             "RunProcessingJob": returns({"ProcessingJobStatus": "Completed"}),
             "RunTrainingJob": returns({"TrainingJobStatus": "Completed"}),
+            "RunSpotJob": returns({"TrainingJobStatus": "Completed", "BillableTimeInSeconds": 60}),
             "VerifyOutput": returns({"job_id": f"job-{index}"}),
             "RegisterModelVersion": returns({"job_id": f"job-{index}"}),
             "NoteFailure": returns({}),
@@ -133,7 +134,16 @@ VARIABLES = {
     environment.ATTEMPT: "1",
     environment.BATCH_ROWS: "65536",
 }
-ATTEMPT = _attempt(AttemptPlan, nothing_left=False, cluster=CLUSTER, max_runtime_seconds=3600, environment=VARIABLES)
+ATTEMPT = _attempt(
+    AttemptPlan,
+    nothing_left=False,
+    cluster=CLUSTER,
+    max_runtime_seconds=3600,
+    environment=VARIABLES,
+    spot=False,
+    max_wait_seconds=7200,
+    longest_seconds=3600,
+)
 TRAINING_ATTEMPT = _attempt(
     TrainingAttemptPlan,
     channels=[{"ChannelName": "train"}],
@@ -156,7 +166,7 @@ def _scenarios(workflow: str) -> list[Scenario]:
     """Return the scenarios of what both workflows share."""
     plan, fan_out, run, last, attempt, seconds = {
         "scoring": (
-            "PlanExecution", "ScoreModels", "RunProcessingJob", "VerifyOutput", ATTEMPT, "max_runtime_seconds",
+            "PlanExecution", "ScoreModels", "RunProcessingJob", "VerifyOutput", ATTEMPT, "longest_seconds",
         ),
         "training": (
             "PlanTraining", "TrainModels", "RunTrainingJob", "RegisterModelVersion", TRAINING_ATTEMPT,
@@ -164,7 +174,11 @@ def _scenarios(workflow: str) -> list[Scenario]:
         ),
     }[workflow]  # fmt: skip
     start = ["WrapInput", "TrainFirst?", plan] if workflow == "scoring" else ["WrapInput", plan]
-    begin = ["RecordAttempt", "NothingLeft?", run] if workflow == "scoring" else ["RecordAttempt", "IsUnchanged?", run]
+    begin = (
+        ["RecordAttempt", "NothingLeft?", "Spot?", run]
+        if workflow == "scoring"
+        else ["RecordAttempt", "IsUnchanged?", run]
+    )
     good = Job([*begin, last])
     final = ["ClassifyFailure", "TryAgain?", "JobFailed"]
     summarize = ["SummarizeExecution", "Outcome?"]
@@ -271,7 +285,7 @@ def _trains_first() -> list[Scenario]:
     request = {"train": {"recipes": ["churn"]}}
     prepare = ["WrapInput", "TrainFirst?", "PrepareTraining"]
     path = [*prepare, "RunTraining", "PlanExecution", "ScoreModels", "SummarizeExecution", "Outcome?", "Succeeded"]
-    jobs = (Job(["RecordAttempt", "NothingLeft?", "RunProcessingJob", "VerifyOutput"]),)
+    jobs = (Job(["RecordAttempt", "NothingLeft?", "Spot?", "RunProcessingJob", "VerifyOutput"]),)
     failed = fails("States.TaskFailed", json.dumps({"Status": "FAILED", "Error": "Fleetscore.Failed"}))
     throttled = fails("StepFunctions.AWSStepFunctionsException", times=6)
     return [
@@ -292,6 +306,23 @@ def _trains_first() -> list[Scenario]:
         Scenario(
             "no training with null", "scoring", ["WrapInput", "TrainFirst?", *path[4:]], request={"train": None},
             jobs=jobs,
+        ),
+        Scenario(
+            "spot", "scoring", ["WrapInput", "TrainFirst?", *path[4:]],
+            jobs=(
+                Job(["RecordAttempt", "NothingLeft?", "Spot?", "RunSpotJob", "VerifyOutput"],
+                    answers={"RecordAttempt": returns({**ATTEMPT, "spot": True})}),
+                Job(["RecordAttempt", "NothingLeft?", "Spot?", "RunSpotJob", "ClassifyFailure", "TryAgain?",
+                     "WaitBeforeRetry", "RecordAttempt", "NothingLeft?", "VerifyOutput"],
+                    answers={
+                        "RecordAttempt": [
+                            *returns({**ATTEMPT, "spot": True}),
+                            *returns({**ATTEMPT, "spot": True, "nothing_left": True}),
+                        ],
+                        "RunSpotJob": JOB_FAILED,
+                        "ClassifyFailure": returns(decision(1, again=True, attempt=2)),
+                    }),
+            ),
         ),
         Scenario(
             "nothing is left", "scoring", ["WrapInput", "TrainFirst?", *path[4:]],
