@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
+from contract.job.limits import MAX_CONCURRENCY_LIMIT
 from contract.table.records import ExecutionRecord
 from contract.workflow.messages import ExecutionPlan
-from contract.workflow.scoring_request import MAX_CONCURRENCY_LIMIT, ExecutionRequest
+from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.planning.execution_record import record_plan
 from lambdas.planning.scoring.form_jobs import PlannedJob, largest_first
 from lambdas.stage.deployment import Deployment
