@@ -27,11 +27,11 @@ from contract.catalog.models import OPTIONAL_FIELDS, Compute
 from contract.checks import check_range
 from contract.codec import decode_fields
 from contract.job.checksum_comparison import ComparedChecksums
+from contract.job.limits import MAX_CONCURRENCY_LIMIT
 from contract.json_text import JsonError, parse_json
 from contract.problems import InvalidInputError, Problem
 from contract.triggers.schedules import Schedule, check_schedules, target_input
 from contract.triggers.uploads import UploadRule, check_rules, rules_from_json, rules_to_text
-from contract.workflow.scoring_request import MAX_CONCURRENCY_LIMIT
 from infra.planning_settings import check_models_per_job, check_planned_types
 
 CONTEXT_KEY = "fleetscore"

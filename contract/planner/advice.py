@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from contract.job.limits import MAX_CONCURRENCY_LIMIT
 from contract.planner.algorithm.best import best_plan
 from contract.planner.algorithm.preparation import Preparation, Works, choosable_types
 from contract.planner.instances import size_of
 from contract.planner.plan import Alternative, CapacityPlan
 from contract.planner.problem import ModelGroup, PlanningProblem, pool_name, priced_kind
 from contract.planner.texts import duration_text
-from contract.workflow.scoring_request import MAX_CONCURRENCY_LIMIT
 
 _WORTH = 0.95
 """An alternative is worth telling if it takes at most this share of the time or the money."""

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from contract.job.limits import MAX_MODELS_PER_JOB
 from contract.planner.estimates import Estimates
 from contract.planner.prices import PricedKind, PriceTable
-from contract.workflow.scoring_request import MAX_MODELS_PER_JOB
 
 Objective = Literal["cost", "time"]
 """`cost`: the smallest cost that meets the deadline. `time`: the earliest end."""
@@ -15,10 +15,6 @@ MAX_INSTANCES = 100
 """Most instances of a SageMaker job, and most parts of a split job."""
 MAX_VOLUME_GB = 16_384
 """Largest volume that SageMaker provides."""
-MAX_COMMITS = 1_000_000
-"""Maximum of objects times models per job. VerifyOutput reads one commit for each, which
-`benchmarks.verifying` measures.
-"""
 
 
 def pool_name(instance_type: str, *, spot: bool) -> str:

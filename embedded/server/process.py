@@ -23,7 +23,7 @@ from typing import Any
 
 from embedded.faults import Faults
 from embedded.http.in_process import InProcessCalls
-from embedded.http.server import HttpServer, tls_context
+from embedded.http.server import serve_http
 from embedded.images.image_store import ImageStore
 from embedded.ministack.cloudformation.new_names import install_new_names
 from embedded.ministack.events.delivery_faults import deliver_event
@@ -109,8 +109,6 @@ from embedded.step_functions.tasks import task_tokens
 LOCK_FILE = "lock"
 """File that the server keeps locked, so that other processes can check whether it runs."""
 _GRACE_SECONDS = 0.5
-_IDLE_SECONDS = 75.0
-"""Time after which a connection without a request is closed, in seconds."""
 _REUSE_SECONDS = 3600.0
 _ALARM_SECONDS = 10.0
 """Longest time between two evaluations of the alarms, in seconds. On AWS, it is a minute."""
@@ -230,9 +228,8 @@ async def _serve(settings: ServerSettings) -> None:
         served = snapshots.counted(served)
         snapshot_task = asyncio.create_task(snapshots.run())
     calls.serve(served)
-    context = tls_context(settings.certificate, settings.private_key)
     listener = socket.socket(fileno=settings.socket)
-    server = asyncio.create_task(HttpServer(served, context, idle_seconds=_IDLE_SECONDS).serve(listener, closed))
+    server = asyncio.create_task(serve_http(served, listener, settings.certificate, settings.private_key, closed))
     await asyncio.wait({server, asyncio.create_task(ended.wait())}, return_when=asyncio.FIRST_COMPLETED)
     # Close before the server ends, because jobs that end may still call it.
     await asyncio.to_thread(_close, sagemaker)

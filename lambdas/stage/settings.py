@@ -17,11 +17,11 @@ from contract.catalog.models import OPTIONAL_FIELDS, Compute
 from contract.checks import check_range
 from contract.codec import SCHEMA_VERSION_FIELD, decode_fields
 from contract.job.checksum_comparison import ComparedChecksums
+from contract.job.limits import MAX_CONCURRENCY_LIMIT, MAX_MODELS_PER_JOB
 from contract.json_text import JsonError, parse_json
 from contract.problems import InvalidInputError, Problem
 from contract.triggers.uploads import UploadRule, rules_from_text
 from contract.workflow.planning_options import AUTO
-from contract.workflow.scoring_request import MAX_CONCURRENCY_LIMIT, MAX_MODELS_PER_JOB
 
 N = TypeVar("N", int, float)
 _Limits = tuple[float, float, str]

@@ -41,8 +41,10 @@ def plan_view(check: RequestCheck, stage: str) -> list[RenderableType]:
         )
     if check.expected is not None:
         lines += totals_lines(check.expected, scoring)
-        lines += [f"Note: {note}" for note in check.expected.figures.notes]
-    return [*lines, *[f"Note: {note}" for note in check.notes]]
+        notes = dict.fromkeys((*check.notes, *check.expected.figures.notes))
+    else:
+        notes = dict.fromkeys(check.notes)
+    return [*lines, *[f"Note: {note}" for note in notes]]
 
 
 def totals_lines(expected: ExpectedCapacity, jobs: Iterable[CheckedJob] = ()) -> list[str]:

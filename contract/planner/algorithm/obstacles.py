@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
+from contract.job.limits import MAX_COMMITS
 from contract.planner.algorithm.options import largest_job
 from contract.planner.algorithm.preparation import Preparation
 from contract.planner.algorithm.work import GroupWork, share_of
-from contract.planner.problem import MAX_COMMITS, PlanningProblem
+from contract.planner.problem import PlanningProblem
 from contract.problems import Problem
 
 

@@ -9,12 +9,12 @@ from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute, instance_types
 from contract.job.fleet import fleet_job_id
 from contract.job.joined import check_joined
+from contract.job.limits import MAX_COMMITS
 from contract.job.parts import JobPart, Sharding
 from contract.job.scoring_spec import SCORING_CONTRACT, JobSource, JobSpec, PinnedObject, SnapshotRef
 from contract.job.snapshot import Snapshot
 from contract.layout import OutputLayout
 from contract.planner.plan import JobCapacity
-from contract.planner.problem import MAX_COMMITS
 from contract.problems import Problem
 from contract.status import ExecutionKind, JobStatus
 from contract.table.job_parts import whole_job
