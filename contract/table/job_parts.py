@@ -68,6 +68,10 @@ def whole_job(parts: Sequence[JobRecord]) -> JobRecord:
         else None,
         failure_kind=kind,
         reason="; ".join(reasons),
+        waiting_for=next((part.waiting_for for part in parts if part.waiting_for), ""),
+        waiting_since=min((part.waiting_since for part in parts if part.waiting_for), default=""),
+        waiting_instances=sum(part.waiting_instances for part in parts),
+        waited_seconds=sum(part.waited_seconds for part in parts),
         duplicate_keys=sum(part.duplicate_keys for part in parts),
         null_keys=sum(part.null_keys for part in parts),
         # Estimates are made of the parts' own.

@@ -134,6 +134,8 @@ class ExecutionRecord:
     closing_pending: bool = False
     """Whether the execution has ended, but something may be missing that follows: its summary, the pointers to its
     predictions, or the report to a waiting task."""
+    priority: int = 5
+    """Priority from 0 to 9 with which its jobs get instances of a quota that is used up."""
     deadline_at: str = ""
     """Time of the request's deadline; empty if it has none."""
     estimate: PlanFigures | None = None
@@ -220,6 +222,14 @@ class JobRecord:
     workflow writes it without a function; the closing of the record turns it into a reason."""
     classification_failure: str = ""
     """JSON of the Error and Cause with which ClassifyFailure failed then."""
+    waiting_for: str = ""
+    """The instances that the job waits for now, and why; empty unless it waits."""
+    waiting_since: str = ""
+    """When that wait began. It stays while SageMaker may refuse the job again, until the attempt ends."""
+    waiting_instances: int = 0
+    """Number of instances that the job waits for."""
+    waited_seconds: int = 0
+    """Seconds that the job has waited for capacity before, in all its attempts."""
     spot_time: SpotTime | None = None
     """What SageMaker has billed of the attempts on spot capacity; None for a job that has had none."""
     estimated_seconds: float = 0.0

@@ -119,6 +119,13 @@ class ExecutionOptions:
             "Percentage of failed jobs above which the execution starts no new jobs.", check=Range(0, 100, "percent")
         ),
     )
+    priority: int | None = field(
+        default=None,
+        metadata=describe(
+            "Priority with which the execution's jobs get instances when a quota is used up. Default: 5.",
+            check=Range(0, 9, "(9 comes first)"),
+        ),
+    )
     execution_label: str | None = field(
         default=None,
         metadata=describe("Text for people: letters of any script, digits, spaces and . _ : / = + @ -", check=LABEL),

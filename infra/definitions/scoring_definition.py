@@ -15,9 +15,9 @@ from contract.workflow.messages import (
     DESCRIPTION_FIELD,
     REQUEST_FIELD,
     TRAINING_FIELD,
+    AttemptInput,
     AttemptPlan,
     ExecutionPlanInput,
-    JobPointer,
     PlanInput,
     TrainingStart,
     VerifyInput,
@@ -25,6 +25,7 @@ from contract.workflow.messages import (
 )
 from infra.definitions.error_names import Retry, Service, names_of
 from infra.definitions.shared_states import (
+    ENTERED_AT,
     EXECUTION,
     FAILURE,
     JOB,
@@ -175,15 +176,16 @@ class ScoringDefinition(Construct):
         record_attempt = self._states.call(
             "RecordAttempt",
             "record_attempt",
-            "Opens an attempt with a new job name, for the objects that are not committed yet.",
-            message(JobPointer, **JOB),
+            "Opens an attempt with a new job name, for the objects that are not committed yet, once it has instances.",
+            message(AttemptInput, **JOB, entered_at=ENTERED_AT),
             result_selector=self._attempt_plan(),
             result_path=PLAN,
         )
-        nothing_left = sfn.Choice(
+        may_start = sfn.Choice(
             self,
-            "NothingLeft?",
-            comment="Skips the job if earlier attempts committed every object: SageMaker fails a job without input.",
+            "MayStart?",
+            comment="Waits if a quota is used up. Skips the job if earlier attempts committed every object: SageMaker "
+            "fails a job without input.",
         )
         on_spot = sfn.Choice(
             self, "Spot?", comment="Spot capacity exists for training jobs only, so that those score too."
@@ -210,12 +212,14 @@ class ScoringDefinition(Construct):
         run_spot_job.next(verify_output)
         on_spot.when(sfn.Condition.boolean_equals(path_of(AttemptPlan, "spot", at=PLAN), True), run_spot_job)
         on_spot.otherwise(run_processing_job)
-        nothing_left.when(
+        wait = path_of(AttemptPlan, "wait_seconds", at=PLAN)
+        may_start.when(sfn.Condition.number_greater_than(wait, 0), self._states.wait_for_capacity(record_attempt))
+        may_start.when(
             sfn.Condition.boolean_equals(path_of(AttemptPlan, "nothing_left", at=PLAN), True),
             verify_output,
         )
-        nothing_left.otherwise(on_spot)
-        return record_attempt.next(nothing_left)
+        may_start.otherwise(self._states.wait_for_start().next(on_spot))
+        return record_attempt.next(may_start)
 
     def _spot_job(self) -> SageMakerTrainingJob:
         settings = self._settings

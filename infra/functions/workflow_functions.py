@@ -11,7 +11,7 @@ from aws_cdk import aws_iam as iam
 
 from contract import codec, environment, layout, spot_layout, training_layout
 from contract.catalog.image_variants import ImageVariant
-from contract.table import records
+from contract.table import pool_records, records
 from contract.table.estimate_items import ESTIMATE_PARTITIONS
 from contract.table.latest_predictions import LATEST_PARTITIONS
 from contract.table.price_items import PRICES_PARTITION
@@ -60,18 +60,24 @@ def workflow_functions(
         ),
         environment.IMAGE_URIS: json.dumps(dict(image_uris)),
     }
+    admission = {
+        environment.INSTANCE_QUOTAS: json.dumps(dict(settings.instance_quotas)),
+        environment.CAPACITY_WAIT_SECONDS: str(settings.capacity_wait_seconds),
+        environment.JOB_STARTS_PER_SECOND: f"{settings.job_starts_per_second:g}",
+    }
+    quotas = {environment.INSTANCE_QUOTAS: admission[environment.INSTANCE_QUOTAS]}
     expiry = {environment.PREDICTIONS_EXPIRY_DAYS: str(settings.predictions_expiry_days or "")}
     comparison = {environment.COMPARED_CHECKSUMS: settings.compared_checksums}
     return [
-        _plan_execution(settings, storage, {**variables, **defaults}),
-        _record_attempt(storage, {**variables, **comparison}),
+        _plan_execution(settings, storage, {**variables, **defaults, **quotas}),
+        _record_attempt(storage, {**variables, **comparison, **admission}),
         _verify_output(storage, {**variables, **comparison}),
-        _classify_failure(settings, storage, variables),
+        _classify_failure(settings, storage, {**variables, **admission}),
         _summarize_execution(storage, {**variables, **expiry}),
         _prepare_training(storage, variables),
-        _plan_training(storage, {**variables, **defaults}),
+        _plan_training(storage, {**variables, **defaults, **quotas}),
         _register_model_version(storage, variables),
-        _check_request(settings, storage, {**variables, **defaults}),
+        _check_request(settings, storage, {**variables, **defaults, **quotas}),
         _reconcile(settings, storage, {**variables, **expiry}),
     ]
 
@@ -88,6 +94,7 @@ def _plan_execution(settings: AppSettings, storage: Storage, variables: Mapping[
             allow(["s3:GetObject", "s3:PutObject"], _executions(storage)),
             allow_items(storage, ["GetItem", "Query", "PutItem"], records.EXECUTION_PARTITIONS),
             *_allow_resuming(settings, storage),
+            *_allow_reading_quotas(storage),
             allow_key(storage, "dynamodb", "s3"),
         ],
     )
@@ -110,6 +117,9 @@ def _record_attempt(storage: Storage, variables: Mapping[str, str]) -> FunctionS
             # The tally of an execution shows whether a tolerated level is passed, and the index its failed jobs.
             allow_items(storage, ["GetItem", "Query", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS),
             allow(["dynamodb:Query"], storage.index_arn),
+            # A lease is written only if its job has not changed, and the next start slot is a counter.
+            allow_items(storage, ["ConditionCheckItem"], records.EXECUTION_PARTITIONS),
+            _allow_releasing(storage, "UpdateItem"),
             allow_key(storage, "dynamodb", "s3"),
         ],
     )
@@ -128,6 +138,7 @@ def _verify_output(storage: Storage, variables: Mapping[str, str]) -> FunctionSp
             allow(["s3:GetObject"], _executions(storage)),
             *_allow_copying_checkpoints(storage),
             allow_items(storage, ["GetItem", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS),
+            _allow_releasing(storage),
             allow_key(storage, "dynamodb", "s3"),
         ],
     )
@@ -149,6 +160,7 @@ def _classify_failure(settings: AppSettings, storage: Storage, variables: Mappin
             allow(["s3:GetObject"], _executions(storage)),
             *_allow_copying_checkpoints(storage),
             allow_items(storage, ["GetItem", "Query", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS),
+            _allow_releasing(storage),
             allow_key(storage, "dynamodb", "s3"),
         ],
     )
@@ -181,8 +193,14 @@ def _reconcile(settings: AppSettings, storage: Storage, variables: Mapping[str, 
             allow(["states:DescribeExecution"], *executions_arns(settings.stage)),
             # AWS defines no resources for listing jobs.
             allow(["sagemaker:ListProcessingJobs", "sagemaker:ListTrainingJobs"], "*"),
-            allow(["sagemaker:ListTags", "sagemaker:StopProcessingJob"], processing_jobs),
-            allow(["sagemaker:ListTags", "sagemaker:StopTrainingJob"], training_jobs),
+            # Describes the jobs of leases, which end with them.
+            allow(
+                ["sagemaker:DescribeProcessingJob", "sagemaker:ListTags", "sagemaker:StopProcessingJob"],
+                processing_jobs,
+            ),
+            allow(["sagemaker:DescribeTrainingJob", "sagemaker:ListTags", "sagemaker:StopTrainingJob"], training_jobs),
+            _allow_releasing(storage, "Query"),
+            _allow_service_quotas(),
             allow_key(storage, "dynamodb", "s3", "sqs", "states"),
         ],
     )
@@ -222,6 +240,7 @@ def _plan_training(storage: Storage, variables: Mapping[str, str]) -> FunctionSp
             allow(["s3:PutObject"], _executions(storage)),
             allow_items(storage, ["GetItem", "Query", "PutItem"], records.EXECUTION_PARTITIONS),
             *allow_catalog_reading(storage),
+            *_allow_reading_quotas(storage),
             allow_key(storage, "dynamodb", "s3"),
         ],
     )
@@ -244,6 +263,7 @@ def _register_model_version(storage: Storage, variables: Mapping[str, str]) -> F
             ),
             allow_items(storage, ["GetItem", "PutItem"], records.EXECUTION_PARTITIONS),
             allow_items(storage, ["GetItem", "BatchGetItem", "PutItem"], records.MODEL_PARTITIONS),
+            _allow_releasing(storage),
             allow_key(storage, "dynamodb", "s3"),
         ],
     )
@@ -268,6 +288,8 @@ def _check_request(settings: AppSettings, storage: Storage, variables: Mapping[s
             ),
             allow_items(storage, ["GetItem", "Query"], records.EXECUTION_PARTITIONS),
             *_allow_resuming(settings, storage),
+            # The quotas that the plan or the reconciler has read.
+            allow_items(storage, ["GetItem"], pool_records.POOL_PARTITION),
             allow(["kms:Decrypt"], storage.key_arn, conditions=via("dynamodb", "s3")),
         ],
     )
@@ -361,6 +383,21 @@ def _allow_resuming(settings: AppSettings, storage: Storage) -> list[iam.PolicyS
         allow(["sagemaker:DescribeTrainingJob"], training_jobs),
         allow(["states:DescribeExecution"], scoring_executions),
     ]
+
+
+def _allow_reading_quotas(storage: Storage) -> list[iam.PolicyStatement]:
+    """Allow what compares a plan with the account's quotas, which the table keeps for a day."""
+    return [allow_items(storage, ["GetItem", "PutItem"], pool_records.POOL_PARTITION), _allow_service_quotas()]
+
+
+def _allow_service_quotas() -> iam.PolicyStatement:
+    """Allow reading quotas. AWS defines no resources for it."""
+    return allow(["servicequotas:ListAWSDefaultServiceQuotas", "servicequotas:ListServiceQuotas"], "*")
+
+
+def _allow_releasing(storage: Storage, *more: str) -> iam.PolicyStatement:
+    """Allow releasing the instances of an attempt, and `more` actions on the pool's items."""
+    return allow_items(storage, ["DeleteItem", "GetItem", "PutItem", *more], pool_records.POOL_PARTITION)
 
 
 def _executions(storage: Storage) -> str:

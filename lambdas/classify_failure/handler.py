@@ -21,5 +21,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     # It compares no checksums, but copies outputs while there is time.
     rules = ChecksumRules("sampled", time_left(context))
     decision = classify_failure(failure, resources().deployment, resources().sagemaker_jobs, rules)
-    logger.info("the attempt has failed", kind=decision.kind, try_again=decision.try_again, reason=decision.reason)
+    is_same = decision.attempt == failure.attempt and decision.try_again
+    message = "the attempt waits for SageMaker" if is_same else "the attempt has failed"
+    logger.info(message, kind=decision.kind, try_again=decision.try_again, reason=decision.reason)
     return to_json(decision)

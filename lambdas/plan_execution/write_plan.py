@@ -66,7 +66,10 @@ def items_at_once(jobs: Sequence[PlannedJob], max_concurrency: int) -> int:
 
     It is more than `max_concurrency` if jobs are split, because each of their parts is an item with
     one instance. Items have at most as many instances at once as `max_concurrency` jobs could have.
+    Where the planner has chosen the parts, it has counted each of them as a job.
     """
+    if any(job.is_chosen for job in jobs):
+        return max_concurrency
     allowed = sum(_most_instances(jobs)[:max_concurrency])
     used = accumulate(_most_instances([item for job in jobs for item in job.items]))
     return min(MAX_CONCURRENCY_LIMIT, max(max_concurrency, sum(total <= allowed for total in used)))

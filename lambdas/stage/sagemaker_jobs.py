@@ -32,24 +32,25 @@ class SageMakerJobs:
     def __init__(self, sagemaker: Any) -> None:
         self._sagemaker = sagemaker
 
-    def end(self, kind: SageMakerKind, name: str) -> None:
-        """Stop the job unless it has ended. Do nothing if it was never created. Idempotent.
+    def end(self, kind: SageMakerKind, name: str) -> str:
+        """Stop the job unless it has ended, and return its status; empty if it was never created. Idempotent.
 
         Raises:
             JobStillRunningError: The job has not ended yet. Call again later.
         """
         try:
-            status = self._status(kind, name)
+            status = self.status(kind, name)
             if status == "InProgress":
                 logger.warning("the workflow no longer waits for this job: it is stopped", sagemaker_job_name=name)
                 self.stop(kind, name)
-                status = self._status(kind, name)
+                status = self.status(kind, name)
         except ClientError as error:
             if error.response["Error"]["Code"] not in _THROTTLED:
                 raise
             status = f"unknown ({error})"
         if status not in _ENDED:
             raise JobStillRunningError(name, status)
+        return status
 
     def running(self, prefix: str) -> Iterator[RunningJob]:
         """Yield the jobs in progress whose names begin with a prefix."""
@@ -72,10 +73,10 @@ class SageMakerJobs:
 
     def running_status(self, kind: SageMakerKind, name: str) -> str:
         """Return the status of a job that has not ended; empty if it has, or was never created."""
-        status = self._status(kind, name)
+        status = self.status(kind, name)
         return "" if status in _ENDED else status
 
-    def _status(self, kind: SageMakerKind, name: str) -> str:
+    def status(self, kind: SageMakerKind, name: str) -> str:
         """Return the job's status; empty if there is no job with this name."""
         try:
             if kind is SageMakerKind.TRAINING:

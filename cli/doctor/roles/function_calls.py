@@ -9,6 +9,7 @@ from contract.table import records, upload_records
 from contract.table.estimate_items import ESTIMATE_PARTITIONS
 from contract.table.events import DEADLINE_DETAIL_TYPE, EXECUTION_DETAIL_TYPE, JOB_DETAIL_TYPE
 from contract.table.latest_predictions import LATEST_PARTITIONS
+from contract.table.pool_records import POOL_PARTITION
 from contract.table.price_items import PRICES_PARTITION
 
 
@@ -34,6 +35,7 @@ def _plan_execution(make: CallMaker) -> Iterator[Call]:
     yield from _resuming(make)
     yield make.execution_objects("s3:GetObject", "s3:PutObject")
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem")
+    yield from _reading_quotas(make)
     yield from make.keys_for("dynamodb", "s3")
 
 
@@ -42,6 +44,7 @@ def _check_request(make: CallMaker) -> Iterator[Call]:
     yield from _resuming(make)
     yield make.execution_objects("s3:GetObject")
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query")
+    yield make.items(POOL_PARTITION, "GetItem")
     yield Call(("s3:GetObject",), f"{make.models}/{training_layout.code_key('doctor', '0')}")
     for service in ("dynamodb", "s3"):
         yield make.key(service, "kms:Decrypt")
@@ -55,6 +58,8 @@ def _record_attempt(make: CallMaker) -> Iterator[Call]:
     yield from _copying_outputs(make)
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem", "UpdateItem")
     yield Call(("dynamodb:Query",), f"{make.table}/index/{records.INDEX_NAME}")
+    yield make.items(records.EXECUTION_PARTITIONS, "ConditionCheckItem")
+    yield _releasing(make, "UpdateItem")
     yield from make.keys_for("dynamodb", "s3")
 
 
@@ -64,6 +69,7 @@ def _verify_output(make: CallMaker) -> Iterator[Call]:
     yield make.execution_objects("s3:GetObject")
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "PutItem", "UpdateItem")
     yield from _copying_outputs(make)
+    yield _releasing(make)
     yield from make.keys_for("dynamodb", "s3")
 
 
@@ -72,6 +78,7 @@ def _classify_failure(make: CallMaker) -> Iterator[Call]:
     yield make.execution_objects("s3:GetObject")
     yield from _copying_outputs(make)
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem", "UpdateItem")
+    yield _releasing(make)
     yield from make.keys_for("dynamodb", "s3")
     for word in ("Processing", "Training"):
         job = make.stage.arn("sagemaker", f"{word.lower()}-job/{make.stage.name}-doctor")
@@ -96,9 +103,11 @@ def _reconcile(make: CallMaker) -> Iterator[Call]:
     yield Call(("sagemaker:ListProcessingJobs", "sagemaker:ListTrainingJobs"))
     for word in ("Processing", "Training"):
         job = make.stage.arn("sagemaker", f"{word.lower()}-job/{make.stage.name}-doctor")
-        yield Call(("sagemaker:ListTags", f"sagemaker:Stop{word}Job"), job)
+        yield Call((f"sagemaker:Describe{word}Job", "sagemaker:ListTags", f"sagemaker:Stop{word}Job"), job)
         other = make.stage.arn("sagemaker", f"{word.lower()}-job/another-job")
         yield make.never(f"sagemaker:Stop{word}Job", other)
+    yield _releasing(make, "Query")
+    yield _service_quotas()
     for queue in make.queues("ClosingDeadLetters"):
         yield Call(("sqs:SendMessage",), queue)
     yield from make.keys_for("dynamodb", "s3", "sqs", "states")
@@ -132,6 +141,7 @@ def _plan_training(make: CallMaker) -> Iterator[Call]:
     yield make.execution_objects("s3:GetObject", "s3:PutObject")
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem")
     yield from _catalog(make)
+    yield from _reading_quotas(make)
     yield from make.keys_for("dynamodb", "s3")
 
 
@@ -143,6 +153,7 @@ def _register_model_version(make: CallMaker) -> Iterator[Call]:
     yield Call(("s3:PutObject", "s3:AbortMultipartUpload"), artifact)
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "PutItem")
     yield make.items(records.MODEL_PARTITIONS, "GetItem", "BatchGetItem", "PutItem")
+    yield _releasing(make)
     yield from make.keys_for("dynamodb", "s3")
 
 
@@ -197,6 +208,21 @@ def schedule_calls(make: CallMaker) -> Iterator[Call]:
     for service in ("scheduler", "sqs"):
         yield make.key(service, *USE_KEY)
     yield make.never("states:StartExecution", make.stage.deployment.state_machine_arn)
+
+
+def _reading_quotas(make: CallMaker) -> Iterator[Call]:
+    """Yield the calls that compare a plan with the account's quotas."""
+    yield make.items(POOL_PARTITION, "GetItem", "PutItem")
+    yield _service_quotas()
+
+
+def _service_quotas() -> Call:
+    return Call(("servicequotas:ListAWSDefaultServiceQuotas", "servicequotas:ListServiceQuotas"))
+
+
+def _releasing(make: CallMaker, *more: str) -> Call:
+    """Return the calls that release the instances of an attempt."""
+    return make.items(POOL_PARTITION, "DeleteItem", "GetItem", "PutItem", *more)
 
 
 def _reading_for_plans(make: CallMaker) -> Iterator[Call]:

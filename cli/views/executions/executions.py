@@ -25,6 +25,7 @@ from cli.views.executions.execution_figures import (
     started_at,
     totals,
 )
+from cli.views.executions.waiting import waiting_lines
 from cli.views.tables import (
     add_row,
     counted,
@@ -100,7 +101,8 @@ def execution_view(
         return [*start, *end]
     shown = replace(snapshot, jobs=tuple(job for job in snapshot.jobs if choice.has(job)))
     reasons = _wrapped(reason_lines(shown, attempts), width, _SHOWN_REASON_LINES)
-    return [*start, *_jobs_lines(shown, choice), totals_line(snapshot), *reasons, *end]
+    waiting = _wrapped(waiting_lines(snapshot), width)
+    return [*start, *_jobs_lines(shown, choice), totals_line(snapshot), *waiting, *reasons, *end]
 
 
 def _wrapped(texts: Sequence[str], width: int | None, max_lines: int | None = None) -> list[str]:

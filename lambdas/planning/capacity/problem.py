@@ -83,7 +83,7 @@ def _add_dataset(group: JobGroup, datasets: dict[str, Sequence[int]]) -> str:
         # Names of datasets have no space.
         name = f"{group.dataset} {group.left:.2f}"
     if name not in datasets:
-        sizes = [item.size for item in group.snapshot.objects]
+        sizes = [item.size for item in sorted(group.snapshot.objects, key=lambda item: item.key)]
         datasets[name] = sizes if group.left >= 1 else [round(size * group.left) for size in sizes]
     return name
 

@@ -25,6 +25,7 @@ _INHERITED = (
     "tolerated_failure_percentage",
     "tolerated_failed_objects_percentage",
     "tolerated_quarantined_rows_percentage",
+    "priority",
     "execution_label",
     "instance_type",
     "instance_count",

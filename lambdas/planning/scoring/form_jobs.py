@@ -16,11 +16,13 @@ from contract.job.snapshot import Snapshot
 from contract.layout import OutputLayout
 from contract.planner.plan import JobCapacity
 from contract.problems import Problem
-from contract.status import JobStatus
+from contract.status import ExecutionKind, JobStatus
 from contract.table.job_parts import whole_job
+from contract.table.pool_records import pool_kind
 from contract.table.records import JobRecord
 from contract.workflow.messages import JobPointer
 from contract.workflow.scoring_request import ExecutionRequest
+from lambdas.admission.quotas import InstanceNeed
 from lambdas.planning.scoring.assignments import Assignment, ChosenFleet
 from lambdas.planning.scoring.form_groups import JobGroup, PlannedChunk, form_groups, without_plan
 from lambdas.planning.scoring.shards import Division, divide
@@ -259,6 +261,21 @@ def check_instance_types(jobs: Sequence[PlannedJob], allowed: Sequence[str]) -> 
         name = "instance_type" if instance_type == job.compute.instance_type else "larger_instance_types"
         problems += check_allowed(f"job {job.job_id!r}: {name}", instance_type, allowed)
     return problems
+
+
+def instance_needs(jobs: Iterable[PlannedJob]) -> list[InstanceNeed]:
+    """Return the instances that each job needs at once, parts of split jobs one by one."""
+    return [
+        InstanceNeed(
+            item.job_id,
+            pool_kind(ExecutionKind.SCORING, item.compute),
+            item.compute.instance_type or "",
+            # An attempt has at most one instance per object.
+            max(1, min(item.compute.instance_count or 1, len(item.objects))),
+        )
+        for job in jobs
+        for item in job.items
+    ]
 
 
 def split_notes(jobs: Sequence[PlannedJob]) -> list[str]:

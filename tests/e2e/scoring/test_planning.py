@@ -58,7 +58,7 @@ def test_packed_fleet_scores_everything_as_planned(stage: Stage, capsys: pytest.
         assert (estimate.jobs, estimate.cost) == (figures["jobs"], pytest.approx(figures["cost"]))
         assert record.deadline_at > record.ended_at
         assert actual.jobs == len(snapshot.jobs)
-        assert actual.cost == pytest.approx(actual.instance_hours * 0.2, rel=1e-3)
+        assert actual.cost == pytest.approx(actual.instance_hours * 0.2, rel=1e-2)
         assert actual.seconds > 0
         summary = stage.summary("packed")
         assert (summary.estimate, summary.actual) == (estimate, actual)
