@@ -4,7 +4,8 @@ import os
 from pathlib import Path, PurePosixPath
 
 from contract.environment import ML_ROOT, SCORES_IN_TRAINING_JOB
-from contract.layout import LEDGER_FOLDER, PREDICTIONS_FOLDER, QUARANTINE_FOLDER, SNAPSHOT_NAME
+from contract.layout import SNAPSHOT_NAME
+from contract.spot_layout import LEDGER_FOLDER, PREDICTIONS_FOLDER, QUARANTINE_FOLDER
 from contract.training_layout import SOURCE_NAME, TRAINING_SPEC_NAME
 
 CHECKPOINTS = "checkpoints"

@@ -1,4 +1,4 @@
-"""Every S3 key but those of training, which `contract.training_layout` has.
+"""Every S3 key but those of training and of spot capacity: see `training_layout` and `spot_layout`.
 
 No other module builds one from text.
 """
@@ -155,7 +155,7 @@ def job_of_key(key: str) -> tuple[str, str] | None:
 
     >>> job_of_key(job_spec_key("nightly-1", "delays-ua")), job_of_key(summary_key("nightly-1"))
     (('nightly-1', 'delays-ua'), None)
-    >>> job_of_key(spot_output_prefix("nightly-1", "delays-ua", 2))
+    >>> job_of_key("spot/nightly-1/delays-ua/2/output")
     ('nightly-1', 'delays-ua')
     """
     found = _JOB_KEY.match(key)
@@ -204,38 +204,6 @@ def commits_in_segment(name: str) -> int | None:
     """
     found = _SEGMENT.fullmatch(name)
     return int(found[1]) if found else None
-
-
-SPOT_PREFIX = "spot/"
-"""Checkpoints of training jobs that score on spot capacity, in the results bucket.
-
-What they have committed is copied from here, so that these files may expire soon.
-"""
-LEDGER_FOLDER = "ledger"
-PREDICTIONS_FOLDER = "predictions"
-QUARANTINE_FOLDER = "quarantine"
-"""Folders of a scoring job's outputs in its container, and below the checkpoints of an attempt."""
-
-
-def spot_job_prefix(execution_id: str, job_id: str) -> str:
-    return f"{SPOT_PREFIX}{execution_id}/{job_id}/"
-
-
-def spot_checkpoints_prefix(execution_id: str, job_id: str, attempt: int | Literal["*"]) -> str:
-    """Return the prefix of what one attempt on spot capacity has written.
-
-    Each attempt has its own, so that it restores only what its own interrupted runs have written:
-    what earlier attempts have committed is among the outputs of the job.
-
-    >>> spot_checkpoints_prefix("nightly-1", "delays-ua", 2)
-    'spot/nightly-1/delays-ua/2/checkpoints/'
-    """
-    return f"{spot_job_prefix(execution_id, job_id)}{attempt}/checkpoints/"
-
-
-def spot_output_prefix(execution_id: str, job_id: str, attempt: int | Literal["*"]) -> str:
-    """Return the prefix below which SageMaker writes the empty model of an attempt on spot capacity."""
-    return f"{spot_job_prefix(execution_id, job_id)}{attempt}/output/"
 
 
 MAP_RUNS_PREFIX = "map-runs/"

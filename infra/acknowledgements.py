@@ -11,7 +11,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct, IConstruct
 
-from contract import layout, training_layout
+from contract import layout, spot_layout, training_layout
 from contract.triggers.uploads import MARKER_NAME
 from infra.compute.job_roles import OUTPUT_PATTERNS, SCORING_LOG_GROUP, TRAINING_LOG_GROUP, log_streams
 from infra.dead_letters import DeadLetters
@@ -73,7 +73,7 @@ def acknowledge(
             "*": _JOBS_ANYWHERE,
         },
     )
-    checkpoints = names.objects_arn(names.results_bucket, f"{layout.spot_checkpoints_prefix('*', '*', '*')}*")
+    checkpoints = names.objects_arn(names.results_bucket, f"{spot_layout.spot_checkpoints_prefix('*', '*', '*')}*")
     accept_wildcards(
         compute.spot_role,
         {
@@ -86,7 +86,7 @@ def acknowledge(
             names.objects_arn(names.results_bucket, layout.snapshot_key("*", "*")): _KEYS_UNKNOWN,
             names.objects_arn(names.results_bucket, layout.snapshot_manifest_key("*", "*")): _KEYS_UNKNOWN,
             checkpoints: _KEYS_UNKNOWN,
-            names.objects_arn(names.results_bucket, f"{layout.spot_output_prefix('*', '*', '*')}*"): _KEYS_UNKNOWN,
+            names.objects_arn(names.results_bucket, f"{spot_layout.spot_output_prefix('*', '*', '*')}*"): _KEYS_UNKNOWN,
             log_streams(TRAINING_LOG_GROUP): _LOG_STREAMS,
             "*": _JOBS_ANYWHERE,
         },

@@ -6,7 +6,7 @@ from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from contract import layout, training_layout
+from contract import layout, spot_layout, training_layout
 from contract.log_groups import LOG_GROUPS
 from contract.status import SageMakerKind
 from infra.permissions import allow, allow_listing, allow_listing_below, via
@@ -53,16 +53,16 @@ def spot_role(scope: Construct, storage: Storage, repository_arns: Sequence[str]
     It reads what processing jobs read, and reads and writes the checkpoints of jobs. A function copies
     what they have committed to the outputs of the job.
     """
-    checkpoints = storage.objects_arn(storage.results_bucket, f"{layout.spot_checkpoints_prefix('*', '*', '*')}*")
+    checkpoints = storage.objects_arn(storage.results_bucket, f"{spot_layout.spot_checkpoints_prefix('*', '*', '*')}*")
     statements = [
-        *_allow_scoring_inputs(storage, layout.EXECUTIONS_PREFIX, layout.SPOT_PREFIX),
+        *_allow_scoring_inputs(storage, layout.EXECUTIONS_PREFIX, spot_layout.SPOT_PREFIX),
         # SageMaker restores them after an interruption.
         allow(["s3:GetObject"], checkpoints),
         allow(
             ["s3:PutObject", "s3:AbortMultipartUpload"],
             checkpoints,
             # The empty archive that SageMaker makes of every training job's model.
-            storage.objects_arn(storage.results_bucket, f"{layout.spot_output_prefix('*', '*', '*')}*"),
+            storage.objects_arn(storage.results_bucket, f"{spot_layout.spot_output_prefix('*', '*', '*')}*"),
         ),
         *_common_permissions(storage, repository_arns, TRAINING_LOG_GROUP, in_vpc=in_vpc),
     ]

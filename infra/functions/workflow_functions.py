@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from aws_cdk import Duration
 from aws_cdk import aws_iam as iam
 
-from contract import codec, environment, layout, training_layout
+from contract import codec, environment, layout, spot_layout, training_layout
 from contract.catalog.image_variants import ImageVariant
 from contract.table import pool_records, records
 from contract.table.estimate_items import ESTIMATE_PARTITIONS
@@ -312,9 +312,9 @@ def _allow_reading_checksums(storage: Storage) -> iam.PolicyStatement:
 
 def _allow_reading_checkpoints(storage: Storage) -> list[iam.PolicyStatement]:
     """Allow to read what attempts on spot capacity have written."""
-    checkpoints = f"{layout.spot_checkpoints_prefix('*', '*', '*')}*"
+    checkpoints = f"{spot_layout.spot_checkpoints_prefix('*', '*', '*')}*"
     return [
-        allow_listing_below(storage.results_bucket, layout.SPOT_PREFIX),
+        allow_listing_below(storage.results_bucket, spot_layout.SPOT_PREFIX),
         allow(["s3:GetObject"], storage.objects_arn(storage.results_bucket, checkpoints)),
     ]
 

@@ -9,7 +9,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from contract import layout
+from contract import layout, spot_layout
 from contract.catalog.spot import LONGEST_WAIT_SECONDS
 from contract.table import records
 from infra.removal import removal_policy
@@ -199,7 +199,7 @@ class StorageStack(Stack):
         # What jobs have committed is copied from there, so that nobody recovers these files.
         spot = s3.LifecycleRule(
             id="expire-spot",
-            prefix=layout.SPOT_PREFIX,
+            prefix=spot_layout.SPOT_PREFIX,
             expiration=_SPOT_LIFETIME,
             noncurrent_version_expiration=Duration.days(1),
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import get_args
 
-from contract import layout
+from contract import layout, spot_layout
 from contract.catalog.model_spec import ModelSpec
 from contract.job.scoring_spec import JobSpec, PinnedObject
 from lambdas.attempts.checksums import ChecksumCounts, ChecksumRules
@@ -126,28 +126,28 @@ class Place:
         """Return the prefix of the outputs of a kind."""
         spec = self.spec
         if self.checkpoints:
-            folder = layout.PREDICTIONS_FOLDER if kind == "predictions" else layout.QUARANTINE_FOLDER
+            folder = spot_layout.PREDICTIONS_FOLDER if kind == "predictions" else spot_layout.QUARANTINE_FOLDER
             return f"{self.checkpoints}{folder}/"
         return layout.job_outputs_prefix(kind, spec.dataset, spec.execution_id, spec.job_id, spec.output_layout)
 
     @property
     def ledger_prefix(self) -> str:
         if self.checkpoints:
-            return f"{self.checkpoints}{layout.LEDGER_FOLDER}/"
+            return f"{self.checkpoints}{spot_layout.LEDGER_FOLDER}/"
         return layout.ledger_prefix(self.spec.execution_id, self.spec.job_id)
 
 
 def spot_places(spec: JobSpec, store: ObjectStore) -> dict[int, Place]:
     """Return where each attempt on spot capacity has written, by its number, the first attempt first."""
     return {
-        attempt: Place(spec, layout.spot_checkpoints_prefix(spec.execution_id, spec.job_id, attempt))
+        attempt: Place(spec, spot_layout.spot_checkpoints_prefix(spec.execution_id, spec.job_id, attempt))
         for attempt in spot_attempts(spec.execution_id, spec.job_id, store)
     }
 
 
 def spot_attempts(execution_id: str, job_id: str, store: ObjectStore) -> list[int]:
     """Return the numbers of the attempts on spot capacity that have written something."""
-    entries = store.result_entries(layout.spot_job_prefix(execution_id, job_id))
+    entries = store.result_entries(spot_layout.spot_job_prefix(execution_id, job_id))
     return sorted(int(name) for entry in entries if (name := entry.removesuffix("/")).isdecimal())
 
 

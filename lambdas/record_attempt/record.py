@@ -5,7 +5,7 @@ First tries and retries take the same path.
 
 from dataclasses import replace
 
-from contract import layout
+from contract import layout, spot_layout
 from contract.status import FINAL_JOB_STATUSES, AttemptStatus, ExecutionKind
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
 from contract.workflow.messages import AttemptInput, AttemptPlan, JobPointer, TrainingAttemptPlan
@@ -183,7 +183,8 @@ def _attempt_plan(pointer: JobPointer, job: JobRecord, attempt: AttemptRecord, d
 
     runtime = job.compute.max_runtime_seconds or 0
     wait = job.compute.wait_seconds
-    checkpoints = layout.spot_checkpoints_prefix(execution_id, job_id, attempt.attempt)
+    checkpoints = spot_layout.spot_checkpoints_prefix(execution_id, job_id, attempt.attempt)
+    model_output = spot_layout.spot_output_prefix(execution_id, job_id, attempt.attempt)
     return AttemptPlan(
         nothing_left=attempt.object_count == 0,
         sagemaker_job_name=attempt.sagemaker_job_name,
@@ -201,7 +202,7 @@ def _attempt_plan(pointer: JobPointer, job: JobRecord, attempt: AttemptRecord, d
         image_uri=job.image_uri,
         spot=job.scores_on_spot,
         checkpoints_uri=layout.output_uri(bucket, checkpoints),
-        model_output_uri=layout.output_uri(bucket, layout.spot_output_prefix(execution_id, job_id, attempt.attempt)),
+        model_output_uri=layout.output_uri(bucket, model_output),
         max_wait_seconds=wait,
         longest_seconds=wait if job.scores_on_spot else runtime,
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from cli.doctor.roles.calls import EXECUTION, JOB, USE_KEY, Call, CallMaker, leading_keys
-from contract import layout, training_layout
+from contract import layout, spot_layout, training_layout
 from contract.table import records, upload_records
 from contract.table.estimate_items import ESTIMATE_PARTITIONS
 from contract.table.events import DEADLINE_DETAIL_TYPE, EXECUTION_DETAIL_TYPE, JOB_DETAIL_TYPE
@@ -250,8 +250,8 @@ def _listing_results(make: CallMaker) -> Iterator[Call]:
 
 def _copying_outputs(make: CallMaker) -> Iterator[Call]:
     """Yield the calls that copy what jobs on spot capacity have committed, and read checksums."""
-    yield make.listing(make.results, layout.SPOT_PREFIX)
-    checkpoint = f"{make.results}/{layout.spot_checkpoints_prefix(EXECUTION, JOB, 1)}predictions/part-0.parquet"
+    yield make.listing(make.results, spot_layout.SPOT_PREFIX)
+    checkpoint = f"{make.results}/{spot_layout.spot_checkpoints_prefix(EXECUTION, JOB, 1)}predictions/part-0.parquet"
     yield Call(("s3:GetObject",), checkpoint)
     yield make.never("s3:PutObject", checkpoint)
     for output in _outputs(make):

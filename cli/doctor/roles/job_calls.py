@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from cli.doctor.roles.calls import EXECUTION, JOB, SAGEMAKER, USE_KEY, Call, CallMaker, leading_keys
-from contract import layout, training_layout
+from contract import layout, spot_layout, training_layout
 from contract.table import records
 
 
@@ -24,10 +24,10 @@ def scoring_job_calls(make: CallMaker) -> Iterator[Call]:
 
 def spot_job_calls(make: CallMaker) -> Iterator[Call]:
     yield from _scoring_inputs(make)
-    yield make.listing(make.results, layout.SPOT_PREFIX)
-    checkpoint = f"{make.results}/{layout.spot_checkpoints_prefix(EXECUTION, JOB, 1)}ledger/segment"
+    yield make.listing(make.results, spot_layout.SPOT_PREFIX)
+    checkpoint = f"{make.results}/{spot_layout.spot_checkpoints_prefix(EXECUTION, JOB, 1)}ledger/segment"
     yield Call(("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"), checkpoint)
-    model = f"{make.results}/{layout.spot_output_prefix(EXECUTION, JOB, 1)}doctor/output/model.tar.gz"
+    model = f"{make.results}/{spot_layout.spot_output_prefix(EXECUTION, JOB, 1)}doctor/output/model.tar.gz"
     yield Call(("s3:PutObject", "s3:AbortMultipartUpload"), model)
     yield from _any_job(make, "TrainingJobs")
     # A function copies what a job has committed, after it has compared it with the plan.

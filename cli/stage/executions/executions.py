@@ -13,7 +13,7 @@ from cli.failures import CommandError
 from cli.stage.connection import Connection, query_items
 from cli.stage.deployment import Deployment
 from cli.stage.executions.execution_snapshot import Snapshot, WorkflowState
-from contract import layout
+from contract import layout, spot_layout
 from contract.checks import raise_if_any
 from contract.json_text import JsonError, parse_json
 from contract.names import NEW_EXECUTION_NAME
@@ -237,8 +237,8 @@ class Executions:
         prefixes = [layout.ledger_prefix(execution_id, job.job_id)]
         if job.scores_on_spot and job.status is JobStatus.RUNNING:
             # What the running attempt has committed is copied when it has ended.
-            checkpoints = layout.spot_checkpoints_prefix(execution_id, job.job_id, job.attempt)
-            prefixes.append(f"{checkpoints}{layout.LEDGER_FOLDER}/")
+            checkpoints = spot_layout.spot_checkpoints_prefix(execution_id, job.job_id, job.attempt)
+            prefixes.append(f"{checkpoints}{spot_layout.LEDGER_FOLDER}/")
         commits = 0
         for prefix in prefixes:
             page = self._s3.list_objects_v2(Bucket=self._deployment.results_bucket, Prefix=prefix)

@@ -11,7 +11,7 @@ import pytest
 from cli.main import main
 from cli.stage.diagnosis.attempt_logs import AttemptLogs
 from cli.stage.executions.execution_snapshot import Snapshot
-from contract import layout
+from contract import layout, spot_layout
 from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus
 from contract.table.records import JobRecord
 from embedded.faults import InterruptSpot, KillInstance, NoCapacity, ServerError
@@ -82,7 +82,7 @@ def test_the_outputs_are_those_of_a_processing_job(stage: Stage, output_layout: 
         )
     # What was kept apart until the attempt had ended is nothing that readers find.
     assert not [key for key in reference if "checkpoints" in key]
-    assert stage.result_keys(layout.spot_job_prefix(on_spot.execution_id, on_spot.jobs[0].job_id))
+    assert stage.result_keys(spot_layout.spot_job_prefix(on_spot.execution_id, on_spot.jobs[0].job_id))
 
 
 def test_an_interruption_redoes_only_what_was_not_committed(stage: Stage, shared_folder: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_lost_instance_costs_an_attempt_that_keeps_what_was_committed(stage: S
     stage.register("spot-lost", WaitsToBeKilled(shared_folder), dataset="lost-on-spot", spot=True)
     execution_id = stage.executions.start('{"models": ["spot-lost"]}', "spot-lost")
     wait_for((shared_folder / "waiting").exists, "an object is committed and another one is scored")
-    ledger = layout.spot_checkpoints_prefix(execution_id, "spot-lost", 1) + "ledger/"
+    ledger = spot_layout.spot_checkpoints_prefix(execution_id, "spot-lost", 1) + "ledger/"
     wait_for(lambda: stage.result_keys(ledger), "the commit is uploaded")
     shown = stage.executions.snapshot(execution_id)
     assert shown.committed == {"spot-lost": 1}

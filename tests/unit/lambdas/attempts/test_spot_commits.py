@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from contract import layout
+from contract import layout, spot_layout
 from contract.catalog.models import Compute
 from contract.job.ledger import read_segment
 from contract.status import JobStatus
@@ -39,7 +39,7 @@ def commit_on_spot(stage: Stage, attempt: int = 1, *, objects: int | None = None
     """Write outputs and a segment as a container on spot capacity does."""
     before = set(stage.result_keys())
     stage.commit(objects=objects)
-    spec, checkpoints = stage.spec(), layout.spot_checkpoints_prefix("e-1", "delays-ua", attempt)
+    spec, checkpoints = stage.spec(), spot_layout.spot_checkpoints_prefix("e-1", "delays-ua", attempt)
     folders = {
         outputs_prefix("predictions", spec): "predictions/",
         outputs_prefix("quarantine", spec): "quarantine/",
@@ -86,7 +86,7 @@ def on_write(stage: Stage, react: Callable[[], object]) -> None:
 def test_the_job_succeeds_with_the_same_record_as_a_processing_job(spot: Stage, verify: Step) -> None:
     commit_on_spot(spot)
     # A file that no commit names stays where it is.
-    checkpoints = layout.spot_checkpoints_prefix("e-1", "delays-ua", 1)
+    checkpoints = spot_layout.spot_checkpoints_prefix("e-1", "delays-ua", 1)
     spot.s3.put_object(
         Bucket=spot.results, Key=f"{checkpoints}predictions/model_id=delays-ua/forged.parquet", Body=b"x"
     )
