@@ -45,6 +45,8 @@ WITHOUT_RESOURCE = {
     "logs:DescribeLogGroups", "logs:DescribeResourcePolicies", "logs:GetLogDelivery", "logs:ListLogDeliveries",
     "logs:PutResourcePolicy", "logs:UpdateLogDelivery",
     "sagemaker:ListProcessingJobs", "sagemaker:ListTrainingJobs",
+    "servicequotas:ListAWSDefaultServiceQuotas",
+    "servicequotas:ListServiceQuotas",
     "xray:GetSamplingRules", "xray:GetSamplingTargets",
     "xray:PutTelemetryRecords", "xray:PutTraceSegments",
 }  # fmt: skip
@@ -106,15 +108,15 @@ def test_every_function_has_its_own_role_with_only_its_table_actions(assembly: A
             table_actions.setdefault(role, set()).update(actions)
     assert table_actions == {
         "PlanExecution": {"GetItem", "BatchGetItem", "PutItem", "Query"},
-        "RecordAttempt": {"GetItem", "PutItem", "Query", "UpdateItem"},
-        "VerifyOutput": {"GetItem", "PutItem", "UpdateItem"},
-        "ClassifyFailure": {"GetItem", "PutItem", "Query", "UpdateItem"},
+        "RecordAttempt": {"ConditionCheckItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"},
+        "VerifyOutput": {"DeleteItem", "GetItem", "PutItem", "UpdateItem"},
+        "ClassifyFailure": {"DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"},
         "PrepareTraining": {"GetItem", "BatchGetItem", "PutItem", "Query"},
         "PlanTraining": {"GetItem", "BatchGetItem", "PutItem", "Query"},
-        "RegisterModelVersion": {"GetItem", "BatchGetItem", "PutItem"},
+        "RegisterModelVersion": {"DeleteItem", "GetItem", "BatchGetItem", "PutItem"},
         "SummarizeExecution": {"GetItem", "BatchGetItem", "PutItem", "Query", "UpdateItem"},
         "CheckRequest": {"GetItem", "BatchGetItem", "Query"},
-        "Reconcile": {"GetItem", "BatchGetItem", "PutItem", "Query", "UpdateItem"},
+        "Reconcile": {"DeleteItem", "GetItem", "BatchGetItem", "PutItem", "Query", "UpdateItem"},
         # They keep a failure in the record of its job when ClassifyFailure itself has failed.
         "StateMachine": {"UpdateItem"},
         "TrainingStateMachine": {"UpdateItem"},
