@@ -1,4 +1,4 @@
-"""Every S3 key but those of training, which `contract.training_layout` has.
+"""Every S3 key but those of training and of spot capacity: see `training_layout` and `spot_layout`.
 
 No other module builds one from text.
 """
@@ -10,7 +10,7 @@ from typing import Literal
 
 ARTIFACT_NAME = "model.tar.gz"
 _SEGMENT = re.compile(r"([1-9][0-9]{0,8})-[0-9a-f]{32}\.jsonl")
-_JOB_KEY = re.compile(r"executions/([^/]+)/jobs/([^/]+)/")
+_JOB_KEY = re.compile(r"(?:executions/([^/]+)/jobs|spot/([^/]+))/([^/]+)/")
 _UNFINISHED = (".", ".unfinished")
 _SLUG_CHARACTERS = 24
 
@@ -155,9 +155,11 @@ def job_of_key(key: str) -> tuple[str, str] | None:
 
     >>> job_of_key(job_spec_key("nightly-1", "delays-ua")), job_of_key(summary_key("nightly-1"))
     (('nightly-1', 'delays-ua'), None)
+    >>> job_of_key("spot/nightly-1/delays-ua/2/output")
+    ('nightly-1', 'delays-ua')
     """
     found = _JOB_KEY.match(key)
-    return (found[1], found[2]) if found else None
+    return (found[1] or found[2], found[3]) if found else None
 
 
 def job_spec_key(execution_id: str, job_id: str) -> str:

@@ -1,10 +1,10 @@
 """The CloudWatch log groups of jobs, whose names SageMaker chooses."""
 
-from contract.status import ExecutionKind
+from contract.status import SageMakerKind
 
 LOG_GROUPS = {
-    ExecutionKind.SCORING: "/aws/sagemaker/ProcessingJobs",
-    ExecutionKind.TRAINING: "/aws/sagemaker/TrainingJobs",
+    SageMakerKind.PROCESSING: "/aws/sagemaker/ProcessingJobs",
+    SageMakerKind.TRAINING: "/aws/sagemaker/TrainingJobs",
 }
 
 

@@ -56,6 +56,19 @@ class ExecutionKind(StrEnum):
     TRAINING = "training"
 
 
+class SageMakerKind(StrEnum):
+    """Kind of the SageMaker jobs that attempts are, as operations of SageMaker name it."""
+
+    PROCESSING = "Processing"
+    TRAINING = "Training"
+    """Trainings, and scoring on spot capacity."""
+
+
+def sagemaker_kind(kind: ExecutionKind, *, spot: bool) -> SageMakerKind:
+    """Return the kind of the SageMaker jobs of a workflow, on spot capacity or not."""
+    return SageMakerKind.TRAINING if spot or kind is ExecutionKind.TRAINING else SageMakerKind.PROCESSING
+
+
 class FailureKind(StrEnum):
     """Kind of the failure of an attempt or a job. It decides whether to retry."""
 

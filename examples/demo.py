@@ -123,7 +123,11 @@ class Demo:
     def _score(
         self, aws: EmbeddedAws, connection: Connection, preparing: Future[Prepared], temporary: Path
     ) -> ExitStatus:
-        context = {"fleetscore.stage": STAGE, "fleetscore.default_max_concurrency": max(2, os.cpu_count() or 2)}
+        context = {
+            "fleetscore.stage": STAGE,
+            "fleetscore.default_max_concurrency": max(2, os.cpu_count() or 2),
+            "fleetscore.job_starts_per_second": 100,
+        }
         assembly = synthesize(PROJECT / "app.py", temporary / "assembly", context, endpoint=aws.endpoint)
         self.say("CDK app synthesized")
         deploy(assembly, aws.endpoint, aws.images, lambda line: self.say(f"Deployed {line}"))

@@ -11,7 +11,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct, IConstruct
 
-from contract import layout, training_layout
+from contract import layout, spot_layout, training_layout
 from contract.triggers.uploads import MARKER_NAME
 from infra.compute.job_roles import OUTPUT_PATTERNS, SCORING_LOG_GROUP, TRAINING_LOG_GROUP, log_streams
 from infra.dead_letters import DeadLetters
@@ -73,6 +73,24 @@ def acknowledge(
             "*": _JOBS_ANYWHERE,
         },
     )
+    checkpoints = names.objects_arn(names.results_bucket, f"{spot_layout.spot_checkpoints_prefix('*', '*', '*')}*")
+    accept_wildcards(
+        compute.spot_role,
+        {
+            names.objects_arn(names.datasets_bucket, "*"): "A job may score any dataset of its stage.",
+            names.objects_arn(
+                names.models_bucket, f"*/{layout.ARTIFACT_NAME}"
+            ): "A job may score with any model of its stage.",
+            names.objects_arn(names.results_bucket, f"{layout.job_prefix('*', '*')}job.json"): _KEYS_UNKNOWN,
+            names.objects_arn(names.results_bucket, f"{layout.job_prefix('*', '*')}*.manifest"): _KEYS_UNKNOWN,
+            names.objects_arn(names.results_bucket, layout.snapshot_key("*", "*")): _KEYS_UNKNOWN,
+            names.objects_arn(names.results_bucket, layout.snapshot_manifest_key("*", "*")): _KEYS_UNKNOWN,
+            checkpoints: _KEYS_UNKNOWN,
+            names.objects_arn(names.results_bucket, f"{spot_layout.spot_output_prefix('*', '*', '*')}*"): _KEYS_UNKNOWN,
+            log_streams(TRAINING_LOG_GROUP): _LOG_STREAMS,
+            "*": _JOBS_ANYWHERE,
+        },
+    )
     accept_wildcards(
         compute.training_role,
         {
@@ -99,15 +117,19 @@ def acknowledge(
             function,
             {"AwsSolutions-L1": _RUNTIME},
         )
-    for name in ("record_attempt", "verify_output"):
-        accept_wildcards(workflow.function_roles[name], dict.fromkeys(outputs_arns(names), _KEYS_UNKNOWN))
-    processing_jobs, _ = jobs_arns(settings.stage)
+    ledgers = names.objects_arn(names.results_bucket, f"{layout.ledger_prefix('*', '*')}*")
+    for name in ("record_attempt", "verify_output", "classify_failure", "reconcile"):
+        written = [*outputs_arns(names), checkpoints, *([] if name == "record_attempt" else [ledgers])]
+        accept_wildcards(workflow.function_roles[name], dict.fromkeys(written, _KEYS_UNKNOWN))
+    processing_jobs, training_jobs = jobs_arns(settings.stage)
     scoring_executions, _ = executions_arns(settings.stage)
     for name in ("plan_execution", "check_request"):
         accept_wildcards(
             workflow.function_roles[name],
             {
-                processing_jobs: "Each attempt of a resumed execution has its own job name.",
+                **dict.fromkeys(
+                    (processing_jobs, training_jobs), "Each attempt of a resumed execution has its own job name."
+                ),
                 scoring_executions: "Any execution may be resumed.",
             },
         )
@@ -181,6 +203,7 @@ def acknowledge(
         MAP_LABEL,
         {
             workflow.scoring_definition.run_processing_job.job_arns: _ATTEMPT_NAMES,
+            workflow.scoring_definition.run_spot_job.job_arns: _ATTEMPT_NAMES,
             f"{_executions_of(workflow, workflow.training_state_machine)}*": (
                 "The scoring workflow describes and stops training executions, whose names derive from its own."
             ),

@@ -3,9 +3,9 @@
 from typing import Any
 
 from contract.checks import check_range, check_unique
+from contract.job.limits import MAX_MODELS_PER_JOB
 from contract.names import INSTANCE_TYPE
 from contract.problems import Problem
-from contract.workflow.scoring_request import MAX_MODELS_PER_JOB
 
 _MAX_PLANNED_TYPES = 20
 """Largest number of instance types to choose from, which the functions' variables of 4 KB have room for."""

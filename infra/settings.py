@@ -15,16 +15,23 @@ from typing import Any, Literal
 from constructs import Node
 
 from contract.catalog.image_variants import CORE, IMAGE_VARIANTS, ImageVariant
+from contract.catalog.instance_quotas import (
+    CAPACITY_WAIT_LIMITS,
+    DEFAULT_CAPACITY_WAIT_SECONDS,
+    DEFAULT_JOB_STARTS_PER_SECOND,
+    JOB_STARTS_LIMITS,
+    check_instance_quotas,
+)
 from contract.catalog.instance_types import check_allowed
 from contract.catalog.models import OPTIONAL_FIELDS, Compute
 from contract.checks import check_range
 from contract.codec import decode_fields
 from contract.job.checksum_comparison import ComparedChecksums
+from contract.job.limits import MAX_CONCURRENCY_LIMIT
 from contract.json_text import JsonError, parse_json
 from contract.problems import InvalidInputError, Problem
 from contract.triggers.schedules import Schedule, check_schedules, target_input
 from contract.triggers.uploads import UploadRule, check_rules, rules_from_json, rules_to_text
-from contract.workflow.scoring_request import MAX_CONCURRENCY_LIMIT
 from infra.planning_settings import check_models_per_job, check_planned_types
 
 CONTEXT_KEY = "fleetscore"
@@ -214,6 +221,9 @@ class AppSettings:
     access_log_days: int
     compute: Compute
     instance_types: tuple[str, ...]
+    instance_quotas: Mapping[str, int] = field(default_factory=dict)
+    capacity_wait_seconds: int = DEFAULT_CAPACITY_WAIT_SECONDS
+    job_starts_per_second: float = DEFAULT_JOB_STARTS_PER_SECOND
     planned_instance_types: tuple[str, ...] = ()
     default_models_per_job: int | Literal["auto"] = 1
     default_max_concurrency: int
@@ -270,6 +280,9 @@ _CHECKS: dict[str, Callable[[str, Any], list[Problem]]] = {
     "access_log_days": partial(_check_number, 1, 36_500, "days"),
     "compute": _check_compute,
     "instance_types": _check_instance_types,
+    "instance_quotas": check_instance_quotas,
+    "capacity_wait_seconds": partial(_check_number, *CAPACITY_WAIT_LIMITS, "seconds"),
+    "job_starts_per_second": partial(_check_number, *JOB_STARTS_LIMITS, "jobs per second"),
     "planned_instance_types": check_planned_types,
     "default_models_per_job": check_models_per_job,
     "default_max_concurrency": partial(_check_number, 1, MAX_CONCURRENCY_LIMIT, "jobs at once"),

@@ -19,6 +19,7 @@ KEY_ARN = "KeyArn"
 
 JOB_ROLE_ARN = "JobRoleArn"
 TRAINING_ROLE_ARN = "TrainingRoleArn"
+SPOT_ROLE_ARN = "SpotRoleArn"
 
 STATE_MACHINE_ARN = "StateMachineArn"
 TRAINING_STATE_MACHINE_ARN = "TrainingStateMachineArn"
@@ -120,10 +121,12 @@ class JobRoles:
 
     scoring_role_arn: str
     training_role_arn: str
+    spot_role_arn: str
 
     @classmethod
     def of(cls, stage: str) -> "JobRoles":
         return cls(
             scoring_role_arn=imported(stage, JOB_ROLE_ARN),
             training_role_arn=imported(stage, TRAINING_ROLE_ARN),
+            spot_role_arn=imported(stage, SPOT_ROLE_ARN),
         )

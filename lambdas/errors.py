@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from contract.control_characters import replace_control_characters
 from contract.problems import Problem
+from contract.table.pool_records import Lease
 from contract.table.records import ExecutionRecord
 from lambdas.continuing import as_sentence, next_step
 from lambdas.shown_text import list_first, shorten
@@ -167,6 +168,33 @@ class KeptOutputsLeftError(FleetscoreError):
 
     def __init__(self, job_id: str, copied: int) -> None:
         super().__init__(f"job {job_id!r}: {copied:,} commits are kept so far. The next call copies the rest.")
+
+
+class QuotaTooSmallError(FleetscoreError):
+    """The quota is below the instances of one job, so no wait can help."""
+
+    def __init__(self, job_id: str, lease: Lease, quota: int, source: str) -> None:
+        super().__init__(
+            f"job {job_id!r}: it needs {lease.instances:,} of {lease.instance_type} for a {lease.kind.words}, and the "
+            f"quota is {quota:,} ({source})"
+        )
+
+
+class CapacityWaitEndedError(FleetscoreError):
+    """The job has waited for instances for as long as it may."""
+
+    def __init__(self, job_id: str, waiting_for: str, why: str) -> None:
+        super().__init__(f"job {job_id!r} waits no longer for {waiting_for}: {why}")
+
+
+class PoolContendedError(FleetscoreError):
+    """Every try to release a lease conflicted with a concurrent call. A retry helps."""
+
+    def __init__(self, sagemaker_job_name: str) -> None:
+        super().__init__(
+            f"the lease of job {sagemaker_job_name!r} is still there: every try conflicted with a concurrent call. The "
+            "event about the job's end, or the schedule of Reconcile, releases it."
+        )
 
 
 class ToleranceExceededError(FleetscoreError):

@@ -60,6 +60,10 @@ class Output:
                 replace_control_characters(text), markup=False, highlight=False, emoji=False, soft_wrap=True
             )
 
+    def show_notice(self, *renderables: RenderableType) -> None:
+        """Print renderables on standard error, also with --json."""
+        Output(console=Console(stderr=True, highlight=False, width=self.terminal_width)).show(*renderables)
+
     def notice(self, text: str) -> None:
         """Print a message on standard error, so that standard output holds only data."""
         sys.stderr.write(replace_control_characters(text) + "\n")

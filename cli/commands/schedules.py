@@ -12,7 +12,7 @@ import rich_click as click
 from cli.command_line.click_classes import CommandGroup, argument
 from cli.command_line.invocation import Invocation
 from cli.command_line.options import request_option
-from cli.commands.executions.executions import read_request
+from cli.commands.executions.request_text import read_request
 from cli.documents.settings_file import SETTINGS_FILE, schedules_to_deploy
 from cli.failures import CommandError, ExitStatus
 from cli.stage.schedules import MISSED, ListedSchedule, Schedules

@@ -24,10 +24,11 @@ def sagemaker_findings(stage: DeployedStage) -> Iterator[Finding]:
     compute, jobs = stage.compute, stage.max_concurrency
     instance_type, per_job = str(compute.instance_type), int(compute.instance_count or 1)
     for kind, instances, is_needed in (
-        ("processing job", per_job * jobs, True),
+        ("processing job", per_job * jobs, not compute.uses_spot),
         # A training job has one instance. A stage that never trains needs no quota.
         ("training job", jobs, False),
-        ("spot training job", jobs, False),
+        # Parts of one instance each score on spot capacity.
+        ("spot training job", per_job * jobs if compute.uses_spot else jobs, compute.uses_spot),
     ):
         yield instance_finding(quotas, instance_type, kind, instances, is_needed=is_needed)
         for larger in compute.larger_instance_types or ():
@@ -68,7 +69,7 @@ def instance_finding(
     if limit == 0:
         found = "the quota is 0: no such job can start"
         remedy = f"{request}, or choose another compute.instance_type in cdk.json."
-        return report.error(found, remedy) if is_needed else report.warning(found, f"To train models: {remedy}")
+        return report.error(found, remedy) if is_needed else report.warning(found, f"If you want such jobs: {remedy}")
     return report.warning(f"the quota is {limit:,}; {settings}, so jobs wait for each other", remedy)
 
 

@@ -87,6 +87,10 @@ class DeployedStage:
         return self.compute_outputs["TrainingRoleArn"]
 
     @property
+    def spot_role_arn(self) -> str:
+        return self.compute_outputs["SpotRoleArn"]
+
+    @property
     def buckets(self) -> dict[str, str]:
         """The buckets that hold the stage's data, by kind."""
         return {
@@ -160,7 +164,7 @@ def read_stage(connection: Connection, stage: str) -> DeployedStage:
     deployment = find_deployment(connection, stage)
     cloudformation = connection.client("cloudformation")
     storage = stack_outputs(cloudformation, stage, "storage", ("KeyArn", "TableStreamArn"))
-    compute = stack_outputs(cloudformation, stage, "compute", ("JobRoleArn", "TrainingRoleArn"))
+    compute = stack_outputs(cloudformation, stage, "compute", ("JobRoleArn", "TrainingRoleArn", "SpotRoleArn"))
     triggers = stack_outputs(
         cloudformation, stage, "triggers", ("ScheduleGroup", "ScheduleRoleArn", "ScheduleTargetArn")
     )

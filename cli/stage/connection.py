@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import boto3
@@ -40,8 +41,9 @@ class Connection:
             self._session.append(boto3.Session(profile_name=self.profile, region_name=self.region))
         return self._session[0]
 
-    def client(self, service: str, *, read_timeout: float = _READ_TIMEOUT_SECONDS) -> Any:
-        return self._make(self.session().client, service, read_timeout)
+    def client(self, service: str, *, read_timeout: float = _READ_TIMEOUT_SECONDS, region: str | None = None) -> Any:
+        """Return a client, in another Region than the session's if one is named."""
+        return self._make(partial(self.session().client, region_name=region), service, read_timeout)
 
     def resource(self, service: str) -> Any:
         return self._make(self.session().resource, service, _READ_TIMEOUT_SECONDS)

@@ -115,4 +115,5 @@ def _seconds_left(job: JobProgress, total: float) -> float:
         return left or _OVERDUE_SHARE * job.seconds
     share = min(job.share, 1.0)
     scoring = job.seconds - min(DEFAULT_STARTUP_SECONDS.value, job.seconds / 2)
-    return share * (scoring * (1 - share) / share) + (1 - share) * left
+    # At its own pace it takes scoring * (1 - share) / share, which counts by the share.
+    return (1 - share) * (scoring + left)

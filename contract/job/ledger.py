@@ -94,6 +94,27 @@ class Commit:
 
 
 @dataclass(frozen=True)
+class FormatLoads:
+    """Time to load models of one format and about one size."""
+
+    name: str
+    """Format and class of sizes, such as `onnx/10KB`."""
+    models: int
+    seconds: float
+    """Time of all of them, in one worker."""
+
+
+@dataclass(frozen=True)
+class InstanceTimes:
+    """What an instance has measured until it scored."""
+
+    started_at: str
+    """Start of its container, by its clock: ISO 8601 in UTC."""
+    loads: tuple[FormatLoads, ...] = ()
+    """Empty for a fleet, whose models are loaded when they are needed."""
+
+
+@dataclass(frozen=True)
 class SegmentHeader:
     """The first line of a segment: the models whose commits follow."""
 
@@ -103,6 +124,7 @@ class SegmentHeader:
     """Version of each model that has a commit in the segment, by id."""
     host: str = ""
     """Instance that wrote the segment; empty when it is unknown."""
+    times: InstanceTimes | None = None
 
 
 @dataclass(frozen=True)

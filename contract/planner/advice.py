@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from contract.job.limits import MAX_CONCURRENCY_LIMIT
 from contract.planner.algorithm.best import best_plan
 from contract.planner.algorithm.preparation import Preparation, Works, choosable_types
 from contract.planner.instances import size_of
 from contract.planner.plan import Alternative, CapacityPlan
-from contract.planner.problem import ModelGroup, PlanningProblem
-from contract.workflow.scoring_request import MAX_CONCURRENCY_LIMIT
+from contract.planner.problem import ModelGroup, PlanningProblem, pool_name, priced_kind
+from contract.planner.texts import duration_text
 
 _WORTH = 0.95
 """An alternative is worth telling if it takes at most this share of the time or the money."""
@@ -20,6 +21,7 @@ _SLACK = 1.2
 def notes(problem: PlanningProblem, plan: CapacityPlan, prepared: Preparation) -> list[str]:
     """Return what is uncertain about the plan, and what may go wrong."""
     return [
+        *_deadline_notes(problem, plan),
         *_estimate_notes(prepared.works),
         *_type_notes(problem, plan),
         *_runtime_notes(problem, plan),
@@ -49,18 +51,15 @@ def alternatives(problem: PlanningProblem, plan: CapacityPlan, prepared: Prepara
 
 
 def _on_spot(problem: PlanningProblem, plan: CapacityPlan) -> Iterable[Alternative]:
-    """Yield the same jobs at the prices of Managed Spot, if the table has them. They are never derived."""
-    if problem.kind == "training_spot":
-        return
-    prices = {
-        name: problem.prices.usd_per_hour(problem.region, "training_spot", name)
-        for name in {job.instance_type for job in plan.jobs}
-    }
+    """Yield the same jobs with and without spot capacity, if the table has the prices. They are never derived."""
+    has_spot = any(job.spot for job in plan.jobs)
     costs = [
-        price * job.instance_seconds / 3_600 for job in plan.jobs if (price := prices[job.instance_type]) is not None
+        price * job.instance_seconds / 3_600
+        for job in plan.jobs
+        if (price := problem.prices.usd_per_hour(problem.region, priced_kind(not has_spot), job.instance_type))
     ]
-    if len(costs) == len(plan.jobs) and plan.cost is not None and sum(costs) <= plan.cost * _WORTH:
-        change = "set compute.spot to true (interruptions take longer, and spot has quotas of its own)"
+    if len(costs) == len(plan.jobs):
+        change = "set spot to false" if has_spot else "set spot to true, which has quotas of its own"
         yield Alternative(change, plan.makespan.value, sum(costs), plan.instance_hours)
 
 
@@ -103,6 +102,16 @@ def _may_share(group: ModelGroup) -> bool:
     return group.fixed.models_per_job is not None and not group.is_fleet and len(group.models) > 1
 
 
+def _deadline_notes(problem: PlanningProblem, plan: CapacityPlan) -> Iterable[str]:
+    deadline = problem.deadline_seconds
+    if deadline is None or not plan.jobs:
+        return
+    if plan.makespan.value > deadline:
+        yield f"The expected end is {duration_text(plan.makespan.value - deadline)} after the deadline."
+    elif plan.makespan.high > deadline:
+        yield f"The end may be up to {duration_text(plan.makespan.high - deadline)} after the deadline."
+
+
 def _estimate_notes(works: Sequence[Works]) -> Iterable[str]:
     first = [next(iter(by_type.values())) for by_type in works]
     models = sum(len(work.loads) for work in first)
@@ -119,24 +128,25 @@ def _estimate_notes(works: Sequence[Works]) -> Iterable[str]:
 
 
 def _type_notes(problem: PlanningProblem, plan: CapacityPlan) -> Iterable[str]:
-    used = sorted({job.instance_type for job in plan.jobs})
     free = [group for group in problem.groups if group.fixed.instance_type is None]
     chosen = {name for group in free for name in choosable_types(problem, group)}
     unknown = [name for name in problem.instance_types if free and size_of(name) is None]
-    unpriced = [name for name in problem.instance_types if free and size_of(name) and name not in chosen]
-    unpriced = [name for name in unpriced if _price(problem, name) is None]
+    known = [name for name in problem.instance_types if free and size_of(name) and name not in chosen]
+    kinds = sorted({group.spot for group in free})
+    unpriced = [name for name in known if all(_price(problem, name, spot) is None for spot in kinds)]
     if unknown:
         yield f"Not considered, because their size is not known: {', '.join(unknown)}."
     if unpriced:
         yield f"Not considered, because there is no price for them in {problem.region}: {', '.join(unpriced)}."
-    for name in used:
+    for name, spot in sorted({(job.instance_type, job.spot) for job in plan.jobs}):
+        pool = pool_name(name, spot=spot)
         if size_of(name) is None:
             yield f"The size of {name} is not known: 2 vCPUs and 8 GiB are assumed."
-        if _price(problem, name) is None:
-            yield f"No price of {name} in {problem.region} is known, so the cost is left out."
-    for name, needed in sorted(plan.quota_needed.items()):
-        if name not in problem.quotas and needed > 1:
-            yield f"The quota of {name} is not known. The plan needs {needed:,} of them at once."
+        if _price(problem, name, spot) is None:
+            yield f"No price of {pool} in {problem.region} is known, so the cost is left out."
+        needed = plan.quota_needed.get(pool, 0)
+        if pool not in problem.quotas and needed > 1:
+            yield f"The quota of {pool} is not known. The plan needs {needed:,} of them at once."
 
 
 def _runtime_notes(problem: PlanningProblem, plan: CapacityPlan) -> Iterable[str]:
@@ -147,5 +157,5 @@ def _runtime_notes(problem: PlanningProblem, plan: CapacityPlan) -> Iterable[str
         yield f"{jobs} of {name} may take longer than max_runtime_seconds, {limits[name]:,}. Raise it."
 
 
-def _price(problem: PlanningProblem, instance_type: str) -> float | None:
-    return problem.prices.usd_per_hour(problem.region, problem.kind, instance_type)
+def _price(problem: PlanningProblem, instance_type: str, spot: bool) -> float | None:
+    return problem.prices.usd_per_hour(problem.region, priced_kind(spot), instance_type)

@@ -21,9 +21,9 @@ class PlanFigures:
     price_date: str = ""
     price_source: str = ""
     usd_per_hour: Mapping[str, float] = field(default_factory=dict)
-    """Prices with which the cost was computed, by instance type."""
+    """Prices with which the cost was computed, by `pool_name`."""
     quota_needed: Mapping[str, int] = field(default_factory=dict)
-    """Most instances of each type that run at once."""
+    """Most instances that run at once, by `pool_name`."""
     meets_deadline: bool | None = None
     """Whether the expected end is before the deadline; None without a deadline."""
     notes: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from contract.planner.estimates import Estimate
+from contract.planner.problem import pool_name
 from contract.problems import Problem
 
 
@@ -32,6 +33,13 @@ class JobCapacity:
     """Rows of the input; None if nothing has measured the dataset."""
     cost: float | None
     """US dollars; None without a price for the instance type."""
+    spot: bool = False
+    """Whether the job runs on spot capacity."""
+
+    @property
+    def pool(self) -> str:
+        """Key of the job's instances in `quota_needed`."""
+        return pool_name(self.instance_type, spot=self.spot)
 
     @property
     def input_bytes(self) -> int:
@@ -67,7 +75,7 @@ class CapacityPlan:
     """Date and source of the prices."""
     price_source: str
     quota_needed: Mapping[str, int] = field(default_factory=dict)
-    """Most instances of each type that run at once. Never more than its quota."""
+    """Most instances that run at once, by `pool_name`. Never more than the quota."""
     meets_deadline: bool | None = None
     """Whether the expected end is before the deadline; None without a deadline."""
     notes: tuple[str, ...] = ()

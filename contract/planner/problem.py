@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from contract.job.limits import MAX_MODELS_PER_JOB
 from contract.planner.estimates import Estimates
 from contract.planner.prices import PricedKind, PriceTable
-from contract.workflow.scoring_request import MAX_MODELS_PER_JOB
 
 Objective = Literal["cost", "time"]
 """`cost`: the smallest cost that meets the deadline. `time`: the earliest end."""
@@ -15,10 +15,20 @@ MAX_INSTANCES = 100
 """Most instances of a SageMaker job, and most parts of a split job."""
 MAX_VOLUME_GB = 16_384
 """Largest volume that SageMaker provides."""
-MAX_COMMITS = 1_000_000
-"""Maximum of objects times models per job. VerifyOutput reads one commit for each, which
-`benchmarks.verifying` measures.
-"""
+
+
+def pool_name(instance_type: str, *, spot: bool) -> str:
+    """Return the name of the instances that share a quota: the type, and whether they are spot capacity.
+
+    >>> pool_name("ml.m5.xlarge", spot=False), pool_name("ml.m5.xlarge", spot=True)
+    ('ml.m5.xlarge', 'ml.m5.xlarge spot')
+    """
+    return f"{instance_type} spot" if spot else instance_type
+
+
+def priced_kind(spot: bool) -> PricedKind:
+    """Return the kind of jobs whose prices apply."""
+    return "training_spot" if spot else "processing"
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,8 @@ class ModelGroup:
     measured_dataset: str = ""
     """Name of the dataset in estimates, if `dataset` is only what is left of it to score."""
     needs_gpu: bool = False
+    spot: bool = False
+    """Whether its jobs are training jobs on spot capacity, with prices and quotas of their own."""
     max_models_per_job: int = MAX_MODELS_PER_JOB
     """Limit that applies to `auto` too, such as that of joined outputs."""
 
@@ -74,6 +86,7 @@ class ModelGroup:
             self.max_runtime_seconds,
             self.max_models_per_job,
             self.shared_output_ratio,
+            self.spot,
         )
 
     def sharing(self) -> "ModelGroup":
@@ -98,10 +111,8 @@ class PlanningProblem:
     max_concurrency: int = 100
     """Most jobs, or parts of split jobs, that run at once."""
     quotas: Mapping[str, int] = field(default_factory=dict)
-    """Instances of each type that may run at once. A type that is missing has no known limit."""
+    """Instances that may run at once, by `pool_name`. What is missing has no known limit."""
     deadline_seconds: float | None = None
     objective: Objective = "cost"
     starts_per_second: float = 1.0
     """Pace at which SageMaker jobs are created."""
-    kind: PricedKind = "processing"
-    """Kind of the SageMaker jobs, for their prices."""

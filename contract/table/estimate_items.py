@@ -5,10 +5,10 @@
 | the rates of a model                  | get  pk=ESTIMATE#MODEL#<id>, sk=ESTIMATE                 |
 | the bytes per row of a dataset        | get  pk=ESTIMATE#DATASET#<name>, sk=ESTIMATE             |
 | start-up and transfer of all types    | query pk=ESTIMATE#INSTANCE                               |
-| the rates of all formats              | query pk=ESTIMATE#FORMAT                                 |
+| rates and loading of all formats      | query pk=ESTIMATE#FORMAT                                 |
 
 An item has the newest samples per measure. The measure of a model or a format is the instance type
-on which it was scored, and its samples are rows per second.
+on which it was scored, and its samples are rows per second. A format has the time to load a model too.
 """
 
 from collections.abc import Iterable, Mapping
@@ -29,6 +29,8 @@ SHARED_PARTITIONS: tuple[Subject, ...] = ("INSTANCE", "FORMAT")
 """Subjects of which all items are in one partition, because there are few."""
 DATASET_MEASURE: SampleKind = "bytes-per-row"
 """The only measure of a dataset."""
+LOAD_MEASURE: SampleKind = "load"
+"""Measure of a format that is not an instance type: seconds until one model is loaded."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ def _kind_and_key(record: EstimateRecord, measure: str) -> tuple[SampleKind, str
     """Return the planner's kind and key of a record's samples."""
     if record.subject == "MODEL":
         return "rows", model_key(record.name, measure)
+    if record.subject == "FORMAT" and measure == LOAD_MEASURE:
+        return LOAD_MEASURE, record.name
     if record.subject == "FORMAT":
         return "rows", f"format/{record.name}/{measure}"
     if record.subject == "DATASET":

@@ -6,6 +6,7 @@ from dataclasses import replace
 from contract.job.notes import sum_notes
 from contract.status import FINAL_JOB_STATUSES, FailureKind, JobStatus
 from contract.table.records import JobRecord
+from contract.table.spot_time import SpotTime
 
 _OPEN_FIRST = (JobStatus.RUNNING, JobStatus.WAITING)
 
@@ -62,12 +63,20 @@ def whole_job(parts: Sequence[JobRecord]) -> JobRecord:
         rows_skipped=sum(part.rows_skipped for part in parts),
         commits=sum(part.commits for part in parts),
         commits_kept=sum(part.commits_kept for part in parts),
+        spot_time=sum((part.spot_time for part in parts if part.spot_time), start=SpotTime())
+        if any(part.spot_time for part in parts)
+        else None,
         failure_kind=kind,
         reason="; ".join(reasons),
+        waiting_for=next((part.waiting_for for part in parts if part.waiting_for), ""),
+        waiting_since=min((part.waiting_since for part in parts if part.waiting_for), default=""),
+        waiting_instances=sum(part.waiting_instances for part in parts),
+        waited_seconds=sum(part.waited_seconds for part in parts),
         duplicate_keys=sum(part.duplicate_keys for part in parts),
         null_keys=sum(part.null_keys for part in parts),
         # Estimates are made of the parts' own.
         measured=None,
+        estimated_seconds=max(part.estimated_seconds for part in parts),
         notes=(*_split_notes(parts), *sum_notes(note for part in parts for note in part.notes)),
     )
 
@@ -85,10 +94,13 @@ def _split_notes(parts: Sequence[JobRecord]) -> list[str]:
     sharding = parts[0].sharding
     if sharding is None:
         return []
-    note = (
-        f"split into {sharding.parts:,} parts of one instance each, because distribution by number would give one "
-        f"instance {sharding.largest_shard_bytes:,} bytes, and the mean is {sharding.mean_shard_bytes:,}"
+    why = (
+        "a job on spot capacity has one instance"
+        if parts[0].compute.uses_spot
+        else f"distribution by number would give one instance {sharding.largest_shard_bytes:,} bytes, and the mean is "
+        f"{sharding.mean_shard_bytes:,}"
     )
+    note = f"split into {sharding.parts:,} parts of one instance each, because {why}"
     largest = max(parts, key=lambda part: part.input_bytes)
     if largest.part is not None and largest.object_count == 1:
         note += (

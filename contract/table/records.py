@@ -36,9 +36,19 @@ from contract.job.parts import JobPart, Sharding
 from contract.layout import OutputLayout
 from contract.planner.figures import ActualFigures, PlanFigures
 from contract.problems import InvalidInputError
-from contract.status import AttemptStatus, ExecutionKind, ExecutionStatus, FailureKind, JobStatus, Shortage
+from contract.status import (
+    AttemptStatus,
+    ExecutionKind,
+    ExecutionStatus,
+    FailureKind,
+    JobStatus,
+    SageMakerKind,
+    Shortage,
+    sagemaker_kind,
+)
 from contract.table.attributes import from_attribute, to_attributes
 from contract.table.measurements import JobMeasurements
+from contract.table.spot_time import SpotTime
 from contract.workflow.messages import ExecutionPlan
 
 PARTITION_KEY = "pk"
@@ -124,6 +134,8 @@ class ExecutionRecord:
     closing_pending: bool = False
     """Whether the execution has ended, but something may be missing that follows: its summary, the pointers to its
     predictions, or the report to a waiting task."""
+    priority: int = 5
+    """Priority from 0 to 9 with which its jobs get instances of a quota that is used up."""
     deadline_at: str = ""
     """Time of the request's deadline; empty if it has none."""
     estimate: PlanFigures | None = None
@@ -210,6 +222,16 @@ class JobRecord:
     workflow writes it without a function; the closing of the record turns it into a reason."""
     classification_failure: str = ""
     """JSON of the Error and Cause with which ClassifyFailure failed then."""
+    waiting_for: str = ""
+    """The instances that the job waits for now, and why; empty unless it waits."""
+    waiting_since: str = ""
+    """When that wait began. It stays while SageMaker may refuse the job again, until the attempt ends."""
+    waiting_instances: int = 0
+    """Number of instances that the job waits for."""
+    waited_seconds: int = 0
+    """Seconds that the job has waited for capacity before, in all its attempts."""
+    spot_time: SpotTime | None = None
+    """What SageMaker has billed of the attempts on spot capacity; None for a job that has had none."""
     estimated_seconds: float = 0.0
     """Expected seconds from the creation of a SageMaker job to its end; 0 if the plan has no estimate."""
     measured: JobMeasurements | None = None
@@ -221,6 +243,16 @@ class JobRecord:
         fleet count as one."""
         return self.object_count * len(self.model_ids)
 
+    @property
+    def scores_on_spot(self) -> bool:
+        """Whether the attempts are training jobs that score on spot capacity."""
+        return self.kind is ExecutionKind.SCORING and self.compute.uses_spot
+
+    @property
+    def sagemaker_kind(self) -> SageMakerKind:
+        """Kind of the SageMaker jobs that the attempts are."""
+        return sagemaker_kind(self.kind, spot=self.scores_on_spot)
+
     def __post_init__(self) -> None:
         _make_printable(self, "reason", "outcome")
         object.__setattr__(self, "notes", tuple(map(replace_control_characters, self.notes)))
@@ -228,7 +260,7 @@ class JobRecord:
 
 @dataclass(frozen=True)
 class AttemptRecord:
-    """Record of an attempt: a SageMaker processing job, or a training job."""
+    """Record of an attempt: a SageMaker processing job, or a training job that trains or scores."""
 
     execution_id: str
     job_id: str
@@ -260,6 +292,8 @@ class AttemptRecord:
     """What the attempt ran out of, if it failed for that reason."""
     progress_mark: str = ""
     """Digest of the ledger's segments, or of the checkpoints, at the start; empty if there were none."""
+    spot: bool = False
+    """Whether it is a training job that scores on spot capacity."""
 
     def __post_init__(self) -> None:
         _make_printable(self, "reason", "cause")

@@ -91,6 +91,14 @@ class JobPointer:
 
 
 @dataclass(frozen=True)
+class AttemptInput(JobPointer):
+    """Input of RecordAttempt."""
+
+    entered_at: str = ""
+    """Time at which Step Functions entered the state; empty in executions of earlier releases."""
+
+
+@dataclass(frozen=True)
 class VerifyInput(JobPointer):
     """Input of VerifyOutput."""
 
@@ -101,7 +109,7 @@ class VerifyInput(JobPointer):
 
 @dataclass(frozen=True)
 class AttemptPlan:
-    """Message from RecordAttempt to RunProcessingJob.
+    """Message from RecordAttempt to RunProcessingJob, or to RunSpotJob.
 
     Each part of the request that has optional fields, such as `cluster`, is one field here, because
     a JSONPath cannot omit a field.
@@ -128,6 +136,19 @@ class AttemptPlan:
 
     Empty only for records older than image variants.
     """
+    wait_seconds: int = 0
+    """Time until the attempt asks again for instances, because a quota is used up; 0 if it has them. Otherwise no
+    other field has a value."""
+    start_wait_seconds: int = 0
+    """Time until the job may be created, so that all executions together keep the rate of SageMaker's API."""
+    spot: bool = False
+    """Whether the attempt is a training job that scores on spot capacity. The next three fields are for it."""
+    checkpoints_uri: str = ""
+    model_output_uri: str = ""
+    """Where SageMaker writes the empty archive that it makes of every training job's model."""
+    max_wait_seconds: int = 0
+    longest_seconds: int = 0
+    """Longest time that the job may take, in seconds, including waits for spot capacity."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +175,10 @@ class TrainingAttemptPlan:
     """Whether nothing has changed since the last trained version, so that no job is started."""
     image_uri: str = ""
     """URI of the image variant that serves the framework of the trained model."""
+    wait_seconds: int = 0
+    """See `AttemptPlan.wait_seconds`."""
+    start_wait_seconds: int = 0
+    """See `AttemptPlan.start_wait_seconds`."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +193,8 @@ class AttemptFailure:
     job_id: str
     attempt: int
     failure: Any
+    entered_at: str = ""
+    """Time at which Step Functions entered the state; empty in executions of earlier releases."""
 
     @property
     def error(self) -> str:

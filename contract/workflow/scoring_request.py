@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from contract.checks import Fraction, Length, NotEmpty, Range, raise_if_any
 from contract.codec import decode_fields
+from contract.job.limits import MAX_CONCURRENCY_LIMIT, MAX_MODELS_PER_JOB
 from contract.layout import RequestedLayout
 from contract.names import (
     DATASET_NAME,
@@ -26,9 +27,6 @@ from contract.schema.field_info import check_fields, describe
 from contract.workflow.planning_options import PlanningOptions
 from contract.workflow.request_size import check_request_size
 
-MAX_CONCURRENCY_LIMIT = 10_000
-"""Maximum concurrent child executions of a distributed Map."""
-MAX_MODELS_PER_JOB = 1_000
 JOINED_MODELS_PER_JOB = 100
 """Maximum number of models that share a job with a joined output, if the request does not say."""
 
@@ -119,6 +117,13 @@ class ExecutionOptions:
         default=None,
         metadata=describe(
             "Percentage of failed jobs above which the execution starts no new jobs.", check=Range(0, 100, "percent")
+        ),
+    )
+    priority: int | None = field(
+        default=None,
+        metadata=describe(
+            "Priority with which the execution's jobs get instances when a quota is used up. Default: 5.",
+            check=Range(0, 9, "(9 comes first)"),
         ),
     )
     execution_label: str | None = field(

@@ -6,6 +6,7 @@ from typing import Any
 from contract.job.parts import Sharding
 from contract.planner.figures import ActualFigures, PlanFigures
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
+from contract.table.spot_time import SpotTime
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ class JobSummary:
     objects_committed: int = 0
     """Objects that are in the ledger and in S3, when they were last counted; also after a failure. An
     object counts once per model."""
+    spot_time: SpotTime | None = None
+    """What SageMaker has billed of the attempts on spot capacity; None for a job that has had none."""
     estimated_seconds: float = 0.0
     """Seconds that the plan expected of a SageMaker job; of the longest part if the job is split. 0 without an
     estimate."""

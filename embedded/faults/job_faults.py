@@ -29,11 +29,12 @@ class InstanceQuota(Fault):
     """The account may run only some instances of a type, in all jobs of a kind together."""
 
     KIND: ClassVar[str] = "instance-quota"
-    EXAMPLE: ClassVar[str] = "--instance-type 'ml.m5.*' --instances 2"
+    EXAMPLE: ClassVar[str] = "--instance-type 'ml.m5.*' --instances 2 --others 1"
     STANDS: ClassVar[bool] = True
 
     instance_type: str = pattern("Instance type, such as ml.m5.large")
     instances: int = option("Number of instances of all running jobs together. Default: 0.", default=0)
+    others: int = option("Number of them that others in the account use. Default: 0.", default=0)
     usage: str = option(
         "Kind of jobs that the quota limits. Default: processing.",
         default="processing",
@@ -41,7 +42,7 @@ class InstanceQuota(Fault):
     )
 
     def problems(self) -> list[str]:
-        return super().problems() + at_least(self, "instances", 0)
+        return super().problems() + at_least(self, "instances", 0) + at_least(self, "others", 0)
 
     def limits(self, instance_type: str, usage: str) -> bool:
         """Return whether the quota is for instances of a type in jobs of a kind."""
@@ -50,7 +51,10 @@ class InstanceQuota(Fault):
 
 @dataclass(frozen=True, kw_only=True)
 class NoCapacity(JobFault):
-    """No instances of the type are free: the job fails before it has any."""
+    """No instances of the type are free: the job fails before it has any.
+
+    A job on spot capacity ends as if its longest wait was over.
+    """
 
     KIND: ClassVar[str] = "no-capacity"
     EXAMPLE: ClassVar[str] = "--instance-type ml.m5.large --count 2"

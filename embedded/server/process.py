@@ -23,7 +23,7 @@ from typing import Any
 
 from embedded.faults import Faults
 from embedded.http.in_process import InProcessCalls
-from embedded.http.server import HttpServer, tls_context
+from embedded.http.server import serve_http
 from embedded.images.image_store import ImageStore
 from embedded.ministack.cloudformation.new_names import install_new_names
 from embedded.ministack.events.delivery_faults import deliver_event
@@ -86,6 +86,7 @@ from embedded.ministack.s3.copies import install_copies
 from embedded.ministack.s3.object_contents import ContentStore, install_objects_on_disk
 from embedded.ministack.s3.objects import install_managed_key, install_multipart_times, install_restore_status
 from embedded.ministack.step_functions.tasks import add_task_integration
+from embedded.prices import service as prices
 from embedded.quotas import service as quotas
 from embedded.requests.violations import log_to
 from embedded.sagemaker.instances.disks import own_mounts
@@ -108,8 +109,6 @@ from embedded.step_functions.tasks import task_tokens
 LOCK_FILE = "lock"
 """File that the server keeps locked, so that other processes can check whether it runs."""
 _GRACE_SECONDS = 0.5
-_IDLE_SECONDS = 75.0
-"""Time after which a connection without a request is closed, in seconds."""
 _REUSE_SECONDS = 3600.0
 _ALARM_SECONDS = 10.0
 """Longest time between two evaluations of the alarms, in seconds. On AWS, it is a minute."""
@@ -212,6 +211,7 @@ async def _serve(settings: ServerSettings) -> None:
     sagemaker = _add_sagemaker(settings, faults, calls)
     service_quotas = quotas.ServiceQuotas(settings.endpoint.region, settings.endpoint.account_id)
     add_service(quotas.NAME, quotas.TARGET_PREFIX, service_quotas.handle)
+    add_service(prices.NAME, prices.TARGET_PREFIX, prices.PriceList(settings.endpoint.region).handle)
     _install_scheduler(settings, faults)
     install_execution_role()
     if settings.parent_pipe < 0:
@@ -228,9 +228,8 @@ async def _serve(settings: ServerSettings) -> None:
         served = snapshots.counted(served)
         snapshot_task = asyncio.create_task(snapshots.run())
     calls.serve(served)
-    context = tls_context(settings.certificate, settings.private_key)
     listener = socket.socket(fileno=settings.socket)
-    server = asyncio.create_task(HttpServer(served, context, idle_seconds=_IDLE_SECONDS).serve(listener, closed))
+    server = asyncio.create_task(serve_http(served, listener, settings.certificate, settings.private_key, closed))
     await asyncio.wait({server, asyncio.create_task(ended.wait())}, return_when=asyncio.FIRST_COMPLETED)
     # Close before the server ends, because jobs that end may still call it.
     await asyncio.to_thread(_close, sagemaker)

@@ -1,20 +1,22 @@
 """The image's entry point: trains with the argument `train`, inspects the container with `inspect`, and scores
 without an argument.
 
-A processing job passes no argument, a training job passes `train`. Both run in this process,
-because SageMaker sends SIGTERM to process 1. `fleetscore doctor --job` passes `inspect`.
+A processing job passes no argument, a training job passes `train`. A training job that scores, on spot
+capacity, says so in its environment. All run in this process, because SageMaker sends SIGTERM to
+process 1. `fleetscore doctor --job` passes `inspect`.
 """
 
 import runpy
 import sys
 
+from contract.container_paths import scores_in_training_job
 from launcher import inspection
 
 
 def main() -> None:
     match sys.argv[1:]:
         case ["train", *rest]:
-            package = "training"
+            package = "scoring" if scores_in_training_job() else "training"
         case ["inspect"]:
             inspection.main()
             return

@@ -153,6 +153,8 @@ class WorkerReady:
     seconds: float
     threads_help: bool = True
     """Whether several threads score faster than one; False if a model allows one call at a time."""
+    load_seconds: tuple[float, ...] = ()
+    """Time to load each model, in the order of the setup; empty for a fleet."""
 
 
 @dataclass(frozen=True)
@@ -273,8 +275,8 @@ class InvalidEventError(ValueError):
 def encode(message: Message) -> bytes:
     """Return the message as one line of ASCII JSON.
 
-    >>> encode(WorkerReady(0.5))
-    b'{"type": "WorkerReady", "body": {"schema_version": 2, "seconds": 0.5, "threads_help": true}}\\n'
+    >>> encode(PartDone("a.csv", 0, 0.5))
+    b'{"type": "PartDone", "body": {"schema_version": 2, "key": "a.csv", "part": 0, "seconds": 0.5, "failures": []}}\\n'
     """
     line = json.dumps({"type": type(message).__name__, "body": to_json(message)})
     return line.encode("ascii") + b"\n"

@@ -1,4 +1,4 @@
-"""The roles that SageMaker jobs assume, one for scoring and one for training."""
+"""The roles that SageMaker jobs assume: for scoring, for scoring on spot capacity, and for training."""
 
 from collections.abc import Sequence
 
@@ -6,14 +6,14 @@ from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from contract import layout, training_layout
+from contract import layout, spot_layout, training_layout
 from contract.log_groups import LOG_GROUPS
-from contract.status import ExecutionKind
+from contract.status import SageMakerKind
 from infra.permissions import allow, allow_listing, allow_listing_below, via
 from infra.stack_outputs import Storage
 
-SCORING_LOG_GROUP = LOG_GROUPS[ExecutionKind.SCORING]
-TRAINING_LOG_GROUP = LOG_GROUPS[ExecutionKind.TRAINING]
+SCORING_LOG_GROUP = LOG_GROUPS[SageMakerKind.PROCESSING]
+TRAINING_LOG_GROUP = LOG_GROUPS[SageMakerKind.TRAINING]
 """Log groups that SageMaker chooses; all jobs of the kind in an account and Region share one."""
 
 
@@ -34,20 +34,8 @@ def scoring_role(scope: Construct, storage: Storage, repository_arns: Sequence[s
     outputs of jobs.
     """
     results = storage.results_bucket
-    job_folder = layout.job_prefix("*", "*")
     statements = [
-        # SageMaker lists what a prefix or manifest names before it copies the objects.
-        allow_listing(storage.datasets_bucket, storage.models_bucket),
-        allow_listing_below(results, layout.EXECUTIONS_PREFIX),
-        allow(
-            ["s3:GetObject"],
-            storage.objects_arn(storage.datasets_bucket, "*"),
-            storage.objects_arn(storage.models_bucket, f"*/{layout.ARTIFACT_NAME}"),
-            storage.objects_arn(results, f"{job_folder}job.json"),
-            storage.objects_arn(results, f"{job_folder}*.manifest"),
-            storage.objects_arn(results, layout.snapshot_key("*", "*")),
-            storage.objects_arn(results, layout.snapshot_manifest_key("*", "*")),
-        ),
+        *_allow_scoring_inputs(storage, layout.EXECUTIONS_PREFIX),
         allow(
             ["s3:PutObject", "s3:AbortMultipartUpload"],
             *(storage.objects_arn(results, pattern) for pattern in OUTPUT_PATTERNS),
@@ -57,6 +45,48 @@ def scoring_role(scope: Construct, storage: Storage, repository_arns: Sequence[s
     ]
     description = "Reads datasets, models and a job's spec, snapshot and manifests; writes the job's outputs"
     return _role(scope, "JobRole", description, statements)
+
+
+def spot_role(scope: Construct, storage: Storage, repository_arns: Sequence[str], *, in_vpc: bool) -> iam.Role:
+    """Create the role of training jobs that score on spot capacity.
+
+    It reads what processing jobs read, and reads and writes the checkpoints of jobs. A function copies
+    what they have committed to the outputs of the job.
+    """
+    checkpoints = storage.objects_arn(storage.results_bucket, f"{spot_layout.spot_checkpoints_prefix('*', '*', '*')}*")
+    statements = [
+        *_allow_scoring_inputs(storage, layout.EXECUTIONS_PREFIX, spot_layout.SPOT_PREFIX),
+        # SageMaker restores them after an interruption.
+        allow(["s3:GetObject"], checkpoints),
+        allow(
+            ["s3:PutObject", "s3:AbortMultipartUpload"],
+            checkpoints,
+            # The empty archive that SageMaker makes of every training job's model.
+            storage.objects_arn(storage.results_bucket, f"{spot_layout.spot_output_prefix('*', '*', '*')}*"),
+        ),
+        *_common_permissions(storage, repository_arns, TRAINING_LOG_GROUP, in_vpc=in_vpc),
+    ]
+    description = "Reads datasets, models and a job's spec, snapshot and manifests; reads and writes its checkpoints"
+    return _role(scope, "SpotRole", description, statements)
+
+
+def _allow_scoring_inputs(storage: Storage, *listed_prefixes: str) -> list[iam.PolicyStatement]:
+    """Allow what every scoring job reads: datasets, models, and its own spec, snapshot and manifests."""
+    results, job_folder = storage.results_bucket, layout.job_prefix("*", "*")
+    return [
+        # SageMaker lists what a prefix or manifest names before it copies the objects.
+        allow_listing(storage.datasets_bucket, storage.models_bucket),
+        allow_listing_below(results, *listed_prefixes),
+        allow(
+            ["s3:GetObject"],
+            storage.objects_arn(storage.datasets_bucket, "*"),
+            storage.objects_arn(storage.models_bucket, f"*/{layout.ARTIFACT_NAME}"),
+            storage.objects_arn(results, f"{job_folder}job.json"),
+            storage.objects_arn(results, f"{job_folder}*.manifest"),
+            storage.objects_arn(results, layout.snapshot_key("*", "*")),
+            storage.objects_arn(results, layout.snapshot_manifest_key("*", "*")),
+        ),
+    ]
 
 
 def training_role(scope: Construct, storage: Storage, repository_arns: Sequence[str], *, in_vpc: bool) -> iam.Role:

@@ -34,6 +34,7 @@ class Retry(Enum):
     NEVER = "another call would fail again, or the failure is classified"
     UNAVAILABLE = "the service did not do what was asked, and may do it a moment later"
     CRASHED = "the function ran out of time or memory"
+    WAITS = "a quota of jobs is used up: ClassifyFailure lets the job wait"
     QUOTA = "a quota is used up until another job or execution ends"
 
 
@@ -82,14 +83,14 @@ ERROR_NAMES = (
     ErrorName(
         "SageMaker.ResourceLimitExceededException",
         Service.SAGEMAKER,
-        Retry.QUOTA,
+        Retry.WAITS,
         Seen.DOCUMENTED,
         f"{_SAGEMAKER_PROJECT}; public logs",
     ),
     ErrorName(
         "SageMaker.ResourceInUseException", Service.SAGEMAKER, Retry.NEVER, Seen.LOGGED, "a job name that was used"
     ),
-    ErrorName("SageMaker.ResourceLimitExceeded", Service.SAGEMAKER, Retry.QUOTA, Seen.CODED, "several repositories"),
+    ErrorName("SageMaker.ResourceLimitExceeded", Service.SAGEMAKER, Retry.WAITS, Seen.CODED, "several repositories"),
     ErrorName(
         "SageMaker.ThrottlingException", Service.SAGEMAKER, Retry.UNAVAILABLE, Seen.CODED, "several repositories"
     ),

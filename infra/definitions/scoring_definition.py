@@ -15,9 +15,9 @@ from contract.workflow.messages import (
     DESCRIPTION_FIELD,
     REQUEST_FIELD,
     TRAINING_FIELD,
+    AttemptInput,
     AttemptPlan,
     ExecutionPlanInput,
-    JobPointer,
     PlanInput,
     TrainingStart,
     VerifyInput,
@@ -25,6 +25,7 @@ from contract.workflow.messages import (
 )
 from infra.definitions.error_names import Retry, Service, names_of
 from infra.definitions.shared_states import (
+    ENTERED_AT,
     EXECUTION,
     FAILURE,
     JOB,
@@ -37,6 +38,7 @@ from infra.definitions.shared_states import (
     job_variables,
     map_permissions,
     message,
+    retry_copying,
     retry_creation,
 )
 from infra.sagemaker_tasks import (
@@ -45,6 +47,8 @@ from infra.sagemaker_tasks import (
     ProcessingInput,
     ProcessingOutput,
     SageMakerProcessingJob,
+    SageMakerTrainingJob,
+    TrainingChannel,
     UploadMode,
 )
 from infra.settings import AppSettings
@@ -55,6 +59,8 @@ MAP_LABEL = "ScoreModels"
 _REQUEST = f"$.{REQUEST_FIELD}"
 _TRAINING = f"$.{TRAINING_FIELD}"
 _TIMEOUT_FIELD = "timeout_seconds"
+_VARIABLES = (environment.EXECUTION_ID, environment.JOB_ID, environment.ATTEMPT, environment.BATCH_ROWS)
+"""Environment variables of containers that score, from the attempt's plan."""
 _DESCRIPTION = f"{PLAN}.{DESCRIPTION_FIELD}"
 
 
@@ -170,26 +176,22 @@ class ScoringDefinition(Construct):
         record_attempt = self._states.call(
             "RecordAttempt",
             "record_attempt",
-            "Opens an attempt with a new job name, for the objects that are not committed yet.",
-            message(JobPointer, **JOB),
+            "Opens an attempt with a new job name, for the objects that are not committed yet, once it has instances.",
+            message(AttemptInput, **JOB, entered_at=ENTERED_AT),
             result_selector=self._attempt_plan(),
             result_path=PLAN,
         )
-        # Each call copies as much as its time allows.
-        record_attempt.add_retry(
-            errors=["KeptOutputsLeftError"],
-            interval=Duration.seconds(1),
-            backoff_rate=1.5,
-            max_attempts=100,
-            max_delay=Duration.seconds(10),
-            jitter_strategy=sfn.JitterType.FULL,
-        )
-        nothing_left = sfn.Choice(
+        may_start = sfn.Choice(
             self,
-            "NothingLeft?",
-            comment="Skips the job if earlier attempts committed every object: SageMaker fails a job without input.",
+            "MayStart?",
+            comment="Waits if a quota is used up. Skips the job if earlier attempts committed every object: SageMaker "
+            "fails a job without input.",
+        )
+        on_spot = sfn.Choice(
+            self, "Spot?", comment="Spot capacity exists for training jobs only, so that those score too."
         )
         run_processing_job = self.run_processing_job = self._processing_job()
+        run_spot_job = self.run_spot_job = self._spot_job()
         verify_output = self._states.call(
             "VerifyOutput",
             "verify_output",
@@ -199,27 +201,72 @@ class ScoringDefinition(Construct):
             # The results of all children are exported together, so each is as small as can be: {}.
             output_path=sfn.JsonPath.DISCARD,
         )
+        retry_copying(record_attempt, verify_output)
         classify_failure = self._states.classify_failure(record_attempt)
 
         record_attempt.add_catch(classify_failure, result_path=FAILURE)
         run_processing_job.add_catch(classify_failure, result_path=FAILURE)
         verify_output.add_catch(classify_failure, result_path=FAILURE)
+        run_spot_job.add_catch(classify_failure, result_path=FAILURE)
         run_processing_job.next(verify_output)
-        nothing_left.when(
+        run_spot_job.next(verify_output)
+        on_spot.when(sfn.Condition.boolean_equals(path_of(AttemptPlan, "spot", at=PLAN), True), run_spot_job)
+        on_spot.otherwise(run_processing_job)
+        wait = path_of(AttemptPlan, "wait_seconds", at=PLAN)
+        may_start.when(sfn.Condition.number_greater_than(wait, 0), self._states.wait_for_capacity(record_attempt))
+        may_start.when(
             sfn.Condition.boolean_equals(path_of(AttemptPlan, "nothing_left", at=PLAN), True),
             verify_output,
         )
-        nothing_left.otherwise(run_processing_job)
-        return record_attempt.next(nothing_left)
+        may_start.otherwise(self._states.wait_for_start().next(on_spot))
+        return record_attempt.next(may_start)
+
+    def _spot_job(self) -> SageMakerTrainingJob:
+        settings = self._settings
+
+        def channel(name: str, uri: str, data_type: DataType = DataType.S3_PREFIX) -> TrainingChannel:
+            return TrainingChannel(name=name, s3_uri=_planned(uri), data_type=data_type)
+
+        job = SageMakerTrainingJob(
+            self,
+            "RunSpotJob",
+            comment="Scores the data on spot capacity. After an interruption, it goes on after its last commit.",
+            job_name=_planned("sagemaker_job_name"),
+            job_name_prefix=settings.stage,
+            image_uri=_planned("image_uri"),
+            role=iam.Role.from_role_arn(self, "SpotRole", self._job_roles.spot_role_arn, mutable=False),
+            channels=[
+                channel("spec", "spec_uri"),
+                channel("snapshot", "snapshot_uri"),
+                channel("data", "data_manifest_uri", DataType.MANIFEST_FILE),
+                channel("models", "models_manifest_uri", DataType.MANIFEST_FILE),
+            ],
+            instances_path=_planned("cluster"),
+            creation_conditions=creation_conditions(settings, self._storage),
+            max_runtime_seconds=_planned("max_runtime_seconds"),
+            max_wait_seconds=_planned("max_wait_seconds"),
+            spot=True,
+            checkpoints_uri=_planned("checkpoints_uri"),
+            output_uri=_planned("model_output_uri"),
+            output_kms_key_id=self._storage.key_arn,
+            timeout=sfn.Timeout.at(f"{PLAN}.{_TIMEOUT_FIELD}"),
+            network=job_network(settings),
+            environment={
+                **job_variables(AttemptPlan, *_VARIABLES),
+                # The container has the argument `train`, as in every training job.
+                environment.SCORES_IN_TRAINING_JOB: "1",
+            },
+            tags=job_tags(settings.stage),
+            result_path=_DESCRIPTION,
+        )
+        retry_creation(job)
+        return job
 
     def _processing_job(self) -> SageMakerProcessingJob:
-        def planned(field: str) -> str:
-            return path_of(AttemptPlan, field, at=PLAN)
-
         def channel(name: str, uri: str, data_type: DataType, distribution: Distribution) -> ProcessingInput:
             return ProcessingInput(
                 name=name,
-                s3_uri=planned(uri),
+                s3_uri=_planned(uri),
                 local_path=container_paths.container_path("input", name),
                 data_type=data_type,
                 distribution=distribution,
@@ -229,7 +276,7 @@ class ScoringDefinition(Construct):
             # Continuous upload keeps the finished files of a killed attempt for the next one.
             return ProcessingOutput(
                 name=name,
-                s3_uri=planned(uri),
+                s3_uri=_planned(uri),
                 local_path=container_paths.container_path("output", name),
                 upload_mode=UploadMode.CONTINUOUS,
             )
@@ -239,13 +286,13 @@ class ScoringDefinition(Construct):
             self,
             "RunProcessingJob",
             comment="Scores the data. Retries only the job's creation: a job that ran and failed needs a new name.",
-            job_name=planned("sagemaker_job_name"),
+            job_name=_planned("sagemaker_job_name"),
             job_name_prefix=settings.stage,
-            image_uri=planned("image_uri"),
+            image_uri=_planned("image_uri"),
             role=iam.Role.from_role_arn(self, "JobRole", self._job_roles.scoring_role_arn, mutable=False),
-            instances_path=planned("cluster"),
+            instances_path=_planned("cluster"),
             creation_conditions=creation_conditions(settings, self._storage),
-            max_runtime_seconds=planned("max_runtime_seconds"),
+            max_runtime_seconds=_planned("max_runtime_seconds"),
             # SageMaker enforces the run time. This timeout only ends the wait for a job whose end
             # is never reported.
             timeout=sfn.Timeout.at(f"{PLAN}.{_TIMEOUT_FIELD}"),
@@ -262,9 +309,7 @@ class ScoringDefinition(Construct):
             ],
             output_kms_key_id=self._storage.key_arn,
             network=job_network(settings),
-            environment=job_variables(
-                AttemptPlan, environment.EXECUTION_ID, environment.JOB_ID, environment.ATTEMPT, environment.BATCH_ROWS
-            ),
+            environment=job_variables(AttemptPlan, *_VARIABLES),
             tags=job_tags(settings.stage),
             # The whole description, because a JSONPath to a field that is missing would fail the job.
             result_path=_DESCRIPTION,
@@ -277,10 +322,15 @@ class ScoringDefinition(Construct):
         plan = {
             field.name: sfn.JsonPath.object_at(path_of(AttemptPlan, field.name)) for field in fields_of(AttemptPlan)
         }
-        runtime = sfn.JsonPath.number_at(path_of(AttemptPlan, "max_runtime_seconds"))
+        longest = sfn.JsonPath.number_at(path_of(AttemptPlan, "longest_seconds"))
         # VerifyOutput takes a description, which a job without anything to score has not.
         return {
             **plan,
             DESCRIPTION_FIELD: {},
-            _TIMEOUT_FIELD: sfn.JsonPath.math_add(runtime, self._settings.provisioning_margin_seconds),
+            _TIMEOUT_FIELD: sfn.JsonPath.math_add(longest, self._settings.provisioning_margin_seconds),
         }
+
+
+def _planned(field: str) -> str:
+    """Return the JSONPath of a field of the attempt's plan."""
+    return path_of(AttemptPlan, field, at=PLAN)

@@ -37,6 +37,8 @@ from infra.stack_outputs import Storage
 FAILURE = f"$.{FAILURE_FIELD}"
 JOB = {field.name: path_of(JobPointer, field.name) for field in dataclasses.fields(JobPointer)}
 """JSONPath of each field of a job pointer, in the input of a Map's child."""
+ENTERED_AT = "$$.State.EnteredTime"
+"""Path of the time of a state's start, by Step Functions' clock: that of a function may be wrong."""
 _CLASSIFICATION = "$.classification"
 """Path of the failure of ClassifyFailure itself."""
 PLAN = "$.plan"
@@ -174,6 +176,30 @@ class WorkflowStates:
         summarize.next(outcome)
         return summarize
 
+    def wait_for_capacity(self, record_attempt: sfn.IChainable) -> sfn.Wait:
+        """Create the wait of an attempt that has no instances yet; it asks again afterwards.
+
+        Not a Retry of RecordAttempt: the function knows how long the job has waited, and its waits are no errors.
+        """
+        wait = sfn.Wait(
+            self._scope,
+            "WaitForCapacity",
+            comment="The jobs of the stage use the whole quota. RecordAttempt asks again, ever less often, because a "
+            "history has at most 25,000 events.",
+            time=sfn.WaitTime.seconds_path(f"{PLAN}.wait_seconds"),
+        )
+        wait.next(record_attempt)
+        return wait
+
+    def wait_for_start(self) -> sfn.Wait:
+        """Create the wait that keeps the rate at which all executions together create jobs."""
+        return sfn.Wait(
+            self._scope,
+            "WaitForStart",
+            comment="Spreads the creation of jobs of all executions over time, because SageMaker limits its rate.",
+            time=sfn.WaitTime.seconds_path(f"{PLAN}.start_wait_seconds"),
+        )
+
     def classify_failure(self, record_attempt: sfn.IChainable) -> tasks.LambdaInvoke:
         """Create failure handling: another attempt from `record_attempt`, or the job's end."""
         classify_failure = self.call(
@@ -181,7 +207,7 @@ class WorkflowStates:
             "classify_failure",
             "Stops the job if it still runs, records the failure, and decides by its cause whether another attempt can "
             "help, which a Retry cannot do.",
-            message(AttemptFailure, **JOB, failure=FAILURE),
+            message(AttemptFailure, **JOB, failure=FAILURE, entered_at=ENTERED_AT),
         )
         # A stopped job has two minutes to end, and then uploads its outputs.
         classify_failure.add_retry(
@@ -192,6 +218,7 @@ class WorkflowStates:
             max_delay=Duration.minutes(1),
             jitter_strategy=sfn.JitterType.FULL,
         )
+        retry_copying(classify_failure)
         try_again = sfn.Choice(self._scope, "TryAgain?", comment="Follows the decision of ClassifyFailure.")
         wait_before_retry = sfn.Wait(
             self._scope,
@@ -218,7 +245,7 @@ class WorkflowStates:
             "RecordJobLeftRunning",
             "classify_failure",
             "Records that the job could not be stopped, so that no other attempt may start.",
-            message(AttemptFailure, **JOB, failure=FAILURE),
+            message(AttemptFailure, **JOB, failure=FAILURE, entered_at=ENTERED_AT),
         )
         classify_failure.add_catch(record_job_left_running, errors=["JobStillRunningError"], result_path=FAILURE)
         # Beside the failure that was to be recorded, which is kept.
@@ -367,16 +394,10 @@ def map_permissions(storage: Storage) -> list[iam.PolicyStatement]:
 
 
 def retry_creation(job: SageMakerProcessingJob | SageMakerTrainingJob) -> None:
-    """Retry the creation of a job. A job that ran and failed needs a new name, not a Retry."""
-    # A quota is available again when another job ends, after minutes rather than seconds.
-    job.add_retry(
-        errors=names_of(Service.SAGEMAKER, Retry.QUOTA),
-        interval=Duration.seconds(30),
-        backoff_rate=2,
-        max_attempts=8,
-        max_delay=Duration.minutes(5),
-        jitter_strategy=sfn.JitterType.FULL,
-    )
+    """Retry the creation of a job. A job that ran and failed needs a new name, not a Retry.
+
+    For a quota that is used up, ClassifyFailure lets the job wait, and its record says so.
+    """
     job.add_retry(
         errors=names_of(Service.SAGEMAKER, Retry.UNAVAILABLE),
         interval=Duration.seconds(2),
@@ -385,6 +406,19 @@ def retry_creation(job: SageMakerProcessingJob | SageMakerTrainingJob) -> None:
         max_delay=Duration.minutes(1),
         jitter_strategy=sfn.JitterType.FULL,
     )
+
+
+def retry_copying(*tasks_that_copy: tasks.LambdaInvoke) -> None:
+    """Call a function again that copies outputs. Each call copies as much as its time allows."""
+    for task in tasks_that_copy:
+        task.add_retry(
+            errors=["KeptOutputsLeftError"],
+            interval=Duration.seconds(1),
+            backoff_rate=1.5,
+            max_attempts=100,
+            max_delay=Duration.seconds(10),
+            jitter_strategy=sfn.JitterType.FULL,
+        )
 
 
 def message(message: type, **paths: str) -> dict[str, Any]:

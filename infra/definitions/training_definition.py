@@ -9,8 +9,9 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from contract import environment
-from contract.workflow.messages import REQUEST_FIELD, JobPointer, PlanInput, TrainingAttemptPlan, path_of
+from contract.workflow.messages import REQUEST_FIELD, AttemptInput, JobPointer, PlanInput, TrainingAttemptPlan, path_of
 from infra.definitions.shared_states import (
+    ENTERED_AT,
     EXECUTION,
     FAILURE,
     JOB,
@@ -87,15 +88,17 @@ class TrainingDefinition(Construct):
         record_attempt = self._states.call(
             "RecordAttempt",
             "record_attempt",
-            "Opens an attempt with a new job name, which resumes from the last checkpoint of the previous attempt.",
-            message(JobPointer, **JOB),
+            "Opens an attempt with a new job name, which resumes from the last checkpoint of the previous attempt, "
+            "once it has an instance.",
+            message(AttemptInput, **JOB, entered_at=ENTERED_AT),
             result_selector=self._attempt_plan(),
             result_path=PLAN,
         )
-        is_unchanged = sfn.Choice(
+        may_start = sfn.Choice(
             self,
-            "IsUnchanged?",
-            comment="Skips the job if it would only repeat the training of the model's last version.",
+            "MayStart?",
+            comment="Waits if a quota is used up. Skips the job if it would only repeat the training of the model's "
+            "last version.",
         )
         run_training_job = self.run_training_job = self._training_job()
         register_model_version = self._states.call(
@@ -113,12 +116,14 @@ class TrainingDefinition(Construct):
         run_training_job.add_catch(classify_failure, result_path=FAILURE)
         register_model_version.add_catch(classify_failure, result_path=FAILURE)
         run_training_job.next(register_model_version)
-        is_unchanged.when(
+        wait = path_of(TrainingAttemptPlan, "wait_seconds", at=PLAN)
+        may_start.when(sfn.Condition.number_greater_than(wait, 0), self._states.wait_for_capacity(record_attempt))
+        may_start.when(
             sfn.Condition.boolean_equals(path_of(TrainingAttemptPlan, "unchanged", at=PLAN), True),
             register_model_version,
         )
-        is_unchanged.otherwise(run_training_job)
-        return record_attempt.next(is_unchanged)
+        may_start.otherwise(self._states.wait_for_start().next(run_training_job))
+        return record_attempt.next(may_start)
 
     def _training_job(self) -> SageMakerTrainingJob:
         def planned(field: str) -> str:

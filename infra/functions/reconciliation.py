@@ -20,7 +20,7 @@ INTERVAL = Duration.minutes(15)
 
 class Reconciliation(Construct):
     """Rules that call Reconcile's function: when an execution ends abnormally, when a SageMaker job of
-    the stage starts or is stopped, and on a schedule.
+    the stage starts or ends, and on a schedule.
 
     Abnormal ends are those of executions that were stopped, timed out or failed. Such an execution may
     never reach its SummarizeExecution state. A call changes nothing when the records are closed and no
@@ -69,12 +69,12 @@ class Reconciliation(Construct):
         for word in ("Processing", "Training"):
             self._rule(
                 f"{word}Jobs",
-                f"{word} jobs of the stage that start, or that somebody has stopped",
+                f"{word} jobs of the stage that start or end",
                 "aws.sagemaker",
                 f"SageMaker {word} Job State Change",
                 {
                     f"{word}JobName": events.Match.prefix(f"{stage}-"),
-                    f"{word}JobStatus": ["InProgress", "Stopped"],
+                    f"{word}JobStatus": ["InProgress", "Completed", "Failed", "Stopped"],
                 },
             )
         events.Rule(

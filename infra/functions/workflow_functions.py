@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from aws_cdk import Duration
 from aws_cdk import aws_iam as iam
 
-from contract import codec, environment, layout, training_layout
+from contract import codec, environment, layout, spot_layout, training_layout
 from contract.catalog.image_variants import ImageVariant
-from contract.table import records
+from contract.table import pool_records, records
 from contract.table.estimate_items import ESTIMATE_PARTITIONS
 from contract.table.latest_predictions import LATEST_PARTITIONS
 from contract.table.price_items import PRICES_PARTITION
@@ -60,18 +60,24 @@ def workflow_functions(
         ),
         environment.IMAGE_URIS: json.dumps(dict(image_uris)),
     }
+    admission = {
+        environment.INSTANCE_QUOTAS: json.dumps(dict(settings.instance_quotas)),
+        environment.CAPACITY_WAIT_SECONDS: str(settings.capacity_wait_seconds),
+        environment.JOB_STARTS_PER_SECOND: f"{settings.job_starts_per_second:g}",
+    }
+    quotas = {environment.INSTANCE_QUOTAS: admission[environment.INSTANCE_QUOTAS]}
     expiry = {environment.PREDICTIONS_EXPIRY_DAYS: str(settings.predictions_expiry_days or "")}
     comparison = {environment.COMPARED_CHECKSUMS: settings.compared_checksums}
     return [
-        _plan_execution(settings, storage, {**variables, **defaults}),
-        _record_attempt(storage, {**variables, **comparison}),
+        _plan_execution(settings, storage, {**variables, **defaults, **quotas}),
+        _record_attempt(storage, {**variables, **comparison, **admission}),
         _verify_output(storage, {**variables, **comparison}),
-        _classify_failure(settings, storage, variables),
+        _classify_failure(settings, storage, {**variables, **admission}),
         _summarize_execution(storage, {**variables, **expiry}),
         _prepare_training(storage, variables),
-        _plan_training(storage, {**variables, **defaults}),
+        _plan_training(storage, {**variables, **defaults, **quotas}),
         _register_model_version(storage, variables),
-        _check_request(settings, storage, {**variables, **defaults}),
+        _check_request(settings, storage, {**variables, **defaults, **quotas}),
         _reconcile(settings, storage, {**variables, **expiry}),
     ]
 
@@ -88,6 +94,7 @@ def _plan_execution(settings: AppSettings, storage: Storage, variables: Mapping[
             allow(["s3:GetObject", "s3:PutObject"], _executions(storage)),
             allow_items(storage, ["GetItem", "Query", "PutItem"], records.EXECUTION_PARTITIONS),
             *_allow_resuming(settings, storage),
+            *_allow_reading_quotas(storage),
             allow_key(storage, "dynamodb", "s3"),
         ],
     )
@@ -106,9 +113,13 @@ def _record_attempt(storage: Storage, variables: Mapping[str, str]) -> FunctionS
             _allow_reading_checksums(storage),
             # Copies the outputs that a resumed execution keeps, large ones in parts.
             allow(["s3:PutObject", "s3:AbortMultipartUpload"], *outputs_arns(storage)),
+            *_allow_reading_checkpoints(storage),
             # The tally of an execution shows whether a tolerated level is passed, and the index its failed jobs.
             allow_items(storage, ["GetItem", "Query", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS),
             allow(["dynamodb:Query"], storage.index_arn),
+            # A lease is written only if its job has not changed, and the next start slot is a counter.
+            allow_items(storage, ["ConditionCheckItem"], records.EXECUTION_PARTITIONS),
+            _allow_releasing(storage, "UpdateItem"),
             allow_key(storage, "dynamodb", "s3"),
         ],
     )
@@ -125,8 +136,9 @@ def _verify_output(storage: Storage, variables: Mapping[str, str]) -> FunctionSp
             allow_listing(storage.datasets_bucket),
             allow_listing_below(storage.results_bucket, *_EXECUTION_RESULTS),
             allow(["s3:GetObject"], _executions(storage)),
-            _allow_reading_checksums(storage),
+            *_allow_copying_checkpoints(storage),
             allow_items(storage, ["GetItem", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS),
+            _allow_releasing(storage),
             allow_key(storage, "dynamodb", "s3"),
         ],
     )
@@ -146,7 +158,9 @@ def _classify_failure(settings: AppSettings, storage: Storage, variables: Mappin
             allow(["sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"], training_jobs),
             allow_listing_below(storage.results_bucket, *_EXECUTION_RESULTS),
             allow(["s3:GetObject"], _executions(storage)),
+            *_allow_copying_checkpoints(storage),
             allow_items(storage, ["GetItem", "Query", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS),
+            _allow_releasing(storage),
             allow_key(storage, "dynamodb", "s3"),
         ],
     )
@@ -172,14 +186,21 @@ def _reconcile(settings: AppSettings, storage: Storage, variables: Mapping[str, 
         variables=variables,
         permissions=[
             *_allow_closing(storage),
+            *_allow_copying_checkpoints(storage),
             allow_items(storage, ["GetItem", "PutItem"], records.RECONCILIATION_PARTITION),
             allow(["dynamodb:Query"], storage.index_arn),
             # Events about encrypted executions have no input, error or cause, and events may be lost.
             allow(["states:DescribeExecution"], *executions_arns(settings.stage)),
             # AWS defines no resources for listing jobs.
             allow(["sagemaker:ListProcessingJobs", "sagemaker:ListTrainingJobs"], "*"),
-            allow(["sagemaker:ListTags", "sagemaker:StopProcessingJob"], processing_jobs),
-            allow(["sagemaker:ListTags", "sagemaker:StopTrainingJob"], training_jobs),
+            # Describes the jobs of leases, which end with them.
+            allow(
+                ["sagemaker:DescribeProcessingJob", "sagemaker:ListTags", "sagemaker:StopProcessingJob"],
+                processing_jobs,
+            ),
+            allow(["sagemaker:DescribeTrainingJob", "sagemaker:ListTags", "sagemaker:StopTrainingJob"], training_jobs),
+            _allow_releasing(storage, "Query"),
+            _allow_service_quotas(),
             allow_key(storage, "dynamodb", "s3", "sqs", "states"),
         ],
     )
@@ -219,6 +240,7 @@ def _plan_training(storage: Storage, variables: Mapping[str, str]) -> FunctionSp
             allow(["s3:PutObject"], _executions(storage)),
             allow_items(storage, ["GetItem", "Query", "PutItem"], records.EXECUTION_PARTITIONS),
             *allow_catalog_reading(storage),
+            *_allow_reading_quotas(storage),
             allow_key(storage, "dynamodb", "s3"),
         ],
     )
@@ -241,6 +263,7 @@ def _register_model_version(storage: Storage, variables: Mapping[str, str]) -> F
             ),
             allow_items(storage, ["GetItem", "PutItem"], records.EXECUTION_PARTITIONS),
             allow_items(storage, ["GetItem", "BatchGetItem", "PutItem"], records.MODEL_PARTITIONS),
+            _allow_releasing(storage),
             allow_key(storage, "dynamodb", "s3"),
         ],
     )
@@ -265,6 +288,8 @@ def _check_request(settings: AppSettings, storage: Storage, variables: Mapping[s
             ),
             allow_items(storage, ["GetItem", "Query"], records.EXECUTION_PARTITIONS),
             *_allow_resuming(settings, storage),
+            # The quotas that the plan or the reconciler has read.
+            allow_items(storage, ["GetItem"], pool_records.POOL_PARTITION),
             allow(["kms:Decrypt"], storage.key_arn, conditions=via("dynamodb", "s3")),
         ],
     )
@@ -283,6 +308,28 @@ def outputs_arns(storage: Storage) -> list[str]:
 def _allow_reading_checksums(storage: Storage) -> iam.PolicyStatement:
     """Allow HeadObject on outputs, for which IAM has no other action than that of reading them."""
     return allow(["s3:GetObject"], *outputs_arns(storage))
+
+
+def _allow_reading_checkpoints(storage: Storage) -> list[iam.PolicyStatement]:
+    """Allow to read what attempts on spot capacity have written."""
+    checkpoints = f"{spot_layout.spot_checkpoints_prefix('*', '*', '*')}*"
+    return [
+        allow_listing_below(storage.results_bucket, spot_layout.SPOT_PREFIX),
+        allow(["s3:GetObject"], storage.objects_arn(storage.results_bucket, checkpoints)),
+    ]
+
+
+def _allow_copying_checkpoints(storage: Storage) -> list[iam.PolicyStatement]:
+    """Allow to copy what they have committed to the outputs of their jobs, large files in parts."""
+    return [
+        *_allow_reading_checkpoints(storage),
+        _allow_reading_checksums(storage),
+        allow(
+            ["s3:PutObject", "s3:AbortMultipartUpload"],
+            *outputs_arns(storage),
+            storage.objects_arn(storage.results_bucket, f"{layout.ledger_prefix('*', '*')}*"),
+        ),
+    ]
 
 
 def _allow_reading_for_plans(storage: Storage) -> list[iam.PolicyStatement]:
@@ -326,14 +373,31 @@ def _allow_closing(storage: Storage) -> list[iam.PolicyStatement]:
 
 def _allow_resuming(settings: AppSettings, storage: Storage) -> list[iam.PolicyStatement]:
     """Allow what a plan reads of earlier executions: which there are, their ledgers, and whether they still run."""
-    processing_jobs, _ = jobs_arns(settings.stage)
+    processing_jobs, training_jobs = jobs_arns(settings.stage)
     scoring_executions, _ = executions_arns(settings.stage)
     return [
         allow_listing_below(storage.results_bucket, *_EXECUTION_RESULTS),
         allow_items(storage, ["Query"], LATEST_PARTITIONS),
         allow(["sagemaker:DescribeProcessingJob"], processing_jobs),
+        # Those that score on spot capacity.
+        allow(["sagemaker:DescribeTrainingJob"], training_jobs),
         allow(["states:DescribeExecution"], scoring_executions),
     ]
+
+
+def _allow_reading_quotas(storage: Storage) -> list[iam.PolicyStatement]:
+    """Allow what compares a plan with the account's quotas, which the table keeps for a day."""
+    return [allow_items(storage, ["GetItem", "PutItem"], pool_records.POOL_PARTITION), _allow_service_quotas()]
+
+
+def _allow_service_quotas() -> iam.PolicyStatement:
+    """Allow reading quotas. AWS defines no resources for it."""
+    return allow(["servicequotas:ListAWSDefaultServiceQuotas", "servicequotas:ListServiceQuotas"], "*")
+
+
+def _allow_releasing(storage: Storage, *more: str) -> iam.PolicyStatement:
+    """Allow releasing the instances of an attempt, and `more` actions on the pool's items."""
+    return allow_items(storage, ["DeleteItem", "GetItem", "PutItem", *more], pool_records.POOL_PARTITION)
 
 
 def _executions(storage: Storage) -> str:

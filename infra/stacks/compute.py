@@ -4,9 +4,9 @@ from aws_cdk import CfnOutput, Environment, Stack
 from constructs import Construct
 
 from infra.compute.images import output_name, scoring_images
-from infra.compute.job_roles import scoring_role, training_role
+from infra.compute.job_roles import scoring_role, spot_role, training_role
 from infra.settings import AppSettings
-from infra.stack_outputs import JOB_ROLE_ARN, TRAINING_ROLE_ARN, Storage, export_name
+from infra.stack_outputs import JOB_ROLE_ARN, SPOT_ROLE_ARN, TRAINING_ROLE_ARN, Storage, export_name
 
 
 class ComputeStack(Stack):
@@ -24,12 +24,14 @@ class ComputeStack(Stack):
         storage, in_vpc = Storage.of(settings.stage), settings.vpc is not None
         self.job_role = scoring_role(self, storage, repository_arns, in_vpc=in_vpc)
         self.training_role = training_role(self, storage, repository_arns, in_vpc=in_vpc)
+        self.spot_role = spot_role(self, storage, repository_arns, in_vpc=in_vpc)
         for variant, image in images.items():
             # For people to read. See `scoring_images` for why it is not exported.
             CfnOutput(self, output_name(variant), value=image.uri, description=f"Container image {variant!r}")
         outputs = {
             JOB_ROLE_ARN: (self.job_role.role_arn, "Role of processing jobs"),
             TRAINING_ROLE_ARN: (self.training_role.role_arn, "Role of training jobs"),
+            SPOT_ROLE_ARN: (self.spot_role.role_arn, "Role of training jobs that score on spot capacity"),
         }
         for name, (value, description) in outputs.items():
             exported = export_name(settings.stage, name)

@@ -9,7 +9,8 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from contract import layout
+from contract import layout, spot_layout
+from contract.catalog.spot import LONGEST_WAIT_SECONDS
 from contract.table import records
 from infra.removal import removal_policy
 from infra.settings import AppSettings
@@ -24,6 +25,9 @@ from infra.stack_outputs import (
     export_name,
     log_delivery_arn,
 )
+
+_SPOT_LIFETIME = Duration.days(LONGEST_WAIT_SECONDS // 86_400 + 7)
+"""Time that checkpoints of spot jobs are kept: the longest that a job may take, and a week to copy them."""
 
 
 class StorageStack(Stack):
@@ -187,11 +191,19 @@ class StorageStack(Stack):
             # Results of a Map duplicate records and summary, so they expire like logs.
             layout.MAP_RUNS_PREFIX: self._settings.log_retention_days,
         }
-        return [
+        rules = [
             s3.LifecycleRule(id=f"expire-{prefix.rstrip('/')}", prefix=prefix, expiration=Duration.days(days))
             for prefix, days in lifetimes.items()
             if days is not None
         ]
+        # What jobs have committed is copied from there, so that nobody recovers these files.
+        spot = s3.LifecycleRule(
+            id="expire-spot",
+            prefix=spot_layout.SPOT_PREFIX,
+            expiration=_SPOT_LIFETIME,
+            noncurrent_version_expiration=Duration.days(1),
+        )
+        return [*rules, spot]
 
     def _table(self) -> dynamodb.Table:
         table = dynamodb.Table(

@@ -8,13 +8,13 @@ from typing import get_args
 from contract import layout
 from contract.catalog.fleets import SKIP
 from contract.catalog.model_spec import tolerated_rows
-from contract.job.ledger import Commit, OutputFile
+from contract.job.ledger import Commit, InstanceTimes, OutputFile
 from contract.job.notes import counted_note
 from contract.job.scoring_spec import JobSpec
 from contract.status import ExecutionKind
 from contract.table.records import JobRecord
 from lambdas.attempts.checksums import ChecksumRules
-from lambdas.attempts.output_files import OutputFiles, Pairs, UnexpectedFiles
+from lambdas.attempts.output_files import OutputFiles, Pairs, Place, UnexpectedFiles
 from lambdas.attempts.segments import read_ledger
 from lambdas.errors import UnexpectedFile
 from lambdas.shown_text import shorten
@@ -68,6 +68,8 @@ class Commits:
     as "<model id>: <note>", with the sum of its counts."""
     times: Mapping[str, ModelTime] = field(default_factory=dict)
     """By model or fleet: sums over the commits that have a time, which those of earlier releases lack."""
+    instances: Mapping[str, InstanceTimes] = field(default_factory=dict)
+    """By name: what each instance has measured until it scored, in the latest attempt with a commit of it."""
 
     @property
     def valid(self) -> int:
@@ -120,12 +122,13 @@ def read_commits(spec: JobSpec, store: ObjectStore, rules: ChecksumRules) -> Com
     """
     pairs = Pairs(spec.committing_models, store.objects_of(spec), spec.output_layout)
     unexpected, totals = UnexpectedFiles(), _Totals()
-    files = OutputFiles(spec, pairs, store, unexpected, rules)
+    files = OutputFiles(Place(spec), pairs, store, unexpected, rules)
     committed = bytearray(len(pairs))
     """Whether a pair is committed, and with which outputs: see `_bits`."""
     problems: dict[int, str] = {}
+    instances: dict[str, InstanceTimes] = {}
     skips = spec.fleet is not None and spec.fleet.unmatched == SKIP
-    for pair, commit in read_ledger(spec, pairs, store, unexpected):
+    for pair, commit in read_ledger(Place(spec), pairs, store, unexpected, instances):
         # An attempt that was killed may have committed the object too. The newest commit that fits
         # the outputs in S3 counts.
         if committed[pair]:
@@ -154,6 +157,7 @@ def read_commits(spec: JobSpec, store: ObjectStore, rules: ChecksumRules) -> Com
         null_keys=totals.null_keys,
         notes=_limit([*files.notes(), *totals.all_notes()]),
         times=totals.times,
+        instances=instances,
     )
 
 

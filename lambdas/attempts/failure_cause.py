@@ -53,6 +53,14 @@ def read_cause(cause: str) -> Cause:
     return Cause(message=_text(data, "errorMessage")) if "errorMessage" in data else plain
 
 
+def read_description(cause: str) -> Any:
+    """Return SageMaker's description of the job that failed; None if the Cause is something else."""
+    try:
+        return parse_json(cause, keep_surrogates=True)
+    except JsonError:
+        return None
+
+
 def _read_processing_job(data: dict[str, Any]) -> Cause:
     exit_message, failure_reason = _explaining(_text(data, "ExitMessage")), _text(data, "FailureReason")
     status = _text(data, "ProcessingJobStatus")

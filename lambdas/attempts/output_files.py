@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import get_args
 
-from contract import layout
+from contract import layout, spot_layout
 from contract.catalog.model_spec import ModelSpec
 from contract.job.scoring_spec import JobSpec, PinnedObject
 from lambdas.attempts.checksums import ChecksumCounts, ChecksumRules
@@ -114,6 +114,43 @@ class Pairs:
         return None if model is None or item is None else item * len(self.models) + model
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where outputs and ledger of a job are in the results bucket."""
+
+    spec: JobSpec
+    checkpoints: str = ""
+    """Prefix of the checkpoints of an attempt on spot capacity; empty for the job's own prefixes."""
+
+    def outputs_prefix(self, kind: layout.OutputKind) -> str:
+        """Return the prefix of the outputs of a kind."""
+        spec = self.spec
+        if self.checkpoints:
+            folder = spot_layout.PREDICTIONS_FOLDER if kind == "predictions" else spot_layout.QUARANTINE_FOLDER
+            return f"{self.checkpoints}{folder}/"
+        return layout.job_outputs_prefix(kind, spec.dataset, spec.execution_id, spec.job_id, spec.output_layout)
+
+    @property
+    def ledger_prefix(self) -> str:
+        if self.checkpoints:
+            return f"{self.checkpoints}{spot_layout.LEDGER_FOLDER}/"
+        return layout.ledger_prefix(self.spec.execution_id, self.spec.job_id)
+
+
+def spot_places(spec: JobSpec, store: ObjectStore) -> dict[int, Place]:
+    """Return where each attempt on spot capacity has written, by its number, the first attempt first."""
+    return {
+        attempt: Place(spec, spot_layout.spot_checkpoints_prefix(spec.execution_id, spec.job_id, attempt))
+        for attempt in spot_attempts(spec.execution_id, spec.job_id, store)
+    }
+
+
+def spot_attempts(execution_id: str, job_id: str, store: ObjectStore) -> list[int]:
+    """Return the numbers of the attempts on spot capacity that have written something."""
+    entries = store.result_entries(spot_layout.spot_job_prefix(execution_id, job_id))
+    return sorted(int(name) for entry in entries if (name := entry.removesuffix("/")).isdecimal())
+
+
 class OutputFiles:
     """The sizes and checksums of a job's outputs in S3.
 
@@ -122,7 +159,7 @@ class OutputFiles:
     """
 
     def __init__(
-        self, spec: JobSpec, pairs: Pairs, store: ObjectStore, unexpected: UnexpectedFiles, rules: ChecksumRules
+        self, place: Place, pairs: Pairs, store: ObjectStore, unexpected: UnexpectedFiles, rules: ChecksumRules
     ) -> None:
         self._pairs, self._rules = pairs, rules
         self._sizes: dict[layout.OutputKind, array[int]] = {}
@@ -133,10 +170,10 @@ class OutputFiles:
         for kind in get_args(layout.OutputKind):
             self._has_checksum[kind] = bytearray(len(pairs))
             self._checksums[kind] = array("Q", [0]) * len(pairs)
-            self._sizes[kind] = self._list_sizes(kind, spec, store, unexpected)
+            self._sizes[kind] = self._list_sizes(kind, place, store, unexpected)
         # Not when the job fails anyway.
         if not unexpected.count:
-            self._read_checksums(spec, store)
+            self._read_checksums(place, store)
 
     def size(self, kind: layout.OutputKind, pair: int) -> int | None:
         """Return the size of an output in bytes; None when it is not in S3."""
@@ -154,20 +191,20 @@ class OutputFiles:
         return self._counts.notes(self._rules)
 
     def _list_sizes(
-        self, kind: layout.OutputKind, spec: JobSpec, store: ObjectStore, unexpected: UnexpectedFiles
+        self, kind: layout.OutputKind, place: Place, store: ObjectStore, unexpected: UnexpectedFiles
     ) -> "array[int]":
         sizes = array("q", [_MISSING]) * len(self._pairs)
-        for found in store.results_below(outputs_prefix(kind, spec)):
+        for found in store.results_below(place.outputs_prefix(kind)):
             owners = self._pairs.find_output(kind, found.key)
             for pair in owners:
                 sizes[pair] = found.size
             if not owners and not _is_harmless(kind, found, self._pairs):
-                unexpected.add(layout.output_area(kind, spec.output_layout), found.key)
+                unexpected.add(layout.output_area(kind, self._pairs.output_layout), found.key)
                 if unexpected.too_many:
                     break
         return sizes
 
-    def _read_checksums(self, spec: JobSpec, store: ObjectStore) -> None:
+    def _read_checksums(self, place: Place, store: ObjectStore) -> None:
         """Ask S3 for the checksums of outputs, once for an output that several models share."""
         kinds = get_args(layout.OutputKind)
         found = array(
@@ -178,7 +215,7 @@ class OutputFiles:
         def ask(number: int) -> tuple[layout.OutputKind, int, str | None]:
             pair, kind_number = divmod(found[number], len(kinds))
             kind = kinds[kind_number]
-            return kind, pair, store.result_checksum(outputs_prefix(kind, spec) + self._pairs.output_key(kind, pair))
+            return kind, pair, store.result_checksum(place.outputs_prefix(kind) + self._pairs.output_key(kind, pair))
 
         for kind, pair, checksum in in_parallel(ask, self._rules.choose(len(found), len(self._pairs))):
             owners = self._pairs.sharing_output(kind, pair)
@@ -202,11 +239,6 @@ class OutputFiles:
             for pair, size in enumerate(self._sizes[kind])
             if size != _MISSING and pair == self._pairs.sharing_output(kind, pair).start
         )
-
-
-def outputs_prefix(kind: layout.OutputKind, spec: JobSpec) -> str:
-    """Return the prefix of a job's outputs of a kind."""
-    return layout.job_outputs_prefix(kind, spec.dataset, spec.execution_id, spec.job_id, spec.output_layout)
 
 
 def is_placeholder(found: StoredObject) -> bool:

@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Iterator
+from itertools import chain
 
-from contract import layout, training_layout
+from contract import layout, spot_layout, training_layout
 from contract.status import ExecutionKind
 from contract.table.records import JobRecord
+from lambdas.attempts.output_files import spot_attempts
 from lambdas.stage.buckets.object_store import ObjectStore
 
 
@@ -21,7 +23,12 @@ def progress_mark(job: JobRecord, store: ObjectStore) -> str:
 
 def _segments(job: JobRecord, store: ObjectStore) -> Iterator[str]:
     # A segment never changes, and its name has a digest of its content.
-    for found in store.results_below(layout.ledger_prefix(job.execution_id, job.job_id)):
+    prefixes = [layout.ledger_prefix(job.execution_id, job.job_id)]
+    if job.scores_on_spot:
+        for attempt in spot_attempts(job.execution_id, job.job_id, store):
+            checkpoints = spot_layout.spot_checkpoints_prefix(job.execution_id, job.job_id, attempt)
+            prefixes.append(f"{checkpoints}{spot_layout.LEDGER_FOLDER}/")
+    for found in chain.from_iterable(map(store.results_below, prefixes)):
         if layout.commits_in_segment(found.key) is not None:
             yield found.key
 

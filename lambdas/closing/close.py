@@ -52,13 +52,19 @@ _MAX_COUNTED = 20_000
 
 
 def close_execution(
-    event: SummaryInput, deployment: Deployment, tokens: TaskTokens, seconds_left: Callable[[], float]
+    event: SummaryInput,
+    deployment: Deployment,
+    tokens: TaskTokens,
+    seconds_left: Callable[[], float],
+    *,
+    before_counting: Callable[[JobRecord], None] = lambda job: None,
 ) -> ExecutionOutcome:
     """Close the execution, planned, refused or aborted, and return its outcome. Idempotent.
 
     Pointers to the latest predictions move to those of the jobs that succeeded. The outcome is
     reported to a waiting task last, when everything is written. `seconds_left` returns the time until
-    the function is stopped.
+    the function is stopped. `before_counting` is called with each unfinished job whose commits are
+    counted.
 
     Raises:
         ClosingUnfinishedError: when there was no time to close all jobs. The execution's record is still
@@ -76,7 +82,7 @@ def close_execution(
         outcome = ExecutionOutcome(ExecutionStatus.FAILED, "", str(used))
         tokens.report(event.execution_id, _unplanned(event).request_json, outcome)
         return outcome
-    closed = _close_jobs(record, event, deployment, seconds_left)
+    closed = _close_jobs(record, event, deployment, seconds_left, before_counting)
     jobs = [whole_job(parts) for parts in group_parts(closed).values()]
     is_first = False
     if record.status is ExecutionStatus.RUNNING:
@@ -115,7 +121,11 @@ def _unplanned(event: SummaryInput) -> ExecutionRecord:
 
 
 def _close_jobs(
-    record: ExecutionRecord, event: SummaryInput, deployment: Deployment, seconds_left: Callable[[], float]
+    record: ExecutionRecord,
+    event: SummaryInput,
+    deployment: Deployment,
+    seconds_left: Callable[[], float],
+    before_counting: Callable[[JobRecord], None],
 ) -> list[JobRecord]:
     """Close the open jobs and parts of jobs, and return the records of all."""
     error, cause = caught_failure(event.state)
@@ -127,6 +137,7 @@ def _close_jobs(
         if job.status in FINAL_JOB_STATUSES or seconds_left() < reserved:
             return job
         if seconds_left() > _SECONDS_WITHOUT_COUNTING and job.objects_pinned <= _MAX_COUNTED:
+            before_counting(job)
             job = replace(job, commits=count_commits(job, deployment.store))
         kind, reason = open_job_reason(record, job, error, cause)
         return deployment.table.close_job(job, ended_at=ended_at, kind=kind, reason=reason)

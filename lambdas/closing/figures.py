@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from contract.planner.figures import ActualFigures, PlanFigures
+from contract.planner.problem import pool_name
 from contract.table.records import AttemptRecord, JobRecord
 
 
@@ -17,14 +18,15 @@ def actual_figures(
     """
     if not jobs:
         return None
+    on_spot = {job.job_id for job in jobs if job.compute.spot}
     started, hours = 0, dict[str, float]()
     for attempt in attempts:
         # Without an object to score, no job was started.
         if attempt.object_count and attempt.ended_at:
             started += 1
             seconds = _seconds(attempt.started_at, attempt.ended_at)
-            used = hours.get(attempt.instance_type, 0.0)
-            hours[attempt.instance_type] = used + seconds * attempt.instance_count / 3_600
+            pool = pool_name(attempt.instance_type, spot=attempt.job_id in on_spot)
+            hours[pool] = hours.get(pool, 0.0) + seconds * attempt.instance_count / 3_600
     has_prices = hours.keys() <= estimate.usd_per_hour.keys()
     ended = max((job.ended_at for job in jobs), default="")
     return ActualFigures(

@@ -3,16 +3,17 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
+from contract.planner.estimates import SampleKind
 from contract.status import ExecutionKind, JobStatus
-from contract.table.estimate_items import DATASET_MEASURE, Measured, Subject
+from contract.table.estimate_items import DATASET_MEASURE, LOAD_MEASURE, Measured, Subject
 from contract.table.measurements import JobMeasurements
 from contract.table.records import ExecutionRecord, JobRecord
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.observability import logger
 
-_MAX_STARTUPS = 5
-"""Samples of start-ups per execution and instance type. With all of a large execution, its samples would
-replace those of all others."""
+_MAX_SAMPLES = 5
+"""Samples of start-ups and of downloads per execution and instance type. With all of a large
+execution, its samples would replace those of all others."""
 _SECONDS_TO_LEARN = 60.0
 """Time that must be left. 10,000 models take a few seconds."""
 
@@ -51,9 +52,9 @@ def measured_by(record: ExecutionRecord, jobs: Iterable[JobRecord]) -> list[Meas
         return Measured(subject, name, measure, value, source, record.started_at)
 
     found = [
-        sample("INSTANCE", instance_type, "startup", seconds, number)
-        for instance_type, all_seconds in _startups(each for _, each in measured).items()
-        for number, seconds in enumerate(spread(all_seconds, _MAX_STARTUPS))
+        sample("INSTANCE", instance_type, measure, value, number)
+        for (instance_type, measure), values in _of_instances(each for _, each in measured).items()
+        for number, value in enumerate(spread(values, _MAX_SAMPLES))
     ]
     found += [
         sample("MODEL", model_id, instance_type, rate)
@@ -63,6 +64,8 @@ def measured_by(record: ExecutionRecord, jobs: Iterable[JobRecord]) -> list[Meas
         sample("FORMAT", name, instance_type, rate)
         for (name, instance_type), rate in _rates(_times_of_formats(measured))
     ]
+    loads = ((each.name, each.load_seconds, float(each.loads)) for _, job in measured for each in job.formats)
+    found += [sample("FORMAT", name, LOAD_MEASURE, seconds) for name, seconds in _rates(loads)]
     # A row of each model counts once in the bytes of the objects.
     sizes = ((job.dataset, float(job.input_bytes), job.rows_in / len(job.model_ids)) for job in done)
     return found + [sample("DATASET", dataset, DATASET_MEASURE, size) for dataset, size in _rates(sizes)]
@@ -80,11 +83,14 @@ def spread(values: Sequence[float], count: int) -> list[float]:
     return [ordered[round(number * (len(ordered) - 1) / (count - 1))] for number in range(count)]
 
 
-def _startups(measured: Iterable[JobMeasurements]) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {}
+def _of_instances(measured: Iterable[JobMeasurements]) -> dict[tuple[str, SampleKind], list[float]]:
+    """Return what was measured of the instances of each type, by kind of sample."""
+    found: dict[tuple[str, SampleKind], list[float]] = {}
     for each in measured:
         if each.startup_seconds:
-            found.setdefault(each.instance_type, []).append(each.startup_seconds)
+            found.setdefault((each.instance_type, "startup"), []).append(each.startup_seconds)
+        if each.download_bytes_per_second:
+            found.setdefault((each.instance_type, "download"), []).append(each.download_bytes_per_second)
     return found
 
 

@@ -112,7 +112,8 @@ def _summarize_job(job: JobRecord, parts: Sequence[JobRecord], results_bucket: s
         fleet_models=job.fleet_models,
         rows_skipped=job.rows_skipped,
         objects_committed=job.commits,
-        estimated_seconds=max(part.estimated_seconds for part in parts),
+        spot_time=job.spot_time,
+        estimated_seconds=job.estimated_seconds,
     )
 
 

@@ -142,7 +142,7 @@ def decide(
         try_again=try_again,
         wait_seconds=wait_seconds(rule.base_seconds, attempt, f"{job.execution_id}\n{job.job_id}") if try_again else 0,
         kind=kind,
-        reason=_reason(what, next_step, sagemaker_job_name, LOG_GROUPS[job.kind]),
+        reason=_reason(what, next_step, sagemaker_job_name, LOG_GROUPS[job.sagemaker_kind]),
         explanation=Explanation(rule.name, _one_line(message), remedy, rule.shortage),
     )
 

@@ -56,6 +56,8 @@ class FailureRule:
     """Pattern to search for in the whole text of the failure."""
     ran_out_of_time: bool = False
     waited_too_long: bool = False
+    waits: bool = False
+    """Whether a job that SageMaker refuses to create for this reason waits, which uses up no attempt."""
     above_limit: bool = False
     """Whether the request alone is above a limit of the account, so that waiting cannot help."""
 

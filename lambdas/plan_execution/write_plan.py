@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
+from contract.job.limits import MAX_CONCURRENCY_LIMIT
 from contract.table.records import ExecutionRecord
 from contract.workflow.messages import ExecutionPlan
-from contract.workflow.scoring_request import MAX_CONCURRENCY_LIMIT, ExecutionRequest
+from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.planning.execution_record import record_plan
 from lambdas.planning.scoring.form_jobs import PlannedJob, largest_first
 from lambdas.stage.deployment import Deployment
@@ -65,7 +66,10 @@ def items_at_once(jobs: Sequence[PlannedJob], max_concurrency: int) -> int:
 
     It is more than `max_concurrency` if jobs are split, because each of their parts is an item with
     one instance. Items have at most as many instances at once as `max_concurrency` jobs could have.
+    Where the planner has chosen the parts, it has counted each of them as a job.
     """
+    if any(job.is_chosen for job in jobs):
+        return max_concurrency
     allowed = sum(_most_instances(jobs)[:max_concurrency])
     used = accumulate(_most_instances([item for job in jobs for item in job.items]))
     return min(MAX_CONCURRENCY_LIMIT, max(max_concurrency, sum(total <= allowed for total in used)))

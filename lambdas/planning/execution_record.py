@@ -103,8 +103,9 @@ def record_plan(
         tolerated_quarantined_rows_percentage=chosen("tolerated_quarantined_rows_percentage"),
         object_count=object_count,
     )
+    priority = record.priority if request.priority is None else request.priority
     try:
-        return deployment.table.record_plan(record, plan)
+        return deployment.table.record_plan(replace(record, priority=priority), plan)
     except ExecutionClosedError:
         close_unplanned_jobs(record, deployment)
         raise

@@ -9,7 +9,7 @@ from contract.names import check_execution_name
 from contract.problems import InvalidInputError, Problem
 from contract.training.recipes import ModelRecipe
 from contract.workflow.messages import PlanInput, TrainingStart
-from contract.workflow.scoring_request import TrainFirst, parse_request
+from contract.workflow.scoring_request import ExecutionRequest, TrainFirst, parse_request
 from lambdas.planning.execution_record import open_execution, refuse
 from lambdas.planning.recipe_choice import check_training_input, choose_to_train
 from lambdas.stage.deployment import Deployment
@@ -36,11 +36,12 @@ def prepare_training(event: PlanInput, deployment: Deployment) -> TrainingStart:
         raise_if_any([*problems, *check_training_input(recipes, event.request)], "request")
     except InvalidInputError as error:
         raise refuse(record, error.problems, deployment) from error
-    return TrainingStart(name, form_input(recipes, request.execution_label, request.train))
+    return TrainingStart(name, form_input(recipes, request, request.train))
 
 
-def form_input(recipes: Sequence[ModelRecipe], execution_label: str | None, train: TrainFirst) -> dict[str, Any]:
+def form_input(recipes: Sequence[ModelRecipe], request: ExecutionRequest, train: TrainFirst) -> dict[str, Any]:
     """Return the training execution's input."""
-    label = {"execution_label": execution_label} if execution_label else {}
+    label = {"execution_label": request.execution_label} if request.execution_label else {}
+    priority = {} if request.priority is None else {"priority": request.priority}
     unchanged = {"train_unchanged": True} if train.train_unchanged else {}
-    return {"models": sorted(recipe.model_id for recipe in recipes), **unchanged, **label}
+    return {"models": sorted(recipe.model_id for recipe in recipes), **unchanged, **label, **priority}

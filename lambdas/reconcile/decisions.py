@@ -7,12 +7,15 @@ from typing import Any
 
 from contract.job.job_tags import EXECUTION_TAG, JOB_TAG, STAGE_TAG
 from contract.json_text import JsonError, parse_json
-from contract.status import FINAL_EXECUTION_STATUSES, JobStatus
+from contract.status import FINAL_EXECUTION_STATUSES, FINAL_JOB_STATUSES, JobStatus
+from contract.table.pool_records import Lease
 from contract.table.records import ExecutionRecord, JobRecord
 from contract.workflow.messages import FAILURE_FIELD, REQUEST_FIELD, SummaryInput
 from lambdas.closing.outcome import ABORT_ERRORS
 from lambdas.stage.messaging.execution_reader import EndedExecution
 
+ENDED_STATUSES = frozenset({"Completed", "Failed", "Stopped"})
+"""Statuses of SageMaker jobs that use no instances any more."""
 RUNNING_STATUSES = frozenset({"RUNNING", "PENDING_REDRIVE"})
 _GONE = "FAILED"
 _GONE_CAUSE = "Step Functions does not know the execution any more"
@@ -50,6 +53,21 @@ def why_orphaned(name: str, execution: ExecutionRecord | None, job: JobRecord | 
     if job.status is not JobStatus.RUNNING:
         return f"its job {job.job_id} is {job.status.value}"
     return "" if job.sagemaker_job_name == name else f"its job {job.job_id} runs as {job.sagemaker_job_name}"
+
+
+def has_lease_ended(lease: Lease, status: str, execution: ExecutionRecord | None, job: JobRecord | None) -> bool:
+    """Return whether nothing uses the instances of a lease any more. No clock has a say.
+
+    `status` is that of the SageMaker job; empty if SageMaker does not know it. Then it may still be
+    created, as long as its attempt is open or about to be opened.
+    """
+    if status:
+        return status in ENDED_STATUSES
+    if execution is None or execution.status in FINAL_EXECUTION_STATUSES or job is None:
+        return True
+    if job.status in FINAL_JOB_STATUSES or job.attempt > lease.attempt:
+        return True
+    return job.attempt == lease.attempt and job.status is not JobStatus.RUNNING
 
 
 def end_of(record: ExecutionRecord, described: EndedExecution, now: datetime) -> SummaryInput | None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from contract.problems import InvalidInputError, Problem
-from contract.status import ExecutionKind
+from contract.status import SageMakerKind
 from contract.table.records import record_time
 from contract.workflow.messages import SummaryInput
 from lambdas.closing.outcome import ABORT_ERRORS
@@ -14,14 +14,13 @@ from lambdas.reconcile.decisions import with_end
 from lambdas.stage.messaging.execution_reader import EndedExecution
 
 _STATES, _SAGEMAKER, _SCHEDULE = "aws.states", "aws.sagemaker", "aws.events"
-_JOB_KINDS = {"Processing": ExecutionKind.SCORING, "Training": ExecutionKind.TRAINING}
 
 
 @dataclass(frozen=True)
 class JobChange:
     """A SageMaker job has changed its status."""
 
-    kind: ExecutionKind
+    kind: SageMakerKind
     name: str
     arn: str
     status: str
@@ -52,8 +51,8 @@ def read_event(event: Mapping[str, Any], read: Callable[[str], EndedExecution]) 
     if source == _STATES and isinstance(detail, Mapping):
         return ExecutionEnd(_read_end(detail, read))
     if source == _SAGEMAKER and isinstance(detail, Mapping):
-        for word, kind in _JOB_KINDS.items():
-            fields = [detail.get(f"{word}Job{field}") for field in ("Name", "Arn", "Status")]
+        for kind in SageMakerKind:
+            fields = [detail.get(f"{kind.value}Job{field}") for field in ("Name", "Arn", "Status")]
             if all(isinstance(value, str) for value in fields):
                 return JobChange(kind, *map(str, fields))
     expected = f"an event of {_STATES}, {_SAGEMAKER} or a schedule"

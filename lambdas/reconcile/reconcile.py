@@ -7,19 +7,23 @@ writes with a condition, so doubled, late and shuffled events change nothing.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from contract.deadlines.lateness import Lateness, has_become_worse
-from contract.status import ExecutionStatus
+from contract.status import ExecutionStatus, JobStatus
 from contract.table.records import ExecutionRecord, JobRecord, record_time
 from contract.workflow.messages import SummaryInput
+from lambdas.attempts.checksums import ChecksumRules
+from lambdas.attempts.keep_commits import keep_spot_commits_of_ended
 from lambdas.closing.close import close_execution
-from lambdas.errors import ClosingUnfinishedError, JobNotFoundError, ReconciliationError
+from lambdas.errors import ClosingUnfinishedError, JobNotFoundError, KeptOutputsLeftError, ReconciliationError
 from lambdas.planning.execution_record import close_unplanned_jobs
 from lambdas.reconcile.deadlines import predicted_lateness
-from lambdas.reconcile.decisions import JobOwner, end_of, read_owner, why_orphaned
+from lambdas.reconcile.decisions import ENDED_STATUSES, JobOwner, end_of, read_owner, why_orphaned
 from lambdas.reconcile.events import ExecutionEnd, JobChange, Sweep
+from lambdas.reconcile.leases import Leases
 from lambdas.stage.deployment import Deployment
+from lambdas.stage.instance_quotas import SWEEP_AGE
 from lambdas.stage.messaging.execution_reader import ExecutionReader
 from lambdas.stage.messaging.task_tokens import TaskTokens
 from lambdas.stage.observability import logger, publish_counts
@@ -37,6 +41,7 @@ class Reconciled:
 
     executions_closed: int = 0
     jobs_stopped: int = 0
+    leases_released: int = 0
     deadlines_at_risk: int = 0
     """Executions that will probably miss their deadline, since this call."""
     deadlines_missed: int = 0
@@ -64,6 +69,8 @@ class Reconciler:
         self._jobs = jobs
         self._tokens = tokens
         self._seconds_left = seconds_left
+        self._leases = Leases(deployment, jobs)
+        self._rules = ChecksumRules("sampled", seconds_left)
 
     def handle(self, event: JobChange | ExecutionEnd | Sweep) -> Reconciled:
         """Handle an event and return what was done. Idempotent.
@@ -74,7 +81,7 @@ class Reconciler:
         match event:
             case ExecutionEnd(summary):
                 # The end of a redriven execution is out of date.
-                done = Reconciled() if summary is None else self._close(summary)
+                done = Reconciled() if summary is None else self._end(summary)
             case JobChange():
                 done = self._handle_job(event)
             case Sweep():
@@ -82,6 +89,7 @@ class Reconciler:
         counts = {
             "ExecutionsReconciled": done.executions_closed,
             "OrphanedJobsStopped": done.jobs_stopped,
+            "LeasesReconciled": done.leases_released,
             "DeadlinesAtRisk": done.deadlines_at_risk,
             "DeadlinesMissed": done.deadlines_missed,
         }
@@ -90,7 +98,15 @@ class Reconciler:
         return done
 
     def _handle_job(self, change: JobChange) -> Reconciled:
-        """Stop a job that has started for nobody, or close its execution if that has ended."""
+        """Stop a job that has started for nobody; release the instances of one that has ended.
+
+        The end of a stopped job may be that of its execution, whose records are then closed.
+        """
+        if change.status in ENDED_STATUSES:
+            # If every try conflicts with other calls, the event is delivered again.
+            self._deployment.pools.release(change.name)
+        if change.status not in (_RUNNING, _STOPPED):
+            return Reconciled()
         job = RunningJob(change.kind, change.name, change.arn)
         owner = self._owner(job)
         if owner is None:
@@ -98,9 +114,14 @@ class Reconciler:
         if change.status == _RUNNING:
             return Reconciled(jobs_stopped=self._stop_orphan(job, owner))
         execution = self._deployment.table.find_execution(owner.execution_id)
-        if change.status != _STOPPED or execution is None:
+        if execution is None:
             return Reconciled()
-        return self._close_if_ended(execution)
+        done = self._close_if_ended(execution)
+        record = self._find_job(owner)
+        if record is not None and record.status is JobStatus.FAILED:
+            # What the job has committed while it was being stopped.
+            keep_spot_commits_of_ended(record, self._deployment.store, self._rules)
+        return done
 
     def _sweep(self) -> Reconciled:
         """Close every execution that has ended, and stop every job that belongs to nobody."""
@@ -129,11 +150,21 @@ class Reconciler:
             if not done.executions_closed:
                 running.append(record)
         self._open_executions.remember(min((record.started_at for record in running), default=""), now)
-        stopped = self._stop_orphans(running)
+        jobs = list(self._jobs.running(f"{self._deployment.settings.stage}-"))
+        stopped = self._stop_orphans(jobs, running)
+        released = self._leases.release_ended({job.name for job in jobs})
+        self._deployment.quotas.fresh(SWEEP_AGE)
         late = [self._new_lateness(record) for record in running if isinstance(record, ExecutionRecord)]
         if failed:
             raise ReconciliationError(failed)
-        return Reconciled(closed, stopped, late.count(Lateness.LIKELY), late.count(Lateness.CERTAIN), unfinished)
+        return Reconciled(
+            executions_closed=closed,
+            jobs_stopped=stopped,
+            leases_released=released,
+            deadlines_at_risk=late.count(Lateness.LIKELY),
+            deadlines_missed=late.count(Lateness.CERTAIN),
+            unfinished=unfinished,
+        )
 
     # ---- executions --------------------------------------------------------------------------
 
@@ -145,14 +176,28 @@ class Reconciler:
         end = end_of(record, self._executions.read(record.execution_arn), self._deployment.clock())
         return Reconciled() if end is None else self._close(end)
 
+    def _end(self, end: SummaryInput) -> Reconciled:
+        """Close an execution that has ended abnormally, and release the instances for which it has no jobs."""
+        done = self._close(end)
+        return replace(done, leases_released=self._leases.release_of(end.execution_id))
+
     def _close(self, end: SummaryInput) -> Reconciled:
         try:
-            outcome = close_execution(end, self._deployment, self._tokens, self._seconds_left)
+            outcome = close_execution(
+                end, self._deployment, self._tokens, self._seconds_left, before_counting=self._keep_commits
+            )
         except ClosingUnfinishedError as error:
             logger.warning(str(error))
             return Reconciled(unfinished=True)
         logger.info("the execution has ended", execution_id=end.execution_id, status=outcome.status)
         return Reconciled(executions_closed=1)
+
+    def _keep_commits(self, job: JobRecord) -> None:
+        """Copy what an unfinished job has scored on spot capacity, as far as the time allows."""
+        try:
+            keep_spot_commits_of_ended(job, self._deployment.store, self._rules)
+        except KeptOutputsLeftError as error:
+            logger.warning(str(error))
 
     def _new_lateness(self, record: ExecutionRecord) -> Lateness | None:
         """Record that an execution will miss its deadline, and return the lateness if nobody has yet.
@@ -182,10 +227,12 @@ class Reconciler:
 
     # ---- jobs --------------------------------------------------------------------------------
 
-    def _stop_orphans(self, running: Iterable[ExecutionRecord | UnreadableExecution]) -> int:
+    def _stop_orphans(
+        self, jobs: Iterable[RunningJob], running: Iterable[ExecutionRecord | UnreadableExecution]
+    ) -> int:
         known = {name for execution in running for name in self._open_executions.running_jobs(execution.execution_id)}
         stopped = 0
-        for job in self._jobs.running(f"{self._deployment.settings.stage}-"):
+        for job in jobs:
             if job.name not in known and (owner := self._owner(job)) is not None:
                 stopped += self._stop_orphan(job, owner)
         return stopped

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from contract.status import ExecutionKind
+from contract.status import SageMakerKind
 from lambdas.stage.messaging.execution_reader import ExecutionReader
 from lambdas.stage.sagemaker_jobs import SageMakerJobs
 
@@ -19,6 +19,6 @@ class Activity:
         """Return whether Step Functions runs the execution; False if it has forgotten it."""
         return self.executions().is_running(execution_arn)
 
-    def running_job_status(self, name: str) -> str:
-        """Return the status of a processing job that has not ended; empty if it has, or does not exist."""
-        return self.jobs().running_status(ExecutionKind.SCORING, name)
+    def running_job_status(self, kind: SageMakerKind, name: str) -> str:
+        """Return the status of a SageMaker job that has not ended; empty if it has, or does not exist."""
+        return self.jobs().running_status(kind, name)

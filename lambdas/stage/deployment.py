@@ -6,10 +6,12 @@ from datetime import datetime
 
 from contract.table.records import record_time
 from lambdas.stage.buckets.object_store import ObjectStore
+from lambdas.stage.instance_quotas import InstanceQuotas
 from lambdas.stage.settings import StageSettings
 from lambdas.stage.tables.estimate_table import EstimateTable
 from lambdas.stage.tables.job_table import JobTable
 from lambdas.stage.tables.latest_pointers import LatestPointers
+from lambdas.stage.tables.pool_table import PoolTable
 from lambdas.stage.tables.upload_table import UploadTable
 
 
@@ -22,6 +24,8 @@ class Deployment:
     uploads: UploadTable
     store: ObjectStore
     latest: LatestPointers
+    pools: PoolTable
+    quotas: InstanceQuotas
     clock: Callable[[], datetime]
     """Returns the current time in UTC."""
     estimates: EstimateTable

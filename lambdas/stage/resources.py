@@ -11,6 +11,7 @@ that its own step needs.
 
 import os
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from typing import Any
@@ -26,6 +27,7 @@ from lambdas.stage.activity import Activity
 from lambdas.stage.buckets.listings import read_listings_quickly
 from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.deployment import Deployment
+from lambdas.stage.instance_quotas import InstanceQuotas
 from lambdas.stage.messaging.event_bus import EventBus
 from lambdas.stage.messaging.execution_reader import ExecutionReader
 from lambdas.stage.messaging.execution_starter import ExecutionStarter
@@ -49,6 +51,7 @@ from lambdas.stage.tables.estimate_table import EstimateTable
 from lambdas.stage.tables.job_table import JobTable
 from lambdas.stage.tables.latest_pointers import LatestPointers
 from lambdas.stage.tables.open_executions import OpenExecutions
+from lambdas.stage.tables.pool_table import PoolTable
 from lambdas.stage.tables.upload_table import UploadTable
 
 _ATTEMPTS = 8
@@ -78,7 +81,18 @@ class Resources:
         uploads = UploadTable(dynamodb, settings.table_name, record_days=settings.record_days)
         latest = LatestPointers(dynamodb, settings.table_name, store)
         estimates = EstimateTable(dynamodb, settings.table_name, clock=_now)
-        return Deployment(settings, table, uploads, store, latest, clock=_now, estimates=estimates)
+        pools = PoolTable(dynamodb, settings.table_name)
+        quotas = InstanceQuotas(pools, settings.instance_quotas, lambda: _client("service-quotas"), _now)
+        return Deployment(
+            settings, table, uploads, store, latest, clock=_now, estimates=estimates, pools=pools, quotas=quotas
+        )
+
+    @cached_property
+    def reading_deployment(self) -> Deployment:
+        """The deployment for CheckRequest, which writes nothing: the quotas are those that others have read."""
+        deployment = self.deployment
+        quotas = InstanceQuotas(deployment.pools, deployment.settings.instance_quotas, None, _now)
+        return replace(deployment, quotas=quotas)
 
     @cached_property
     def plan_defaults(self) -> PlanDefaults:

@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from contract.status import ExecutionKind
+from contract.status import SageMakerKind
 from lambdas.errors import JobStillRunningError
 from lambdas.stage.observability import logger
 
@@ -21,7 +21,7 @@ _THROTTLED = frozenset({"ThrottlingException", "Throttling", "TooManyRequestsExc
 class RunningJob:
     """A SageMaker job that runs, or did a moment ago."""
 
-    kind: ExecutionKind
+    kind: SageMakerKind
     name: str
     arn: str
 
@@ -32,30 +32,31 @@ class SageMakerJobs:
     def __init__(self, sagemaker: Any) -> None:
         self._sagemaker = sagemaker
 
-    def end(self, kind: ExecutionKind, name: str) -> None:
-        """Stop the job unless it has ended. Do nothing if it was never created. Idempotent.
+    def end(self, kind: SageMakerKind, name: str) -> str:
+        """Stop the job unless it has ended, and return its status; empty if it was never created. Idempotent.
 
         Raises:
             JobStillRunningError: The job has not ended yet. Call again later.
         """
         try:
-            status = self._status(kind, name)
+            status = self.status(kind, name)
             if status == "InProgress":
                 logger.warning("the workflow no longer waits for this job: it is stopped", sagemaker_job_name=name)
                 self.stop(kind, name)
-                status = self._status(kind, name)
+                status = self.status(kind, name)
         except ClientError as error:
             if error.response["Error"]["Code"] not in _THROTTLED:
                 raise
             status = f"unknown ({error})"
         if status not in _ENDED:
             raise JobStillRunningError(name, status)
+        return status
 
     def running(self, prefix: str) -> Iterator[RunningJob]:
         """Yield the jobs in progress whose names begin with a prefix."""
         for kind, operation, word in (
-            (ExecutionKind.SCORING, "list_processing_jobs", "Processing"),
-            (ExecutionKind.TRAINING, "list_training_jobs", "Training"),
+            (SageMakerKind.PROCESSING, "list_processing_jobs", "Processing"),
+            (SageMakerKind.TRAINING, "list_training_jobs", "Training"),
         ):
             pages = self._sagemaker.get_paginator(operation).paginate(
                 StatusEquals="InProgress", NameContains=prefix, PaginationConfig={"PageSize": _JOBS_PER_PAGE}
@@ -70,15 +71,15 @@ class SageMakerJobs:
         pages = self._sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn)
         return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
 
-    def running_status(self, kind: ExecutionKind, name: str) -> str:
+    def running_status(self, kind: SageMakerKind, name: str) -> str:
         """Return the status of a job that has not ended; empty if it has, or was never created."""
-        status = self._status(kind, name)
+        status = self.status(kind, name)
         return "" if status in _ENDED else status
 
-    def _status(self, kind: ExecutionKind, name: str) -> str:
+    def status(self, kind: SageMakerKind, name: str) -> str:
         """Return the job's status; empty if there is no job with this name."""
         try:
-            if kind is ExecutionKind.TRAINING:
+            if kind is SageMakerKind.TRAINING:
                 return str(self._sagemaker.describe_training_job(TrainingJobName=name)["TrainingJobStatus"])
             return str(self._sagemaker.describe_processing_job(ProcessingJobName=name)["ProcessingJobStatus"])
         except ClientError as error:
@@ -87,10 +88,10 @@ class SageMakerJobs:
                 return ""
             raise
 
-    def stop(self, kind: ExecutionKind, name: str) -> None:
+    def stop(self, kind: SageMakerKind, name: str) -> None:
         """Ask a job to stop. Do nothing if it has ended."""
         try:
-            if kind is ExecutionKind.TRAINING:
+            if kind is SageMakerKind.TRAINING:
                 self._sagemaker.stop_training_job(TrainingJobName=name)
             else:
                 self._sagemaker.stop_processing_job(ProcessingJobName=name)

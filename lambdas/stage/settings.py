@@ -6,15 +6,22 @@ from typing import Any, Literal, TypeVar, cast, get_args
 
 from contract import environment
 from contract.catalog.image_variants import CORE, IMAGE_VARIANTS, ImageVariant
+from contract.catalog.instance_quotas import (
+    CAPACITY_WAIT_LIMITS,
+    DEFAULT_CAPACITY_WAIT_SECONDS,
+    DEFAULT_JOB_STARTS_PER_SECOND,
+    JOB_STARTS_LIMITS,
+    check_instance_quotas,
+)
 from contract.catalog.models import OPTIONAL_FIELDS, Compute
 from contract.checks import check_range
 from contract.codec import SCHEMA_VERSION_FIELD, decode_fields
 from contract.job.checksum_comparison import ComparedChecksums
+from contract.job.limits import MAX_CONCURRENCY_LIMIT, MAX_MODELS_PER_JOB
 from contract.json_text import JsonError, parse_json
 from contract.problems import InvalidInputError, Problem
 from contract.triggers.uploads import UploadRule, rules_from_text
 from contract.workflow.planning_options import AUTO
-from contract.workflow.scoring_request import MAX_CONCURRENCY_LIMIT, MAX_MODELS_PER_JOB
 
 N = TypeVar("N", int, float)
 _Limits = tuple[float, float, str]
@@ -39,6 +46,12 @@ class StageSettings:
     """Days after which table records expire."""
     predictions_expiry_days: int | None = None
     """Days after which S3 deletes outputs; None if it never does. Only SummarizeExecution reads it."""
+    instance_quotas: Mapping[str, int] = field(default_factory=dict)
+    """Quotas that the stage sets itself. Like the next ones, only the functions that plan and admit jobs have it."""
+    capacity_wait_seconds: int = DEFAULT_CAPACITY_WAIT_SECONDS
+    """Longest time that a job waits for capacity."""
+    job_starts_per_second: float = DEFAULT_JOB_STARTS_PER_SECOND
+    """Most SageMaker jobs of a kind that are created per second."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +105,21 @@ def read_settings(variables: Mapping[str, str]) -> StageSettings:
         key_arn=_text(variables, environment.KEY_ARN, problems),
         record_days=_number(int, variables, environment.RECORD_DAYS, problems, (1, 3_650, "days")),
         predictions_expiry_days=_days_or_never(variables, environment.PREDICTIONS_EXPIRY_DAYS, problems),
+        instance_quotas=_instance_quotas(variables, environment.INSTANCE_QUOTAS, problems),
+        capacity_wait_seconds=_number(
+            int,
+            {environment.CAPACITY_WAIT_SECONDS: str(DEFAULT_CAPACITY_WAIT_SECONDS), **variables},
+            environment.CAPACITY_WAIT_SECONDS,
+            problems,
+            (*CAPACITY_WAIT_LIMITS, "seconds"),
+        ),
+        job_starts_per_second=_number(
+            float,
+            {environment.JOB_STARTS_PER_SECOND: str(DEFAULT_JOB_STARTS_PER_SECOND), **variables},
+            environment.JOB_STARTS_PER_SECOND,
+            problems,
+            (*JOB_STARTS_LIMITS, "jobs per second"),
+        ),
     )
     if problems:
         raise InvalidInputError("environment", problems)
@@ -253,6 +281,14 @@ def _patterns(variables: Mapping[str, str], name: str, problems: list[Problem]) 
         problems.append(Problem(name, variables.get(name, ""), "a JSON list of patterns such as 'ml.m5.*'", _REMEDY))
         return ()
     return tuple(data)
+
+
+def _instance_quotas(variables: Mapping[str, str], name: str, problems: list[Problem]) -> dict[str, int]:
+    """Return the variable's quotas; none if the function does not have the variable."""
+    data = _json(variables, name) if variables.get(name) else {}
+    found = check_instance_quotas(name, data) if isinstance(data, dict) else [Problem(name, data, "JSON of quotas")]
+    problems.extend(Problem(problem.field, problem.value, problem.expected, _REMEDY) for problem in found)
+    return {} if found else data
 
 
 def _types(variables: Mapping[str, str], name: str, problems: list[Problem]) -> tuple[str, ...]:

@@ -1,9 +1,10 @@
-"""Form what a job has measured, from its commits and SageMaker's description of its last attempt. Pure functions."""
+"""Form what a job has measured, from its ledger and SageMaker's description of its last attempt. Pure functions."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from contract.job.ledger import InstanceTimes
 from contract.job.scoring_spec import JobSpec
 from contract.planner.estimates import format_class
 from contract.table.measurements import FormatMeasurement, JobMeasurements
@@ -13,7 +14,10 @@ from lambdas.attempts.commits import Commits, ModelTime
 _DIGITS = ".4g"
 """Precision of seconds: a job may have a thousand models, and its record must stay small."""
 _MAX_STARTUP_SECONDS = 86_400.0
-"""Longest start-up that is believed."""
+"""Longest start-up or download that is believed."""
+_LEAST_DOWNLOAD_BYTES = 256 << 20
+_LEAST_DOWNLOAD_SECONDS = 1.0
+"""Less tells nothing about the rate of a download."""
 
 
 def measure(job: JobRecord, spec: JobSpec, commits: Commits, description: Any) -> JobMeasurements:
@@ -30,9 +34,10 @@ def measure(job: JobRecord, spec: JobSpec, commits: Commits, description: Any) -
     return JobMeasurements(
         instance_type=_instance_type(described) or job.compute.instance_type or "",
         startup_seconds=_startup_seconds(described),
+        download_bytes_per_second=_download_rate(job, spec, commits, described),
         model_seconds=tuple(seconds) if any(seconds) else (),
         # The models of a fleet have no times of their own.
-        formats=() if spec.fleet else _by_format(spec, times),
+        formats=() if spec.fleet else _by_format(spec, times, commits.instances.values()),
     )
 
 
@@ -44,20 +49,58 @@ def _seconds_of_all_rows(time: ModelTime | None, job: JobRecord, commits: Commit
     return _rounded(time.seconds * rows / time.rows)
 
 
-def _by_format(spec: JobSpec, times: Mapping[str, ModelTime]) -> tuple[FormatMeasurement, ...]:
+def _by_format(
+    spec: JobSpec, times: Mapping[str, ModelTime], instances: Iterable[InstanceTimes]
+) -> tuple[FormatMeasurement, ...]:
     found: dict[str, ModelTime] = {}
     for model in spec.models:
         time = times.get(model.model_id)
         if time is not None and time.rows and time.seconds:
             total = found.setdefault(format_class(model.format, model.artifact_bytes), ModelTime())
             total.add(time.rows, time.seconds)
-    return tuple(FormatMeasurement(name, each.rows, _rounded(each.seconds)) for name, each in sorted(found.items()))
+    loads: dict[str, ModelTime] = {}
+    for load in (load for instance in instances for load in instance.loads):
+        loads.setdefault(load.name, ModelTime()).add(load.models, load.seconds)
+    nothing = ModelTime()
+    return tuple(
+        FormatMeasurement(
+            name,
+            each.rows,
+            _rounded(each.seconds),
+            loads.get(name, nothing).rows,
+            _rounded(loads.get(name, nothing).seconds),
+        )
+        for name, each in sorted(found.items())
+    )
+
+
+def _download_rate(job: JobRecord, spec: JobSpec, commits: Commits, description: Mapping[str, Any]) -> float:
+    """Return the bytes per second from the start of the only instance until its container started; 0 if unknown.
+
+    Only the first attempt has all objects. Of few bytes, the time would be that of image and container.
+    """
+    started = _time(description.get("ProcessingStartTime"))
+    starts = [_time(each.started_at) for each in commits.instances.values()]
+    size = job.input_bytes + sum(model.artifact_bytes for model in spec.models)
+    is_whole = job.attempt == 1 and not job.commits_kept and _instance_count(description) == 1 == len(starts)
+    if not is_whole or started is None or starts[0] is None or size < _LEAST_DOWNLOAD_BYTES:
+        return 0.0
+    seconds = (starts[0] - started).total_seconds()
+    return _rounded(size / seconds) if _LEAST_DOWNLOAD_SECONDS <= seconds <= _MAX_STARTUP_SECONDS else 0.0
+
+
+def _cluster(description: Mapping[str, Any]) -> Mapping[str, Any]:
+    resources = description.get("ProcessingResources")
+    cluster = resources.get("ClusterConfig") if isinstance(resources, Mapping) else description.get("ResourceConfig")
+    return cluster if isinstance(cluster, Mapping) else {}
+
+
+def _instance_count(description: Mapping[str, Any]) -> Any:
+    return _cluster(description).get("InstanceCount")
 
 
 def _instance_type(description: Mapping[str, Any]) -> str:
-    resources = description.get("ProcessingResources")
-    cluster = resources.get("ClusterConfig") if isinstance(resources, Mapping) else None
-    found = cluster.get("InstanceType") if isinstance(cluster, Mapping) else None
+    found = _cluster(description).get("InstanceType")
     return found if isinstance(found, str) else ""
 
 

@@ -11,6 +11,8 @@ from contract.workflow.messages import JobResult, VerifyInput
 from lambdas.attempts.checksums import ChecksumRules
 from lambdas.attempts.commits import Commits, read_commits
 from lambdas.attempts.job_events import complete_job
+from lambdas.attempts.keep_commits import keep_spot_commits
+from lambdas.attempts.spot_time import spot_time_after
 from lambdas.attempts.tolerance import counted
 from lambdas.dataset.pinning import replaced_objects
 from lambdas.errors import ObjectReplacedError, OutputIncompleteError, UnexpectedOutputError
@@ -22,6 +24,7 @@ def verify_output(pointer: VerifyInput, deployment: Deployment, rules: ChecksumR
     """Record the job as succeeded if its output is complete. Idempotent.
 
     Raises:
+        KeptOutputsLeftError: when the function's time ends before all outputs of spot attempts are copied.
         UnexpectedOutputError: when there are files that no commit names.
         OutputIncompleteError: when commits or their outputs are missing, or outputs were changed.
         ObjectReplacedError: when pinned objects were replaced or removed since.
@@ -34,6 +37,8 @@ def verify_output(pointer: VerifyInput, deployment: Deployment, rules: ChecksumR
 def _verify(job: JobRecord, description: Any, deployment: Deployment, rules: ChecksumRules) -> JobRecord:
     spec = deployment.store.job_spec(job.execution_id, job.job_id)
     _check_dataset(spec, deployment)
+    if job.scores_on_spot:
+        keep_spot_commits(spec, deployment.store, rules)
     commits = _check_commits(spec, deployment, rules)
     ended_at = max(deployment.now(), job.started_at)
     succeeded = replace(
@@ -51,6 +56,7 @@ def _verify(job: JobRecord, description: Any, deployment: Deployment, rules: Che
         notes=commits.notes,
         commits=commits.valid,
         measured=measure(job, spec, commits, description),
+        spot_time=spot_time_after(job, description),
     )
     return deployment.table.end_attempt(job, succeeded, ended_at=ended_at, tally=counted(succeeded, deployment))
 

@@ -36,7 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Synthesize the stage `dev` once per run."""
-    context = {"fleetscore.uploads": UPLOADS}
+    # The embedded AWS takes any number of requests per second.
+    context = {"fleetscore.uploads": UPLOADS, "fleetscore.job_starts_per_second": 100}
     return made_once(tmp_path_factory, "cdk.out", lambda folder: synthesize(ROOT / "app.py", folder, context))
 
 

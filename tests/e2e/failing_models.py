@@ -108,7 +108,8 @@ class WaitsToBeKilled:
         visits = np.asarray(features["visits"] if hasattr(features, "columns") else features[:, 1])
         if (visits == self.FATAL_VISITS).any() and not Path(self.waiting).exists():
             root = Path(os.environ.get("FLEETSCORE_ML_ROOT", "/opt/ml"))
-            _wait_for(lambda: any((root / "processing/output/ledger").rglob("*.jsonl")))
+            ledgers = [root / "processing/output/ledger", root / "checkpoints/ledger"]
+            _wait_for(lambda: any(path for ledger in ledgers for path in ledger.rglob("*.jsonl")))
             Path(self.waiting).touch()
             time.sleep(DEADLINE_SECONDS)
         return np.full((len(features), 2), 0.5)

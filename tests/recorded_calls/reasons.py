@@ -6,6 +6,7 @@ A reason must cover a permission that a role has. It may also cover one that cal
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from contract.layout import OUTPUT_PREFIXES
 from tests.recorded_calls.recorded_permissions import Permission
 
 
@@ -53,10 +54,12 @@ _BY_AWS = (
         _ANY,
         "Step Functions sets up the delivery of a state machine's logs.",
     ),
-    Reason("JobRole* TrainingRole*", "ecr:*", _ANY, "SageMaker pulls the image with the job's role."),
-    Reason("JobRole* TrainingRole*", "cloudwatch:PutMetricData", _ANY, "SageMaker reports the use of instances."),
+    Reason("JobRole* SpotRole* TrainingRole*", "ecr:*", _ANY, "SageMaker pulls the image with the job's role."),
     Reason(
-        "JobRole* TrainingRole*",
+        "JobRole* SpotRole* TrainingRole*", "cloudwatch:PutMetricData", _ANY, "SageMaker reports the use of instances."
+    ),
+    Reason(
+        "JobRole* SpotRole* TrainingRole*",
         "s3:ListBucket",
         _ANY,
         "SageMaker lists what a prefix or manifest names before it copies the objects.",
@@ -162,6 +165,21 @@ _IN_RARE_CASES = (
         "s3:PutObject",
         "*/quarantine/*",
         "A resumed execution keeps rows in quarantine by copying their files.",
+    ),
+    *(
+        Reason(
+            "VerifyOutputRole* ClassifyFailureRole* ReconcileRole*",
+            "s3:GetObject s3:PutObject",
+            f"*/{area}*",
+            "Jobs on spot capacity have outputs of every layout, and what they have committed is copied when they end.",
+        )
+        for area in (*OUTPUT_PREFIXES, "executions/*/ledger/")
+    ),
+    Reason(
+        "PlanExecutionRole* CheckRequestRole*",
+        "sagemaker:DescribeTrainingJob",
+        "*:training-job/*",
+        "A job on spot capacity may still run when its execution is resumed, like a processing job.",
     ),
     Reason(
         "TrainingStateMachineRole*",

@@ -43,7 +43,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "lambdas": frozenset({"lambdas", "contract", "boto3", "botocore", "dateutil", "aws_lambda_powertools"}),
     "inference_container/scoring": frozenset({"scoring", "contract"}) | CONTAINER | HEAVY,
     "inference_container/training": frozenset({"training", "scoring", "contract"}) | CONTAINER,
-    "inference_container/launcher": frozenset({"launcher"}),
+    "inference_container/launcher": frozenset({"launcher", "contract"}),
     "infra": frozenset({"infra", "contract", "aws_cdk", "cdk_nag", "constructs"}),
     "app.py": frozenset({"infra", "contract", "aws_cdk", "cdk_nag", "constructs"}),
     "cli": frozenset({"cli", "contract", "boto3", "botocore", "click", "rich", "rich_click"}),

@@ -4,7 +4,7 @@ import math
 
 from benchmarks.planning.simulation.execution import Noise, busy_seconds, usd_per_second, vcpus_of
 from benchmarks.planning.simulation.scenarios import BYTES_PER_ROW, BYTES_PER_SECOND, STARTUP_SECONDS, TYPES, Draw
-from contract.workflow.scoring_request import MAX_MODELS_PER_JOB
+from contract.job.limits import MAX_MODELS_PER_JOB
 
 _MOST_ROUNDS = 50
 SLOW = 1.3

@@ -16,7 +16,7 @@ from cli.stage.executions.executions import Executions
 from cli.stage.patient_reads import PatientReads
 from cli.views.diagnosis.log_lines import log_json, log_texts
 from contract.log_groups import LOG_GROUPS
-from contract.status import ExecutionKind
+from contract.status import sagemaker_kind
 from contract.table.records import AttemptRecord
 
 _MAX_ATTEMPTS = 50
@@ -150,7 +150,7 @@ def _nothing(snapshot: Snapshot, attempts: Sequence[AttemptRecord], pattern: str
         return "No job has started yet." if not snapshot.ended else "No SageMaker job was started."
     if pattern:
         return f"No line matches {pattern!r}. Leave out --filter to see all lines."
-    group = LOG_GROUPS[ExecutionKind(snapshot.kind)]
+    group = LOG_GROUPS[sagemaker_kind(snapshot.kind, spot=attempts[-1].spot)]
     return (
         f"There are no lines in the log group {group} for {attempts[-1].sagemaker_job_name}. A container's lines "
         "arrive some seconds after it has started; attempts that got no instance have none, and old lines are "

@@ -9,7 +9,7 @@ import rich_click as click
 from cli.command_line.click_classes import Command
 from cli.command_line.invocation import Invocation
 from cli.command_line.options import words
-from cli.commands.executions.executions import read_request
+from cli.commands.executions.request_text import read_request
 from cli.documents.dataset_template import Slot, expand
 from cli.failures import CommandError, ExitStatus
 from cli.stage.executions.backfill import Backfill, Outcome, SlotResult, State

@@ -1,8 +1,6 @@
 """`fleetscore run`, `status` and `watch`: start, show and follow executions."""
 
-import json
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import rich_click as click
@@ -13,7 +11,9 @@ from cli.command_line.invocation import Invocation
 from cli.command_line.options import request_option, start_options, words
 from cli.command_line.output import Output
 from cli.commands.executions import request_check
+from cli.commands.executions.request_text import read_request, with_names
 from cli.commands.executions.table_options import TableOptions, table_options, with_snapshot
+from cli.commands.planning.plan import confirm_plan, show_plan
 from cli.failures import CommandError, ExitStatus
 from cli.stage.deployment import Deployment
 from cli.stage.diagnosis.execution_list import ExecutionList, ListChoice
@@ -23,7 +23,6 @@ from cli.stage.patient_reads import PatientReads
 from cli.views.executions.executions import SOME_JOBS, JobChoice, execution_view, snapshot_json
 from cli.views.executions.progress import progress_for, watch
 from cli.views.tables import shown_time
-from contract.json_text import JsonError, parse_json
 from contract.status import ExecutionKind
 from contract.table.records import AttemptRecord
 
@@ -41,6 +40,7 @@ execution_argument = argument("execution", metavar="EXECUTION", help="The execut
     fleetscore run --fleets flights --wait
     fleetscore run --input '{"models": ["churn"], "dataset": "customers-2026"}'
     fleetscore run --input @request.json --check
+    fleetscore run --input @request.json --confirm
     fleetscore run --table delta --input '{"dataset": "events"}'
     """,
 )
@@ -48,6 +48,8 @@ execution_argument = argument("execution", metavar="EXECUTION", help="The execut
 @click.option("--models", type=words, metavar="A,B", help="Models to score. Default: every enabled model.")
 @click.option("--fleets", type=words, metavar="A,B", help="Fleets to score. Default: every fleet, without --models.")
 @table_options
+@click.option("--plan", is_flag=True, help="Start nothing; show the jobs, their time and their cost.")
+@click.option("--confirm", is_flag=True, help="Show the plan, and ask before the execution starts.")
 @start_options
 @click.pass_obj
 def run(
@@ -60,20 +62,26 @@ def run(
     name: str | None,
     wait: bool,
     check: str | None,
+    plan: bool,
+    confirm: bool,
 ) -> ExitStatus:
     """Start an execution, and print its id."""
     output = invocation.output
     request_json = with_names(read_request(request), models=models, fleets=fleets)
     check_request(request_json)
     choice = table.choice(request_json)
-    if check is not None:
+    if check is not None or plan:
         if choice is not None and check != "form":
             request_json = with_snapshot(request_json, choice, invocation.connection, invocation.deployment(), output)
+        if check is None:
+            return show_plan(invocation, request_json)
         return request_check.check(invocation, ExecutionKind.SCORING, request_json, check)
     deployment = invocation.changed_deployment()
     executions = Executions(invocation.connection, deployment)
     if choice is not None:
         request_json = with_snapshot(request_json, choice, invocation.connection, deployment, output)
+    if confirm:
+        confirm_plan(invocation, request_json)
     return start(executions, request_json, output, name=name, wait=wait)
 
 
@@ -169,47 +177,6 @@ def started_json(execution_id: str, arn: str, since: datetime | None) -> dict[st
         "execution_arn": arn,
         "already_running_since": since.isoformat() if since is not None else None,
     }
-
-
-def read_request(text: str) -> str:
-    """Return the request's JSON text, from the command line or from `@file`.
-
-    Raises:
-        CommandError: when the file cannot be read.
-    """
-    if not text.startswith("@"):
-        return text
-    path = Path(text[1:]).expanduser()
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise CommandError(f"--input: {path} cannot be read ({error.strerror}).") from error
-    except UnicodeDecodeError as error:
-        raise CommandError(f"--input: {path} is not UTF-8 text ({error}).") from error
-
-
-_OPTION_OF_FIELD = {"train_unchanged": "--force"}
-"""Options that are not named like their field."""
-
-
-def with_names(request_json: str, **names: list[str] | bool | None) -> str:
-    """Return the request's JSON text with the ids of options such as `models` in it. Invalid text stays as it is.
-
-    Raises:
-        CommandError: when the request has such a field too.
-    """
-    given = {field: ids for field, ids in names.items() if ids is not None}
-    try:
-        request: Any = parse_json(request_json, keep_surrogates=True) if given else None
-    except JsonError:
-        return request_json
-    if not isinstance(request, dict):
-        return request_json
-    for field in given:
-        if field in request:
-            option = _OPTION_OF_FIELD.get(field, f"--{field}")
-            raise CommandError(f"Name the {field} once: with {option} or in --input.")
-    return json.dumps({**request, **given})
 
 
 def follow(executions: Executions, execution: str, output: Output) -> ExitStatus:

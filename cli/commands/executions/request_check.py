@@ -5,10 +5,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from cli.command_line.invocation import Invocation
 from cli.failures import CommandError, ExitStatus, describe
 from cli.stage.executions.request_check import check_on_stage
-from cli.views.executions.request_check import check_json, check_view
+from cli.views.executions.request_check import check_json, check_view, problems_text
 from contract.problems import InvalidInputError
 from contract.status import ExecutionKind
-from contract.workflow.request_check import RequestCheck
 
 
 def check(invocation: Invocation, kind: ExecutionKind, request_json: str, extent: str) -> ExitStatus:
@@ -23,7 +22,7 @@ def check(invocation: Invocation, kind: ExecutionKind, request_json: str, extent
     except (CommandError, InvalidInputError, ClientError, BotoCoreError) as error:
         return _only_the_form(invocation, error)
     if found.problem_count and not output.as_json:
-        raise CommandError(_problems(found))
+        raise CommandError(problems_text(found))
     output.data(check_json(found), *check_view(found))
     return ExitStatus.REFUSED if found.problem_count else ExitStatus.SUCCEEDED
 
@@ -41,10 +40,3 @@ def _only_the_form(invocation: Invocation, error: Exception) -> ExitStatus:
         "To check the form only, use --check=form."
     )
     return ExitStatus.AWS
-
-
-def _problems(found: RequestCheck) -> str:
-    counted = "1 problem" if found.problem_count == 1 else f"{found.problem_count:,} problems"
-    return "\n".join(
-        [f"The plan would refuse the request with {counted}:", *[f"  - {text}" for text in found.problems]]
-    )

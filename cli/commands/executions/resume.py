@@ -10,8 +10,9 @@ from cli.command_line.click_classes import Command, argument
 from cli.command_line.invocation import Invocation
 from cli.command_line.options import start_options, words
 from cli.commands.executions import request_check
-from cli.commands.executions.executions import execution_argument, read_request, start, with_names
+from cli.commands.executions.executions import execution_argument, start
 from cli.commands.executions.refused_uploads import resume_uploads
+from cli.commands.executions.request_text import read_request, with_names
 from cli.failures import CommandError, ExitStatus
 from cli.stage.diagnosis.job_choice import items_of
 from cli.stage.executions.execution_snapshot import Snapshot

@@ -233,6 +233,8 @@ def _deploy(invocation: Invocation, endpoint: "Endpoint", images: "ImageStore", 
         context = {
             "fleetscore.stage": invocation.stage,
             "fleetscore.default_max_concurrency": max(2, os.cpu_count() or 2),
+            # The embedded AWS takes any number of requests per second.
+            "fleetscore.job_starts_per_second": 100,
         }
         synthesize(_app(), Path(assembly), context, endpoint=endpoint)
         deploy(Path(assembly), endpoint, images, output.notice)

@@ -6,7 +6,8 @@ from cli.command_line.click_classes import Command
 from cli.command_line.invocation import Invocation
 from cli.command_line.options import start_options, words
 from cli.commands.executions import request_check
-from cli.commands.executions.executions import read_request, start, with_names
+from cli.commands.executions.executions import start
+from cli.commands.executions.request_text import read_request, with_names
 from cli.failures import ExitStatus
 from cli.stage.executions.executions import Executions, check_training_request
 from contract.status import ExecutionKind

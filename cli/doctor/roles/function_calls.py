@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from cli.doctor.roles.calls import EXECUTION, JOB, USE_KEY, Call, CallMaker, leading_keys
-from contract import layout, training_layout
+from contract import layout, spot_layout, training_layout
 from contract.table import records, upload_records
 from contract.table.estimate_items import ESTIMATE_PARTITIONS
 from contract.table.events import DEADLINE_DETAIL_TYPE, EXECUTION_DETAIL_TYPE, JOB_DETAIL_TYPE
 from contract.table.latest_predictions import LATEST_PARTITIONS
+from contract.table.pool_records import POOL_PARTITION
 from contract.table.price_items import PRICES_PARTITION
 
 
@@ -34,6 +35,7 @@ def _plan_execution(make: CallMaker) -> Iterator[Call]:
     yield from _resuming(make)
     yield make.execution_objects("s3:GetObject", "s3:PutObject")
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem")
+    yield from _reading_quotas(make)
     yield from make.keys_for("dynamodb", "s3")
 
 
@@ -42,6 +44,7 @@ def _check_request(make: CallMaker) -> Iterator[Call]:
     yield from _resuming(make)
     yield make.execution_objects("s3:GetObject")
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query")
+    yield make.items(POOL_PARTITION, "GetItem")
     yield Call(("s3:GetObject",), f"{make.models}/{training_layout.code_key('doctor', '0')}")
     for service in ("dynamodb", "s3"):
         yield make.key(service, "kms:Decrypt")
@@ -52,10 +55,11 @@ def _check_request(make: CallMaker) -> Iterator[Call]:
 def _record_attempt(make: CallMaker) -> Iterator[Call]:
     yield from _listing_results(make)
     yield make.execution_objects("s3:GetObject", "s3:PutObject")
-    for output in _outputs(make):
-        yield Call(("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"), output)
+    yield from _copying_outputs(make)
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem", "UpdateItem")
     yield Call(("dynamodb:Query",), f"{make.table}/index/{records.INDEX_NAME}")
+    yield make.items(records.EXECUTION_PARTITIONS, "ConditionCheckItem")
+    yield _releasing(make, "UpdateItem")
     yield from make.keys_for("dynamodb", "s3")
 
 
@@ -64,14 +68,17 @@ def _verify_output(make: CallMaker) -> Iterator[Call]:
     yield from _listing_results(make)
     yield make.execution_objects("s3:GetObject")
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "PutItem", "UpdateItem")
-    yield from _reading_checksums(make)
+    yield from _copying_outputs(make)
+    yield _releasing(make)
     yield from make.keys_for("dynamodb", "s3")
 
 
 def _classify_failure(make: CallMaker) -> Iterator[Call]:
     yield from _listing_results(make)
     yield make.execution_objects("s3:GetObject")
+    yield from _copying_outputs(make)
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem", "UpdateItem")
+    yield _releasing(make)
     yield from make.keys_for("dynamodb", "s3")
     for word in ("Processing", "Training"):
         job = make.stage.arn("sagemaker", f"{word.lower()}-job/{make.stage.name}-doctor")
@@ -87,6 +94,7 @@ def _summarize_execution(make: CallMaker) -> Iterator[Call]:
 
 def _reconcile(make: CallMaker) -> Iterator[Call]:
     yield from _closing(make)
+    yield from _copying_outputs(make)
     yield make.items(records.RECONCILIATION_PARTITION, "GetItem", "PutItem")
     yield Call(("dynamodb:Query",), f"{make.table}/index/{records.INDEX_NAME}")
     for machine in make.stage.machines.values():
@@ -95,9 +103,11 @@ def _reconcile(make: CallMaker) -> Iterator[Call]:
     yield Call(("sagemaker:ListProcessingJobs", "sagemaker:ListTrainingJobs"))
     for word in ("Processing", "Training"):
         job = make.stage.arn("sagemaker", f"{word.lower()}-job/{make.stage.name}-doctor")
-        yield Call(("sagemaker:ListTags", f"sagemaker:Stop{word}Job"), job)
+        yield Call((f"sagemaker:Describe{word}Job", "sagemaker:ListTags", f"sagemaker:Stop{word}Job"), job)
         other = make.stage.arn("sagemaker", f"{word.lower()}-job/another-job")
         yield make.never(f"sagemaker:Stop{word}Job", other)
+    yield _releasing(make, "Query")
+    yield _service_quotas()
     for queue in make.queues("ClosingDeadLetters"):
         yield Call(("sqs:SendMessage",), queue)
     yield from make.keys_for("dynamodb", "s3", "sqs", "states")
@@ -131,6 +141,7 @@ def _plan_training(make: CallMaker) -> Iterator[Call]:
     yield make.execution_objects("s3:GetObject", "s3:PutObject")
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem")
     yield from _catalog(make)
+    yield from _reading_quotas(make)
     yield from make.keys_for("dynamodb", "s3")
 
 
@@ -142,6 +153,7 @@ def _register_model_version(make: CallMaker) -> Iterator[Call]:
     yield Call(("s3:PutObject", "s3:AbortMultipartUpload"), artifact)
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "PutItem")
     yield make.items(records.MODEL_PARTITIONS, "GetItem", "BatchGetItem", "PutItem")
+    yield _releasing(make)
     yield from make.keys_for("dynamodb", "s3")
 
 
@@ -198,6 +210,21 @@ def schedule_calls(make: CallMaker) -> Iterator[Call]:
     yield make.never("states:StartExecution", make.stage.deployment.state_machine_arn)
 
 
+def _reading_quotas(make: CallMaker) -> Iterator[Call]:
+    """Yield the calls that compare a plan with the account's quotas."""
+    yield make.items(POOL_PARTITION, "GetItem", "PutItem")
+    yield _service_quotas()
+
+
+def _service_quotas() -> Call:
+    return Call(("servicequotas:ListAWSDefaultServiceQuotas", "servicequotas:ListServiceQuotas"))
+
+
+def _releasing(make: CallMaker, *more: str) -> Call:
+    """Return the calls that release the instances of an attempt."""
+    return make.items(POOL_PARTITION, "DeleteItem", "GetItem", "PutItem", *more)
+
+
 def _reading_for_plans(make: CallMaker) -> Iterator[Call]:
     yield Call(("s3:ListBucket",), make.datasets)
     yield Call(("s3:ListBucket",), make.models)
@@ -221,11 +248,15 @@ def _listing_results(make: CallMaker) -> Iterator[Call]:
         yield make.listing(make.results, prefix)
 
 
-def _reading_checksums(make: CallMaker) -> Iterator[Call]:
-    """Yield the calls that read checksums of outputs and write none."""
+def _copying_outputs(make: CallMaker) -> Iterator[Call]:
+    """Yield the calls that copy what jobs on spot capacity have committed, and read checksums."""
+    yield make.listing(make.results, spot_layout.SPOT_PREFIX)
+    checkpoint = f"{make.results}/{spot_layout.spot_checkpoints_prefix(EXECUTION, JOB, 1)}predictions/part-0.parquet"
+    yield Call(("s3:GetObject",), checkpoint)
+    yield make.never("s3:PutObject", checkpoint)
     for output in _outputs(make):
-        yield Call(("s3:GetObject",), output)
-        yield make.never("s3:PutObject", output)
+        yield Call(("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"), output)
+    yield Call(("s3:PutObject",), f"{make.results}/{layout.ledger_prefix(EXECUTION, JOB)}segment")
 
 
 def _outputs(make: CallMaker) -> Iterator[str]:
@@ -239,9 +270,9 @@ def _resuming(make: CallMaker) -> Iterator[Call]:
     for prefix in (layout.EXECUTIONS_PREFIX, *layout.OUTPUT_PREFIXES):
         yield make.listing(make.results, prefix)
     yield make.items(LATEST_PARTITIONS, "Query")
-    yield Call(
-        ("sagemaker:DescribeProcessingJob",), make.stage.arn("sagemaker", f"processing-job/{make.stage.name}-doctor")
-    )
+    for word in ("Processing", "Training"):
+        job = make.stage.arn("sagemaker", f"{word.lower()}-job/{make.stage.name}-doctor")
+        yield Call((f"sagemaker:Describe{word}Job",), job)
     yield Call(("states:DescribeExecution",), make.stage.arn("states", f"execution:fleetscore-{make.stage.name}:one"))
 
 

@@ -1,17 +1,44 @@
-"""Calls of the roles of scoring and training jobs."""
+"""Calls of the roles of scoring jobs, on spot capacity or not, and of training jobs."""
 
 from collections.abc import Iterator
 
 from cli.doctor.roles.calls import EXECUTION, JOB, SAGEMAKER, USE_KEY, Call, CallMaker, leading_keys
-from contract import layout, training_layout
+from contract import layout, spot_layout, training_layout
 from contract.table import records
 
 
 def scoring_job_calls(make: CallMaker) -> Iterator[Call]:
-    job = f"{make.results}/{layout.job_prefix(EXECUTION, JOB)}"
     outputs = layout.job_outputs_prefix("predictions", "doctor", EXECUTION, JOB)
     joined = layout.job_outputs_prefix("predictions", "doctor", EXECUTION, JOB, "joined")
     quarantine = layout.job_outputs_prefix("quarantine", "doctor", EXECUTION, JOB)
+    yield from _scoring_inputs(make)
+    for target in (
+        f"{make.results}/{outputs}part-0.parquet",
+        f"{make.results}/{joined}part-0.parquet",
+        f"{make.results}/{quarantine}part-0.parquet",
+        f"{make.results}/{layout.ledger_prefix(EXECUTION, JOB)}segment",
+    ):
+        yield Call(("s3:PutObject", "s3:AbortMultipartUpload"), target)
+    yield from _any_job(make, "ProcessingJobs")
+
+
+def spot_job_calls(make: CallMaker) -> Iterator[Call]:
+    yield from _scoring_inputs(make)
+    yield make.listing(make.results, spot_layout.SPOT_PREFIX)
+    checkpoint = f"{make.results}/{spot_layout.spot_checkpoints_prefix(EXECUTION, JOB, 1)}ledger/segment"
+    yield Call(("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"), checkpoint)
+    model = f"{make.results}/{spot_layout.spot_output_prefix(EXECUTION, JOB, 1)}doctor/output/model.tar.gz"
+    yield Call(("s3:PutObject", "s3:AbortMultipartUpload"), model)
+    yield from _any_job(make, "TrainingJobs")
+    # A function copies what a job has committed, after it has compared it with the plan.
+    outputs = layout.job_outputs_prefix("predictions", "doctor", EXECUTION, JOB)
+    yield make.never("s3:PutObject", f"{make.results}/{outputs}part-0.parquet")
+    yield make.never("s3:PutObject", f"{make.results}/{layout.ledger_prefix(EXECUTION, JOB)}segment")
+
+
+def _scoring_inputs(make: CallMaker) -> Iterator[Call]:
+    """Yield the calls that read what a scoring job needs, and those that may not change it."""
+    job = f"{make.results}/{layout.job_prefix(EXECUTION, JOB)}"
     yield Call(("s3:ListBucket",), make.datasets)
     yield Call(("s3:ListBucket",), make.models)
     yield make.listing(make.results, layout.EXECUTIONS_PREFIX)
@@ -21,14 +48,6 @@ def scoring_job_calls(make: CallMaker) -> Iterator[Call]:
     yield Call(("s3:GetObject",), f"{job}attempt-2.manifest")
     yield Call(("s3:GetObject",), f"{make.results}/{layout.snapshot_key(EXECUTION, 'doctor')}")
     yield Call(("s3:GetObject",), f"{make.results}/{layout.snapshot_manifest_key(EXECUTION, 'doctor')}")
-    for target in (
-        f"{make.results}/{outputs}part-0.parquet",
-        f"{make.results}/{joined}part-0.parquet",
-        f"{make.results}/{quarantine}part-0.parquet",
-        f"{make.results}/{layout.ledger_prefix(EXECUTION, JOB)}segment",
-    ):
-        yield Call(("s3:PutObject", "s3:AbortMultipartUpload"), target)
-    yield from _any_job(make, "ProcessingJobs")
     yield make.never("s3:PutObject", f"{make.models}/{layout.artifact_key('doctor', '1')}")
     yield make.never("s3:PutObject", f"{make.datasets}/doctor/part-0.parquet")
     yield make.never("s3:PutObject", f"{job}job.json")

@@ -15,34 +15,21 @@ _MAP_LABELS = {"scoring": "ScoreModels", "training": "TrainModels"}
 
 def workflow_calls(make: CallMaker, kind: str) -> Iterator[Call]:
     stage = make.stage
-    word = "Processing" if kind == "scoring" else "Training"
     machine = str(stage.machines[kind]["stateMachineArn"])
     name = machine.rpartition(":")[2]
-    job = stage.arn("sagemaker", f"{word.lower()}-job/{stage.name}-doctor")
-    create = f"sagemaker:Create{word}Job"
-    right = _creation(make)
-    yield Call((create,), job, right)
-    for wrong in (
-        {"sagemaker:NetworkIsolation": False},
-        {"sagemaker:OutputKmsKey": stage.arn("kms", "key/another")},
-        {"sagemaker:InstanceTypes": ["ml.none.large"]},
-    ):
-        yield Call((create,), job, {**right, **wrong}, is_allowed=False)
-    other = stage.arn("sagemaker", f"{word.lower()}-job/another-job")
-    yield Call((create,), other, right, is_allowed=False)
-    manage = (f"sagemaker:Describe{word}Job", f"sagemaker:Stop{word}Job", "sagemaker:AddTags", "sagemaker:ListTags")
-    yield Call(manage, job)
-    role = stage.job_role_arn if kind == "scoring" else stage.training_role_arn
-    yield Call(("iam:PassRole",), role, {"iam:PassedToService": SAGEMAKER})
-    yield make.never("iam:PassRole", role, **{"iam:PassedToService": LAMBDA})
-    rules = [f"StepFunctionsGetEventsForSageMaker{word}JobsRule"]
+    rules = []
     if kind == "scoring":
+        yield from _job_calls(make, "Processing", stage.job_role_arn)
+        # Those that score on spot capacity.
+        yield from _job_calls(make, "Training", stage.spot_role_arn)
         rules.append("StepFunctionsGetEventsForStepFunctionsExecutionRule")
         yield Call(("states:StartExecution",), stage.deployment.training_state_machine_arn)
         training = stage.deployment.training_state_machine_arn.rpartition(":")[2]
         yield Call(
             ("states:DescribeExecution", "states:StopExecution"), stage.arn("states", f"execution:{training}:one")
         )
+    else:
+        yield from _job_calls(make, "Training", stage.training_role_arn)
     for rule in rules:
         arn = stage.arn("events", f"rule/{rule}")
         yield Call(("events:PutTargets", "events:PutRule", "events:DescribeRule"), arn)
@@ -75,6 +62,29 @@ def workflow_calls(make: CallMaker, kind: str) -> Iterator[Call]:
     )
     yield Call(("xray:PutTraceSegments", "xray:PutTelemetryRecords"))
     yield make.never("s3:GetObject", f"{make.datasets}/doctor/part-0.parquet")
+
+
+def _job_calls(make: CallMaker, word: str, role: str) -> Iterator[Call]:
+    """Yield the calls that create, watch and stop a kind of SageMaker job with a role."""
+    stage = make.stage
+    job = stage.arn("sagemaker", f"{word.lower()}-job/{stage.name}-doctor")
+    create = f"sagemaker:Create{word}Job"
+    right = _creation(make)
+    yield Call((create,), job, right)
+    for wrong in (
+        {"sagemaker:NetworkIsolation": False},
+        {"sagemaker:OutputKmsKey": stage.arn("kms", "key/another")},
+        {"sagemaker:InstanceTypes": ["ml.none.large"]},
+    ):
+        yield Call((create,), job, {**right, **wrong}, is_allowed=False)
+    other = stage.arn("sagemaker", f"{word.lower()}-job/another-job")
+    yield Call((create,), other, right, is_allowed=False)
+    manage = (f"sagemaker:Describe{word}Job", f"sagemaker:Stop{word}Job", "sagemaker:AddTags", "sagemaker:ListTags")
+    yield Call(manage, job)
+    yield Call(("iam:PassRole",), role, {"iam:PassedToService": SAGEMAKER})
+    yield make.never("iam:PassRole", role, **{"iam:PassedToService": LAMBDA})
+    rule = stage.arn("events", f"rule/StepFunctionsGetEventsForSageMaker{word}JobsRule")
+    yield Call(("events:PutTargets", "events:PutRule", "events:DescribeRule"), rule)
 
 
 def _creation(make: CallMaker) -> dict[str, Any]:

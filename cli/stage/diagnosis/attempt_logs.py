@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from cli.failures import CommandError, error_code
 from cli.stage.connection import Connection
 from contract.log_groups import LOG_GROUPS, stream_prefix
-from contract.status import ExecutionKind
+from contract.status import ExecutionKind, sagemaker_kind
 from contract.table.records import AttemptRecord
 
 _CLOCKS = timedelta(days=1)
@@ -68,7 +68,7 @@ class AttemptLogs:
     ) -> Iterator[LogLine]:
         opened = datetime.fromisoformat(attempt.started_at) - _CLOCKS
         pages = self._logs.get_paginator("filter_log_events").paginate(
-            logGroupName=LOG_GROUPS[kind],
+            logGroupName=LOG_GROUPS[sagemaker_kind(kind, spot=attempt.spot)],
             logStreamNamePrefix=stream_prefix(attempt.sagemaker_job_name),
             startTime=int(max(opened, since or opened).timestamp() * 1_000),
             **({"filterPattern": pattern} if pattern else {}),

@@ -1,6 +1,6 @@
 """Explains a failure as a chain from the symptom to the cause, with the command that comes next."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,6 +8,7 @@ from cli.stage.diagnosis.evidence import Evidence
 from cli.stage.diagnosis.job_choice import job_name
 from cli.stage.diagnosis.next_command import next_command
 from cli.stage.executions.execution_snapshot import Snapshot
+from cli.stage.executions.waiting import Waiting, waiting_jobs
 from contract.status import ExecutionKind, FailureKind, JobStatus
 from contract.table.records import AttemptRecord, JobRecord
 
@@ -60,23 +61,29 @@ def verdict(evidence: Evidence) -> str:
             JobStatus.PENDING: f"Job {evidence.asked_job} is PENDING: no attempt has started",
             JobStatus.WAITING: f"Job {evidence.asked_job} is WAITING for another attempt",
         }
-        return f"{words[job.status]}. Its execution {name} is {snapshot.status}."
+        waits = " and waits for capacity" if job.waiting_for and not snapshot.ended else ""
+        return f"{words[job.status]}{waits}. Its execution {name} is {snapshot.status}."
     failed = sum(each.status is JobStatus.FAILED for each in snapshot.jobs)
     jobs = f"{failed:,} of {total:,} {'job' if total == 1 else 'jobs'} failed"
     if snapshot.status == "SUCCEEDED" and not failed:
         return f"Nothing is wrong: {name} SUCCEEDED."
     if not snapshot.ended:
         so_far = jobs if failed else "no job has failed"
-        return f"{name} is RUNNING, and {so_far} so far." if total else f"{name} is RUNNING. {snapshot.note}".rstrip()
+        waiting = sum(group.jobs for group in waiting_jobs(snapshot))
+        so_far += f" so far; {waiting:,} {'waits' if waiting == 1 else 'wait'} for capacity" if waiting else " so far"
+        return f"{name} is RUNNING, and {so_far}." if total else f"{name} is RUNNING. {snapshot.note}".rstrip()
     return f"{name} is {snapshot.status}: {jobs}." if total else f"{name} is {snapshot.status}, without any job."
 
 
 def _steps(evidence: Evidence) -> Iterator[Step]:
     snapshot, job = evidence.snapshot, evidence.job
     if job is None:
+        yield from _waiting_steps(waiting_jobs(snapshot))
         yield from _steps_without_job(evidence)
         return
     yield Step(_time(job.ended_at) or snapshot.read_at, f"job {job_name(job)}", _job_text(evidence, job))
+    if job.waiting_for and not snapshot.ended:
+        yield from _waiting_steps([Waiting(1, job.waiting_for, job.waiting_since)])
     attempt = evidence.failed_attempt
     if attempt is not None and job.status is not JobStatus.SUCCEEDED:
         yield from _earlier_attempts(evidence, attempt)
@@ -85,6 +92,12 @@ def _steps(evidence: Evidence) -> Iterator[Step]:
         yield from _object_steps(evidence)
     if job.status is JobStatus.FAILED and (attempt is None or not attempt.rule):
         yield from _end_of_execution(snapshot, job)
+
+
+def _waiting_steps(groups: Iterable[Waiting]) -> Iterator[Step]:
+    for group in groups:
+        jobs = "1 job waits" if group.jobs == 1 else f"{group.jobs:,} jobs wait"
+        yield Step(_time(group.since), f"{jobs} for capacity", group.what)
 
 
 def _steps_without_job(evidence: Evidence) -> Iterator[Step]:

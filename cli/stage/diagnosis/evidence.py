@@ -14,7 +14,7 @@ from cli.stage.diagnosis.job_choice import all_items, items_of, job_name
 from cli.stage.diagnosis.sagemaker_jobs import SageMakerJob, SageMakerJobs, is_job_name
 from cli.stage.executions.execution_snapshot import Snapshot
 from cli.stage.executions.executions import Executions
-from contract.status import AttemptStatus, ExecutionKind, FailureKind, JobStatus
+from contract.status import AttemptStatus, FailureKind, JobStatus, SageMakerKind, sagemaker_kind
 from contract.table.records import AttemptRecord, JobRecord
 
 T = TypeVar("T")
@@ -68,7 +68,7 @@ class Investigation:
             if not is_job_name(name):
                 raise
         jobs = SageMakerJobs(self._connection)
-        for kind in ExecutionKind:
+        for kind in SageMakerKind:
             found = jobs.find(name, kind)
             if found is not None and found.job_id:
                 return found.execution_id, found.job_id
@@ -110,7 +110,8 @@ class Investigation:
         if attempt is None or not attempt.sagemaker_job_name:
             return found
         kind, name = found.snapshot.kind, attempt.sagemaker_job_name
-        described = self._try("its SageMaker job", lambda: SageMakerJobs(self._connection).find(name, kind))
+        of_service = sagemaker_kind(kind, spot=attempt.spot)
+        described = self._try("its SageMaker job", lambda: SageMakerJobs(self._connection).find(name, of_service))
         message = " ".join((described.exit_message if described else "", attempt.cause, attempt.reason))
         logs = AttemptLogs(self._connection)
         in_log = self._try("its log", lambda: failed_object(logs, attempt, kind, message))

@@ -44,7 +44,7 @@ def next_command(evidence: Evidence) -> str:
 def _command_of_attempt(job: JobRecord, attempt: AttemptRecord) -> str:
     """Return the command that the rule of a failed attempt asks for; empty for most rules."""
     if attempt.rule == _NOT_ENDED_RULE:
-        verb = "training" if job.kind is ExecutionKind.TRAINING else "processing"
+        verb = job.sagemaker_kind.value.lower()
         return f"aws sagemaker stop-{verb}-job --{verb}-job-name {attempt.sagemaker_job_name}"
     if found := _COMMAND_IN_REMEDY.search(attempt.remedy):
         return found[1]

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from cli.failures import error_code
 from cli.stage.connection import Connection
 from contract import layout
-from contract.status import ExecutionKind
+from contract.status import SageMakerKind
 
 _JOB_NAME = re.compile(r"[A-Za-z0-9-]{1,42}-[0-9a-f]{16}-[1-9][0-9]{0,3}")
 """Names that `layout.sagemaker_job_name` makes."""
@@ -46,10 +46,10 @@ class SageMakerJobs:
     def __init__(self, connection: Connection) -> None:
         self._sagemaker = connection.client("sagemaker")
 
-    def find(self, name: str, kind: ExecutionKind) -> SageMakerJob | None:
+    def find(self, name: str, kind: SageMakerKind) -> SageMakerJob | None:
         """Return the job with this name; None if SageMaker has none."""
         try:
-            if kind is ExecutionKind.SCORING:
+            if kind is SageMakerKind.PROCESSING:
                 return _processing_job(self._sagemaker.describe_processing_job(ProcessingJobName=name))
             return _training_job(self._sagemaker.describe_training_job(TrainingJobName=name))
         except ClientError as error:

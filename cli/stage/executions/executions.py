@@ -13,7 +13,7 @@ from cli.failures import CommandError
 from cli.stage.connection import Connection, query_items
 from cli.stage.deployment import Deployment
 from cli.stage.executions.execution_snapshot import Snapshot, WorkflowState
-from contract import layout
+from contract import layout, spot_layout
 from contract.checks import raise_if_any
 from contract.json_text import JsonError, parse_json
 from contract.names import NEW_EXECUTION_NAME
@@ -234,12 +234,18 @@ class Executions:
 
     def _committed_objects(self, execution_id: str, job: JobRecord) -> int | None:
         """Return the number of objects that every model has committed; None for many segments."""
-        prefix = layout.ledger_prefix(execution_id, job.job_id)
-        page = self._s3.list_objects_v2(Bucket=self._deployment.results_bucket, Prefix=prefix)
-        if page.get("IsTruncated"):
-            return None
-        names = (entry["Key"].removeprefix(prefix) for entry in page.get("Contents", ()))
-        commits = sum(layout.commits_in_segment(name) or 0 for name in names)
+        prefixes = [layout.ledger_prefix(execution_id, job.job_id)]
+        if job.scores_on_spot and job.status is JobStatus.RUNNING:
+            # What the running attempt has committed is copied when it has ended.
+            checkpoints = spot_layout.spot_checkpoints_prefix(execution_id, job.job_id, job.attempt)
+            prefixes.append(f"{checkpoints}{spot_layout.LEDGER_FOLDER}/")
+        commits = 0
+        for prefix in prefixes:
+            page = self._s3.list_objects_v2(Bucket=self._deployment.results_bucket, Prefix=prefix)
+            if page.get("IsTruncated"):
+                return None
+            names = (entry["Key"].removeprefix(prefix) for entry in page.get("Contents", ()))
+            commits += sum(layout.commits_in_segment(name) or 0 for name in names)
         return min(commits // len(job.model_ids), job.object_count)
 
 

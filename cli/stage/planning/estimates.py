@@ -30,6 +30,7 @@ class TypeEstimates:
 
     instance_type: str
     startup_seconds: Estimate
+    download_bytes_per_second: Estimate
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ class StageEstimates:
 
     types: Sequence[TypeEstimates]
     """Instance types on which something was measured; with the name "" if none was."""
-    transfer_bytes_per_second: Estimate
-    """Download and upload rate of an instance, which is a default."""
+    upload_bytes_per_second: Estimate
+    """Upload rate of an instance, which is a default."""
     models: Sequence[ModelEstimate]
     unmeasured: int
     """Number of the other models and fleets, which nothing has measured."""
@@ -77,11 +78,14 @@ def read_estimates(connection: Connection, deployment: Deployment, model_ids: Se
     left = [model_id for model_id in wanted if model_id not in {each.model_id for each in found}]
     if model_ids:
         found += _without_samples(catalog, left, samples, estimates)
-    by_type = samples.by_kind.get("startup", {})
-    types = sorted({*by_type, *(each.instance_type for each in found if each.instance_type)}) or [""]
+    measured = (name for kind in ("startup", "download") for name in samples.by_kind.get(kind, {}))
+    types = sorted({*measured, *(each.instance_type for each in found if each.instance_type)}) or [""]
     return StageEstimates(
-        [TypeEstimates(name, estimates.startup_seconds(name)) for name in types],
-        estimates.transfer_bytes_per_second(""),
+        [
+            TypeEstimates(name, estimates.startup_seconds(name), estimates.transfer_bytes_per_second(name))
+            for name in types
+        ],
+        estimates.upload_bytes_per_second(""),
         sorted(found, key=lambda each: (each.model_id, each.instance_type)),
         0 if model_ids else len(left),
     )

@@ -7,6 +7,7 @@ from cli.stage.diagnosis.chain import stop_text
 from cli.stage.executions.execution_snapshot import Snapshot
 from cli.views.executions.deadline import deadline_line
 from cli.views.executions.execution_figures import committed_objects, ended_at, expected_end, started_at
+from cli.views.planning.figures import figures_lines
 from cli.views.tables import counted, duration_text, one_line, shown_time, size_text
 from contract import layout
 from contract.status import ExecutionKind
@@ -33,6 +34,7 @@ def fact_lines(snapshot: Snapshot) -> list[str]:
     if objects and (done < objects or snapshot.status != "SUCCEEDED"):
         per_job = ", counted per job" if len(snapshot.jobs) > 1 else ""
         lines.append(f"Committed: {done:,} of {counted(objects, 'object')}{per_job}")
+    lines += figures_lines(snapshot)
     return [one_line(line) for line in lines]
 
 

@@ -25,6 +25,7 @@ from cli.views.executions.execution_figures import (
     started_at,
     totals,
 )
+from cli.views.executions.waiting import waiting_lines
 from cli.views.tables import (
     add_row,
     counted,
@@ -36,6 +37,7 @@ from cli.views.tables import (
 from cli.views.wrapping import wrapped
 from contract.status import ExecutionKind, JobStatus
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
+from contract.table.spot_time import SpotTime
 from contract.workflow.scoring_request import hide_task_token
 
 _SHOWN_JOBS = 20
@@ -99,7 +101,8 @@ def execution_view(
         return [*start, *end]
     shown = replace(snapshot, jobs=tuple(job for job in snapshot.jobs if choice.has(job)))
     reasons = _wrapped(reason_lines(shown, attempts), width, _SHOWN_REASON_LINES)
-    return [*start, *_jobs_lines(shown, choice), totals_line(snapshot), *reasons, *end]
+    waiting = _wrapped(waiting_lines(snapshot), width)
+    return [*start, *_jobs_lines(shown, choice), totals_line(snapshot), *waiting, *reasons, *end]
 
 
 def _wrapped(texts: Sequence[str], width: int | None, max_lines: int | None = None) -> list[str]:
@@ -196,6 +199,9 @@ def heading_lines(snapshot: Snapshot) -> list[str]:
         # The console shows the same text, where this command comes next.
         reason = snapshot.reason.removesuffix(f"\nSee `fleetscore status {snapshot.execution_id}`.")
         lines.append(f"Reason: {reason}")
+    spot = sum((job.spot_time for job in snapshot.jobs if job.spot_time), start=SpotTime())
+    if spot.text:
+        lines.append(f"{spot.text}.")
     if record is not None and record.summary_uri:
         lines.append(f"Summary: {record.summary_uri}")
     return lines

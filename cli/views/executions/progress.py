@@ -28,6 +28,7 @@ from cli.views.executions.execution_figures import (
     rows_per_second,
 )
 from cli.views.executions.executions import JOB_ORDER, job_cells, job_reason, objects_text, totals_line
+from cli.views.executions.waiting import waiting_lines
 from cli.views.tables import add_row, counted, one_line, plain_text
 from contract.status import ExecutionKind, JobStatus
 from contract.table.records import JobRecord
@@ -117,7 +118,7 @@ class PlainProgress:
         self._print = write
         self._clock = clock
         self._printed_at: float | None = None
-        self._seen: dict[tuple[str, str], tuple[JobStatus, int]] = {}
+        self._seen: dict[tuple[str, str], tuple[JobStatus, int, str]] = {}
         self._announced: set[str] = set()
 
     def __enter__(self) -> Self:
@@ -147,8 +148,8 @@ class PlainProgress:
             self._write(f"{counted(len(snapshot.jobs), kind)} planned over {counted(objects, 'object')}")
         ended = sum(job.ended_at != "" for job in snapshot.jobs)
         for job in (item for whole in snapshot.jobs for item in (*snapshot.parts.get(whole.job_id, ()), whole)):
-            state = (job.status, job.attempt)
-            before = self._seen.get((execution_id, job.job_id), (JobStatus.PENDING, 0))
+            state = (job.status, job.attempt, job.waiting_for)
+            before = self._seen.get((execution_id, job.job_id), (JobStatus.PENDING, 0, ""))
             if state != before:
                 self._seen[(execution_id, job.job_id)] = state
                 self._write(self._line(job, snapshot, ended))
@@ -161,6 +162,8 @@ class PlainProgress:
             words.append(f"{counted(job.rows_in, 'row')}" + (f", {rate:,.0f} rows/s" if rate is not None else ""))
         elif job.status is not JobStatus.SUCCEEDED:
             words.append(f"{objects_text(job, snapshot)} {'object' if job.object_count == 1 else 'objects'}")
+        if job.waiting_for:
+            words.append(f"waits for {job.waiting_for}")
         if job.ended_at and not job.part:
             words.append(f"{ended:,} of {counted(len(snapshot.jobs), 'job')} ended")
         # Last, because a reason has sentences. That of a split job has its part's line.
@@ -175,6 +178,7 @@ def state_line(snapshot: Snapshot) -> str:
     words = [f"{snapshot.execution_id}: {snapshot.status}"]
     if followed.jobs:
         words += [totals_line(followed), *_objects_so_far(followed)]
+        words += [line.rstrip(".") for line in waiting_lines(followed)]
     deadline = f". {line}" if (line := deadline_line(snapshot)) else ""
     note = f". {snapshot.note}" if snapshot.note else ""
     return one_line(", ".join(words) + deadline + note)
@@ -239,8 +243,9 @@ def live_view(snapshot: Snapshot, lines: int) -> RenderableType:
     # The bar is in a grid, because a bar alone does not end its line.
     bar = Table.grid()
     bar.add_row(ProgressBar(total=all_work, completed=done, width=_BAR_WIDTH))
+    waiting = [plain_text(line, "yellow") for line in waiting_lines(snapshot)]
     deadline = [plain_text(line)] if (line := deadline_line(snapshot)) else []
-    return Group(*parts, bar, Text(totals_line(snapshot) + rate), *deadline)
+    return Group(*parts, bar, Text(totals_line(snapshot) + rate), *waiting, *deadline)
 
 
 def work(snapshot: Snapshot) -> tuple[float, float]:

@@ -38,6 +38,14 @@ def check_view(check: RequestCheck) -> list[RenderableType]:
     return [*lines, *[f"Note: {note}" for note in check.notes]]
 
 
+def problems_text(found: RequestCheck) -> str:
+    """Return the problems with which the plan would refuse a request."""
+    counted = "1 problem" if found.problem_count == 1 else f"{found.problem_count:,} problems"
+    return "\n".join(
+        [f"The plan would refuse the request with {counted}:", *[f"  - {text}" for text in found.problems]]
+    )
+
+
 def _jobs(check: RequestCheck) -> RenderableType:
     table = plain_table("job", "dataset", "models", "objects", "size", "instances", right=("models", "objects", "size"))
     for job in check.jobs[:_SHOWN_JOBS]:

@@ -17,10 +17,14 @@ def estimates_json(found: StageEstimates) -> dict[str, Any]:
     """Return estimates as JSON; the band is the 10th and the 90th percentile."""
     return {
         "instance_types": [
-            {"instance_type": each.instance_type, "startup_seconds": _figures(each.startup_seconds)}
+            {
+                "instance_type": each.instance_type,
+                "startup_seconds": _figures(each.startup_seconds),
+                "download_bytes_per_second": _figures(each.download_bytes_per_second),
+            }
             for each in found.types
         ],
-        "transfer_bytes_per_second": _figures(found.transfer_bytes_per_second),
+        "upload_bytes_per_second": _figures(found.upload_bytes_per_second),
         "models": [
             {
                 "model_id": each.model_id,
@@ -36,15 +40,15 @@ def estimates_json(found: StageEstimates) -> dict[str, Any]:
 
 def estimates_view(found: StageEstimates) -> Iterator[RenderableType]:
     """Yield the tables of instance types and models."""
-    types = plain_table("instance type", "start-up", *_BAND, "samples", "source", right=("samples",))
+    types = plain_table("instance type", "start-up", *_BAND, "samples", "source", "download", right=("samples",))
     for kind in found.types:
         startup = kind.startup_seconds
         source = "measured" if startup.count else "default"
         times = map(duration_text, (startup.value, startup.low, startup.high))
-        add_row(types, kind.instance_type or _ANY_TYPE, *times, f"{startup.count:,}", source)
+        download = _transfer_text(kind.download_bytes_per_second)
+        add_row(types, kind.instance_type or _ANY_TYPE, *times, f"{startup.count:,}", source, download)
     yield types
-    rate = size_text(found.transfer_bytes_per_second.value)
-    yield f"Download and upload: {rate} per second and instance, a default: nothing measures them."
+    yield f"Upload: {_transfer_text(found.upload_bytes_per_second)} per instance."
     yield ""
     if found.models:
         right = ("rows/s per worker", *_BAND, "samples")
@@ -58,6 +62,11 @@ def estimates_view(found: StageEstimates) -> Iterator[RenderableType]:
         yield f"Not measured: {counted(found.unmeasured, 'model or fleet')}. --model ID shows what is assumed of one."
     elif not found.models:
         yield "No models. Register one with `fleetscore models register`."
+
+
+def _transfer_text(rate: Estimate) -> str:
+    source = counted(rate.count, "sample") if rate.count else "default"
+    return f"{size_text(rate.value)}/s ({source})"
 
 
 def _rate_text(rate: float) -> str:

@@ -88,7 +88,7 @@ def _assign(problem: PlanningProblem, works: Sequence[Works], types: Sequence[st
     fair = sum(_busy_seconds(on[0]) for on in undecided) / capacity if undecided else 0.0
     busy = dict.fromkeys(types, 0.0)
     for work in chosen:
-        name = work.machine.instance_type
+        name = work.machine.pool
         busy[name] = busy.get(name, 0.0) + _busy_seconds(work) / places(problem, name)
     for on in sorted(undecided, key=lambda on: -_busy_seconds(on[0])):
         is_divided = not on[0].group.is_fleet and len(on[0].loads) >= len(on) * _MODELS_TO_DIVIDE
@@ -97,21 +97,21 @@ def _assign(problem: PlanningProblem, works: Sequence[Works], types: Sequence[st
         else:
             parts = [min(on, key=lambda work: _end(problem, busy, work))]
         for work in parts:
-            busy[work.machine.instance_type] = _end(problem, busy, work)
+            busy[work.machine.pool] = _end(problem, busy, work)
         chosen += parts
     return chosen
 
 
 def _end(problem: PlanningProblem, busy: Mapping[str, float], work: GroupWork) -> float:
     """Return until when a type's instances are busy with this work too, if they share all evenly."""
-    name = work.machine.instance_type
+    name = work.machine.pool
     return busy[name] + _busy_seconds(work) / places(problem, name)
 
 
 def _divide(problem: PlanningProblem, on: Sequence[GroupWork]) -> list[GroupWork]:
     """Divide the models of a group between types by what each can do in a second: slow ones to large instances."""
     on = sorted(on, key=lambda work: -work.machine.size.vcpus)
-    speeds = [places(problem, work.machine.instance_type) / _busy_seconds(work) for work in on]
+    speeds = [places(problem, work.machine.pool) / _busy_seconds(work) for work in on]
     row_seconds = [load.row_seconds for load in on[0].loads]
     order = sorted(range(len(row_seconds)), key=lambda index: (-row_seconds[index], index))
     whole, taken, start, target = sum(row_seconds), 0.0, 0, 0.0

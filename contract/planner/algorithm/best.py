@@ -81,7 +81,7 @@ def _schedule_jobs(problem: PlanningProblem, formed: Sequence[FormedJob]) -> Cap
 
 def _schedule(problem: PlanningProblem, ordered: Sequence[FormedJob], bound: str) -> Schedule:
     items = [
-        Item(job.instance_type, 1 if job.is_split else job.instance_count, getattr(seconds, bound))
+        Item(job.pool, 1 if job.is_split else job.instance_count, getattr(seconds, bound))
         for job, items in ordered
         for seconds in items
     ]

@@ -43,7 +43,7 @@ class Candidate:
         busy: dict[str, float] = {}
         jobs, seconds = 0, 0.0
         for work, option in self.choices:
-            name = work.machine.instance_type
+            name = work.machine.pool
             busy[name] = busy.get(name, 0.0) + option.instance_seconds
             items = option.jobs * (option.instances if option.is_split else 1)
             jobs += items
@@ -72,7 +72,7 @@ class Candidate:
     def _makespan(self, seconds: Callable[[Option], tuple[float, float]]) -> float:
         items: list[Item] = []
         for work, option in self.choices:
-            name = work.machine.instance_type
+            name = work.machine.pool
             instances, count = (
                 (1, option.jobs * option.instances) if option.is_split else (option.instances, option.jobs)
             )

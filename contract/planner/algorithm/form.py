@@ -20,7 +20,7 @@ class FormedJob(NamedTuple):
 
 def form_jobs(work: GroupWork, option: Option, default_volume_gb: int) -> list[FormedJob]:
     """Return the jobs of a piece of work; an empty list if some model fits on no volume."""
-    largest = max(work.dataset.divide(option.instances).sizes)
+    largest = max(work.dataset.divide(option.instances, always=work.group.spot).sizes)
     bins: list[list[int]] = []
     loads: list[Load] = []
     for jobs in _growing(option.jobs, len(work.loads), work.group.is_fleet):
@@ -80,7 +80,7 @@ def _share_models(work: GroupWork, jobs: int, largest_shard: int) -> list[list[i
 
 
 def _job(work: GroupWork, models: Sequence[int], load: Load, instances: int, default_volume_gb: int) -> FormedJob:
-    shards = work.dataset.divide(instances)
+    shards = work.dataset.divide(instances, always=work.group.spot)
     largest = max(shards.sizes)
     longest = work.seconds(load, largest)
     items = tuple(work.seconds(load, size) for size in shards.sizes) if shards.is_split else (longest,)
@@ -99,6 +99,7 @@ def _job(work: GroupWork, models: Sequence[int], load: Load, instances: int, def
         starts_at=0.0,
         instance_seconds=busy,
         rows=work.rows,
+        spot=work.machine.spot,
         cost=None if price is None else price * busy / 3_600,
     )
     return FormedJob(job, items)

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
+from contract.job.limits import MAX_COMMITS
 from contract.planner.algorithm.options import largest_job
 from contract.planner.algorithm.preparation import Preparation
 from contract.planner.algorithm.work import GroupWork, share_of
-from contract.planner.problem import MAX_COMMITS, PlanningProblem
+from contract.planner.problem import PlanningProblem
 from contract.problems import Problem
 
 
@@ -17,8 +18,8 @@ def obstacles(problem: PlanningProblem, prepared: Preparation) -> Iterable[Probl
 
 
 def _obstacle(problem: PlanningProblem, works: Sequence[GroupWork]) -> Problem:
-    work = max(works, key=lambda work: problem.quotas.get(work.machine.instance_type, 1))
-    name, subject = work.machine.instance_type, work.group.name
+    work = max(works, key=lambda work: problem.quotas.get(work.machine.pool, 1))
+    name, subject = work.machine.pool, work.group.name
     quota = problem.quotas.get(name)
     if quota is not None and quota < (work.group.fixed.instance_count or 1):
         wanted = work.group.fixed.instance_count or 1

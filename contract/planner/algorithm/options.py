@@ -4,8 +4,9 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from contract.job.limits import MAX_COMMITS
 from contract.planner.algorithm.work import GroupWork, Load, share_of
-from contract.planner.problem import MAX_COMMITS, MAX_INSTANCES
+from contract.planner.problem import MAX_INSTANCES
 
 _STEP = 1.25
 """Factor between the numbers of jobs that are tried, from 8 on."""
@@ -69,7 +70,7 @@ def _possible(work: GroupWork, quota: int | None, places: int) -> Iterable[Optio
         return
     for instances in _instance_counts(work, quota, places):
         longest_shard = work.dataset.longest(instances)
-        is_split = work.dataset.is_split(instances)
+        is_split = work.is_split(instances)
         for jobs in _job_counts(work, largest, max(1, places // instances)):
             load = share_of(work.total, 1 / jobs)
             if not fits(work, load, longest_shard):

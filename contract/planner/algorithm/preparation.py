@@ -5,12 +5,12 @@ from dataclasses import replace
 
 from contract.planner.algorithm.options import Option, options
 from contract.planner.algorithm.shards import Dataset
-from contract.planner.algorithm.work import GroupWork, group_work, machine_of
+from contract.planner.algorithm.work import GroupWork, Machine, group_work, machine_of
 from contract.planner.instances import size_of
-from contract.planner.problem import ModelGroup, PlanningProblem
+from contract.planner.problem import ModelGroup, PlanningProblem, priced_kind
 
 Works = Mapping[str, GroupWork]
-"""The work of a group on each type that it may have."""
+"""The work of a group on each type that it may have, by the pool of the type's instances."""
 
 
 class Preparation:
@@ -23,14 +23,14 @@ class Preparation:
 
     def options(self, problem: PlanningProblem, work: GroupWork) -> list[Option]:
         """Return the options of a piece of work; none if its type cannot run it."""
-        name = work.machine.instance_type
+        name = work.machine.pool
         limits = problem.quotas.get(name), places(problem, name)
         # The work is kept with its options, so that no other object gets its id.
         known = self._options_of.get((id(work), *limits))
         if known is None:
             # Groups that are alike, such as models with datasets of the same sizes, share their options.
             load = work.total, work.heaviest, work.bytes_per_row
-            key = work.group.alike, work.machine.instance_type, load, work.dataset.shape, limits
+            key = work.group.alike, work.machine.pool, load, work.dataset.shape, limits
             found = self._options.get(key)
             if found is None:
                 found = self._options[key] = options(work, *limits)
@@ -50,20 +50,22 @@ class Preparation:
 def prepare(problem: PlanningProblem) -> Preparation:
     """Return the work of each group on each type that it may have."""
     datasets = {name: Dataset(sizes) for name, sizes in problem.datasets.items()}
-    fixed = [group.fixed.instance_type for group in problem.groups if group.fixed.instance_type]
-    machines = {name: machine_of(problem, name) for name in (*problem.instance_types, *fixed)}
+    machines: dict[tuple[str, bool], Machine] = {}
     works: list[Works] = []
     for group in problem.groups:
         if group.models:
             dataset = datasets[group.dataset]
-            types = choosable_types(problem, group)
-            works.append({name: group_work(problem, group, dataset, machines[name]) for name in types})
+            keys = [(name, group.spot) for name in choosable_types(problem, group)]
+            for key in keys:
+                if key not in machines:
+                    machines[key] = machine_of(problem, *key)
+            works.append({machines[key].pool: group_work(problem, group, dataset, machines[key]) for key in keys})
     return Preparation(works)
 
 
-def places(problem: PlanningProblem, instance_type: str) -> int:
-    """Return how many single-instance jobs of a type run at once."""
-    return min(problem.quotas.get(instance_type, problem.max_concurrency), problem.max_concurrency)
+def places(problem: PlanningProblem, pool: str) -> int:
+    """Return how many single-instance jobs of a pool run at once."""
+    return min(problem.quotas.get(pool, problem.max_concurrency), problem.max_concurrency)
 
 
 def choosable_types(problem: PlanningProblem, group: ModelGroup) -> Sequence[str]:
@@ -72,5 +74,7 @@ def choosable_types(problem: PlanningProblem, group: ModelGroup) -> Sequence[str
         return (group.fixed.instance_type,)
     known = [name for name in problem.instance_types if (size := size_of(name)) and (size.gpus or not group.needs_gpu)]
     known = known or list(problem.instance_types[:1])
-    priced = [name for name in known if problem.prices.usd_per_hour(problem.region, problem.kind, name) is not None]
+    priced = [
+        name for name in known if problem.prices.usd_per_hour(problem.region, priced_kind(group.spot), name) is not None
+    ]
     return priced or known

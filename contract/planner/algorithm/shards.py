@@ -27,7 +27,7 @@ class Dataset:
         self.largest = max(sizes, default=0)
         self._smallest = min(sizes, default=0)
         self._dealt: dict[int, tuple[int, ...]] = {}
-        self._divided: dict[int, Shards] = {}
+        self._divided: dict[tuple[int, bool], Shards] = {}
         self.shape = self.objects, self.total, self.largest, self._smallest, self.is_split(2)
         """Numbers that decide about the ways to divide the objects, to a good approximation."""
 
@@ -45,13 +45,17 @@ class Dataset:
             return max(self.largest, self.total / instances)
         return max(self._deal(instances))
 
-    def divide(self, instances: int) -> Shards:
-        """Return the shards of at most as many instances as there are objects."""
-        if instances not in self._divided:
-            split = self.is_split(instances)
+    def divide(self, instances: int, *, always: bool = False) -> Shards:
+        """Return the shards of at most as many instances as there are objects.
+
+        `always` makes parts even of objects of about one size.
+        """
+        key = instances, always
+        if key not in self._divided:
+            split = instances > 1 and (always or self.is_split(instances))
             sizes = self._balance(instances) if split else self._deal(instances)
-            self._divided[instances] = Shards(split, sizes)
-        return self._divided[instances]
+            self._divided[key] = Shards(split, sizes)
+        return self._divided[key]
 
     def _deal(self, instances: int) -> tuple[int, ...]:
         if instances not in self._dealt:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from contract.planner.algorithm.shards import Dataset
 from contract.planner.estimates import Estimate
 from contract.planner.instances import InstanceSize, size_of
-from contract.planner.problem import MAX_VOLUME_GB, ModelGroup, PlanningProblem
+from contract.planner.problem import MAX_VOLUME_GB, ModelGroup, PlanningProblem, pool_name, priced_kind
 
 LOADED_BYTES_PER_ARTIFACT_BYTE = 4
 """Memory of a loaded model per byte of its artifact, as the container assumes."""
@@ -55,6 +55,12 @@ class Machine:
     download: Estimate
     upload: Estimate
     usd_per_hour: float | None
+    spot: bool = False
+
+    @property
+    def pool(self) -> str:
+        """Name of the instances that share a quota."""
+        return pool_name(self.instance_type, spot=self.spot)
 
     @property
     def weight(self) -> float:
@@ -113,6 +119,10 @@ class GroupWork:
             return size.vcpus
         return max(1, min(size.vcpus, int(self.model_room / load.artifact_bytes)))
 
+    def is_split(self, instances: int) -> bool:
+        """Return whether parts replace a job of several instances: always on spot capacity."""
+        return instances > 1 and (self.group.spot or self.dataset.is_split(instances))
+
     @property
     def model_room(self) -> float:
         """Bytes of artifacts that one worker can load."""
@@ -148,7 +158,7 @@ class GroupWork:
         return replace(self, model_ids=ids, loads=loads, total=add_up(loads))
 
 
-def machine_of(problem: PlanningProblem, instance_type: str) -> Machine:
+def machine_of(problem: PlanningProblem, instance_type: str, spot: bool) -> Machine:
     """Return an instance type with the estimates and the price of the problem."""
     return Machine(
         instance_type=instance_type,
@@ -156,7 +166,8 @@ def machine_of(problem: PlanningProblem, instance_type: str) -> Machine:
         startup=problem.estimates.startup_seconds(instance_type),
         download=problem.estimates.transfer_bytes_per_second(instance_type),
         upload=problem.estimates.upload_bytes_per_second(instance_type),
-        usd_per_hour=problem.prices.usd_per_hour(problem.region, problem.kind, instance_type),
+        usd_per_hour=problem.prices.usd_per_hour(problem.region, priced_kind(spot), instance_type),
+        spot=spot,
     )
 
 

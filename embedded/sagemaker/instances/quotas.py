@@ -27,13 +27,15 @@ def check_quotas(faults: Faults, job: Job, jobs: Iterable[Job]) -> None:
     quota = faults.strike(
         InstanceQuota,
         f"{job.kind.noun} {job.name}",
-        lambda each: each.limits(job.instance_type, usage) and running + job.instance_count > each.instances,
+        lambda each: (
+            each.limits(job.instance_type, usage) and running + each.others + job.instance_count > each.instances
+        ),
     )
     if quota is not None:
         raise ApiError(
             "ResourceLimitExceeded",
             f"The account-level service limit '{job.instance_type} for {usage} job usage' is {quota.instances} "
-            f"Instances, with current utilization of {running} Instances and a request delta of {job.instance_count} "
-            "Instances. Please use AWS Service Quotas to request an increase for this quota. If AWS Service Quotas is "
-            "not available, contact AWS support to request an increase for this quota.",
+            f"Instances, with current utilization of {running + quota.others} Instances and a request delta of "
+            f"{job.instance_count} Instances. Please use AWS Service Quotas to request an increase for this quota. If "
+            "AWS Service Quotas is not available, contact AWS support to request an increase for this quota.",
         )

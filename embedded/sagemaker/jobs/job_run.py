@@ -91,8 +91,9 @@ class JobRun(abc.ABC, Generic[AnyJob]):
         """Run the job to its final status."""
         try:
             self._folder.mkdir(parents=True)
-            self._check_capacity()
-            outcome = self._execute(self._image(), self._context.clients.for_role(self._job.role_arn))
+            outcome = self._wait_for_capacity() or self._execute(
+                self._image(), self._context.clients.for_role(self._job.role_arn)
+            )
         except inputs.DownloadAborted:
             outcome = Outcome(Ending.STOPPED)
         except JobFailure as failure:
@@ -118,20 +119,26 @@ class JobRun(abc.ABC, Generic[AnyJob]):
     def _end(self, outcome: Outcome) -> None:
         """Set the job's final status."""
 
-    def _check_capacity(self) -> None:
+    def _wait_for_capacity(self) -> Outcome | None:
+        """Return the end of a job for which there is no capacity; None if there is."""
         job = self._job
         fault = self._context.faults.strike(
             NoCapacity,
             f"{job.kind.noun} {job.name}",
             lambda each: each.concerns(job.name) and fnmatchcase(job.instance_type, each.instance_type),
         )
-        if fault is not None:
-            if job.stop_requested.wait(fault.wait_seconds):
-                raise inputs.DownloadAborted
-            raise JobFailure(
-                "CapacityError: Unable to provision requested ML compute capacity. Please retry using a different ML "
-                "instance type."
-            )
+        if fault is None:
+            return None
+        if job.stop_requested.wait(fault.wait_seconds):
+            raise inputs.DownloadAborted
+        return self._without_capacity()
+
+    def _without_capacity(self) -> Outcome:
+        return Outcome(
+            Ending.FAILED,
+            "CapacityError: Unable to provision requested ML compute capacity. Please retry using a different ML "
+            "instance type.",
+        )
 
     def _image(self) -> Image:
         uri = self._job.container.image_uri

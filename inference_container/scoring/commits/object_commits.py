@@ -59,11 +59,19 @@ class _Written:
 class ObjectCommits:
     """Commits objects in threads. The descriptor `fileno()` is readable when `ended` has objects.
 
-    `staging` is a new folder that the workers cannot enter. `host` is the name of this instance.
+    `staging` is a new folder that the workers cannot enter. `host` is the name of this instance,
+    whose container has started at `started_at`.
     """
 
     def __init__(
-        self, setup: WorkerSetup, paths: ContainerPaths, staging: Path, user: WorkerUser | None, host: str = ""
+        self,
+        setup: WorkerSetup,
+        paths: ContainerPaths,
+        staging: Path,
+        user: WorkerUser | None,
+        *,
+        host: str = "",
+        started_at: str = "",
     ) -> None:
         self._setup = setup
         self._paths = paths
@@ -83,7 +91,9 @@ class ObjectCommits:
         """Whether files must be copied, per output folder, because it is on another mount."""
         segments = staging / "segments"
         segments.mkdir()
-        self._segments = SegmentWriter(setup, paths, segments, host=host, is_copied=self._copied[paths.ledger])
+        self._segments = SegmentWriter(
+            setup, paths, segments, host=host, started_at=started_at, is_copied=self._copied[paths.ledger]
+        )
 
     def fileno(self) -> int:
         return self._notice_reader
@@ -97,6 +107,10 @@ class ObjectCommits:
         os.close(self._notice_reader)
         os.close(self._notice_writer)
         self._segments.close()
+
+    def record_loads(self, seconds: Sequence[float]) -> None:
+        """Keep the time to load each model for the ledger."""
+        self._segments.record_loads(seconds)
 
     def write_due(self, *, is_idle: bool) -> None:
         """Write the commits that have waited long enough to the ledger; all of them when `is_idle`."""

@@ -2,12 +2,23 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from contract.container_paths import ContainerPaths
-from contract.job.ledger import MAX_COMMIT_BYTES, Commit, SegmentHeader, commit_line, segment_content
+from contract.job.ledger import (
+    MAX_COMMIT_BYTES,
+    MAX_SECONDS,
+    Commit,
+    FormatLoads,
+    InstanceTimes,
+    SegmentHeader,
+    commit_line,
+    segment_content,
+)
+from contract.planner.estimates import format_class
 from scoring.errors import log_error
 from scoring.files.moves import FileMove, ledger_error, move_into_place
 from scoring.protocol import WorkerSetup
@@ -56,6 +67,7 @@ class SegmentWriter:
         unfinished: Path,
         *,
         host: str = "",
+        started_at: str = "",
         is_copied: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -64,6 +76,7 @@ class SegmentWriter:
         self._folder = paths.ledger
         self._unfinished = unfinished
         self._host = host
+        self._times = InstanceTimes(started_at) if started_at else None
         self._is_copied = is_copied
         self._clock = clock
         self._started = clock()
@@ -73,6 +86,22 @@ class SegmentWriter:
         """Bytes of the waiting commits."""
         self._oldest = 0.0
         """Time of the first waiting commit, or of the last try to write it."""
+
+    def record_loads(self, seconds: Sequence[float]) -> None:
+        """Keep the time to load each model, of the first worker that says it."""
+        times, models = self._times, self._setup.models
+        # A worker may say anything, and models of a fleet have no time.
+        is_known = len(seconds) == len(models) and all(0 <= each <= MAX_SECONDS for each in seconds)
+        if times is None or times.loads or not is_known:
+            return
+        sums: dict[str, tuple[int, float]] = {}
+        for model, each in zip(models, seconds, strict=True):
+            name = format_class(model.format, model.artifact_bytes)
+            count, total = sums.get(name, (0, 0.0))
+            sums[name] = (count + 1, total + each)
+        loads = tuple(FormatLoads(name, count, round(total, 6)) for name, (count, total) in sorted(sums.items()))
+        with self._lock:
+            self._times = replace(times, loads=loads)
 
     def add(self, commits: Iterable[EncodedCommit]) -> None:
         """Add commits whose outputs are in place; they are written when a segment is full or due."""
@@ -119,7 +148,7 @@ class SegmentWriter:
         while self._waiting:
             commits = self._first_commits()
             versions = {commit.model_id: self._versions[commit.model_id] for commit in commits}
-            header = SegmentHeader(self._setup.execution_id, self._setup.job_id, versions, self._host)
+            header = SegmentHeader(self._setup.execution_id, self._setup.job_id, versions, self._host, self._times)
             name, content = segment_content(header, [commit.line for commit in commits])
             unfinished = self._unfinished / name
             unfinished.write_bytes(content)

@@ -6,6 +6,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Never
@@ -26,7 +28,7 @@ from scoring.fleets.setup import batches_for_members, fleet_setup
 from scoring.job import exit_message
 from scoring.job.artifacts import extract_model, verify_artifacts
 from scoring.job.resource_config import current_host
-from scoring.job.shard import find_shard
+from scoring.job.shard import Shard, find_shard
 from scoring.job_log.events import log_event
 from scoring.protocol import ObjectDone, WorkerSetup
 from scoring.separation.descendants import adopt_orphans, kill_descendants
@@ -75,7 +77,7 @@ def run(paths: ContainerPaths, cores: int, workers: int | None = None) -> int:
 
 def _score_shard(paths: ContainerPaths, cores: int, workers: int | None) -> tuple[list[ObjectDone], int] | None:
     """Score the shard. Returns the failed objects and the number of all, or None if none failed."""
-    started = time.monotonic()
+    started, started_at = time.monotonic(), datetime.now(UTC).isoformat(timespec="milliseconds")
     spec = _read_spec(paths)
     with _open_snapshot(paths, spec) as objects:
         shard = find_shard(paths.data, spec.dataset, objects)
@@ -84,10 +86,11 @@ def _score_shard(paths: ContainerPaths, cores: int, workers: int | None) -> tupl
     ended = list(shard.refused)
     for done in shard.refused:
         _report(done)
-    # Above the output folders, because nothing is uploaded from there; then the inputs.
-    parents = (paths.predictions.parent, paths.models, paths.spec.parent, paths.data, paths.root)
+    if paths.in_training_job:
+        shard = _without_restored(shard, paths, spec, cores)
     with ExitStack() as stack:
-        scratch = stack.enter_context(scratch_folder(parents, (paths.predictions, paths.quarantine, paths.ledger)))
+        outputs = (paths.predictions, paths.quarantine, paths.ledger)
+        scratch = stack.enter_context(scratch_folder(paths.scratch_parents, outputs))
         # Processes that model code has left behind could write to the folder while it is deleted.
         stack.callback(kill_descendants)
         user = _separate_workers(paths.root, scratch) if shard.objects else None
@@ -126,13 +129,26 @@ def _score_shard(paths: ContainerPaths, cores: int, workers: int | None) -> tupl
             from scoring.commits.object_commits import ObjectCommits  # noqa: PLC0415
 
             host = current_host(paths.resource_config)
-            with closing(ObjectCommits(setup, paths, scratch / "committing", user, host)) as commits:
+            with closing(
+                ObjectCommits(setup, paths, scratch / "committing", user, host=host, started_at=started_at)
+            ) as commits:
                 ended += supervisor.score(setup, shard.objects, commits, _report)
     failed = [done for done in ended if done.failures]
     seconds = time.monotonic() - started
     rows = sum(done.rows for done in ended if not done.failures)
     log_event("shard_ended", objects=len(ended), failed=len(failed), rows=rows, seconds=round(seconds, 3))
     return (failed, len(ended)) if failed else None
+
+
+def _without_restored(shard: Shard, paths: ContainerPaths, spec: JobSpec, cores: int) -> Shard:
+    """Return the shard without the objects that this job had committed before it was interrupted."""
+    # Imported late for the same reason as `ObjectCommits`: it loads the library of the checksums.
+    from scoring.commits.restored import restored_objects  # noqa: PLC0415
+
+    kept = restored_objects(paths, spec, shard.objects, cores)
+    if kept:
+        log_event("objects_restored", objects=len(kept), left=len(shard.objects) - len(kept))
+    return replace(shard, objects=tuple(item for item in shard.objects if item.key not in kept))
 
 
 def _separate_workers(root: Path, scratch: Path) -> WorkerUser | None:

@@ -282,6 +282,7 @@ class Supervisor:
                 raise error_of_kind(event.kind, event.text)
             worker.ready = True
             self._growth.record_ready(event.seconds, threads_help=event.threads_help)
+            commits.record_loads(event.load_seconds)
             self._start_initial_workers()
             return []
         task = worker.record_end(event)

@@ -49,6 +49,7 @@ def main(notes: int, formats: list[str]) -> None:
         setup = inbox.get()
         assert isinstance(setup, WorkerSetup)  # noqa: S101 - the supervisor sends it first
         models: list[LoadedModel] = []
+        load_seconds: list[float] = []
         if setup.fleet is not None:
             from scoring.fleets.loading import load_fleet  # noqa: PLC0415 - most jobs have no fleet
 
@@ -56,8 +57,10 @@ def main(notes: int, formats: list[str]) -> None:
         else:
             files = zip(setup.models, setup.model_files, strict=True)
             for spec, file in files:
+                load_started = time.monotonic()
                 with calling(spec.model_id):
                     models.append(load_model(spec, Path(file)))
+                load_seconds.append(time.monotonic() - load_started)
         engine = Engine(setup, models, log_error)
     except ScoringError as error:
         log_error(error)
@@ -70,7 +73,8 @@ def main(notes: int, formats: list[str]) -> None:
     # Scoring makes few reference cycles, but many objects.
     gc.set_threshold(_GC_THRESHOLD)
     runner = TaskRunner(engine, events)
-    events.send(WorkerReady(time.monotonic() - started, threads_help=all(threads_help(model) for model in models)))
+    can_thread = all(threads_help(model) for model in models)
+    events.send(WorkerReady(time.monotonic() - started, can_thread, tuple(load_seconds)))
     while True:
         command = inbox.get()
         assert not isinstance(command, WorkerSetup)  # noqa: S101

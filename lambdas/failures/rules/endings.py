@@ -11,8 +11,10 @@ ENDINGS: tuple[FailureRule, ...] = (
         "no spot capacity",
         FailureKind.CAPACITY,
         Retry.YES,
-        "Raise max_wait_seconds of the recipe's compute, choose another instance_type, or set spot to false, then "
-        f"{AGAIN}",
+        "Raise max_wait_seconds of the model's compute, or choose another instance_type, or set spot to false, which "
+        f"--input of resume takes too, then {AGAIN}",
+        training_remedy="Raise max_wait_seconds of the recipe's compute, choose another instance_type, or set spot to "
+        f"false, then {AGAIN}",
         base_seconds=CAPACITY_SECONDS,
         waited_too_long=True,
     ),

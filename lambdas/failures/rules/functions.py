@@ -12,6 +12,21 @@ FUNCTIONS: tuple[FailureRule, ...] = (
         errors=frozenset({"ToleranceExceededError"}),
     ),
     FailureRule(
+        "quota below one job",
+        FailureKind.CONFIGURATION,
+        Retry.NO,
+        f"Raise the quota, or choose another instance_type or a smaller instance_count, then {AGAIN}",
+        errors=frozenset({"QuotaTooSmallError"}),
+    ),
+    FailureRule(
+        "waited too long for a quota",
+        FailureKind.CAPACITY,
+        Retry.NO,
+        "Let other executions end, give this one a higher priority, or raise the quota or capacity_wait_seconds, then "
+        f"{AGAIN}",
+        errors=frozenset({"CapacityWaitEndedError"}),
+    ),
+    FailureRule(
         "object replaced",
         FailureKind.DATA,
         Retry.NO,

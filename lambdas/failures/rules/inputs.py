@@ -47,6 +47,7 @@ INPUTS: tuple[FailureRule, ...] = (
         Retry.YES,
         f"Lower max_concurrency, then {AGAIN}",
         base_seconds=2 * TRANSIENT_SECONDS,
+        waits=True,
         pattern=any_of(
             "Throttl", "Rate exceeded", "TooManyRequests", "RequestLimitExceeded", "SlowDown", "ThroughputExceeded"
         ),

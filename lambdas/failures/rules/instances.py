@@ -49,6 +49,7 @@ INSTANCES: tuple[FailureRule, ...] = (
         "Raise the quota of the instance type for such jobs, choose another instance_type, or lower max_concurrency, "
         f"then {AGAIN}",
         base_seconds=CAPACITY_SECONDS,
+        waits=True,
         errors=frozenset({"SageMaker.ResourceLimitExceededException", "SageMaker.ResourceLimitExceeded"}),
     ),
     FailureRule(
@@ -57,6 +58,7 @@ INSTANCES: tuple[FailureRule, ...] = (
         Retry.YES,
         f"Choose another instance_type or another time, then {AGAIN}",
         base_seconds=CAPACITY_SECONDS,
+        waits=True,
         pattern=any_of("ResourceLimitExceeded", "CapacityError", r"insufficient\s?(instance\s?)?capacity"),
     ),
     # Before the rule about denied access: SageMaker's text for such an image mentions permissions.

@@ -11,7 +11,7 @@ from contract.catalog.models import Compute
 from contract.planner.choose import choose_plan
 from contract.planner.figures import PlanFigures, figures_of
 from contract.planner.plan import CapacityPlan, JobCapacity
-from contract.planner.problem import PlanningProblem
+from contract.planner.problem import PlanningProblem, pool_name, priced_kind
 from contract.problems import Problem
 from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.errors import PlanChangedError
@@ -90,13 +90,17 @@ class CapacityPlanner:
         """Return what the plan expects; None before there is one."""
         if self.plan is None:
             return None
-        types = {job.instance_type for job in self.plan.jobs} | set(self.defaults.compute.larger_instance_types or ())
-        return figures_of(self.plan, self.prices(types), tuple(self.notes()))
+        used = {(job.instance_type, job.spot) for job in self.plan.jobs}
+        # An attempt may get a larger type than the plan has.
+        used |= {(name, spot) for name in self.defaults.compute.larger_instance_types or () for _, spot in used}
+        return figures_of(self.plan, self._prices(used), tuple(self.notes()))
 
-    def prices(self, types: set[str]) -> Mapping[str, float]:
-        """Return the prices of these instance types, as far as they are known."""
+    def _prices(self, used: set[tuple[str, bool]]) -> Mapping[str, float]:
         table, region = self.basis.prices, self.basis.region
-        found = {name: table.usd_per_hour(region, "processing", name) for name in sorted(types)}
+        found = {
+            pool_name(name, spot=spot): table.usd_per_hour(region, priced_kind(spot), name)
+            for name, spot in sorted(used)
+        }
         return {name: price for name, price in found.items() if price is not None}
 
     def _chunks(self, group: JobGroup, jobs: Sequence[JobCapacity]) -> list[PlannedChunk]:

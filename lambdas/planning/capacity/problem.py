@@ -68,6 +68,7 @@ def _group(group: JobGroup, datasets: dict[str, Sequence[int]], defaults: PlanDe
         is_fleet=group.fleet is not None,
         shared_output_ratio=shared,
         needs_gpu=_needs_gpu(group, defaults),
+        spot=bool(group.compute.spot),
         max_models_per_job=group.max_models_per_job,
     )
 
@@ -82,7 +83,7 @@ def _add_dataset(group: JobGroup, datasets: dict[str, Sequence[int]]) -> str:
         # Names of datasets have no space.
         name = f"{group.dataset} {group.left:.2f}"
     if name not in datasets:
-        sizes = [item.size for item in group.snapshot.objects]
+        sizes = [item.size for item in sorted(group.snapshot.objects, key=lambda item: item.key)]
         datasets[name] = sizes if group.left >= 1 else [round(size * group.left) for size in sizes]
     return name
 

@@ -178,7 +178,7 @@ def _segments(job: OldJob, store: ObjectStore) -> list[StoredObject]:
 
 
 def _content(job: OldJob, entry: StoredObject, store: ObjectStore) -> bytes:
-    return store.segment(job.source.execution_id, job.source.job_id, entry.key)
+    return store.segment(job.ledger_prefix + entry.key)
 
 
 def _compare(old: Sequence[PinnedObject], new: Sequence[PinnedObject]) -> _Objects:

@@ -25,9 +25,11 @@ _INHERITED = (
     "tolerated_failure_percentage",
     "tolerated_failed_objects_percentage",
     "tolerated_quarantined_rows_percentage",
+    "priority",
     "execution_label",
     "instance_type",
     "instance_count",
+    "spot",
     "models_per_job",
     "objective",
     "tolerated_quarantine_fraction",
@@ -109,9 +111,9 @@ def check_jobs(old: OldExecution, activity: Activity) -> None:
     Raises:
         ResumedJobRunningError: when one may.
     """
-    names = [job.sagemaker_job_name for job in old.jobs if job.sagemaker_job_name and _may_run(job)]
-    statuses = zip(names, in_parallel(activity.running_job_status, names), strict=True)
-    if running := [(name, status) for name, status in statuses if status]:
+    jobs = [job for job in old.jobs if job.sagemaker_job_name and _may_run(job)]
+    found = in_parallel(lambda job: activity.running_job_status(job.sagemaker_kind, job.sagemaker_job_name), jobs)
+    if running := [(job.sagemaker_job_name, status) for job, status in zip(jobs, found, strict=True) if status]:
         raise ResumedJobRunningError(old.execution_id, running)
 
 

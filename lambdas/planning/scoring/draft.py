@@ -36,6 +36,7 @@ from lambdas.planning.scoring.form_jobs import (
     check_commit_counts,
     check_instance_types,
     check_joined_outputs,
+    instance_needs,
     split_notes,
 )
 from lambdas.planning.scoring.pin_datasets import pin_datasets
@@ -124,6 +125,7 @@ def draft_scoring(
     jobs, coverage = (form.jobs(), None) if earlier is None else jobs_that_keep(earlier, form, snapshots, deployment)
     problems = [*check_instance_types(jobs, defaults.instance_types), *check_joined_outputs(request, jobs)]
     problems += [*check_commit_counts(jobs), *check_volumes(jobs)]
+    problems += deployment.quotas.problems_of(instance_needs(jobs))
     if deadline is not None:
         problems += planner.check_deadline(deadline, times.planned_at)
     raise_if_any(problems, "request")

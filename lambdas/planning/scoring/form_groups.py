@@ -10,12 +10,12 @@ from contract.catalog.models import Compute
 from contract.dataset.formats import format_of
 from contract.dataset.input_options import InputOptions
 from contract.job.job_input import input_of, types_agree
+from contract.job.limits import MAX_COMMITS, MAX_MODELS_PER_JOB
 from contract.job.scoring_spec import PinnedObject
 from contract.job.snapshot import Snapshot
 from contract.layout import OutputLayout
 from contract.planner.plan import JobCapacity
-from contract.planner.problem import MAX_COMMITS
-from contract.workflow.scoring_request import JOINED_MODELS_PER_JOB, MAX_MODELS_PER_JOB, ExecutionRequest
+from contract.workflow.scoring_request import JOINED_MODELS_PER_JOB, ExecutionRequest
 from lambdas.planning.scoring.assignments import Assignment, ChosenFleet
 
 

@@ -9,18 +9,20 @@ from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute, instance_types
 from contract.job.fleet import fleet_job_id
 from contract.job.joined import check_joined
+from contract.job.limits import MAX_COMMITS
 from contract.job.parts import JobPart, Sharding
 from contract.job.scoring_spec import SCORING_CONTRACT, JobSource, JobSpec, PinnedObject, SnapshotRef
 from contract.job.snapshot import Snapshot
 from contract.layout import OutputLayout
 from contract.planner.plan import JobCapacity
-from contract.planner.problem import MAX_COMMITS
 from contract.problems import Problem
-from contract.status import JobStatus
+from contract.status import ExecutionKind, JobStatus
 from contract.table.job_parts import whole_job
+from contract.table.pool_records import pool_kind
 from contract.table.records import JobRecord
 from contract.workflow.messages import JobPointer
 from contract.workflow.scoring_request import ExecutionRequest
+from lambdas.admission.quotas import InstanceNeed
 from lambdas.planning.scoring.assignments import Assignment, ChosenFleet
 from lambdas.planning.scoring.form_groups import JobGroup, PlannedChunk, form_groups, without_plan
 from lambdas.planning.scoring.shards import Division, divide
@@ -184,7 +186,7 @@ def form_jobs(groups: Sequence[JobGroup], capacity: Capacity = without_plan) -> 
 
     Without `capacity`, jobs have as many models as may share one.
     """
-    divisions: dict[tuple[str, int], Division] = {}
+    divisions: dict[tuple[str, int, bool], Division] = {}
     return largest_first([_divided(_job(chunk), divisions) for chunk in capacity(groups)])
 
 
@@ -208,14 +210,14 @@ def largest_first(jobs: Iterable[PlannedJob]) -> list[PlannedJob]:
     return sorted(jobs, key=lambda job: (-job.size, job.job_id))
 
 
-def _divided(job: PlannedJob, divisions: dict[tuple[str, int], Division]) -> PlannedJob:
+def _divided(job: PlannedJob, divisions: dict[tuple[str, int, bool], Division]) -> PlannedJob:
     """Return the job with its sharding and parts. Jobs over the same objects share `divisions`."""
     instances = job.compute.instance_count or 1
     if instances == 1:
         return job
-    key = (job.dataset, instances)
+    key = (job.dataset, instances, job.compute.uses_spot)
     if key not in divisions:
-        divisions[key] = divide(job.snapshot, instances)
+        divisions[key] = divide(job.snapshot, instances, needs_parts=job.compute.uses_spot)
     division = divisions[key]
     job = replace(job, sharding=division.sharding)
     one_instance = replace(job.compute, instance_count=1)
@@ -259,6 +261,21 @@ def check_instance_types(jobs: Sequence[PlannedJob], allowed: Sequence[str]) -> 
         name = "instance_type" if instance_type == job.compute.instance_type else "larger_instance_types"
         problems += check_allowed(f"job {job.job_id!r}: {name}", instance_type, allowed)
     return problems
+
+
+def instance_needs(jobs: Iterable[PlannedJob]) -> list[InstanceNeed]:
+    """Return the instances that each job needs at once, parts of split jobs one by one."""
+    return [
+        InstanceNeed(
+            item.job_id,
+            pool_kind(ExecutionKind.SCORING, item.compute),
+            item.compute.instance_type or "",
+            # An attempt has at most one instance per object.
+            max(1, min(item.compute.instance_count or 1, len(item.objects))),
+        )
+        for job in jobs
+        for item in job.items
+    ]
 
 
 def split_notes(jobs: Sequence[PlannedJob]) -> list[str]:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from contract import layout
 from contract.dataset.object_keys import is_data
 from contract.job.fleet import MODEL_VERSION_COLUMN
+from contract.job.limits import MAX_MODELS_PER_JOB
 from contract.job.parts import JobPart
 from contract.job.snapshot import Snapshot
 from contract.problems import Problem
-from contract.workflow.scoring_request import MAX_MODELS_PER_JOB
 from lambdas.dataset.archived import check_archived
 from lambdas.dataset.pinning import pin_objects
 from lambdas.dataset.table_files import check_tables

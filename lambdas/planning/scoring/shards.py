@@ -25,16 +25,17 @@ class Division:
     """The objects of each part; empty if SageMaker deals them."""
 
 
-def divide(snapshot: Snapshot, instances: int) -> Division:
+def divide(snapshot: Snapshot, instances: int, *, needs_parts: bool = False) -> Division:
     """Return how the objects are divided between at least two instances.
 
-    Objects of about one size are left to SageMaker: parts would not be smaller than shards.
+    Objects of about one size are left to SageMaker: parts would not be smaller than shards. Jobs on spot
+    capacity need parts, because they have one instance each.
     """
     sizes = [item.size for item in sorted(snapshot.objects, key=lambda item: item.key)]
     largest = max(sum(sizes[start::instances]) for start in range(instances))
     mean = snapshot.total_bytes / instances
     is_skewed = largest > MAX_IMBALANCE * mean and max(sizes) > MAX_IMBALANCE * min(sizes)
-    parts = balance(snapshot.objects, instances) if is_skewed else []
+    parts = balance(snapshot.objects, instances) if is_skewed or needs_parts else []
     sharding = Sharding(max(1, len(parts)), largest, round(mean))
     names = (JobPart("", number, len(parts)).name for number in range(1, len(parts) + 1))
     snapshots = (replace(snapshot, objects=tuple(part), part=name) for part, name in zip(parts, names, strict=True))

@@ -13,9 +13,12 @@ from contract.dataset.object_keys import is_data
 from contract.job.job_input import JobInput
 from contract.job.scoring_spec import PinnedObject
 from contract.problems import Problem
+from contract.status import ExecutionKind
+from contract.table.pool_records import pool_kind
 from contract.training.recipes import ModelRecipe
 from contract.workflow.messages import PlanInput
 from contract.workflow.training_request import TrainingRequest
+from lambdas.admission.quotas import InstanceNeed
 from lambdas.dataset.archived import check_archived
 from lambdas.dataset.parquet_footer import Column
 from lambdas.dataset.pinning import pin_objects
@@ -66,8 +69,23 @@ def draft_training(
     objects = {name: data.objects for name, data in datasets.items()}
     jobs = form_trainings(recipes, event, objects, defaults.compute)
     raise_if_any([*check_instance_types(jobs, defaults.instance_types), *check_volumes(jobs)], "request")
-    if request.train_unchanged:
-        return jobs
+    if not request.train_unchanged:
+        jobs = _mark_unchanged(jobs, defaults, deployment)
+    needs = [
+        InstanceNeed(
+            job.spec.job_id, pool_kind(ExecutionKind.TRAINING, job.compute), job.compute.instance_type or "", 1
+        )
+        for job in jobs
+        if not job.unchanged_since
+    ]
+    raise_if_any(deployment.quotas.problems_of(needs), "request")
+    return jobs
+
+
+def _mark_unchanged(
+    jobs: Sequence[PlannedTraining], defaults: PlanDefaults, deployment: Deployment
+) -> list[PlannedTraining]:
+    """Return the jobs, of which some would only repeat the last training of their model."""
     found = in_parallel(deployment.table.last_trained_version, [job.spec.model_id for job in jobs])
     last = {version.spec.model_id: version for version in found if version is not None}
     return mark_unchanged(jobs, last, defaults.image_uris)

@@ -157,9 +157,9 @@ class ObjectStore(DatasetObjects, UploadObjects, TrainingObjects):
                 yield folder["Prefix"].removeprefix(prefix)
             yield from (name for entry in page.get("Contents", ()) if (name := entry["Key"].removeprefix(prefix)))
 
-    def segment(self, execution_id: str, job_id: str, name: str) -> bytes:
-        """Return the content of a segment of the job's ledger."""
-        return self._get(layout.ledger_prefix(execution_id, job_id) + name)
+    def segment(self, key: str) -> bytes:
+        """Return the content of a segment of a ledger, by its key in the results bucket."""
+        return self._get(key)
 
     def add_segment(self, spec: JobSpec, name: str, content: bytes) -> None:
         """Write a segment of the job's ledger, whose name follows from its content."""

@@ -37,11 +37,12 @@ from lambdas.stage.tables.catalog_table import CatalogTable
 from lambdas.stage.tables.price_table import StagePrices
 from lambdas.stage.tables.table import NEW, in_transactions
 from lambdas.stage.tables.tallies import Tallies
+from lambdas.stage.tables.waits import NO_WAIT, Waits
 
 R = TypeVar("R")
 
 
-class JobTable(Tallies, CatalogTable, StagePrices):
+class JobTable(Tallies, Waits, CatalogTable, StagePrices):
     """Reads and writes the records of executions, jobs and attempts, and registers what was trained.
 
     All writes are idempotent.
@@ -164,6 +165,7 @@ class JobTable(Tallies, CatalogTable, StagePrices):
                 reason=reason,
                 unrecorded_failure="",
                 classification_failure="",
+                **NO_WAIT,
             )
             writes = [self._job_move(job, closed)]
             attempt = self.find_attempt(job.execution_id, job.job_id, job.attempt)
@@ -175,6 +177,16 @@ class JobTable(Tallies, CatalogTable, StagePrices):
         return job
 
     # ---- attempts ----------------------------------------------------------------------------
+
+    def check_may_open(self, job: JobRecord, attempt: int) -> None:
+        """Check that the job waits for this attempt.
+
+        Raises:
+            JobClosedError: when the job has ended.
+            StaleEventError: when the job is in another attempt.
+        """
+        if job.status not in (JobStatus.PENDING, JobStatus.WAITING) or job.attempt >= attempt:
+            raise self._refusal(job, attempt)
 
     def open_attempt(self, job: JobRecord, attempt: AttemptRecord) -> AttemptRecord:
         """Open an attempt of a waiting job, or return the attempt that an earlier call opened.
@@ -192,6 +204,7 @@ class JobTable(Tallies, CatalogTable, StagePrices):
             failure_kind=None,
             reason="",
             changes=attempt.changes,
+            **NO_WAIT,
         )
         if self._write_all([self._new_attempt(attempt), self._job_move(job, running)]):
             return attempt
@@ -234,6 +247,7 @@ class JobTable(Tallies, CatalogTable, StagePrices):
         opened = self.find_attempt(job.execution_id, job.job_id, moved.attempt)
         if opened is not None and opened.status is not AttemptStatus.RUNNING:
             return self.job(job.execution_id, job.job_id)
+        moved = replace(moved, **NO_WAIT)
         if opened is not None:
             attempt_write = self._attempt_end(_ended(opened, moved, ended_at, explanation))
         else:

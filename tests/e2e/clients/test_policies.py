@@ -19,6 +19,7 @@ from cli.stage.deployment import find_deployment
 from cli.stage.diagnosis.evidence import Evidence, Investigation
 from cli.stage.diagnosis.execution_list import ExecutionList, ListChoice
 from cli.stage.executions.request_check import check_on_stage
+from cli.stage.planning.prices import StagePrices
 from cli.stage.predictions.download import download
 from cli.stage.predictions.download import find_files as find_prediction_files
 from cli.stage.predictions.pointers import Predictions
@@ -149,6 +150,16 @@ def test_the_register_policy_writes_fleets_and_the_run_policy_does_not(stage: St
     assert "dynamodb:PutItem" in refused(of_runner.set, "policy-fleet", {"unmatched": "skip"})
     assert "dynamodb:DeleteItem" in refused(of_runner.delete, "policy-fleet")
     of_registrar.delete("policy-fleet")
+
+
+def test_the_prices_policy_replaces_prices_and_nothing_else(stage: Stage, person: Person) -> None:
+    reader, pricer = person("price-reader", "read"), person("pricer", "read", "prices")
+    assert StagePrices(reader.connection, reader.deployment).read().is_bundled
+    assert "pricing:GetProducts" in refused(StagePrices(reader.connection, reader.deployment).refresh)
+    prices = StagePrices(pricer.connection, pricer.deployment)
+    refreshed = prices.refresh()
+    assert "dynamodb:PutItem" in refused(StagePrices(reader.connection, reader.deployment).replace, refreshed.table)
+    assert prices.reset().is_bundled
 
 
 def test_the_read_policy_changes_nothing(stage: Stage, person: Person) -> None:

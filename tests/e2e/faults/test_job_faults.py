@@ -83,7 +83,7 @@ def test_a_failed_attempt_is_followed_by_another(
         ("throttled-table", Throttle(service="dynamodb", operation="*Item*", caller="*Plan*", count=2)),
         ("throttled-function", Throttle(service="lambda", operation="Invoke", caller="*/faulty-throttled-function*")),
         ("function-error", ServerError(service="lambda", resource="*Verify*", when="after")),
-        ("quota", InstanceQuota(count=1)),
+        ("quota", InstanceQuota(instances=1, others=1, count=1)),
         ("sagemaker-error", ServerError(service="sagemaker", operation="CreateProcessingJob")),
         ("crash", CrashFunction(function="*RecordAttempt*")),
         ("crash-before", CrashFunction(function="*Verify*", when="before")),

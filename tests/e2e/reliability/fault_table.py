@@ -202,7 +202,7 @@ TABLE: tuple[Case, ...] = (
     ),
     Case("slow answers", _CREATION, (SlowRequest(**_CREATE, seconds=0.3),), "succeeds"),
     Case("access denied", _CREATION, (AccessDenied(**_CREATE, count=_ALWAYS),), "fails", FailureKind.CONFIGURATION),
-    Case("quota used up", _CREATION, (InstanceQuota(count=3),), "succeeds"),
+    Case("quota used up", _CREATION, (InstanceQuota(instances=1, others=1, count=3),), "succeeds"),
     Case("quota is zero", _CREATION, (InstanceQuota(),), "fails", FailureKind.CONFIGURATION),
     Case("no capacity", _CREATION, (NoCapacity(),), "second attempt", FailureKind.CAPACITY),
     Case(

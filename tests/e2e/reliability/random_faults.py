@@ -85,7 +85,7 @@ STROKES: Sequence[st.SearchStrategy[Fault]] = (
     st.builds(OutOfMemoryFunction, function=_steps, count=_counts, when=_when),
     _KILLS,
     st.builds(NoCapacity, count=_counts),
-    st.builds(InstanceQuota, count=_counts),
+    st.builds(InstanceQuota, instances=st.just(1), others=st.just(1), count=_counts),
     st.builds(FullDisk, count=_counts),
     st.builds(FailUpload, key=st.sampled_from(["*predictions*", "*ledger*", "*quarantine*", "*"]), count=_counts),
     st.builds(CorruptUpload, key=st.sampled_from(["predictions*", "joined*", "fleets*", "quarantine*"]), count=_counts),

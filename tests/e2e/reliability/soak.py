@@ -121,7 +121,9 @@ def main() -> int:
     print(f"first seed {arguments.seed}, a line per seed in {log}", flush=True)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        assembly = arguments.assembly or synthesize(ROOT / "app.py", Path(folder) / "cdk.out", {})
+        assembly = arguments.assembly or synthesize(
+            ROOT / "app.py", Path(folder) / "cdk.out", {"fleetscore.job_starts_per_second": 100}
+        )
         context = get_context("spawn")
         processes = [
             context.Process(target=run, args=(number, arguments, assembly, log))

@@ -4,12 +4,24 @@ import json
 from typing import Any
 
 import pytest
+from boto3.dynamodb.conditions import Key
 
 from cli.main import main
+from cli.stage.connection import query_items
 from contract.status import ExecutionStatus
+from contract.table import records
+from contract.table.estimate_items import estimate_key
 from tests.e2e.stage import Stage, people, train_xgboost
 
 ROWS = 500
+
+
+def forget_instances(stage: Stage) -> None:
+    """Delete what other tests have measured of instances."""
+    table = stage.connection.resource("dynamodb").Table(stage.deployment.table_name)
+    partition = Key(records.PARTITION_KEY).eq(estimate_key("INSTANCE", "")[records.PARTITION_KEY])
+    for item in query_items(table, KeyConditionExpression=partition):
+        table.delete_item(Key={name: item[name] for name in (records.PARTITION_KEY, records.SORT_KEY)})
 
 
 def test_an_execution_leaves_estimates_of_its_models_and_instances(
@@ -30,6 +42,7 @@ def test_an_execution_leaves_estimates_of_its_models_and_instances(
             **{each["instance_type"]: each["startup_seconds"]["samples"] for each in found["instance_types"]},
         }
 
+    forget_instances(stage)
     before = estimates()
     assert all(before[model_id][0] != "measured" for model_id in models)
     first = stage.run(request, "measured-1")
@@ -46,12 +59,19 @@ def test_an_execution_leaves_estimates_of_its_models_and_instances(
     assert job.measured.model_seconds == pytest.approx(busy, rel=1e-3)
     after = estimates()
     assert [after[model_id] for model_id in models] == [("measured", 1)] * 2
-    startups = after[instance_type]
+    assert after[instance_type] == 1
+    [of_format] = job.measured.formats
+    assert (of_format.rows, of_format.loads) == (4 * ROWS, 2)
 
-    stage.run(request, "measured-2")
+    second = stage.run(request, "measured-2")
     for model_id in models:
         # `{}` in other tests scores every enabled model.
         stage.catalog.set_enabled(model_id, False)
     after = estimates()
     assert [after[model_id] for model_id in models] == [("measured", 2)] * 2
-    assert after[instance_type] == startups + 1
+    assert after[instance_type] == 2
+    # The first plan took four minutes for the start-up.
+    assert second.record is not None
+    assert first.record.estimate is not None
+    assert second.record.estimate is not None
+    assert second.record.estimate.seconds.value < first.record.estimate.seconds.value / 2

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from contract import container_paths, layout
-from contract.environment import ML_ROOT
+from contract.environment import ML_ROOT, SCORES_IN_TRAINING_JOB
 from contract.names import EXECUTION_NAME, check_execution_name, check_job_id, check_object_key
 from tests.unit.contract.strategies import names, object_keys, parts, texts
 
@@ -191,8 +191,12 @@ def test_container_paths_are_below_opt_ml_processing(first: str, second: str) ->
 def test_ml_root_variable_moves_every_container_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(ML_ROOT, str(tmp_path))
     moved = container_paths.ContainerPaths.from_environment()
-    for path in vars(moved).values():
-        assert path.is_relative_to(tmp_path)
+    monkeypatch.setenv(SCORES_IN_TRAINING_JOB, "1")
+    of_training_job = container_paths.ContainerPaths.from_environment()
+    assert (moved.in_training_job, of_training_job.in_training_job) == (False, True)
+    for path in (*vars(moved).values(), *vars(of_training_job).values()):
+        assert isinstance(path, bool) or path.is_relative_to(tmp_path)
+    monkeypatch.delenv(SCORES_IN_TRAINING_JOB)
     monkeypatch.delenv(ML_ROOT)
     assert container_paths.ContainerPaths.from_environment().spec == Path(
         container_paths.container_path("input", "spec", "job.json")

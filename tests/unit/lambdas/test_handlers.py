@@ -74,7 +74,7 @@ with mock_aws():
     assert json.loads(ended.stdout.splitlines()[-1])["job_count"] == 1
     lines = [json.loads(line) for line in ended.stdout.splitlines()]
     assert [line["JobsPlanned"] for line in lines if "_aws" in line] == [[1.0]]
-    logged = [line for line in lines if "message" in line]
+    logged = [line for line in lines if line.get("level") == "INFO"]
     assert [(line["message"], line["correlation_id"], line["job_count"]) for line in logged] == [
         ("planned the execution", "e-1", 1)
     ]

@@ -76,6 +76,10 @@ class TrainingRun(JobRun[TrainingJob]):
             self._publish(access, instances, outcome)
         return outcome
 
+    def _without_capacity(self) -> Outcome:
+        # As on AWS, a job on spot capacity waits until its MaxWaitTimeInSeconds. The fault's wait stands for it.
+        return Outcome(Ending.OUT_OF_WAITING_TIME) if self._job.is_spot else super()._without_capacity()
+
     def _end(self, outcome: Outcome) -> None:
         status = outcome.ending.status
         self._job.finish_training(status, _SECONDARY_STATUSES[outcome.ending], failure_reason=outcome.reason)

@@ -93,7 +93,7 @@ def test_the_top_help_screen_lists_commands_in_sections_and_exit_statuses(
 ) -> None:
     shown = help_of("", capsys, monkeypatch)
     titles = re.findall(r"^[A-Z][a-z ]+:$", shown, re.MULTILINE)
-    sections = ["Models:", "Data:", "Executions:", "Training:", "Automation:", "Account:", "This machine:"]
+    sections = ["Models:", "Data:", "Executions:", "Planning:", "Training:", "Automation:", "Account:", "This machine:"]
     assert titles == [*sections, "Global options:", "Examples:", "Exit status:"]
     text = " ".join(shown.split())
     assert all(f"{status.value} {status.meaning}" in text for status in ExitStatus)

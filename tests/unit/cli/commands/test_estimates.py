@@ -11,7 +11,8 @@ from cli.stage.deployment import Deployment
 from contract.catalog.models import Model, ModelVersion
 from contract.table import catalog_items
 from contract.table.catalog_ids import catalog_id_key
-from contract.table.estimate_items import EstimateRecord, Measured, Subject, add_measured, estimate_item
+from contract.table.estimate_items import EstimateRecord, Measured, Subject, add_measured, estimate_item, estimate_key
+from contract.table.records import read_item
 from tests.unit.lambdas.builders import any_model_spec
 
 Captured = pytest.CaptureFixture[str]
@@ -34,7 +35,9 @@ def measure(table: Any, subject: Subject, name: str, measure_name: str, *values:
         Measured(subject, name, measure_name, value, f"e-{number}", "2026-12-01T02:00:00.000Z")
         for number, value in enumerate(values)
     ]
-    table.put_item(Item=estimate_item(add_measured(EstimateRecord(subject, name, {}), found), 2_000_000_000))
+    item = table.get_item(Key=estimate_key(subject, name)).get("Item")
+    known = read_item(EstimateRecord, item) if item else EstimateRecord(subject, name, {})
+    table.put_item(Item=estimate_item(add_measured(known, found), 2_000_000_000))
 
 
 def run(capsys: Captured, *words: str) -> Any:
@@ -55,10 +58,13 @@ def test_without_samples_everything_is_a_default(table: Any, capsys: Captured) -
 
 def test_what_was_measured_is_shown_by_instance_type_and_model(table: Any, capsys: Captured) -> None:
     measure(table, "INSTANCE", TYPE, "startup", 180, 190, 200, 210, 220)
+    measure(table, "INSTANCE", TYPE, "download", 50 << 20)
     measure(table, "MODEL", "churn", TYPE, 10_000, 20_000, 30_000, 40_000, 50_000)
     found = run(capsys)
     startup = {"median": 200, "percentile_10": 184, "percentile_90": 216, "samples": 5}
-    assert found["instance_types"] == [{"instance_type": TYPE, "startup_seconds": startup}]
+    [instance_type] = found["instance_types"]
+    assert (instance_type["instance_type"], instance_type["startup_seconds"]) == (TYPE, startup)
+    assert instance_type["download_bytes_per_second"]["samples"] == 1
     [model] = found["models"]
     assert (model["model_id"], model["instance_type"], model["source"]) == ("churn", TYPE, "measured")
     assert model["rows_per_second"] == {
@@ -71,7 +77,8 @@ def test_what_was_measured_is_shown_by_instance_type_and_model(table: Any, capsy
 
     assert entry.main(["estimates"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert [TYPE, *["3", "min", "20", "s", "3", "min", "4", "s", "3", "min", "36", "s", "5", "measured"]] in lines
+    start_up = ["3", "min", "20", "s", "3", "min", "4", "s", "3", "min", "36", "s", "5", "measured"]
+    assert [TYPE, *start_up, "50.0", "MiB/s", "(1", "sample)"] in lines
     assert ["churn", TYPE, "30,000", "14,000", "46,000", "5", "measured"] in lines
     assert lines[-1][:6] == ["Not", "measured:", "1", "model", "or", "fleet."]
 

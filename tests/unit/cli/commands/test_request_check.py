@@ -1,52 +1,18 @@
 """`run --check` and `train --check` ask the stage, and say so when it cannot answer."""
 
 import json
-from collections.abc import Callable
-from typing import Any
 
 import pytest
-from botocore.awsrequest import AWSResponse
 from botocore.exceptions import EndpointConnectionError
 
 from cli import main as entry
-from cli.stage.connection import Connection
 from contract import codec
 from contract.status import ExecutionKind
 from contract.workflow.request_check import CheckedJob, CheckInput, RequestCheck
-from tests.unit.cli.builders import Stacks
+from tests.unit.cli.commands.conftest import Answer
 
-ARN = "arn:aws:lambda:eu-central-1:123456789012:function:check"
 JOB = CheckedJob(ExecutionKind.SCORING, "churn", "customers", 1, 2, 3_072, "ml.m5.large", 2)
 Captured = pytest.CaptureFixture[str]
-Answer = Callable[..., list[dict[str, Any]]]
-
-
-class Body:
-    def __init__(self, value: Any) -> None:
-        self._text = json.dumps(value).encode()
-
-    def read(self) -> bytes:
-        return self._text
-
-
-@pytest.fixture
-def answer(account: Connection, stacks: Stacks) -> Answer:
-    """Make the function answer with a value, or raise; return the list of calls."""
-    stacks.outputs["fleetscore-dev-workflow"]["CheckFunctionArn"] = ARN
-
-    def prepare(value: Any = None, *, error: Exception | None = None, **fields: Any) -> list[dict[str, Any]]:
-        calls: list[dict[str, Any]] = []
-
-        def invoke(*, params: dict[str, Any], **_: object) -> tuple[AWSResponse, dict[str, Any]]:
-            calls.append(json.loads(params["body"]))
-            if error is not None:
-                raise error
-            return AWSResponse("", 200, {}, None), {"Payload": Body(value), "ResponseMetadata": {}, **fields}
-
-        account.session().events.register("before-call.lambda.Invoke", invoke)
-        return calls
-
-    return prepare
 
 
 def test_what_would_run_is_shown(answer: Answer, capsys: Captured) -> None:

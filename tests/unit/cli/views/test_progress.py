@@ -6,12 +6,15 @@ import pytest
 from rich.console import Console
 
 from cli.failures import CommandError
+from cli.stage.diagnosis.chain import explain, verdict
+from cli.stage.diagnosis.evidence import Evidence
 from cli.stage.executions.execution_snapshot import Snapshot, WorkflowState
 from cli.stage.executions.executions import Executions
 from cli.views.diagnosis.failure_lines import reason_lines
 from cli.views.executions.execution_figures import overall_rows_per_second
-from cli.views.executions.executions import jobs_table, snapshot_json, totals_line
+from cli.views.executions.executions import execution_view, jobs_table, snapshot_json, totals_line
 from cli.views.executions.progress import LiveProgress, PlainProgress, live_view, progress_for, watch, work
+from cli.views.executions.waiting import waiting_lines
 from contract.job.parts import JobPart, Sharding
 from contract.status import FINAL_JOB_STATUSES, ExecutionKind, ExecutionStatus, FailureKind, JobStatus
 from contract.table.job_parts import whole_job
@@ -53,6 +56,28 @@ def test_plain_lines_appear_only_when_a_job_changes() -> None:
         "churn: RUNNING, attempt 2 of 3, 4 objects",
         "churn: SUCCEEDED, attempt 2 of 3, 1,000 rows, 50 rows/s, 1 of 1 job ended",
     ]
+
+
+def test_jobs_that_wait_for_capacity_say_for_what_and_since_when() -> None:
+    what = "1 instance of ml.m5.xlarge for processing jobs: jobs of this stage use the quota of 2"
+    since = "2026-07-01T06:02:00.000Z"
+    first = any_job(waiting_for=what, waiting_since="2026-07-01T06:04:00.000Z")
+    second = any_job(job_id="upsell", waiting_for=what, waiting_since=since)
+    line = f"2 jobs wait for {what}, since 2026-07-01 06:02:00 UTC"
+    snapshot = snapshot_of(first, second, running_job(job_id="fraud"))
+    lines: list[str] = []
+    progress = PlainProgress(lines.append)
+    progress.show(snapshot)
+    assert lines[1] == f"churn: PENDING, attempt 0 of 3, 4 objects, waits for {what}"
+    assert f"{line}." in execution_view(snapshot, {})
+    console = Console(file=io.StringIO(), width=200)
+    console.print(live_view(snapshot, 10))
+    assert line in console.file.getvalue()  # type: ignore[attr-defined]
+    assert verdict(Evidence(snapshot)) == "nightly-1 is RUNNING, and no job has failed so far; 2 wait for capacity."
+    (step,) = explain(Evidence(snapshot)).steps
+    assert (step.what, step.text) == ("2 jobs wait for capacity", what)
+    assert "and waits for capacity" in verdict(Evidence(snapshot, asked_job="churn", job=first))
+    assert waiting_lines(replace(snapshot, workflow=WorkflowState("ABORTED", NOW))) == []
 
 
 def test_objects_that_several_jobs_read_are_counted_once() -> None:

@@ -30,7 +30,7 @@ def best_cost(problem: PlanningProblem) -> float | None:
     dataset = Dataset(problem.datasets[group.dataset])
     costs = []
     for name in problem.instance_types:
-        work = group_work(problem, group, dataset, machine_of(problem, name))
+        work = group_work(problem, group, dataset, machine_of(problem, name, False))
         for partition in partitions(list(range(len(group.models)))):
             for instances in range(1, min(dataset.objects, problem.quotas[name]) + 1):
                 cost, end = cost_and_end(problem, work, partition, instances)

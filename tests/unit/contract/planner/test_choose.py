@@ -112,3 +112,19 @@ def test_the_volume_grows_with_the_shard_and_its_outputs() -> None:
     work = ModelWork("model-0", "xgboost-json", 10_000, output_ratio=1.0)
     plan = choose_plan(problem(groups=(ModelGroup("g", "flights", (work,)),), datasets={"flights": [40_000_000_000]}))
     assert plan.jobs[0].volume_gb >= 80
+
+
+def test_spot_capacity_has_its_own_prices_quotas_and_parts() -> None:
+    region = RegionPrices({"ml.m5.xlarge": 0.3}, training_spot={"ml.m5.xlarge": 0.1})
+    on_spot = problem(
+        prices=PriceTable("2026-01-01", "a test", {"eu-central-1": region}),
+        groups=(replace(group(4, Fixed(instance_count=2)), spot=True),),
+        quotas={"ml.m5.xlarge": 1, "ml.m5.xlarge spot": 3},
+    )
+    plan = choose_plan(on_spot)
+    assert plan.quota_needed == {"ml.m5.xlarge spot": 3}
+    assert all(job.spot and job.is_split and job.instance_count == 2 for job in plan.jobs)
+    [other] = [found for found in plan.alternatives if found.change == "set spot to false"]
+    assert plan.cost is not None
+    assert other.cost is not None
+    assert round(other.cost / plan.cost, 6) == 3

@@ -20,7 +20,7 @@ from tests.unit.infra.assembly import Assembly, states_of
 ROOT = Path(__file__).parents[4]
 GOLDEN = Path(__file__).parent / "golden"
 GOLDEN_FILES = {"scoring": GOLDEN / "scoring.asl.json", "training": GOLDEN / "training.asl.json"}
-TASKS = {"scoring": 10, "training": 8}
+TASKS = {"scoring": 11, "training": 8}
 
 
 def definition(assembly: Assembly, workflow: str) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def test_every_task_catches_all_errors_and_retries_with_full_jitter(assembly: As
 @pytest.mark.parametrize("workflow", GOLDEN_FILES)
 def test_a_crashed_function_is_called_again(assembly: Assembly, workflow: str) -> None:
     functions = {name: state for name, state in tasks(assembly, workflow).items() if "Lambda" in str(state["Retry"])}
-    assert len(functions) == TASKS[workflow] - (3 if workflow == "scoring" else 2)
+    assert len(functions) == TASKS[workflow] - (4 if workflow == "scoring" else 2)
     for name, state in functions.items():
         retried = {error for retrier in state["Retry"] for error in retrier["ErrorEquals"]}
         assert retried >= {"Sandbox.Timedout", "Runtime.ExitError", "Lambda.Unknown"}, name
@@ -165,7 +165,8 @@ def test_a_processing_job_is_retried_only_when_it_was_not_created(assembly: Asse
     """A job that ran and failed raises States.TaskFailed; a retry would hide the reason."""
     errors = [error for retrier in tasks(assembly)["RunProcessingJob"]["Retry"] for error in retrier["ErrorEquals"]]
     assert "SageMaker.AmazonSageMakerException" in errors
-    assert "SageMaker.ResourceLimitExceededException" in errors
+    # ClassifyFailure lets it wait, and says so in the job's record.
+    assert "SageMaker.ResourceLimitExceededException" not in errors
     assert all(error.startswith("SageMaker.") for error in errors)
 
 
@@ -215,13 +216,14 @@ def test_a_successful_job_takes_two_function_calls(assembly: Assembly) -> None:
         if states[name].get("End"):
             break
         name = states[name].get("Next") or states[name]["Default"]
-    assert path == ["RecordAttempt", "NothingLeft?", "RunProcessingJob", "VerifyOutput"]
+    assert path == ["RecordAttempt", "MayStart?", "WaitForStart", "Spot?", "RunProcessingJob", "VerifyOutput"]
 
 
-def test_the_processing_state_times_out_after_the_run_time_and_a_margin(assembly: Assembly) -> None:
+def test_the_wait_for_a_job_times_out_after_its_longest_time_and_a_margin(assembly: Assembly) -> None:
     selector = tasks(assembly)["RecordAttempt"]["ResultSelector"]
-    assert selector["timeout_seconds.$"] == "States.MathAdd($.max_runtime_seconds, 3600)"
-    assert tasks(assembly)["RunProcessingJob"]["TimeoutSecondsPath"] == "$.plan.timeout_seconds"
+    assert selector["timeout_seconds.$"] == "States.MathAdd($.longest_seconds, 3600)"
+    for name in ("RunProcessingJob", "RunSpotJob"):
+        assert tasks(assembly)[name]["TimeoutSecondsPath"] == "$.plan.timeout_seconds"
     assert {name.removesuffix(".$") for name in selector} == {
         "timeout_seconds",
         "description",

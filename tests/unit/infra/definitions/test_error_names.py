@@ -73,7 +73,7 @@ def test_every_group_of_names_has_one_that_is_more_than_code() -> None:
 
 def test_the_construct_for_jobs_lists_only_known_names() -> None:
     assert set(SageMakerProcessingJob.RETRYABLE_ERRORS) == set(
-        names_of(Service.SAGEMAKER, Retry.UNAVAILABLE, Retry.QUOTA)
+        names_of(Service.SAGEMAKER, Retry.UNAVAILABLE, Retry.WAITS)
     )
 
 

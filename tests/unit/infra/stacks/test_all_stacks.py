@@ -18,7 +18,7 @@ from tests.unit.infra.conftest import Synthesize
 
 OUTPUTS = {
     "storage": {"DatasetsBucket", "ModelsBucket", "ResultsBucket", "TableName", "KeyArn", "TableStreamArn"},
-    "compute": {"ImageUri", "JobRoleArn", "TrainingRoleArn"},
+    "compute": {"ImageUri", "JobRoleArn", "SpotRoleArn", "TrainingRoleArn"},
     "workflow": {"StateMachineArn", "TrainingStateMachineArn", "CheckFunctionArn", "EventBusName", "EventBusArn"},
     "triggers": {"ScheduleGroup", "ScheduleTargetArn", "ScheduleRoleArn", "ScheduleDeadLettersArn", "UploadRules"},
 }
@@ -148,6 +148,21 @@ def test_the_scoring_role_reads_inputs_and_writes_only_job_outputs(assembly: Ass
     assert not [action for action in allowed if action.startswith(("dynamodb:", "s3:Delete", "iam:"))]
 
 
+def test_the_spot_role_reads_inputs_and_writes_only_below_the_spot_folder(assembly: Assembly) -> None:
+    allowed: dict[str, set[str]] = {}
+    for name, item in assembly.statements():
+        if name.startswith(("compute/SpotRole", "compute/JobRole")):
+            for action in listed(item["Action"]):
+                allowed.setdefault(f"{name[8:11]} {action}", set()).update(
+                    flat(arn) for arn in listed(item["Resource"])
+                )
+    results = "arn:aws:s3:::<fleetscore-dev-ResultsBucket>"
+    checkpoints = f"{results}/spot/*/*/*/checkpoints/*"
+    assert allowed["Spo s3:PutObject"] == {checkpoints, f"{results}/spot/*/*/*/output/*"}
+    assert allowed["Spo s3:GetObject"] == allowed["Job s3:GetObject"] | {checkpoints}
+    assert not [action for action in allowed if "dynamodb:" in action or "s3:Delete" in action or "iam:" in action]
+
+
 def test_the_training_role_reads_inputs_and_cannot_access_models(assembly: Assembly) -> None:
     allowed: dict[str, set[str]] = {}
     for name, item in assembly.statements():
@@ -209,7 +224,7 @@ def test_only_the_planning_functions_access_datasets_and_only_read(assembly: Ass
     assert found == {(name, "s3:GetObject") for name in ("PlanExecution", "PlanTraining", "CheckRequest")}
 
 
-def test_outputs_are_read_by_two_functions_and_only_one_of_them_copies(assembly: Assembly) -> None:
+def test_outputs_are_copied_by_the_functions_that_end_attempts_and_by_no_other(assembly: Assembly) -> None:
     bucket = "arn:aws:s3:::<fleetscore-dev-ResultsBucket>/"
     areas = ("predictions/", "joined/", "fleets/", "quarantine/")
     found = {
@@ -220,11 +235,9 @@ def test_outputs_are_read_by_two_functions_and_only_one_of_them_copies(assembly:
         for area in areas
         if name.startswith("workflow/") and action.startswith("s3:") and fnmatch(f"{bucket}{area}a", arn)
     }
-    reading = {(name, "s3:GetObject", area) for name in ("RecordAttempt", "VerifyOutput") for area in areas}
-    copying = {
-        ("RecordAttempt", action, area) for action in ("s3:PutObject", "s3:AbortMultipartUpload") for area in areas
-    }
-    assert found == reading | copying
+    copying = ("RecordAttempt", "VerifyOutput", "ClassifyFailure", "Reconcile")
+    actions = ("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload")
+    assert found == {(name, action, area) for name in copying for action in actions for area in areas}
 
 
 def test_the_functions_that_read_ledgers_know_which_checksums_to_compare(assembly: Assembly) -> None:
@@ -252,7 +265,7 @@ def test_the_check_of_a_request_may_write_nothing_but_logs_and_traces(assembly: 
             "dynamodb:Query",
             "kms:Decrypt",
         ),
-        *("sagemaker:DescribeProcessingJob", "states:DescribeExecution"),
+        *("sagemaker:DescribeProcessingJob", "sagemaker:DescribeTrainingJob", "states:DescribeExecution"),
         *("logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTraceSegments", "xray:PutTelemetryRecords"),
     }
 
@@ -331,7 +344,7 @@ def test_a_named_image_is_not_built(assembly: Assembly, prod: Assembly) -> None:
     assert image == "210987654321.dkr.ecr.eu-central-1.amazonaws.com/scoring:1.0.0"
     pulling = [item for _, item in prod.statements() if "ecr:BatchGetImage" in listed(item["Action"])]
     repository = "arn:aws:ecr:eu-central-1:210987654321:repository/scoring"
-    assert [item["Resource"] for item in pulling] == [repository, repository], "scoring and training"
+    assert [item["Resource"] for item in pulling] == [repository] * 3, "scoring, scoring on spot capacity, and training"
 
 
 def image_uris(assembly: Assembly) -> dict[str, str]:
@@ -360,7 +373,7 @@ def test_image_variants_are_built_or_named_and_passed_to_the_plan(variants: Asse
         "ImageUriPytorch",
     }
     pulling = [item for _, item in variants.statements() if "ecr:BatchGetImage" in listed(item["Action"])]
-    assert len(pulling) == 2  # the roles of scoring and of training
+    assert len(pulling) == 3  # the roles of scoring, of scoring on spot capacity, and of training
     for statement in pulling:
         repositories = {flat(item).partition("repository/")[2] for item in listed(statement["Resource"])}
         assert repositories == {

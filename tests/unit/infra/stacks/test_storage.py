@@ -51,7 +51,7 @@ def test_results_expire_only_if_a_setting_says_so(assembly: Assembly, prod: Asse
         rules = buckets(found)["Results"]["LifecycleConfiguration"]["Rules"]
         return {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "ExpirationInDays" in rule}
 
-    always = {"map-runs/": 90}
+    always = {"map-runs/": 90, "spot/": 35}
     assert expiring(assembly) == always
     outputs = {"predictions/": 30, "joined/": 30, "fleets/": 30, "quarantine/": 30, "latest/": 30}
     assert expiring(prod) == {**outputs, "executions/": 365, "uploads/": 365, **always}

@@ -4,13 +4,15 @@ from typing import Any
 
 import pytest
 
-from contract.status import AttemptStatus, ExecutionKind, FailureKind, JobStatus, Shortage
+from contract.status import AttemptStatus, FailureKind, JobStatus, SageMakerKind, Shortage
 from contract.table.records import attempt_key
 from contract.workflow.messages import AttemptFailure
+from lambdas.attempts.checksums import ChecksumRules
 from lambdas.classify_failure.classify import classify_failure
 from lambdas.errors import JobStillRunningError, StaleEventError
 from tests.unit.lambdas.builders import Stage, failure_event, pointer_event
 
+RULES = ChecksumRules("sampled", lambda: 900.0)
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 KILLED = {"ProcessingJobStatus": "Failed", "FailureReason": "AlgorithmError: , exit code: 137"}
 FULL = {"ProcessingJobStatus": "Failed", "FailureReason": "ClientError: Data download failed:Insufficient disk space"}
@@ -147,9 +149,9 @@ class RunningJobs:
 
     def __init__(self, calls: int = 1) -> None:
         self.calls = calls
-        self.ended: list[tuple[ExecutionKind, str]] = []
+        self.ended: list[tuple[SageMakerKind, str]] = []
 
-    def end(self, kind: ExecutionKind, name: str) -> None:
+    def end(self, kind: SageMakerKind, name: str) -> None:
         self.ended.append((kind, name))
         if len(self.ended) <= self.calls:
             raise JobStillRunningError(name, "Stopping")
@@ -163,10 +165,10 @@ def test_nothing_is_recorded_while_the_attempts_job_runs(opened: Stage, error: s
     jobs = RunningJobs()
     name = opened.attempt().sagemaker_job_name
     with pytest.raises(JobStillRunningError, match=name):
-        classify_failure(failure, opened.deployment, jobs)
+        classify_failure(failure, opened.deployment, jobs, RULES)
     assert (opened.job().status, opened.attempt().status) == (JobStatus.RUNNING, AttemptStatus.RUNNING)
-    classify_failure(failure, opened.deployment, jobs)
-    assert jobs.ended == [(ExecutionKind.SCORING, name)] * 2
+    classify_failure(failure, opened.deployment, jobs, RULES)
+    assert jobs.ended == [(SageMakerKind.PROCESSING, name)] * 2
     assert opened.attempt().status is AttemptStatus.FAILED
 
 
@@ -181,14 +183,16 @@ def test_nothing_is_recorded_while_the_attempts_job_runs(opened: Stage, error: s
 )
 def test_a_job_that_is_known_to_have_ended_is_not_asked_about(opened: Stage, error: str, cause: str) -> None:
     jobs = RunningJobs()
-    classify_failure(AttemptFailure("e-1", "delays-ua", 1, {"Error": error, "Cause": cause}), opened.deployment, jobs)
+    classify_failure(
+        AttemptFailure("e-1", "delays-ua", 1, {"Error": error, "Cause": cause}), opened.deployment, jobs, RULES
+    )
     assert jobs.ended == []
 
 
 def test_an_attempt_without_a_job_has_none_to_end(planned: Stage) -> None:
     jobs = RunningJobs()
     failure = AttemptFailure("e-1", "delays-ua", 1, {"Error": "States.Timeout", "Cause": ""})
-    classify_failure(failure, planned.deployment, jobs)
+    classify_failure(failure, planned.deployment, jobs, RULES)
     assert jobs.ended == []
 
 

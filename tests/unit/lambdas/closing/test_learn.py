@@ -1,12 +1,15 @@
 """Executions that have ended leave estimates for later plans."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from contract.planner.estimates import Estimates, Samples, format_key, model_key
+from contract.job.ledger import FormatLoads, InstanceTimes
+from contract.planner.estimates import Estimates, Samples, format_class, format_key, model_key
 from contract.status import ExecutionStatus, JobStatus
+from contract.table import records
 from contract.table.measurements import FormatMeasurement, JobMeasurements
 from lambdas.closing.learn import measured_by
 from tests.unit.lambdas.builders import Stage, any_execution, any_job, pointer_event, summary_event
@@ -44,6 +47,37 @@ def test_an_execution_measures_models_formats_datasets_and_start_ups(
     estimates = Estimates(samples)
     assert estimates.rows_per_second("delays-ua", "any", 1, "ml.m5.2xlarge").count == 1
     assert estimates.startup_seconds("ml.m5.2xlarge").value == 200.0
+
+
+def test_instances_measure_downloads_and_the_loading_of_models(opened: Stage, verify: Step, summarize: Step) -> None:
+    spec = opened.spec()
+    name = format_class(spec.models[0].format, spec.models[0].artifact_bytes)
+    # The container started 40 seconds after the instance.
+    times = InstanceTimes("2025-12-01T01:04:00.000+00:00", (FormatLoads(name, 4, 2.0),))
+    commits = [opened.write_outputs(spec, spec.models[0], item) for item in opened.objects()]
+    opened.write_segment(spec, *commits, host="algo-1", times=times)
+    large = replace(opened.job(), input_bytes=400 << 20)
+    opened.table.put_item(Item=records.job_item(large, 2_000_000_000))
+    cluster = {"InstanceType": "ml.m5.2xlarge", "InstanceCount": 1}
+    verify({**pointer_event(), "description": {**DESCRIPTION, "ProcessingResources": {"ClusterConfig": cluster}}})
+    summarize(summary_event({"execution_id": "e-1"}))
+
+    samples = samples_of(opened)
+    assert samples.of("load", name) == (0.5,)
+    size = (400 << 20) + spec.models[0].artifact_bytes
+    assert samples.of("download", "ml.m5.2xlarge") == pytest.approx((size / 40,), rel=1e-3)
+    assert Estimates(samples).load_seconds(spec.models[0].format, spec.models[0].artifact_bytes).count == 1
+
+
+def test_a_download_of_few_bytes_is_no_measure(opened: Stage, verify: Step, summarize: Step) -> None:
+    spec = opened.spec()
+    commits = [opened.write_outputs(spec, spec.models[0], item) for item in opened.objects()]
+    opened.write_segment(spec, *commits, host="algo-1", times=InstanceTimes("2025-12-01T01:04:00.000+00:00"))
+    cluster = {"InstanceType": "ml.m5.2xlarge", "InstanceCount": 1}
+    verify({**pointer_event(), "description": {**DESCRIPTION, "ProcessingResources": {"ClusterConfig": cluster}}})
+    measured = opened.job().measured
+    assert measured is not None
+    assert measured.download_bytes_per_second == 0.0
 
 
 def test_a_doubled_closing_adds_nothing(opened: Stage, verify: Step, summarize: Step) -> None:
@@ -88,7 +122,11 @@ def test_a_closing_succeeds_although_the_estimates_cannot_be_written(
 def test_the_models_of_many_jobs_are_measured_by_rows_and_seconds_of_all() -> None:
     def job(number: int, rows: int, seconds: float, **changes: Any) -> Any:
         measured = JobMeasurements(
-            "ml.m5.large", 100.0 + number, (seconds, 2 * seconds), (FormatMeasurement("onnx/10KB", rows, 3 * seconds),)
+            "ml.m5.large",
+            100.0 + number,
+            0.0,
+            (seconds, 2 * seconds),
+            (FormatMeasurement("onnx/10KB", rows, 3 * seconds),),
         )
         return any_job(
             job_id=f"job-{number}",

@@ -387,6 +387,18 @@ CASES: list[tuple[str, tuple[str, str], FailureKind, Retry]] = [
         FailureKind.TRANSIENT,
         Retry.YES,
     ),
+    (
+        "quota below one job",
+        function_error("QuotaTooSmallError", "job 'a': it needs 2 of ml.m5.large, and the quota is 1"),
+        FailureKind.CONFIGURATION,
+        Retry.NO,
+    ),
+    (
+        "waited too long for a quota",
+        function_error("CapacityWaitEndedError", "job 'a' waits no longer for 1 instance of ml.m5.large"),
+        FailureKind.CAPACITY,
+        Retry.NO,
+    ),
     ("unknown", failure_reason("AlgorithmError: , exit code: 1"), FailureKind.UNKNOWN, Retry.ONCE),
     ("unknown", ("KeyError", "'surprise'"), FailureKind.UNKNOWN, Retry.ONCE),
     ("unknown", ("States.DataLimitExceeded", "[1, 2]"), FailureKind.UNKNOWN, Retry.ONCE),
@@ -465,8 +477,11 @@ def test_the_last_rule_matches_everything() -> None:
 
 def test_data_model_and_configuration_failures_are_not_retried() -> None:
     final = {FailureKind.DATA, FailureKind.MODEL, FailureKind.CONFIGURATION, FailureKind.STOPPED}
+    # Who has waited for a day has had its tries.
+    waited = {"waited too long for a quota"}
     for rule in DECISION_TABLE:
-        assert (rule.retry is Retry.NO and rule.shortage is None) == (rule.kind in final), rule.name
+        is_final = rule.kind in final or rule.name in waited
+        assert (rule.retry is Retry.NO and rule.shortage is None) == is_final, rule.name
 
 
 def test_remedies_of_refused_requests_name_what_is_limited() -> None:

@@ -134,3 +134,12 @@ def test_cost_has_the_stages_prices_with_their_source(stage: Stage, plan: Step) 
     assert estimate.cost == pytest.approx(estimate.instance_hours * 0.5)
     assert (estimate.price_date, estimate.price_source) == ("2026-11-30", "our contract")
     assert estimate.usd_per_hour == {"ml.m5.large": 0.5}
+
+
+def test_parts_that_the_planner_chose_count_as_jobs(stage: Stage, plan: Step) -> None:
+    stage.register("fixed", compute=Compute(instance_count=2))
+    stage.upload(keys=["small.parquet"], size=100)
+    stage.upload(keys=["large.parquet"], size=1_000)
+    assert plan(plan_event({"max_concurrency": 1}))["max_concurrency"] == 2
+    chosen = plan(plan_event({"max_concurrency": 1, "objective": "time"}, "e-2"))
+    assert (chosen["job_count"], chosen["max_concurrency"]) == (1, 1)

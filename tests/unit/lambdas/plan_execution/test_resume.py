@@ -331,7 +331,7 @@ def test_a_running_execution_is_refused_but_one_whose_end_was_not_recorded_is_no
 
 def test_a_plan_waits_for_the_old_sagemaker_jobs(stopped: Stage, plan: Step, monkeypatch: pytest.MonkeyPatch) -> None:
     statuses = {stopped.job().sagemaker_job_name: "Stopping"}
-    monkeypatch.setattr(Activity, "running_job_status", lambda _, name: statuses.get(name, ""))
+    monkeypatch.setattr(Activity, "running_job_status", lambda _, kind, name: statuses.get(name, ""))
     with pytest.raises(
         ResumedJobRunningError, match=r"1 of its SageMaker jobs have not: test-delays-ua-.* \(Stopping\)"
     ):

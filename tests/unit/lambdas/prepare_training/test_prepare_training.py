@@ -9,7 +9,7 @@ from contract import codec, layout, training_layout
 from contract.status import ExecutionKind, ExecutionStatus, JobStatus
 from contract.table import records
 from contract.workflow.messages import ExecutionPlan, TrainingStart
-from contract.workflow.scoring_request import TrainFirst
+from contract.workflow.scoring_request import ExecutionRequest, TrainFirst
 from lambdas.errors import InvalidRequestError, TrainingFailedError
 from lambdas.planning.recipe_choice import check_training_input
 from lambdas.prepare_training.prepare import form_input
@@ -93,9 +93,14 @@ def test_more_models_than_fit_into_a_state_are_refused() -> None:
     assert "fleetscore train" in str(problem)
     assert check_training_input(recipes[:3_200], {}) == []
     assert check_training_input(recipes[:3_200], {"execution_label": "x" * 5_000}) != [], "the request counts too"
-    assert form_input(recipes[:900], "", TrainFirst()) == {"models": [recipe.model_id for recipe in recipes[:900]]}
-    assert form_input(recipes[:1], "nightly", TrainFirst())["execution_label"] == "nightly"
-    assert form_input(recipes[:1], "", TrainFirst(train_unchanged=True))["train_unchanged"] is True
+    assert form_input(recipes[:900], ExecutionRequest(), TrainFirst()) == {
+        "models": [recipe.model_id for recipe in recipes[:900]]
+    }
+    assert (
+        form_input(recipes[:1], ExecutionRequest(execution_label="nightly", priority=8), TrainFirst()).items()
+        >= {"execution_label": "nightly", "priority": 8}.items()
+    )
+    assert form_input(recipes[:1], ExecutionRequest(), TrainFirst(train_unchanged=True))["train_unchanged"] is True
 
 
 def write_training_end(

@@ -102,4 +102,10 @@ def test_a_prediction_that_fails_stops_nothing_else(
 
     expect(opened, job_seconds=600, deadline_in=450)
     monkeypatch.setattr(ObjectStore, "results_below", refuse)
-    assert reconcile(SCHEDULED) == {"executions_closed": 0, "jobs_stopped": 0, **NO_DEADLINES, "unfinished": False}
+    assert reconcile(SCHEDULED) == {
+        "executions_closed": 0,
+        "jobs_stopped": 0,
+        "leases_released": 0,
+        **NO_DEADLINES,
+        "unfinished": False,
+    }

@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from contract import layout
-from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
+from contract.status import ExecutionStatus, FailureKind, JobStatus, SageMakerKind
 from contract.table import records
 from lambdas.errors import ReconciliationError
 from lambdas.reconcile.decisions import end_of, read_owner, why_orphaned
@@ -39,12 +39,15 @@ class FakeSageMaker:
 
     def running(self, prefix: str) -> Iterator[RunningJob]:
         for name in [name for name in self.tags_of if name.startswith(prefix)]:
-            yield RunningJob(ExecutionKind.SCORING, name, f"arn:aws:sagemaker:::processing-job/{name}")
+            yield RunningJob(SageMakerKind.PROCESSING, name, f"arn:aws:sagemaker:::processing-job/{name}")
 
     def tags(self, arn: str) -> dict[str, str]:
         return self.tags_of.get(arn.rpartition("/")[2], {})
 
-    def stop(self, _kind: ExecutionKind, name: str) -> None:
+    def status(self, _kind: SageMakerKind, name: str) -> str:
+        return "InProgress" if name in self.tags_of else "Stopped" if name in self.stopped else ""
+
+    def stop(self, _kind: SageMakerKind, name: str) -> None:
         if self.tags_of.pop(name, None) is not None:
             self.stopped.append(name)
 
@@ -52,7 +55,7 @@ class FakeSageMaker:
 @pytest.fixture
 def sagemaker(monkeypatch: pytest.MonkeyPatch) -> FakeSageMaker:
     fake = FakeSageMaker()
-    for name in ("running", "tags", "stop"):
+    for name in ("running", "tags", "status", "stop"):
         monkeypatch.setattr(SageMakerJobs, name, lambda _, *arguments, name=name: getattr(fake, name)(*arguments))
     return fake
 
@@ -121,13 +124,32 @@ def test_the_schedule_closes_an_execution_whose_closing_event_was_lost(
 ) -> None:
     name = opened.job().sagemaker_job_name
     sagemaker.add(name)
-    assert reconcile(SCHEDULED) == {"executions_closed": 0, "jobs_stopped": 0, **NO_DEADLINES, "unfinished": False}
+    assert reconcile(SCHEDULED) == {
+        "executions_closed": 0,
+        "jobs_stopped": 0,
+        "leases_released": 0,
+        **NO_DEADLINES,
+        "unfinished": False,
+    }
     assert opened.execution().status is ExecutionStatus.RUNNING
     workflow["e-1"] = "ABORTED"
-    assert reconcile(SCHEDULED) == {"executions_closed": 1, "jobs_stopped": 1, **NO_DEADLINES, "unfinished": False}
+    assert reconcile(SCHEDULED) == {
+        "executions_closed": 1,
+        "jobs_stopped": 1,
+        "leases_released": 0,
+        **NO_DEADLINES,
+        "unfinished": False,
+    }
     assert (opened.execution().status, opened.job().failure_kind) == (ExecutionStatus.FAILED, FailureKind.STOPPED)
     assert sagemaker.stopped == [name]
-    assert reconcile(SCHEDULED) == {"executions_closed": 0, "jobs_stopped": 0, **NO_DEADLINES, "unfinished": False}
+    assert reconcile(SCHEDULED) == {
+        "executions_closed": 0,
+        "jobs_stopped": 0,
+        "leases_released": 1,
+        **NO_DEADLINES,
+        "unfinished": False,
+    }
+    assert list(opened.deployment.pools.leases()) == []
 
 
 def test_a_job_that_starts_for_an_ended_execution_is_stopped_at_once(

@@ -75,6 +75,10 @@ def test_a_first_attempt_scores_every_pinned_object(planned: Stage, record: Step
             "FLEETSCORE_BATCH_ROWS": "65536",
         },
         image_uri=CORE_IMAGE,
+        checkpoints_uri="s3://results-test/spot/e-1/delays-ua/1/checkpoints",
+        model_output_uri="s3://results-test/spot/e-1/delays-ua/1/output",
+        max_wait_seconds=7_200,
+        longest_seconds=3_600,
     )
     assert manifest(planned, 1) == ["a.parquet", "b.parquet"]
     job, attempt = planned.job(), planned.attempt()

@@ -7,19 +7,19 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from contract.status import ExecutionKind
+from contract.status import SageMakerKind
 from lambdas.errors import JobStillRunningError
 from lambdas.stage.sagemaker_jobs import SageMakerJobs
 from tests.unit.lambdas.builders import REGION
 
 NAME = "test-delays-ua-0-1"
-FIELDS = {ExecutionKind.SCORING: "Processing", ExecutionKind.TRAINING: "Training"}
+FIELDS = {SageMakerKind.PROCESSING: "Processing", SageMakerKind.TRAINING: "Training"}
 
 
 class StubbedJobs:
     """Answers of SageMaker, each checked against the service's model."""
 
-    def __init__(self, kind: ExecutionKind) -> None:
+    def __init__(self, kind: SageMakerKind) -> None:
         keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
         client = boto3.client("sagemaker", region_name=REGION, **keys)  # type: ignore[call-overload]
         self.kind, self.jobs, self.stub = kind, SageMakerJobs(client), Stubber(client)
@@ -47,7 +47,7 @@ class StubbedJobs:
         return {f"{self.word}JobName": NAME}
 
     def _required(self) -> dict[str, Any]:
-        if self.kind is ExecutionKind.SCORING:
+        if self.kind is SageMakerKind.PROCESSING:
             specification = {"AppSpecification": {"ImageUri": "x"}, "ProcessingResources": {"ClusterConfig": {}}}
             cluster = {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}
             specification["ProcessingResources"] = {"ClusterConfig": cluster}  # type: ignore[dict-item]

@@ -8,7 +8,16 @@ import pytest
 
 from contract.catalog.model_fields import Feature
 from contract.container_paths import ContainerPaths
-from contract.job.ledger import MAX_COMMIT_BYTES, MAX_SEGMENT_BYTES, Commit, Segment, read_segment
+from contract.job.ledger import (
+    MAX_COMMIT_BYTES,
+    MAX_SEGMENT_BYTES,
+    Commit,
+    FormatLoads,
+    InstanceTimes,
+    Segment,
+    read_segment,
+)
+from contract.planner.estimates import format_class
 from scoring.commits import segments
 from scoring.commits.segments import CommitTooLongError, SegmentWriter, encode_commit
 from scoring.errors import ConfigurationError
@@ -16,6 +25,9 @@ from scoring.protocol import WorkerSetup
 from tests.unit.scoring.support.model_specs import any_spec
 
 MODELS = tuple(any_spec(Feature("x", "double"), model_id=model_id) for model_id in ("a", "b"))
+
+
+STARTED_AT = "2026-12-01T02:00:00.000+00:00"
 
 
 class Clock:
@@ -36,7 +48,7 @@ def writer(tmp_path: Path, clock: Clock) -> SegmentWriter:
     paths.ledger.mkdir(parents=True)
     (tmp_path / "unfinished").mkdir()
     setup = WorkerSetup("e", "j", 10, "", MODELS, ("", ""), "", "")
-    return SegmentWriter(setup, paths, tmp_path / "unfinished", host="algo-1", clock=clock)
+    return SegmentWriter(setup, paths, tmp_path / "unfinished", host="algo-1", started_at=STARTED_AT, clock=clock)
 
 
 def commit(key: str, model_id: str = "a", note: str = "") -> Commit:
@@ -64,6 +76,17 @@ def test_commits_of_one_second_share_a_segment(tmp_path: Path, writer: SegmentWr
     assert keys(tmp_path) == [["0", "1", "2"]]
     assert written(tmp_path)[0].header.models == {"a": MODELS[0].version}
     assert list((tmp_path / "unfinished").iterdir()) == []
+
+
+def test_a_segment_says_what_its_instance_has_measured(tmp_path: Path, writer: SegmentWriter) -> None:
+    # A worker may say anything: another number of models, or an impossible time.
+    for seconds in ((1.0,), (1.0, float("nan")), (1.0, -1.0), (0.25, 0.5), (9.0, 9.0)):
+        writer.record_loads(seconds)
+    writer.add([encode_commit(commit("a"))])
+    writer.close()
+    name = format_class(MODELS[0].format, MODELS[0].artifact_bytes)
+    times = InstanceTimes(STARTED_AT, (FormatLoads(name, 2, 0.75),))
+    assert written(tmp_path)[0].header.times == times
 
 
 def test_commits_of_a_long_run_wait_for_a_fiftieth_of_it(tmp_path: Path, writer: SegmentWriter, clock: Clock) -> None:

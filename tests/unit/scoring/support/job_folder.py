@@ -23,7 +23,7 @@ from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT
 from contract.catalog.model_spec import ModelSpec
 from contract.codec import dumps
 from contract.container_paths import ContainerPaths
-from contract.environment import ML_ROOT
+from contract.environment import ML_ROOT, SCORES_IN_TRAINING_JOB
 from contract.job.fleet import FleetSpec
 from contract.job.ledger import Commit, commit_line, read_segment
 from contract.job.scoring_spec import JobSpec, PinnedObject, ScoringOptions
@@ -57,8 +57,8 @@ _WARM_FORMATS = {"sklearn-joblib", "custom"}
 class JobFolder:
     """The inputs and outputs of one job. Add models and objects, then call `write_spec`."""
 
-    def __init__(self, root: Path, hosts: Sequence[str] = ("algo-1",)) -> None:
-        self.paths = ContainerPaths(root)
+    def __init__(self, root: Path, hosts: Sequence[str] = ("algo-1",), *, in_training_job: bool = False) -> None:
+        self.paths = ContainerPaths(root, in_training_job=in_training_job)
         self.objects_folder = self.paths.data / DATASET
         """Folder below which an object's file has the object's key as its path."""
         self.models: list[ModelSpec] = []
@@ -168,7 +168,8 @@ class JobFolder:
 
     def environment(self, **more: str) -> dict[str, str]:
         path = os.pathsep.join([str(REPOSITORY / "inference_container"), str(REPOSITORY)])
-        return {**os.environ, "PYTHONPATH": path, ML_ROOT: str(self.paths.root), **more}
+        form = {SCORES_IN_TRAINING_JOB: "1"} if self.paths.in_training_job else {}
+        return {**os.environ, "PYTHONPATH": path, ML_ROOT: str(self.paths.root), **form, **more}
 
     @property
     def message(self) -> str:

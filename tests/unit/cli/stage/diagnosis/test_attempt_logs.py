@@ -13,14 +13,14 @@ from cli.stage.diagnosis.attempt_logs import AttemptLogs, LogLine, NewLines
 from cli.stage.executions.executions import Executions
 from cli.views.diagnosis.log_lines import log_json, log_texts
 from contract.log_groups import LOG_GROUPS
-from contract.status import AttemptStatus, ExecutionKind, ExecutionStatus, JobStatus
+from contract.status import AttemptStatus, ExecutionKind, ExecutionStatus, JobStatus, SageMakerKind
 from contract.table import records
 from contract.table.records import AttemptRecord
 from tests.unit.cli.builders import any_attempt, any_execution, any_job, end_in_step_functions, running_job
 
 Captured = pytest.CaptureFixture[str]
 NOW = datetime.now(UTC).replace(microsecond=0)
-GROUP = LOG_GROUPS[ExecutionKind.SCORING]
+GROUP = LOG_GROUPS[SageMakerKind.PROCESSING]
 
 
 def attempt_of(job_id: str, number: int = 1, **changes: Any) -> AttemptRecord:

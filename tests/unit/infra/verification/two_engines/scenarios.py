@@ -91,6 +91,7 @@ class Scenario:
             "RecordAttempt": returns(plan),
             "RunProcessingJob": returns({"ProcessingJobStatus": "Completed"}),
             "RunTrainingJob": returns({"TrainingJobStatus": "Completed"}),
+            "RunSpotJob": returns({"TrainingJobStatus": "Completed", "BillableTimeInSeconds": 60}),
             "VerifyOutput": returns({"job_id": f"job-{index}"}),
             "RegisterModelVersion": returns({"job_id": f"job-{index}"}),
             "NoteFailure": returns({}),
@@ -133,7 +134,18 @@ VARIABLES = {
     environment.ATTEMPT: "1",
     environment.BATCH_ROWS: "65536",
 }
-ATTEMPT = _attempt(AttemptPlan, nothing_left=False, cluster=CLUSTER, max_runtime_seconds=3600, environment=VARIABLES)
+ATTEMPT = _attempt(
+    AttemptPlan,
+    nothing_left=False,
+    cluster=CLUSTER,
+    max_runtime_seconds=3600,
+    environment=VARIABLES,
+    wait_seconds=0,
+    start_wait_seconds=2,
+    spot=False,
+    max_wait_seconds=7200,
+    longest_seconds=3600,
+)
 TRAINING_ATTEMPT = _attempt(
     TrainingAttemptPlan,
     channels=[{"ChannelName": "train"}],
@@ -144,6 +156,8 @@ TRAINING_ATTEMPT = _attempt(
     stopping_condition={"MaxRuntimeInSeconds": 3600},
     longest_seconds=3600,
     environment=VARIABLES,
+    wait_seconds=0,
+    start_wait_seconds=2,
 )
 # The definitions add an hour to the time of a job. Both engines then wait one second, the shortest
 # time-out.
@@ -156,7 +170,7 @@ def _scenarios(workflow: str) -> list[Scenario]:
     """Return the scenarios of what both workflows share."""
     plan, fan_out, run, last, attempt, seconds = {
         "scoring": (
-            "PlanExecution", "ScoreModels", "RunProcessingJob", "VerifyOutput", ATTEMPT, "max_runtime_seconds",
+            "PlanExecution", "ScoreModels", "RunProcessingJob", "VerifyOutput", ATTEMPT, "longest_seconds",
         ),
         "training": (
             "PlanTraining", "TrainModels", "RunTrainingJob", "RegisterModelVersion", TRAINING_ATTEMPT,
@@ -164,7 +178,7 @@ def _scenarios(workflow: str) -> list[Scenario]:
         ),
     }[workflow]  # fmt: skip
     start = ["WrapInput", "TrainFirst?", plan] if workflow == "scoring" else ["WrapInput", plan]
-    begin = ["RecordAttempt", "NothingLeft?", run] if workflow == "scoring" else ["RecordAttempt", "IsUnchanged?", run]
+    begin = ["RecordAttempt", "MayStart?", "WaitForStart", *(["Spot?"] if workflow == "scoring" else []), run]
     good = Job([*begin, last])
     final = ["ClassifyFailure", "TryAgain?", "JobFailed"]
     summarize = ["SummarizeExecution", "Outcome?"]
@@ -229,9 +243,20 @@ def _scenarios(workflow: str) -> list[Scenario]:
             {run: [*JOB_FAILED, USUAL], "ClassifyFailure": again},
         ),
         one_good(
-            "a job is created after throttling and a used quota", [*begin, last],
-            {run: [*fails("SageMaker.AmazonSageMakerException", times=10),
-                   *fails("SageMaker.ResourceLimitExceededException", times=8), USUAL]},
+            "a job is created after throttling", [*begin, last],
+            {run: [*fails("SageMaker.AmazonSageMakerException", times=10), USUAL]},
+        ),
+        one_good(
+            "an attempt waits for its instances",
+            ["RecordAttempt", "MayStart?", "WaitForCapacity", "RecordAttempt", "MayStart?", "WaitForCapacity", *begin,
+             last],
+            {"RecordAttempt": [*returns({**attempt, "wait_seconds": 40}) * 2, USUAL]},
+        ),
+        one_good(
+            "an attempt waits for a quota that others use",
+            [*begin, "ClassifyFailure", "TryAgain?", "WaitBeforeRetry", *begin, last],
+            {run: [*fails("SageMaker.ResourceLimitExceededException"), USUAL],
+             "ClassifyFailure": [{"result": decision(0, again=True)}]},
         ),
         one_failed(
             "a job is throttled too often", [*begin, *final], "DATA",
@@ -271,7 +296,7 @@ def _trains_first() -> list[Scenario]:
     request = {"train": {"recipes": ["churn"]}}
     prepare = ["WrapInput", "TrainFirst?", "PrepareTraining"]
     path = [*prepare, "RunTraining", "PlanExecution", "ScoreModels", "SummarizeExecution", "Outcome?", "Succeeded"]
-    jobs = (Job(["RecordAttempt", "NothingLeft?", "RunProcessingJob", "VerifyOutput"]),)
+    jobs = (Job(["RecordAttempt", "MayStart?", "WaitForStart", "Spot?", "RunProcessingJob", "VerifyOutput"]),)
     failed = fails("States.TaskFailed", json.dumps({"Status": "FAILED", "Error": "Fleetscore.Failed"}))
     throttled = fails("StepFunctions.AWSStepFunctionsException", times=6)
     return [
@@ -294,8 +319,25 @@ def _trains_first() -> list[Scenario]:
             jobs=jobs,
         ),
         Scenario(
+            "spot", "scoring", ["WrapInput", "TrainFirst?", *path[4:]],
+            jobs=(
+                Job(["RecordAttempt", "MayStart?", "WaitForStart", "Spot?", "RunSpotJob", "VerifyOutput"],
+                    answers={"RecordAttempt": returns({**ATTEMPT, "spot": True})}),
+                Job(["RecordAttempt", "MayStart?", "WaitForStart", "Spot?", "RunSpotJob", "ClassifyFailure",
+                     "TryAgain?", "WaitBeforeRetry", "RecordAttempt", "MayStart?", "VerifyOutput"],
+                    answers={
+                        "RecordAttempt": [
+                            *returns({**ATTEMPT, "spot": True}),
+                            *returns({**ATTEMPT, "spot": True, "nothing_left": True}),
+                        ],
+                        "RunSpotJob": JOB_FAILED,
+                        "ClassifyFailure": returns(decision(1, again=True, attempt=2)),
+                    }),
+            ),
+        ),
+        Scenario(
             "nothing is left", "scoring", ["WrapInput", "TrainFirst?", *path[4:]],
-            jobs=(Job(["RecordAttempt", "NothingLeft?", "VerifyOutput"],
+            jobs=(Job(["RecordAttempt", "MayStart?", "VerifyOutput"],
                       answers={"RecordAttempt": returns({**ATTEMPT, "nothing_left": True})}),),
         ),
     ]  # fmt: skip
@@ -304,7 +346,7 @@ def _trains_first() -> list[Scenario]:
 _UNCHANGED = Scenario(
     "nothing has changed", "training",
     ["WrapInput", "PlanTraining", "TrainModels", "SummarizeExecution", "Outcome?", "Succeeded"],
-    jobs=(Job(["RecordAttempt", "IsUnchanged?", "RegisterModelVersion"],
+    jobs=(Job(["RecordAttempt", "MayStart?", "RegisterModelVersion"],
               answers={"RecordAttempt": returns({**TRAINING_ATTEMPT, "unchanged": True})}),),
 )  # fmt: skip
 SCENARIOS = [*_scenarios("scoring"), *_trains_first(), *_scenarios("training"), _UNCHANGED]

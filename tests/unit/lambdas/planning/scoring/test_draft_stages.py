@@ -1,6 +1,6 @@
 from contract.catalog.models import Compute, ModelVersion
+from contract.job.limits import MAX_COMMITS
 from contract.job.scoring_spec import PinnedObject
-from contract.planner.problem import MAX_COMMITS
 from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.planning.scoring.choose_models import choose_by_id, choose_from_catalog
 from lambdas.planning.scoring.form_groups import form_groups

@@ -1,10 +1,11 @@
-"""Keep the commits of earlier executions: copy their outputs, then write their commits to the job's own ledger.
+"""Keep the commits of earlier executions and of attempts on spot capacity: copy their outputs, then
+write their commits to the job's own ledger.
 
 A call that ends early leaves outputs without a commit, which the next call or the job itself
 replaces. Commits that an earlier call has written are not copied again.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from botocore.exceptions import ClientError
@@ -15,10 +16,11 @@ from contract.job.ledger import MAX_SEGMENT_BYTES, Commit, SegmentHeader, commit
 from contract.job.scored_before import digests_of, keeps_commit
 from contract.job.scoring_spec import JobSource, JobSpec
 from contract.problems import InvalidInputError
+from contract.table.records import JobRecord
 from lambdas.attempts.checksums import ChecksumRules
 from lambdas.attempts.commits import commit_problem
-from lambdas.attempts.output_files import OutputFiles, Pairs, UnexpectedFiles, outputs_prefix
-from lambdas.attempts.segments import read_ledger
+from lambdas.attempts.output_files import OutputFiles, Pairs, Place, UnexpectedFiles, spot_places
+from lambdas.attempts.segments import read_ledger, read_segments
 from lambdas.errors import KeptOutputsLeftError
 from lambdas.stage.buckets.expired import is_gone
 from lambdas.stage.buckets.object_store import ObjectStore
@@ -68,26 +70,89 @@ def keep_commits(spec: JobSpec, store: ObjectStore, rules: ChecksumRules) -> Non
     """
     pairs = Pairs(spec.committing_models, store.objects_of(spec), spec.output_layout)
     is_kept = bytearray(len(pairs))
-    for pair, _ in read_ledger(spec, pairs, store, UnexpectedFiles()):
+    for pair, _ in read_ledger(Place(spec), pairs, store, UnexpectedFiles()):
         is_kept[pair] = True
-    reserved = _SECONDS_AFTERWARDS + len(pairs) * _SECONDS_PER_COMMIT
-    copied, longest = 0, 0.0
+    copier = _Copier(spec, store, rules, len(pairs))
     for source in spec.sources:
         if all(is_kept):
             break
-        for batch in _batches(_until_gone(source, _kept_of(source, spec, pairs, is_kept, store))):
-            started = rules.seconds_left()
-            written = _copy(batch, spec, store)
-            for kept in written:
-                for pair in kept.pairs:
-                    is_kept[pair] = True
-            copied += sum(len(kept.commits) for kept in written)
+        for kept in copier.copy(_until_gone(source, _kept_of(source, spec, pairs, is_kept, store))):
+            for pair in kept.pairs:
+                is_kept[pair] = True
+    logger.info("kept the commits of earlier executions", copied=copier.copied, kept=sum(is_kept), expected=len(pairs))
+
+
+def keep_spot_commits(spec: JobSpec, store: ObjectStore, rules: ChecksumRules) -> None:
+    """Copy what the job's attempts on spot capacity have scored, and commit it. Idempotent.
+
+    The segments that this writes name the attempt as their host. So what was copied of an attempt is
+    not copied again, and what a later attempt has scored again replaces it.
+
+    Raises:
+        KeptOutputsLeftError: when the function's time is running out. The next call continues.
+    """
+    places = spot_places(spec, store)
+    if not places:
+        return
+    pairs = Pairs(spec.committing_models, store.objects_of(spec), spec.output_layout)
+    copied_before = {_host(attempt): bytearray(len(pairs)) for attempt in places}
+    for header, commits in read_segments(Place(spec), pairs, store, UnexpectedFiles()):
+        if header.host in copied_before:
+            for pair, _ in commits:
+                copied_before[header.host][pair] = True
+    copier = _Copier(spec, store, rules, len(pairs))
+    for attempt, place in places.items():
+        is_kept = copied_before[_host(attempt)]
+        for _ in copier.copy(_spot_commits(place, pairs, is_kept, store), host=_host(attempt)):
+            pass
+    logger.info("kept the commits of attempts on spot capacity", copied=copier.copied, expected=len(pairs))
+
+
+def keep_spot_commits_of_ended(job: JobRecord, store: ObjectStore, rules: ChecksumRules) -> None:
+    """Do so for a job that has ended without success, if it scored on spot capacity.
+
+    An error is only logged, because the job's record must be closed in any case: a resumed execution keeps
+    such commits too.
+
+    Raises:
+        KeptOutputsLeftError: when the function's time is running out. The next call continues.
+    """
+    if not job.scores_on_spot or not job.attempt:
+        return
+    try:
+        keep_spot_commits(store.job_spec(job.execution_id, job.job_id), store, rules)
+    except KeptOutputsLeftError:
+        raise
+    except Exception:
+        logger.exception("the job's commits on spot capacity could not be kept", job_id=job.job_id)
+
+
+def _host(attempt: int) -> str:
+    return f"spot-attempt-{attempt}"
+
+
+class _Copier:
+    """Copies outputs to the job's own prefixes, and writes their commits to its ledger, while there is time."""
+
+    def __init__(self, spec: JobSpec, store: ObjectStore, rules: ChecksumRules, pairs: int) -> None:
+        self._spec, self._store, self._rules = spec, store, rules
+        self._reserved = _SECONDS_AFTERWARDS + pairs * _SECONDS_PER_COMMIT
+        self._longest = 0.0
+        self.copied = 0
+        """Number of commits."""
+
+    def copy(self, found: Iterator[_Kept], *, host: str = "") -> Iterator[_Kept]:
+        """Yield what was copied. Raises KeptOutputsLeftError."""
+        for batch in _batches(found):
+            started = self._rules.seconds_left()
+            written = _copy(batch, self._spec, self._store, host)
+            self.copied += sum(len(kept.commits) for kept in written)
+            yield from written
             # Not before the first batch, so that each call makes progress. A batch that does not end in
             # time would be copied again.
-            longest = max(longest, started - rules.seconds_left())
-            if rules.seconds_left() < reserved + longest:
-                raise KeptOutputsLeftError(spec.job_id, copied)
-    logger.info("kept the commits of earlier executions", copied=copied, kept=sum(is_kept), expected=len(pairs))
+            self._longest = max(self._longest, started - self._rules.seconds_left())
+            if self._rules.seconds_left() < self._reserved + self._longest:
+                raise KeptOutputsLeftError(self._spec.job_id, self.copied)
 
 
 def _kept_of(source: JobSource, spec: JobSpec, pairs: Pairs, is_kept: bytearray, store: ObjectStore) -> Iterator[_Kept]:
@@ -103,26 +168,58 @@ def _kept_of(source: JobSource, spec: JobSpec, pairs: Pairs, is_kept: bytearray,
         old_pairs = None
     if old_pairs is None:
         return
-    unexpected = UnexpectedFiles()
+
+    def counts(old_pair: int, commit: Commit) -> int | None:
+        pair = pairs.find(commit.model_id, commit.object)
+        if pair is None or is_kept[pair] or commit.model_id not in same:
+            return None
+        is_same = pairs.object(pair) == old_pairs.object(old_pair)
+        return pair if is_same and keeps_commit(commit, old_pairs.model(old_pair).version, pairs.model(pair)) else None
+
+    # Attempts on spot capacity may have written something after their execution had ended.
+    for place in (Place(old), *spot_places(old, store).values()):
+        yield from _commits_in(place, old_pairs, spec, pairs, counts=counts, store=store)
+
+
+def _spot_commits(place: Place, pairs: Pairs, is_kept: bytearray, store: ObjectStore) -> Iterator[_Kept]:
+    """Yield the commits of an attempt on spot capacity, with their outputs as they are in S3."""
+
+    def counts(pair: int, _: Commit) -> int | None:
+        return None if is_kept[pair] else pair
+
+    return _commits_in(place, pairs, place.spec, pairs, counts=counts, store=store)
+
+
+def _commits_in(
+    place: Place,
+    old_pairs: Pairs,
+    spec: JobSpec,
+    pairs: Pairs,
+    *,
+    counts: Callable[[int, Commit], int | None],
+    store: ObjectStore,
+) -> Iterator[_Kept]:
+    """Yield the commits of a place that count for the job.
+
+    `counts` returns the pair of the job whose commit it may be, and None if it is none.
+    """
+    old, unexpected = place.spec, UnexpectedFiles()
     # The checksums of the copies are compared instead.
-    files = OutputFiles(old, old_pairs, store, unexpected, ChecksumRules.without_checksums())
-    if unexpected.count:
-        logger.warning("nothing is kept of a job with files that no commit names", source=source.job_id)
+    files = OutputFiles(place, old_pairs, store, unexpected, ChecksumRules.without_checksums())
+    if unexpected.count and not place.checkpoints:
+        logger.warning("nothing is kept of a job with files that no commit names", source=old.job_id)
         return
     skips = old.fleet is not None and old.fleet.unmatched == SKIP
     is_shared = layout.is_shared_output("predictions", spec.output_layout)
     waiting: dict[int, dict[int, Commit]] = {}
-    for old_pair, commit in read_ledger(old, old_pairs, store, unexpected):
-        pair = pairs.find(commit.model_id, commit.object)
-        if pair is None or is_kept[pair] or commit.model_id not in same:
-            continue
-        counts = (
-            pairs.object(pair) == old_pairs.object(old_pair)
-            and keeps_commit(commit, old_pairs.model(old_pair).version, pairs.model(pair))
+    for old_pair, commit in read_ledger(place, old_pairs, store, unexpected):
+        pair = counts(old_pair, commit)
+        is_whole = (
+            pair is not None
             and not commit_problem(commit, old_pairs, old_pair, files, skips=skips)
             and all(output.bytes <= MAX_KEPT_BYTES for output in commit.outputs)
         )
-        if not counts:
+        if pair is None or not is_whole:
             continue
         # Models that share an output are kept together.
         first, count = (pair - pair % len(pairs.models), len(pairs.models)) if is_shared else (pair, 1)
@@ -130,7 +227,7 @@ def _kept_of(source: JobSource, spec: JobSpec, pairs: Pairs, is_kept: bytearray,
         found.setdefault(pair, commit)
         if len(found) == count:
             del waiting[first]
-            yield _Kept(tuple(found), tuple(found.values()), _copies(found.values(), old, spec))
+            yield _Kept(tuple(found), tuple(found.values()), _copies(found.values(), place, Place(spec)))
 
 
 def _until_gone(source: JobSource, found: Iterator[_Kept]) -> Iterator[_Kept]:
@@ -143,12 +240,12 @@ def _until_gone(source: JobSource, found: Iterator[_Kept]) -> Iterator[_Kept]:
         logger.warning("files of an earlier job have expired meanwhile", source=source.job_id, error=str(error))
 
 
-def _copies(commits: Iterable[Commit], old: JobSpec, spec: JobSpec) -> tuple[_Copy, ...]:
+def _copies(commits: Iterable[Commit], source: Place, target: Place) -> tuple[_Copy, ...]:
     return tuple(
         dict.fromkeys(
             _Copy(
-                outputs_prefix(output.kind, old) + output.key,
-                outputs_prefix(output.kind, spec) + output.key,
+                source.outputs_prefix(output.kind) + output.key,
+                target.outputs_prefix(output.kind) + output.key,
                 output.bytes,
                 output.crc64nvme,
             )
@@ -181,7 +278,7 @@ def _batches(found: Iterator[_Kept]) -> Iterator[list[_Kept]]:
         yield batch
 
 
-def _copy(batch: Sequence[_Kept], spec: JobSpec, store: ObjectStore) -> list[_Kept]:
+def _copy(batch: Sequence[_Kept], spec: JobSpec, store: ObjectStore, host: str) -> list[_Kept]:
     """Copy the outputs of a batch, then write segments with the commits whose copies fit. Return these."""
 
     def is_same(copy: _Copy) -> bool:
@@ -194,7 +291,7 @@ def _copy(batch: Sequence[_Kept], spec: JobSpec, store: ObjectStore) -> list[_Ke
     for commits in _segments([commit for kept in complete for commit in kept.commits]):
         versions = {model.model_id: model.version for model in spec.committing_models}
         models = {commit.model_id: versions[commit.model_id] for commit, _ in commits}
-        header = SegmentHeader(spec.execution_id, spec.job_id, models)
+        header = SegmentHeader(spec.execution_id, spec.job_id, models, host)
         store.add_segment(spec, *segment_content(header, [line for _, line in commits]))
     return complete
 

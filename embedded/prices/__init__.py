@@ -1,0 +1,1 @@
+"""The Price List API, with the prices of Fleetscore's own table."""

@@ -1,0 +1,102 @@
+"""Admit an attempt: give it instances of its quota, or let it wait, and give it a moment to start."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from contract.table.pool_records import JobKind, Lease
+from contract.table.records import ExecutionRecord, JobRecord, record_time
+from lambdas.admission.decisions import Ask, Waited, wait_seconds, why_given_up
+from lambdas.errors import CapacityWaitEndedError, QuotaTooSmallError
+from lambdas.stage.deployment import Deployment
+from lambdas.stage.observability import logger, publish_counts
+from lambdas.stage.tables.pool_table import Admitted
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The moment of a step, as Step Functions has it: a function's own clock may be wrong."""
+
+    moment: datetime
+
+    @property
+    def seconds(self) -> int:
+        return int(self.moment.timestamp())
+
+    @property
+    def text(self) -> str:
+        """The moment as records write it."""
+        return record_time(self.moment)
+
+    def seconds_since(self, time: str) -> int:
+        """Return the seconds since a time of a record, which may be empty: 0 then."""
+        return max(0, int((self.moment - datetime.fromisoformat(time)).total_seconds())) if time else 0
+
+
+def step_clock(entered_at: str, deployment: Deployment) -> Clock:
+    """Return the clock of a step that Step Functions entered at this time; empty in messages of earlier releases."""
+    return Clock(datetime.fromisoformat(entered_at) if entered_at else deployment.clock())
+
+
+def admit(
+    lease: Lease,
+    job: JobRecord,
+    execution: ExecutionRecord,
+    clock: Clock,
+    deployment: Deployment,
+    *,
+    may_wait: bool = True,
+) -> int:
+    """Return 0 if the attempt has its instances, else the seconds until it should ask again. Idempotent.
+
+    The job's record says what it waits for, and since when. An execution that an earlier release has
+    started cannot wait (`may_wait`), so its attempts get their instances at once.
+
+    Raises:
+        QuotaTooSmallError: when the quota is below the instances of this job alone.
+        CapacityWaitEndedError: when the job has waited for too long.
+    """
+    pools = deployment.pools
+    quotas = deployment.quotas.current()
+    quota = quotas.of(lease.kind, lease.instance_type) if may_wait else None
+    if quota is not None and lease.instances > quota and pools.find_lease(lease.sagemaker_job_name) is None:
+        source = quotas.source(lease.kind, lease.instance_type)
+        raise QuotaTooSmallError(job.job_id, lease, quota, source)
+    waited = clock.seconds_since(job.waiting_since)
+    wait = wait_seconds(waited, lease.sagemaker_job_name)
+    result = pools.acquire(Ask(lease, execution.priority, clock.seconds, wait), quota, job)
+    if isinstance(result, Admitted):
+        return 0
+    # Whose execution gets instances again and again waits for its turn, not for the quota.
+    this_time = waited if not result.granted_at else min(waited, max(0, clock.seconds - result.granted_at))
+    why = why_given_up(
+        Waited(this_time, job.waited_seconds + waited),
+        deployment.settings.capacity_wait_seconds,
+        deadline_passed=deadline_passed(execution, clock),
+    )
+    waiting_for = what_for(lease, quota)
+    if why:
+        raise CapacityWaitEndedError(job.job_id, waiting_for, why)
+    if not job.waiting_since:
+        publish_counts(deployment.settings.stage, {"JobsWaitingForCapacity": 1})
+    logger.info("waits for instances", waiting_for=waiting_for, held=result.held, executions=result.waiting, wait=wait)
+    deployment.table.record_wait(
+        job, since=job.waiting_since or clock.text, waiting_for=waiting_for, instances=lease.instances
+    )
+    return wait
+
+
+def take_start_slot(kind: JobKind, clock: Clock, deployment: Deployment) -> int:
+    """Return in how many whole seconds the job may be created, so that all executions together keep the API's rate."""
+    interval = round(1_000 / deployment.settings.job_starts_per_second)
+    return deployment.pools.take_start_slot(kind, int(clock.moment.timestamp() * 1_000), interval) // 1_000
+
+
+def deadline_passed(execution: ExecutionRecord, clock: Clock) -> bool:
+    return bool(execution.deadline_at) and clock.moment > datetime.fromisoformat(execution.deadline_at)
+
+
+def what_for(lease: Lease, quota: int | None) -> str:
+    """Return what a job waits for, as its record says it. It does not change from one round to the next."""
+    instances = "1 instance" if lease.instances == 1 else f"{lease.instances:,} instances"
+    known = "" if quota is None else f" of {quota:,}"
+    return f"{instances} of {lease.instance_type} for {lease.kind.words}s: jobs of this stage use the quota{known}"

@@ -1,0 +1,73 @@
+"""Read the quotas of instance types from the table, and from Service Quotas when the table's are old."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from contract.problems import Problem
+from contract.table.pool_records import AccountQuotas
+from contract.table.records import record_time
+from lambdas.admission.quotas import InstanceNeed, Quotas, check_quotas, instance_quotas
+from lambdas.stage.observability import logger
+from lambdas.stage.tables.pool_table import PoolTable
+
+PLAN_AGE = timedelta(days=1)
+"""Age at which a plan reads the account's quotas anew."""
+SWEEP_AGE = timedelta(hours=1)
+"""Age at which the schedule does, so that a raised quota is used soon."""
+_SERVICE = "sagemaker"
+
+
+class InstanceQuotas:
+    """The quotas of a stage. What Service Quotas does not tell is not limited."""
+
+    def __init__(
+        self,
+        pools: PoolTable,
+        declared: Mapping[str, int],
+        service: Callable[[], Any] | None,
+        clock: Callable[[], datetime],
+    ) -> None:
+        """`service` returns a client of Service Quotas. Without it, the quotas are those of the table."""
+        self._pools = pools
+        self._declared = declared
+        self._service = service
+        self._clock = clock
+
+    def current(self) -> Quotas:
+        """Return the quotas as the setting and the table have them."""
+        found = self._pools.quotas()
+        return Quotas(self._declared, found.instances if found is not None else {})
+
+    def problems_of(self, needs: Sequence[InstanceNeed]) -> list[Problem]:
+        """Return the problems of planned jobs. A quota may have been raised since it was last read."""
+        found = check_quotas(needs, self.fresh(PLAN_AGE))
+        return check_quotas(needs, self.fresh()) if found else []
+
+    def fresh(self, age: timedelta = timedelta()) -> Quotas:
+        """Return the quotas after reading those of the account, if the table's are older than `age`.
+
+        Best effort: without Service Quotas, those of the table count on.
+        """
+        if self._service is None:
+            return self.current()
+        found, now = self._pools.quotas(), self._clock()
+        # A time from the future was written by a clock that was wrong.
+        if found is not None and timedelta() <= now - datetime.fromisoformat(found.read_at) < age:
+            return Quotas(self._declared, found.instances)
+        try:
+            account = instance_quotas(_all_quotas(self._service()))
+        except (ClientError, BotoCoreError) as error:
+            logger.warning("the account's quotas could not be read", why=str(error))
+            return Quotas(self._declared, found.instances if found is not None else {})
+        self._pools.put_quotas(AccountQuotas(record_time(now), account))
+        return Quotas(self._declared, account)
+
+
+def _all_quotas(client: Any) -> Iterator[tuple[str, float]]:
+    """Yield SageMaker's quotas: AWS's defaults, then the account's own values."""
+    for operation in ("list_aws_default_service_quotas", "list_service_quotas"):
+        for page in client.get_paginator(operation).paginate(ServiceCode=_SERVICE, PaginationConfig={"PageSize": 100}):
+            yield from ((quota["QuotaName"], quota["Value"]) for quota in page["Quotas"] if "Value" in quota)

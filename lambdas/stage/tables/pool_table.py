@@ -1,0 +1,216 @@
+"""The pool's items: leases of instances, what each execution holds, and when the next job may be created.
+
+A lease and the count of its instances are written and deleted in one transaction, on condition that the
+pool is as it was read. So whatever is killed, doubled or late, the count is the sum of the leases.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from contract.table import pool_records, records
+from contract.table.pool_records import AccountQuotas, JobKind, Lease, Pool
+from contract.table.records import JobRecord
+from lambdas.admission.decisions import Ask, acquire, leave, release
+from lambdas.errors import PoolContendedError
+from lambdas.stage.tables.table import NEW, Table
+
+_TRIES = 6
+_LONGEST_PAUSE = 0.5
+"""Longest pause between two tries, in seconds."""
+_LONGEST_QUEUE_MS = 10_000_000
+"""Farthest start slot that is believed, in milliseconds: a later one was written with a wrong time."""
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """The job has a lease."""
+
+    lease: Lease
+
+
+@dataclass(frozen=True)
+class NotAdmitted:
+    """The job gets no instances now."""
+
+    held: int
+    """Number of instances that the executions of the stage hold."""
+    waiting: int
+    """Number of executions that wait for instances of this type."""
+    granted_at: int
+    """When the job's execution last got instances of this type, in epoch seconds; 0 if it is unknown."""
+
+
+class PoolTable(Table):
+    """Reads and writes leases and pools. All writes are idempotent."""
+
+    def __init__(self, dynamodb: Any, table_name: str, pause: Callable[[float], None] = time.sleep) -> None:
+        super().__init__(dynamodb, table_name)
+        self._pause = pause
+
+    # ---- leases ------------------------------------------------------------------------------
+
+    def find_lease(self, sagemaker_job_name: str) -> Lease | None:
+        return self._get(Lease, pool_records.lease_key(sagemaker_job_name))
+
+    def leases(self) -> Iterator[Lease]:
+        """Yield every lease."""
+        for item in self._query(pool_records.LEASE_SORT_PREFIX):
+            yield records.read_item(Lease, item)
+
+    def pools(self) -> Iterator[Pool]:
+        """Yield every pool that was ever used."""
+        for item in self._query(pool_records.INSTANCES_SORT_PREFIX):
+            yield records.read_item(Pool, item)
+
+    def pool(self, kind: JobKind, instance_type: str) -> Pool:
+        return self._get(Pool, pool_records.pool_key(kind, instance_type)) or Pool(kind, instance_type)
+
+    def acquire(self, ask: Ask, quota: int | None, job: JobRecord) -> Admitted | NotAdmitted:
+        """Give the job its lease, or return the one that it has, or note that it waits.
+
+        Nothing is given to a job that has changed since it was read. A job that lost against concurrent
+        calls again and again is not admitted either.
+        """
+        found = self.find_lease(ask.lease.sagemaker_job_name)
+        if found is not None:
+            return Admitted(found)
+        for number in range(_TRIES):
+            self._pause_before(number)
+            pool = self.pool(ask.lease.kind, ask.lease.instance_type)
+            admitted, after = acquire(pool, ask, quota)
+            if admitted:
+                lease = records.record_item(ask.lease, pool_records.lease_key(ask.lease.sagemaker_job_name), None)
+                if self._write(pool, after, self._put_new(lease), self._unchanged(job)):
+                    return Admitted(ask.lease)
+                found = self.find_lease(ask.lease.sagemaker_job_name)
+                if found is not None:
+                    return Admitted(found)
+            elif after == pool or self._write(pool, after):
+                return _not_admitted(after, ask)
+        return _not_admitted(pool, ask)
+
+    def release(self, sagemaker_job_name: str) -> bool:
+        """Delete a lease, and return whether there was one.
+
+        Raises:
+            PoolContendedError: when every try conflicted with a concurrent call.
+        """
+        for number in range(2 * _TRIES):
+            self._pause_before(number)
+            lease = self.find_lease(sagemaker_job_name)
+            if lease is None:
+                return False
+            pool = self.pool(lease.kind, lease.instance_type)
+            key = pool_records.lease_key(sagemaker_job_name)
+            gone = {"Key": key, "ConditionExpression": f"attribute_exists({records.PARTITION_KEY})"}
+            deletion = {"Delete": {"TableName": self._table_name, **gone}}
+            if self._write(pool, release(pool, lease), deletion):
+                return True
+        raise PoolContendedError(sagemaker_job_name)
+
+    def leave(self, execution_id: str) -> None:
+        """Give up the places of an execution that has ended. Best effort: places end by themselves too."""
+        for pool in self.pools():
+            after = leave(pool, execution_id)
+            if after != pool:
+                self._write(pool, after)
+
+    # ---- quotas ------------------------------------------------------------------------------
+
+    def quotas(self) -> AccountQuotas | None:
+        return self._get(AccountQuotas, pool_records.QUOTAS_KEY)
+
+    def put_quotas(self, quotas: AccountQuotas) -> None:
+        self._put(records.record_item(quotas, dict(pool_records.QUOTAS_KEY), None))
+
+    # ---- start slots -------------------------------------------------------------------------
+
+    def take_start_slot(self, kind: JobKind, now_ms: int, interval_ms: int) -> int:
+        """Return in how many milliseconds a job of this kind may be created. Slots are `interval_ms` apart.
+
+        Two conditional updates, of which one succeeds, and no read: hundreds of calls do not conflict.
+        """
+        values = {":interval": interval_ms, ":now": now_ms, ":latest": now_ms + _LONGEST_QUEUE_MS}
+        later = ("SET next_ms = next_ms + :interval", "next_ms BETWEEN :now AND :latest", values)
+        first = (
+            "SET next_ms = :next",
+            "attribute_not_exists(next_ms) OR NOT next_ms BETWEEN :now AND :latest",
+            {":next": now_ms + interval_ms, ":now": now_ms, ":latest": now_ms + _LONGEST_QUEUE_MS},
+        )
+        for _ in range(_TRIES):
+            for update, condition, arguments in (later, first):
+                try:
+                    answer = self._dynamodb.update_item(
+                        TableName=self._table_name,
+                        Key=pool_records.starts_key(kind),
+                        UpdateExpression=update,
+                        ConditionExpression=condition,
+                        ExpressionAttributeValues=arguments,
+                        ReturnValues="UPDATED_NEW",
+                    )
+                except self._dynamodb.exceptions.ConditionalCheckFailedException:
+                    continue
+                return int(answer["Attributes"]["next_ms"]) - interval_ms - now_ms
+        return 0
+
+    # ---- DynamoDB requests -------------------------------------------------------------------
+
+    def _query(self, sort_prefix: str) -> Iterator[dict[str, Any]]:
+        pages = self._dynamodb.get_paginator("query").paginate(
+            TableName=self._table_name,
+            KeyConditionExpression=f"{records.PARTITION_KEY} = :pool AND begins_with({records.SORT_KEY}, :prefix)",
+            ExpressionAttributeValues={":pool": pool_records.POOL_PARTITION, ":prefix": sort_prefix},
+            ConsistentRead=True,
+        )
+        for page in pages:
+            yield from page["Items"]
+
+    def _write(self, before: Pool, after: Pool, *writes: dict[str, Any]) -> bool:
+        """Replace the pool, with other writes, in one transaction if it is as it was read. Return whether it was."""
+        item = records.record_item(
+            replace(after, version=before.version + 1), pool_records.pool_key(after.kind, after.instance_type), None
+        )
+        condition: dict[str, Any] = {"ConditionExpression": NEW}
+        if before.version:
+            condition = {
+                "ConditionExpression": "version = :version",
+                "ExpressionAttributeValues": {":version": before.version},
+            }
+        put = {"Put": {"TableName": self._table_name, "Item": item, **condition}}
+        try:
+            return self._write_all([*writes, put])
+        except self._dynamodb.exceptions.TransactionCanceledException as error:
+            if "TransactionConflict" not in {reason.get("Code") for reason in error.response["CancellationReasons"]}:
+                raise
+            return False
+
+    def _put_new(self, item: dict[str, Any]) -> dict[str, Any]:
+        return {"Put": {"TableName": self._table_name, "Item": item, "ConditionExpression": NEW}}
+
+    def _unchanged(self, job: JobRecord) -> dict[str, Any]:
+        """Return the condition that the job is as it was read, so that a late call gets no lease for an old attempt."""
+        return {
+            "ConditionCheck": {
+                "TableName": self._table_name,
+                "Key": records.job_key(job.execution_id, job.job_id),
+                "ConditionExpression": "#status = :status AND #attempt = :attempt",
+                "ExpressionAttributeNames": {"#status": "status", "#attempt": "attempt"},
+                "ExpressionAttributeValues": {":status": job.status.value, ":attempt": job.attempt},
+            }
+        }
+
+    def _pause_before(self, number: int) -> None:
+        if number:
+            self._pause(random.uniform(0, min(_LONGEST_PAUSE, 0.02 * 2**number)))  # noqa: S311 - no secret
+
+
+def _not_admitted(pool: Pool, ask: Ask) -> NotAdmitted:
+    own = pool.shares.get(ask.lease.execution_id)
+    return NotAdmitted(
+        held=pool.held,
+        waiting=sum(share.wants > 0 for share in pool.shares.values()),
+        granted_at=own.granted_at if own is not None else 0,
+    )
