@@ -131,6 +131,24 @@ _IN_RARE_CASES = (
         "Without it, S3 reports a missing manifest of latest predictions as access denied.",
     ),
     Reason(
+        "RecordAttemptRole* VerifyOutputRole* ClassifyFailureRole* RegisterModelVersionRole*",
+        "dynamodb:DeleteItem",
+        f"{_TABLE}*",
+        "The event about a job's end usually releases the job's instances before the workflow does.",
+    ),
+    Reason(
+        "PlanTrainingRole* ReconcileRole*",
+        "servicequotas:List* dynamodb:PutItem",
+        _ANY,
+        "They read the account's quotas when those in the table are old; the tests' are of the first plan.",
+    ),
+    Reason(
+        "ReconcileRole*",
+        "sagemaker:DescribeTrainingJob",
+        "*:training-job/*",
+        "The schedule describes the jobs of leases that no event has released.",
+    ),
+    Reason(
         "CheckRequestRole*",
         "dynamodb:Query s3:GetObject",
         _ANY,

@@ -213,7 +213,9 @@ class PoolMachine(RuleBasedStateMachine):
 def dynamodb() -> Iterator[Any]:
     with EmbeddedAws() as aws:
         session, config = aws.endpoint.session(), Config(max_pool_connections=12)
-        resource = session.resource("dynamodb", endpoint_url=aws.endpoint.url, verify=False, config=config)
+        resource = session.resource(
+            "dynamodb", endpoint_url=aws.endpoint.url, verify=str(aws.endpoint.ca_bundle), config=config
+        )
         yield resource.meta.client
 
 
@@ -222,7 +224,7 @@ def test_no_order_of_events_exceeds_the_quota_or_leaks(dynamodb: Any) -> None:
     machine = type("Machine", (PoolMachine,), {"dynamodb": dynamodb})
     many = settings.get_current_profile_name() == FUZZ_PROFILE
     chosen = settings(
-        max_examples=200 if many else 6,
+        max_examples=200 if many else 4,
         stateful_step_count=25,
         deadline=None,
         suppress_health_check=list(HealthCheck),
