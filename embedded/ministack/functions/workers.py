@@ -3,6 +3,10 @@
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
 
+import hashlib
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from embedded.ministack.errors import MinistackChangedError
@@ -81,11 +85,27 @@ def install_function_errors() -> None:
     lambda_svc._execute_function_warm = execute
 
 
+class _PackageOnce(zipfile.ZipFile):
+    """A function's package, which is not unpacked if another worker has left it in the shared folder."""
+
+    def extractall(self, path: Any = None, members: Any = None, pwd: bytes | None = None) -> None:
+        archive = Path(str(self.filename))
+        if archive.name == "code.zip":
+            with archive.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            if (archive.parent.parent / "function-code" / digest).is_dir():
+                return
+        super().extractall(path, members, pwd)
+
+
 def install_forked_workers() -> None:
     """Start workers of Python functions as forks of a process that has loaded their libraries."""
     from ministack.core import lambda_runtime
 
     lambda_runtime.subprocess = WorkerProcesses(lambda_runtime.subprocess)
+    lambda_runtime.zipfile = SimpleNamespace(
+        ZipFile=_PackageOnce, BadZipFile=zipfile.BadZipFile, LargeFileError=zipfile.LargeZipFile
+    )
 
 
 def stop_function_workers() -> None:

@@ -5,8 +5,12 @@ from dataclasses import dataclass, field
 
 from contract.planner.estimates import Estimates
 from contract.planner.prices import PriceTable, bundled_prices
+from contract.planner.problem import pool_name
+from contract.table.pool_records import JobKind
+from lambdas.admission.quotas import Quotas
 from lambdas.planning.scoring.assignments import Assignment
 from lambdas.stage.deployment import Deployment
+from lambdas.stage.instance_quotas import PLAN_AGE
 
 
 @dataclass(frozen=True)
@@ -17,15 +21,19 @@ class PlanningBasis:
     estimates: Estimates = field(default_factory=Estimates)
     prices: PriceTable = field(default_factory=bundled_prices)
     quotas: Mapping[str, int] = field(default_factory=dict)
-    """Instances that may run at once, by type. A type that is missing has no known quota."""
+    """Instances that may run at once, by `pool_name`. What is missing has no known quota."""
 
 
-def read_basis(deployment: Deployment, readers: Iterable[Assignment]) -> PlanningBasis:
+def read_basis(
+    deployment: Deployment, readers: Iterable[Assignment], instance_types: Iterable[str | None]
+) -> PlanningBasis:
     """Return what the table knows, and documented defaults for the rest.
 
-    `readers` are the models, and each fleet as one model, with their datasets.
+    `readers` are the models, and each fleet as one model, with their datasets. `instance_types` are
+    those that their jobs may have, besides those of their records.
     """
     found = list(readers)
+    types = {*instance_types, *(reader.version.compute.instance_type for reader in found)} - {None}
     samples = deployment.estimates.read(
         dict.fromkeys(reader.version.spec.model_id for reader in found),
         dict.fromkeys(reader.dataset for reader in found),
@@ -34,4 +42,15 @@ def read_basis(deployment: Deployment, readers: Iterable[Assignment]) -> Plannin
         region=deployment.settings.key_arn.split(":")[3],
         estimates=Estimates(samples),
         prices=deployment.table.prices() or bundled_prices(),
+        quotas=_quotas(deployment.quotas.fresh(PLAN_AGE), types),
     )
+
+
+def _quotas(quotas: Quotas, instance_types: Iterable[str | None]) -> dict[str, int]:
+    known = {
+        pool_name(name, spot=kind is JobKind.SPOT_TRAINING): quotas.of(kind, name)
+        for name in instance_types
+        if name is not None
+        for kind in (JobKind.PROCESSING, JobKind.SPOT_TRAINING)
+    }
+    return {name: quota for name, quota in known.items() if quota is not None}

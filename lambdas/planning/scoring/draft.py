@@ -112,7 +112,11 @@ def draft_scoring(
     planner = CapacityPlanner(
         request,
         defaults,
-        read_basis(deployment, (*choice.assignments, *(fleet.assignment for fleet in fleets))),
+        read_basis(
+            deployment,
+            (*choice.assignments, *(fleet.assignment for fleet in fleets)),
+            (request.instance_type, defaults.compute.instance_type, *defaults.planned_instance_types),
+        ),
         None if deadline is None else (deadline - times.planned_at).total_seconds(),
         kept=keep,
     )

@@ -1,12 +1,15 @@
-"""What the planner expects of small fleets is what their executions take in the embedded AWS."""
+"""Plan, simulation and execution of two small fleets agree in the embedded AWS."""
 
 import heapq
+import random
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from benchmarks.planning.simulation.execution import Item, Noise, simulate
+from benchmarks.planning.simulation.scenarios import STARTUP_SECONDS
 from contract import layout
 from contract.planner.choose import choose_plan
 from contract.planner.estimates import Estimates
@@ -19,10 +22,10 @@ from lambdas.stage.tables.estimate_table import EstimateTable
 from tests.e2e.stage import Stage, people, train_xgboost
 
 DATASET = "agreeing"
-MODELS = tuple(f"agreeing-{number}" for number in range(4))
+MODELS = tuple(f"agreeing-{number}" for number in range(3))
 INSTANCE_TYPE = "ml.r5.xlarge"
 """No other test uses it, so that nothing else has measured it."""
-STARTUP = 240.0
+STARTUP = STARTUP_SECONDS
 PLACES = 2
 BAND = 0.15
 """Largest difference: the work of a container is seconds of a start-up's minutes, also on a busy machine."""
@@ -83,19 +86,31 @@ def execute(stage: Stage, plan: CapacityPlan, name: str) -> list[dict[str, Any]]
     return sorted(stage.processing_jobs(name), key=lambda job: job["CreationTime"])
 
 
+def simulated(plan: CapacityPlan) -> float:
+    """Return the makespan that the simulation expects of the plan's jobs."""
+    items = [Item(job.instance_type, job.instance_count, job.seconds.value - STARTUP) for job in plan.jobs]
+    certain = Noise(startup=0.0, work=0.0, slow_share=0.0, failure_share=0.0)
+    rng = random.Random(1)
+    quotas = {INSTANCE_TYPE: PLACES * max(job.instance_count for job in plan.jobs)}
+    return simulate(items, max_concurrency=PLACES, quotas=quotas, noise=certain, rng=rng).makespan
+
+
 def durations(jobs: Sequence[dict[str, Any]]) -> list[float]:
     return [(job["ProcessingEndTime"] - job["CreationTime"]).total_seconds() for job in jobs]
 
 
 def makespan(seconds: Sequence[float]) -> float:
-    """Return when the last job ends if each starts as soon as one of the Map's places is free."""
+    """Return when the last job ends if each starts as soon as one of the Map's places is free.
+
+    Start-ups are shown and not waited for, so the clock of the test says nothing about it.
+    """
     places = [0.0] * PLACES
     for each in seconds:
         heapq.heapreplace(places, places[0] + each)
     return max(places)
 
 
-@pytest.mark.parametrize(("name", "models_per_job", "jobs"), [("unpacked", 1, 4), ("packed", None, 1)])
+@pytest.mark.parametrize(("name", "models_per_job", "jobs"), [("unpacked", 1, 3), ("packed", None, 1)])
 def test_an_execution_takes_what_its_plan_expects(
     stage: Stage, name: str, models_per_job: int | None, jobs: int
 ) -> None:
@@ -106,6 +121,7 @@ def test_an_execution_takes_what_its_plan_expects(
     seconds = durations(executed)
     assert sum(seconds) / 3_600 == pytest.approx(plan.instance_hours, rel=BAND)
     assert makespan(seconds) == pytest.approx(plan.makespan.value, rel=BAND)
+    assert makespan(seconds) == pytest.approx(simulated(plan), rel=BAND)
     assert [job["ProcessingResources"]["ClusterConfig"]["InstanceType"] for job in executed] == [INSTANCE_TYPE] * jobs
 
 
@@ -114,5 +130,5 @@ def test_later_plans_expect_the_startup_that_jobs_had(stage: Stage) -> None:
         stage.connection.resource("dynamodb").meta.client, stage.deployment.table_name, clock=lambda: datetime.now(UTC)
     )
     found = stage_estimates(table).startup_seconds(INSTANCE_TYPE)
-    assert found.count == 5
+    assert found.count == 4
     assert found.value == pytest.approx(STARTUP, rel=BAND)

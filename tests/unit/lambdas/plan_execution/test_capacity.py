@@ -143,3 +143,12 @@ def test_parts_that_the_planner_chose_count_as_jobs(stage: Stage, plan: Step) ->
     assert plan(plan_event({"max_concurrency": 1}))["max_concurrency"] == 2
     chosen = plan(plan_event({"max_concurrency": 1, "objective": "time"}, "e-2"))
     assert (chosen["job_count"], chosen["max_concurrency"]) == (1, 1)
+
+
+def test_planner_never_needs_more_than_the_quota(stage: Stage, plan: Step, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(environment.INSTANCE_QUOTAS, '{"ml.m5.large": 3}')
+    register_many(stage, 30)
+    plan(plan_event({"models_per_job": 1, "instance_count": 1}))
+    estimate = stage.execution().estimate
+    assert estimate is not None
+    assert estimate.quota_needed == {"ml.m5.large": 3}
