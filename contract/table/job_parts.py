@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from contract.job.notes import sum_notes
+from contract.job.spot_time import SpotTime
 from contract.status import FINAL_JOB_STATUSES, FailureKind, JobStatus
 from contract.table.records import JobRecord
-from contract.table.spot_time import SpotTime
 
 _OPEN_FIRST = (JobStatus.RUNNING, JobStatus.WAITING)
 

@@ -33,6 +33,7 @@ from contract.catalog.models import Compute
 from contract.control_characters import replace_control_characters
 from contract.deadlines.lateness import Lateness
 from contract.job.parts import JobPart, Sharding
+from contract.job.spot_time import SpotTime
 from contract.layout import OutputLayout
 from contract.planner.figures import ActualFigures, PlanFigures
 from contract.problems import InvalidInputError
@@ -48,7 +49,6 @@ from contract.status import (
 )
 from contract.table.attributes import from_attribute, to_attributes
 from contract.table.measurements import JobMeasurements
-from contract.table.spot_time import SpotTime
 from contract.workflow.messages import ExecutionPlan
 
 PARTITION_KEY = "pk"

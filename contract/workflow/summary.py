@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.job.parts import Sharding
+from contract.job.spot_time import SpotTime
 from contract.planner.figures import ActualFigures, PlanFigures
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
-from contract.table.spot_time import SpotTime
 
 
 @dataclass(frozen=True)

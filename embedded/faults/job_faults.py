@@ -29,7 +29,7 @@ class InstanceQuota(Fault):
     """The account may run only some instances of a type, in all jobs of a kind together."""
 
     KIND: ClassVar[str] = "instance-quota"
-    EXAMPLE: ClassVar[str] = "--instance-type 'ml.m5.*' --instances 2 --others 1"
+    EXAMPLE: ClassVar[str] = "--instance-type 'ml.m5.*' --instances 2"
     STANDS: ClassVar[bool] = True
 
     instance_type: str = pattern("Instance type, such as ml.m5.large")

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from contract.job.spot_time import SpotTime, read_spot_time
 from contract.table.records import JobRecord
-from contract.table.spot_time import SpotTime, read_spot_time
 
 
 def spot_time_after(job: JobRecord, description: Any) -> SpotTime | None:

@@ -1,6 +1,5 @@
 """The stage's prices: read, replace, and refresh them with the Price List API."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -9,6 +8,7 @@ from typing import Any
 from cli.failures import CommandError
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
+from contract.json_text import parse_json
 from contract.planner.prices import PricedKind, PriceTable, RegionPrices, bundled_prices
 from contract.table.price_items import PRICES_KEY, prices_item, read_prices
 
@@ -154,4 +154,4 @@ def _products(client: Any, region: str, component: str) -> Iterator[dict[str, An
     pages: Iterable[Any] = client.get_paginator("get_products").paginate(ServiceCode=_SERVICE, Filters=filters)
     for page in pages:
         for text in page["PriceList"]:
-            yield json.loads(text)
+            yield parse_json(text)

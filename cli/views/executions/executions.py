@@ -35,9 +35,9 @@ from cli.views.tables import (
     plain_text,
 )
 from cli.views.wrapping import wrapped
+from contract.job.spot_time import SpotTime
 from contract.status import ExecutionKind, JobStatus
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
-from contract.table.spot_time import SpotTime
 from contract.workflow.scoring_request import hide_task_token
 
 _SHOWN_JOBS = 20

@@ -9,8 +9,8 @@ from botocore.exceptions import ClientError
 from contract import layout, spot_layout
 from contract.catalog.models import Compute
 from contract.job.ledger import read_segment
+from contract.job.spot_time import SpotTime
 from contract.status import JobStatus
-from contract.table.spot_time import SpotTime
 from lambdas.attempts import keep_commits as module
 from lambdas.errors import KeptOutputsLeftError, OutputIncompleteError
 from tests.unit.lambdas.builders import Stage, failure_event, outputs_prefix, plan_event, pointer_event
