@@ -18,8 +18,9 @@ from lambdas.errors import PlanChangedError
 from lambdas.planning.capacity.basis import PlanningBasis
 from lambdas.planning.capacity.deadline import check_strict_deadline, deadline_notes
 from lambdas.planning.capacity.problem import form_problem, may_choose
-from lambdas.planning.scoring.form_groups import JobGroup, PlannedChunk
+from lambdas.planning.scoring.form_groups import JobGroup, PlannedChunk, without_plan
 from lambdas.stage.buckets.object_store import ObjectStore
+from lambdas.stage.observability import logger
 from lambdas.stage.settings import PlanDefaults
 
 
@@ -59,8 +60,15 @@ class CapacityPlanner:
 
     def __call__(self, groups: Sequence[JobGroup]) -> list[PlannedChunk]:
         """Return the jobs of the groups, with their compute and their expected seconds."""
-        self.problem = form_problem(groups, self.request, self.defaults, self.basis, self.seconds_left)
-        self.plan = choose_plan(self.problem)
+        try:
+            self.problem = form_problem(groups, self.request, self.defaults, self.basis, self.seconds_left)
+            self.plan = choose_plan(self.problem)
+        except Exception:
+            if self.chooses:
+                raise
+            # The jobs do not depend on it.
+            logger.exception("the execution is planned without an estimate")
+            return without_plan(groups)
         if self.chooses and self.kept is not None:
             self.plan = self.kept.keep(self.plan)
         by_group: dict[str, list[JobCapacity]] = {}
