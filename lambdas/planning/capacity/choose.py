@@ -23,6 +23,9 @@ from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.observability import logger
 from lambdas.stage.settings import PlanDefaults
 
+_LISTED = 10
+"""Problems that notes list. An execution may have thousands, and a record has at most 400 KB."""
+
 
 @dataclass(frozen=True)
 class KeptPlan:
@@ -92,7 +95,8 @@ class CapacityPlanner:
             return []
         # Volumes have notes of their own.
         problems = [problem for problem in self.plan.problems if not problem.field.endswith("volume_size_gb")]
-        return [*map(str, problems), *self.plan.notes]
+        more = [f"and {len(problems) - _LISTED:,} more such problems"] if len(problems) > _LISTED else []
+        return [*map(str, problems[:_LISTED]), *more, *self.plan.notes]
 
     def figures(self) -> PlanFigures | None:
         """Return what the plan expects; None before there is one."""
