@@ -17,7 +17,7 @@ from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.errors import PlanChangedError
 from lambdas.planning.capacity.basis import PlanningBasis
 from lambdas.planning.capacity.deadline import check_strict_deadline, deadline_notes
-from lambdas.planning.capacity.problem import form_problem, may_choose
+from lambdas.planning.capacity.problem import form_problem, may_choose, volume_gb
 from lambdas.planning.scoring.form_groups import JobGroup, PlannedChunk, without_plan
 from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.observability import logger
@@ -147,7 +147,7 @@ class CapacityPlanner:
             # Without a type of its own, the job has the larger types of the stage.
             instance_type=None if job.instance_type == stage.instance_type else job.instance_type,
             instance_count=job.instance_count,
-            volume_size_gb=None if has_local_storage(job.instance_type) else job.volume_gb,
+            volume_size_gb=None if has_local_storage(job.instance_type) else volume_gb(group, job),
             larger_instance_types=larger,
         )
         return chosen.with_fallback(replace(fixed, larger_instance_types=None)).with_fallback(stage)
