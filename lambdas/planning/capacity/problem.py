@@ -3,12 +3,13 @@
 import math
 from collections.abc import Sequence
 
+from contract.catalog.instance_types import MAX_VOLUME_GB
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute
 from contract.planner.algorithm.shards import Dataset
 from contract.planner.instances import size_of
 from contract.planner.plan import JobCapacity
-from contract.planner.problem import MAX_VOLUME_GB, Fixed, ModelGroup, ModelWork, PlanningProblem
+from contract.planner.problem import Fixed, ModelGroup, ModelWork, PlanningProblem
 from contract.workflow.planning_options import AUTO
 from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.planning.capacity.basis import PlanningBasis
