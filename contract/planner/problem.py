@@ -11,11 +11,6 @@ from contract.planner.prices import PricedKind, PriceTable
 Objective = Literal["cost", "time"]
 """`cost`: the smallest cost that meets the deadline. `time`: the earliest end."""
 
-MAX_INSTANCES = 100
-"""Most instances of a SageMaker job, and most parts of a split job."""
-MAX_VOLUME_GB = 16_384
-"""Largest volume that SageMaker provides."""
-
 
 def pool_name(instance_type: str, *, spot: bool) -> str:
     """Return the name of the instances that share a quota: the type, and whether they are spot capacity.
