@@ -113,7 +113,7 @@ def decode_fields(cls: type[T], data: Mapping[str, Json]) -> tuple[T | None, lis
 def to_value(value: Any) -> Json:
     """Return the JSON value of a dataclass, an enum, a list or a mapping, without a schema
     version."""
-    kind = type(value)
+    kind: type = type(value)
     if kind in _PLAIN:
         return value
     if (names := _field_names(kind)) is not None:

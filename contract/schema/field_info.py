@@ -75,7 +75,8 @@ def is_required(field: dataclasses.Field[Any]) -> bool:
 def check_fields(record: Any) -> list[Problem]:
     """Check every field of a dataclass that declares a check, in the order of the fields."""
     problems: list[Problem] = []
-    for name, check in _checks(type(record)):
+    cls: type = type(record)
+    for name, check in _checks(cls):
         value = getattr(record, name)
         if is_of_type(value, check.json_type):
             problems += check.problems(name, value)
