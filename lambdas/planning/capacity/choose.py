@@ -84,7 +84,7 @@ class CapacityPlanner:
             return []
         # Volumes have notes of their own.
         problems = [problem for problem in self.plan.problems if not problem.field.endswith("volume_size_gb")]
-        return [*map(str, problems), *self.plan.notes]
+        return [*self.deadline_notes(), *map(str, problems), *self.plan.notes]
 
     def figures(self) -> PlanFigures | None:
         """Return what the plan expects; None before there is one."""
