@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from contract.planner.estimates import MAX_SAMPLES, SampleKind, Samples, model_key
+from contract.planner.estimates import MAX_SAMPLES, SampleKind, Samples, class_key, model_key
 from contract.table import records
 
 ESTIMATE_PARTITIONS = "ESTIMATE#"
@@ -113,7 +113,7 @@ def _kind_and_key(record: EstimateRecord, measure: str) -> tuple[SampleKind, str
     if record.subject == "FORMAT" and measure == LOAD_MEASURE:
         return LOAD_MEASURE, record.name
     if record.subject == "FORMAT":
-        return "rows", f"format/{record.name}/{measure}"
+        return "rows", class_key(record.name, measure)
     if record.subject == "DATASET":
         return DATASET_MEASURE, record.name
     kinds: dict[str, SampleKind] = {"startup": "startup", "download": "download", "upload": "upload"}
