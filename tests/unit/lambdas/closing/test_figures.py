@@ -16,7 +16,7 @@ ESTIMATE = PlanFigures(
     jobs=2,
     seconds=Estimate(600, 600, 600),
     instance_hours=1,
-    usd_per_hour={"ml.m5.large": 0.1, "ml.m5.large spot": 0.04},
+    usd_per_hour={"ml.m5.large": 0.1, "spot-training:ml.m5.large": 0.04},
 )
 JOBS = [
     any_job(job_id="one", created_at="2026-01-05T10:00:00.000Z", ended_at="2026-01-05T11:00:00.000Z"),
