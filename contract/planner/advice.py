@@ -15,6 +15,8 @@ from contract.planner.texts import duration_text
 
 _WORTH = 0.95
 """An alternative is worth telling if it takes at most this share of the time or the money."""
+_LISTED = 5
+"""Groups that notes name. An execution may have thousands, and a record has at most 400 KB."""
 _SLACK = 1.2
 """A cheaper plan may not take longer than this multiple, unless the change is a later end."""
 
@@ -154,9 +156,11 @@ def _type_notes(problem: PlanningProblem, plan: CapacityPlan) -> Iterable[str]:
 def _runtime_notes(problem: PlanningProblem, plan: CapacityPlan) -> Iterable[str]:
     limits: Mapping[str, int] = {group.name: group.max_runtime_seconds for group in problem.groups}
     late = Counter(job.group for job in plan.jobs if job.seconds.high > limits[job.group])
-    for name, count in sorted(late.items()):
+    for name, count in sorted(late.items())[:_LISTED]:
         jobs = "1 job" if count == 1 else f"{count:,} jobs"
         yield f"{jobs} of {name} may take longer than max_runtime_seconds, {limits[name]:,}. Raise it."
+    if len(late) > _LISTED:
+        yield f"So may jobs of {len(late) - _LISTED:,} more."
 
 
 def _price(problem: PlanningProblem, instance_type: str, spot: bool) -> float | None:

@@ -129,3 +129,16 @@ def test_spot_capacity_has_its_own_prices_quotas_and_parts() -> None:
     assert plan.cost is not None
     assert other.cost is not None
     assert round(other.cost / plan.cost, 6) == 3
+
+
+def test_notes_of_thousands_of_groups_are_short() -> None:
+    """They are in the execution's record, which has at most 400 KB."""
+    datasets = {f"data-{number}": [5_000_000_000] * 4 for number in range(2_000)}
+    groups = tuple(
+        ModelGroup(f"model-{name}", name, (ModelWork("m", "onnx", 1_000_000),), Fixed(models_per_job=1), 3_600)
+        for name in datasets
+    )
+    plan = choose_plan(problem(groups=groups, datasets=datasets))
+    assert len(plan.jobs) == 2_000
+    assert sum(map(len, plan.notes)) < 5_000
+    assert "So may jobs of 1,995 more." in plan.notes
