@@ -1,4 +1,4 @@
-"""Instance types: those that a stage allows, and those with local storage."""
+"""Instance types: those that a stage allows, those with local storage, and the limits of all."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -6,6 +6,10 @@ from functools import cache
 
 from contract.problems import Problem
 
+MAX_INSTANCES = 100
+"""Largest number of instances of a processing job."""
+MAX_VOLUME_GB = 16_384
+"""Largest volume that SageMaker provides."""
 LOCAL_STORAGE = (
     "ml.*d.*", "ml.*dn.*", "ml.*de.*", "ml.g5.*", "ml.g6.*", "ml.g6e.*", "ml.g7.*", "ml.g7e.*", "ml.p5*", "ml.p6*",
     "ml.trn*",

@@ -9,6 +9,7 @@ and the test that use it.
 from dataclasses import dataclass, field
 from typing import Literal
 
+from contract.catalog.instance_types import MAX_INSTANCES, MAX_VOLUME_GB
 from contract.catalog.model_formats import (
     Accelerator,
     CustomAccept,
@@ -18,6 +19,7 @@ from contract.catalog.model_formats import (
     ModelFormat,
     OutputFormat,
 )
+from contract.catalog.spot import LONGEST_WAIT_SECONDS
 from contract.checks import Fraction, NotEmpty, Range, UniqueNames
 from contract.dataset.feature_types import FEATURE_TYPES_TEXT, feature_type, parse_feature_type, suggested_type
 from contract.dataset.input_options import InputOptions
@@ -365,7 +367,7 @@ class ComputeFields:
         default=None,
         metadata=describe(
             "Instances per job.",
-            check=Range(1, 100, "instances"),
+            check=Range(1, MAX_INSTANCES, "instances"),
             default="the stage's",
             group="Compute",
             metavar="N",
@@ -375,7 +377,7 @@ class ComputeFields:
         default=None,
         metadata=describe(
             "Size of each instance's volume, in GB.",
-            check=Range(1, 16_384, "GB"),
+            check=Range(1, MAX_VOLUME_GB, "GB"),
             default="the stage's",
             group="Compute",
             metavar="GB",
@@ -406,7 +408,7 @@ class ComputeFields:
         default=None,
         metadata=describe(
             "Largest volume, in GB, that an attempt may get after earlier ones had filled smaller volumes.",
-            check=Range(1, 16_384, "GB"),
+            check=Range(1, MAX_VOLUME_GB, "GB"),
             default="the stage's",
             group="Compute",
             metavar="GB",
@@ -427,7 +429,7 @@ class ComputeFields:
         default=None,
         metadata=describe(
             "Time limit per attempt with spot for the run and all waits for capacity together, in seconds.",
-            check=Range(1, 28 * 86_400, "seconds"),
+            check=Range(1, LONGEST_WAIT_SECONDS, "seconds"),
             default="the stage's; twice max_runtime_seconds if it has none",
             group="Compute",
             metavar="S",

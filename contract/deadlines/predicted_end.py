@@ -11,8 +11,8 @@ from contract.status import FINAL_JOB_STATUSES, JobStatus
 
 _UNKNOWN_FACTOR = Estimate(1.0, 0.5, 2.0)
 """Duration of jobs, as a multiple of the expected one, when there is no plan's band and no job has ended."""
-_OVERDUE_SHARE = 0.25
-"""What a job still takes that is overdue without any progress, as a share of what it has taken."""
+_LEAST_SHARE_LEFT = 0.25
+"""Least time that a job without any progress still takes, as a share of what it has taken."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _seconds_left(job: JobProgress, total: float) -> float:
     """Return what a running job still takes, if jobs like it take `total` seconds."""
     left = max(0.0, total - job.seconds)
     if job.share <= 0:
-        return left or _OVERDUE_SHARE * job.seconds
+        return max(left, _LEAST_SHARE_LEFT * job.seconds)
     share = min(job.share, 1.0)
     scoring = job.seconds - min(DEFAULT_STARTUP_SECONDS.value, job.seconds / 2)
     # At its own pace it takes scoring * (1 - share) / share, which counts by the share.

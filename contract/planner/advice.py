@@ -7,12 +7,15 @@ from dataclasses import replace
 from contract.job.limits import MAX_CONCURRENCY_LIMIT
 from contract.planner.algorithm.best import best_plan
 from contract.planner.algorithm.preparation import Preparation, Works, choosable_types
+from contract.planner.algorithm.work import UNKNOWN_SIZE
 from contract.planner.instances import size_of
 from contract.planner.plan import Alternative, CapacityPlan
 from contract.planner.problem import ModelGroup, PlanningProblem, pool_name, priced_kind
 
 _WORTH = 0.95
 """An alternative is worth telling if it takes at most this share of the time or the money."""
+_LISTED = 5
+"""Groups that notes name. An execution may have thousands, and a record has at most 400 KB."""
 _SLACK = 1.2
 """A cheaper plan may not take longer than this multiple, unless the change is a later end."""
 
@@ -133,7 +136,8 @@ def _type_notes(problem: PlanningProblem, plan: CapacityPlan) -> Iterable[str]:
     for name, spot in sorted({(job.instance_type, job.spot) for job in plan.jobs}):
         pool = pool_name(name, spot=spot)
         if size_of(name) is None:
-            yield f"The size of {name} is not known: 2 vCPUs and 8 GiB are assumed. Check the name."
+            size = f"{UNKNOWN_SIZE.vcpus} vCPUs and {UNKNOWN_SIZE.memory_gib:g} GiB"
+            yield f"The size of {name} is not known: {size} are assumed. Check the name."
         if _price(problem, name, spot) is None:
             yield f"No price of {pool} in {problem.region} is known, so there is no cost. `fleetscore prices` adds it."
         needed = plan.quota_needed.get(pool, 0)
@@ -144,9 +148,11 @@ def _type_notes(problem: PlanningProblem, plan: CapacityPlan) -> Iterable[str]:
 def _runtime_notes(problem: PlanningProblem, plan: CapacityPlan) -> Iterable[str]:
     limits: Mapping[str, int] = {group.name: group.max_runtime_seconds for group in problem.groups}
     late = Counter(job.group for job in plan.jobs if job.seconds.high > limits[job.group])
-    for name, count in sorted(late.items()):
+    for name, count in sorted(late.items())[:_LISTED]:
         jobs = "1 job" if count == 1 else f"{count:,} jobs"
         yield f"{jobs} of {name} may take longer than max_runtime_seconds, {limits[name]:,}. Raise it."
+    if len(late) > _LISTED:
+        yield f"So may jobs of {len(late) - _LISTED:,} more."
 
 
 def _price(problem: PlanningProblem, instance_type: str, spot: bool) -> float | None:

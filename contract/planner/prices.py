@@ -85,11 +85,12 @@ def parse_prices(text: str | bytes, subject: str = "price table") -> PriceTable:
     table, problems = decode_fields(PriceTable, data)
     if table is None or problems:
         raise InvalidInputError(subject, problems)
-    raise_if_any(_problems(table), subject)
+    raise_if_any(price_problems(table), subject)
     return table
 
 
-def _problems(table: PriceTable) -> list[Problem]:
+def price_problems(table: PriceTable) -> list[Problem]:
+    """Return what is wrong with dates, Regions, instance types and prices."""
     problems = _check_date("date", table.date)
     for region, prices in table.regions.items():
         if not _REGION.fullmatch(region):

@@ -11,11 +11,12 @@ An item has the newest samples per measure. The measure of a model or a format i
 on which it was scored, and its samples are rows per second. A format has the time to load a model too.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from contract.planner.estimates import MAX_SAMPLES, SampleKind, Samples, model_key
+from contract.planner.estimates import MAX_SAMPLES, SampleKind, Samples, class_key, model_key
 from contract.table import records
 
 ESTIMATE_PARTITIONS = "ESTIMATE#"
@@ -23,6 +24,9 @@ ESTIMATE_PARTITIONS = "ESTIMATE#"
 _SORT_KEY = "ESTIMATE"
 REVISION = "revision"
 """Attribute with the number of times that an item was written."""
+
+_SMALLEST, _LARGEST = 1e-9, 1e15
+"""Samples that are believed: plans divide by them."""
 
 Subject = Literal["MODEL", "DATASET", "INSTANCE", "FORMAT"]
 SHARED_PARTITIONS: tuple[Subject, ...] = ("INSTANCE", "FORMAT")
@@ -60,8 +64,9 @@ class EstimateRecord:
     revision: int = 0
 
     def values(self, measure: str) -> tuple[float, ...]:
-        """Return the samples of a measure, the newest first."""
-        return tuple(float(sample.partition(" ")[0]) for sample in self.samples.get(measure, ()))
+        """Return the samples of a measure, the newest first, without those that nothing can take or do."""
+        found = (_value(sample) for sample in self.samples.get(measure, ()))
+        return tuple(value for value in found if _SMALLEST <= value <= _LARGEST)
 
 
 def estimate_key(subject: Subject, name: str) -> dict[str, str]:
@@ -102,19 +107,28 @@ def samples_of(found: Iterable[EstimateRecord]) -> Samples:
     for record in found:
         for measure in record.samples:
             kind, key = _kind_and_key(record, measure)
-            by_kind.setdefault(kind, {})[key] = record.values(measure)
+            values = record.values(measure)
+            if kind is not None and values:
+                by_kind.setdefault(kind, {})[key] = values
     return Samples(by_kind)
 
 
-def _kind_and_key(record: EstimateRecord, measure: str) -> tuple[SampleKind, str]:
-    """Return the planner's kind and key of a record's samples."""
+def _value(sample: str) -> float:
+    try:
+        return float(sample.partition(" ")[0])
+    except ValueError:
+        return math.nan
+
+
+def _kind_and_key(record: EstimateRecord, measure: str) -> tuple[SampleKind | None, str]:
+    """Return the planner's kind and key of a record's samples; no kind for a measure of a later release."""
     if record.subject == "MODEL":
         return "rows", model_key(record.name, measure)
     if record.subject == "FORMAT" and measure == LOAD_MEASURE:
         return LOAD_MEASURE, record.name
     if record.subject == "FORMAT":
-        return "rows", f"format/{record.name}/{measure}"
+        return "rows", class_key(record.name, measure)
     if record.subject == "DATASET":
         return DATASET_MEASURE, record.name
     kinds: dict[str, SampleKind] = {"startup": "startup", "download": "download", "upload": "upload"}
-    return kinds[measure], record.name
+    return kinds.get(measure), record.name

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from contract.planner.prices import PriceTable
+from contract.checks import raise_if_any
+from contract.planner.prices import PriceTable, price_problems
 from contract.table.records import PARTITION_KEY, SORT_KEY, read_item, record_item
 
 PRICES_PARTITION = "PRICES"
@@ -19,6 +20,8 @@ def read_prices(item: Mapping[str, Any]) -> PriceTable:
     """Return the price table of an item.
 
     Raises:
-        InvalidInputError: if another release wrote the item.
+        InvalidInputError: if another release wrote the item, or somebody has changed it by hand.
     """
-    return read_item(PriceTable, item)
+    table = read_item(PriceTable, item)
+    raise_if_any(price_problems(table), "the stage's prices")
+    return table

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from contract.catalog.instance_types import MAX_VOLUME_GB
 from contract.catalog.model_fields import MAX_ATTEMPTS_LIMIT, MembershipFields, PredictionFields
 from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT, MISSING_FORMATS
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute, ModelVersion
-from contract.catalog.spot import check_spot_wait, spot_wait_seconds
+from contract.catalog.spot import LONGEST_WAIT_SECONDS, check_spot_wait, spot_wait_seconds
 from contract.checks import check_range
 from contract.job.scoring_spec import PinnedObject
 from contract.names import InstanceTypes, check_dataset_name, check_instance_type, check_object_key, check_sha256
@@ -83,11 +84,11 @@ class TrainingCompute:
 
     def __post_init__(self) -> None:
         problems = check_instance_type("instance_type", self.instance_type)
-        problems += check_range("volume_size_gb", self.volume_size_gb, 1, 16_384, "GB")
-        problems += check_range("max_volume_size_gb", self.max_volume_size_gb, 1, 16_384, "GB")
+        problems += check_range("volume_size_gb", self.volume_size_gb, 1, MAX_VOLUME_GB, "GB")
+        problems += check_range("max_volume_size_gb", self.max_volume_size_gb, 1, MAX_VOLUME_GB, "GB")
         problems += InstanceTypes().problems("larger_instance_types", self.larger_instance_types or ())
         problems += check_range("max_runtime_seconds", self.max_runtime_seconds, 1, _LONGEST_SECONDS, "seconds")
-        problems += check_range("max_wait_seconds", self.max_wait_seconds, 1, _LONGEST_SECONDS, "seconds")
+        problems += check_range("max_wait_seconds", self.max_wait_seconds, 1, LONGEST_WAIT_SECONDS, "seconds")
         problems += check_spot_wait(self.max_runtime_seconds, self.max_wait_seconds, spot=self.spot)
         if problems:
             raise InvalidInputError("TrainingCompute", problems)

@@ -3,15 +3,13 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from contract.planner.problem import Objective
 from contract.problems import Problem
 from contract.schema.field_info import describe
 from contract.workflow.deadline import DeadlineText
 
 AUTO: Literal["auto"] = "auto"
 """Value of `models_per_job` with which the planner decides."""
-
-Objective = Literal["cost", "time"]
-"""What the planner minimizes where it may choose."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from contract.catalog.instance_types import MAX_INSTANCES
 from contract.checks import Fraction, Length, NotEmpty, Range, raise_if_any
 from contract.codec import decode_fields
 from contract.job.limits import MAX_CONCURRENCY_LIMIT, MAX_MODELS_PER_JOB
@@ -171,7 +172,7 @@ class ExecutionRequest(PlanningOptions, ExecutionOptions):
         default=None, metadata=describe("SageMaker instance type, such as ml.m5.xlarge.", check=INSTANCE_TYPE)
     )
     instance_count: int | None = field(
-        default=None, metadata=describe("Instances per job.", check=Range(1, 100, "instances per job"))
+        default=None, metadata=describe("Instances per job.", check=Range(1, MAX_INSTANCES, "instances per job"))
     )
     spot: bool | None = field(
         default=None,

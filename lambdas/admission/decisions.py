@@ -13,7 +13,6 @@ still waits. A lease ends by facts alone.
 """
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from contract.table.pool_records import Lease, Pool, Share
@@ -151,9 +150,7 @@ class Waited:
 
 LONGEST_WAIT_SECONDS = 432_000
 """Longest time that a job waits in all its attempts together: five days, so that the history of its child execution
-stays below the 25,000 events of Step Functions. See `events_of_waits`."""
-_EVENTS_PER_WAIT, _EVENTS_PER_REFUSAL = 11, 25
-"""Events in the history of a child execution for one round of waiting, with a margin for retries of its function."""
+stays below the 25,000 events of Step Functions."""
 
 
 def wait_seconds(waited: int, key: str, *, refused: bool = False) -> int:
@@ -165,23 +162,6 @@ def wait_seconds(waited: int, key: str, *, refused: bool = False) -> int:
     longest = min(max(waited // 10, _SHORTEST_WAIT), _LONGEST_REFUSED_WAIT if refused else _LONGEST_WAIT)
     digest = hashlib.sha256(f"{key}\n{waited}".encode()).digest()
     return max(1, round(longest * (0.5 + 0.5 * int.from_bytes(digest[:4]) / 2**32)))
-
-
-def events_of_waits(seconds: int, *, refused: bool = False) -> int:
-    """Return how many events a wait of this length adds to the history of a child execution, about."""
-    events = waited = 0
-    for wait in _waits(seconds, refused=refused):
-        waited += wait
-        events += _EVENTS_PER_REFUSAL if refused else _EVENTS_PER_WAIT
-    return events
-
-
-def _waits(seconds: int, *, refused: bool) -> Iterator[int]:
-    waited = 0
-    while waited < seconds:
-        wait = wait_seconds(waited, "any job", refused=refused)
-        yield wait
-        waited += wait
 
 
 def why_given_up(waited: Waited, limit: int, *, deadline_passed: bool) -> str:

@@ -9,7 +9,9 @@ from cli.failures import CommandError
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract.json_text import parse_json
+from contract.names import INSTANCE_TYPE
 from contract.planner.prices import PricedKind, PriceTable, RegionPrices, bundled_prices
+from contract.problems import InvalidInputError
 from contract.table.price_items import PRICES_KEY, prices_item, read_prices
 
 _SERVICE = "AmazonSageMaker"
@@ -17,6 +19,8 @@ _COMPONENTS: Mapping[str, PricedKind] = {"Processing": "processing", "Training":
 """Attribute `component` of the products that are priced, and the kind of job."""
 _API_REGIONS = {"aws": "us-east-1"}
 """Region of the Price List API by partition. The one of China has other currencies, and GovCloud has none."""
+_SPOT = "; spot: "
+"""What precedes the origin of spot prices in the source of refreshed ones."""
 _HOURS = frozenset({"hrs", "hours", "hour", "hr"})
 
 
@@ -104,20 +108,30 @@ class StagePrices:
             for product in _products(client, self.region, component):
                 published = max(published, str(product.get("publicationDate", ""))[:10])
                 name, price = instance_type_of(product), usd_per_hour(product)
-                if name and price:
+                if name and price and not INSTANCE_TYPE.problems("", name):
                     found[kind][name] = max(price, found[kind].get(name, 0.0))
         if not found["processing"]:
             raise CommandError(
                 f"The Price List API has no prices of SageMaker Processing in {self.region}. Write them into a file, "
                 "and use `fleetscore prices set FILE`."
             )
-        before = self.read()
         source = f"AWS Price List API{f', published {published}' if published else ''}"
-        if spot := before.prices.training_spot:
-            source += f"; spot: {before.source}, {before.date}"
+        spot, spot_source = self._spot_prices()
+        if spot:
+            source += f"{_SPOT}{spot_source}"
         prices = RegionPrices(found["processing"], found["training"], spot)
         date = (now or datetime.now(UTC)).date().isoformat()
         return self.replace(PriceTable(date, source, {self.region: prices}))
+
+    def _spot_prices(self) -> tuple[Mapping[str, float], str]:
+        """Return the known prices of spot capacity, and where and when they were read."""
+        try:
+            before = self.read()
+        except InvalidInputError:
+            return {}, ""
+        # After an earlier refresh, the source says it.
+        _, _, kept = before.source.partition(_SPOT)
+        return before.prices.training_spot, kept or f"{before.source}, {before.date}"
 
 
 def instance_type_of(product: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from contract.catalog.instance_types import MAX_INSTANCES
 from contract.job.limits import MAX_COMMITS
 from contract.planner.algorithm.options import largest_job
 from contract.planner.algorithm.preparation import Preparation
@@ -31,7 +32,9 @@ def _obstacle(problem: PlanningProblem, works: Sequence[GroupWork]) -> Problem:
         remedy = "Merge small objects, or split the dataset."
         return Problem(f"{subject}: dataset {work.group.dataset!r}", value, f"at most {MAX_COMMITS:,} objects", remedy)
     fewest = share_of(work.total, 1 / len(work.loads)) if not work.group.is_fleet else work.total
-    instances = work.group.fixed.instance_count or max(1, min(100, work.dataset.objects, quota or 100))
+    instances = work.group.fixed.instance_count or max(
+        1, min(MAX_INSTANCES, work.dataset.objects, quota or MAX_INSTANCES)
+    )
     needed = work.disk_gb(fewest, work.dataset.longest(min(instances, max(1, work.dataset.objects))))
     expected = f"at least {needed:,} GB, for a shard with its outputs and one model"
     remedy = "Raise volume_size_gb or instance_count, or split the dataset."

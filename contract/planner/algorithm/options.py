@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from contract.catalog.instance_types import MAX_INSTANCES
 from contract.job.limits import MAX_COMMITS
 from contract.planner.algorithm.work import GroupWork, Load, share_of
-from contract.planner.problem import MAX_INSTANCES
 
 _STEP = 1.25
 """Factor between the numbers of jobs that are tried, from 8 on."""

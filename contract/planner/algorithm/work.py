@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
+from contract.catalog.instance_types import MAX_VOLUME_GB
 from contract.planner.algorithm.shards import Dataset
 from contract.planner.estimates import Estimate
 from contract.planner.instances import InstanceSize, size_of
-from contract.planner.problem import MAX_VOLUME_GB, ModelGroup, PlanningProblem, pool_name, priced_kind
+from contract.planner.problem import ModelGroup, PlanningProblem, pool_name, priced_kind
 
 LOADED_BYTES_PER_ARTIFACT_BYTE = 4
 """Memory of a loaded model per byte of its artifact, as the container assumes."""

@@ -17,10 +17,14 @@ from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.errors import PlanChangedError
 from lambdas.planning.capacity.basis import PlanningBasis
 from lambdas.planning.capacity.deadline import check_strict_deadline, deadline_notes
-from lambdas.planning.capacity.problem import form_problem, may_choose
-from lambdas.planning.scoring.form_groups import JobGroup, PlannedChunk
+from lambdas.planning.capacity.problem import form_problem, may_choose, volume_gb
+from lambdas.planning.scoring.form_groups import JobGroup, PlannedChunk, without_plan
 from lambdas.stage.buckets.object_store import ObjectStore
+from lambdas.stage.observability import logger
 from lambdas.stage.settings import PlanDefaults
+
+_LISTED = 10
+"""Problems that notes list. An execution may have thousands, and a record has at most 400 KB."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,15 @@ class CapacityPlanner:
 
     def __call__(self, groups: Sequence[JobGroup]) -> list[PlannedChunk]:
         """Return the jobs of the groups, with their compute and their expected seconds."""
-        self.problem = form_problem(groups, self.request, self.defaults, self.basis, self.seconds_left)
-        self.plan = choose_plan(self.problem)
+        try:
+            self.problem = form_problem(groups, self.request, self.defaults, self.basis, self.seconds_left)
+            self.plan = choose_plan(self.problem)
+        except Exception:
+            if self.chooses:
+                raise
+            # The jobs do not depend on it.
+            logger.exception("the execution is planned without an estimate")
+            return without_plan(groups)
         if self.chooses and self.kept is not None:
             self.plan = self.kept.keep(self.plan)
         by_group: dict[str, list[JobCapacity]] = {}
@@ -84,7 +95,8 @@ class CapacityPlanner:
             return []
         # Volumes have notes of their own.
         problems = [problem for problem in self.plan.problems if not problem.field.endswith("volume_size_gb")]
-        return [*self.deadline_notes(), *map(str, problems), *self.plan.notes]
+        more = [f"and {len(problems) - _LISTED:,} more such problems"] if len(problems) > _LISTED else []
+        return [*self.deadline_notes(), *map(str, problems[:_LISTED]), *more, *self.plan.notes]
 
     def figures(self) -> PlanFigures | None:
         """Return what the plan expects; None before there is one."""
@@ -135,7 +147,7 @@ class CapacityPlanner:
             # Without a type of its own, the job has the larger types of the stage.
             instance_type=None if job.instance_type == stage.instance_type else job.instance_type,
             instance_count=job.instance_count,
-            volume_size_gb=None if has_local_storage(job.instance_type) else job.volume_gb,
+            volume_size_gb=None if has_local_storage(job.instance_type) else volume_gb(group, job),
             larger_instance_types=larger,
         )
         return chosen.with_fallback(replace(fixed, larger_instance_types=None)).with_fallback(stage)

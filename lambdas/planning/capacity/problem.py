@@ -1,10 +1,14 @@
 """Form the planner's problem of the groups of an execution."""
 
+import math
 from collections.abc import Sequence
 
+from contract.catalog.instance_types import MAX_VOLUME_GB
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute
+from contract.planner.algorithm.shards import Dataset
 from contract.planner.instances import size_of
+from contract.planner.plan import JobCapacity
 from contract.planner.problem import Fixed, ModelGroup, ModelWork, PlanningProblem
 from contract.workflow.planning_options import AUTO
 from contract.workflow.scoring_request import ExecutionRequest
@@ -12,6 +16,7 @@ from lambdas.planning.capacity.basis import PlanningBasis
 from lambdas.planning.scoring.form_groups import JobGroup
 from lambdas.stage.settings import PlanDefaults
 
+_GB = 10**9
 _KEYS_OUTPUT_RATIO = 0.25
 """Bytes of an output with key columns only, per byte of its input: a guess."""
 
@@ -48,6 +53,7 @@ def form_problem(
         quotas=basis.quotas,
         deadline_seconds=seconds_left,
         objective=request.objective or "cost",
+        starts_per_second=basis.starts_per_second,
     )
 
 
@@ -86,6 +92,23 @@ def _add_dataset(group: JobGroup, datasets: dict[str, Sequence[int]]) -> str:
         sizes = [item.size for item in sorted(group.snapshot.objects, key=lambda item: item.key)]
         datasets[name] = sizes if group.left >= 1 else [round(size * group.left) for size in sizes]
     return name
+
+
+def volume_gb(group: JobGroup, job: JobCapacity) -> int:
+    """Return the GB of a job's volume: the plan's, and of a resumed execution enough for any objects that are left.
+
+    The plan has the bytes that are left on average. They may be those of the largest object.
+    """
+    if group.left >= 1 or group.fixed.volume_size_gb is not None:
+        return job.volume_gb
+    sizes = [item.size for item in sorted(group.snapshot.objects, key=lambda item: item.key)]
+    shard = max(Dataset(sizes).divide(min(job.instance_count, len(sizes)), always=job.spot).sizes, default=0)
+    names = set(job.models)
+    models = [spec for spec in group.models if spec.model_id in names]
+    writers = models[:1] if group.output_layout in ("joined", "fleet") else models
+    outputs = sum(map(_output_ratio, writers))
+    needed = shard * (1 + outputs) + 2 * sum(spec.artifact_bytes for spec in models)
+    return min(MAX_VOLUME_GB, max(job.volume_gb, math.ceil(needed / _GB)))
 
 
 def _fixed(fixed: Compute, models_per_job: int | None, defaults: PlanDefaults) -> Fixed:

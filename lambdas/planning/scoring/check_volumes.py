@@ -13,17 +13,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from contract.catalog.instance_types import has_local_storage
+from contract.catalog.instance_types import MAX_INSTANCES, MAX_VOLUME_GB, has_local_storage
 from contract.catalog.model_spec import ModelSpec
 from contract.dataset.formats import DeclaredFormat, format_of
 from contract.job.scoring_spec import PinnedObject
 from contract.problems import Problem
 from lambdas.planning.scoring.form_jobs import PlannedJob
 
-MAX_VOLUME_GB = 16_384
-"""Largest volume that SageMaker provides."""
-MAX_INSTANCES = 100
-"""Largest number of instances of a processing job."""
 _GIB = 1 << 30
 _GB = 10**9
 

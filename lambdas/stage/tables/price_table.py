@@ -1,7 +1,7 @@
 """Reads the stage's prices."""
 
 from contract.planner.prices import PriceTable
-from contract.table.price_items import PRICES_KEY
+from contract.table.price_items import PRICES_KEY, read_prices
 from lambdas.stage.tables.table import Table
 
 
@@ -9,5 +9,10 @@ class StagePrices(Table):
     """Reads the prices that people have set for the stage."""
 
     def prices(self) -> PriceTable | None:
-        """Return the stage's prices; None if it uses those of the release."""
-        return self._get(PriceTable, PRICES_KEY)
+        """Return the stage's prices; None if it uses those of the release.
+
+        Raises:
+            InvalidInputError: see `read_prices`.
+        """
+        answer = self._dynamodb.get_item(TableName=self._table_name, Key=PRICES_KEY, ConsistentRead=True)
+        return read_prices(answer["Item"]) if "Item" in answer else None

@@ -10,7 +10,8 @@ from botocore.awsrequest import AWSResponse
 
 from cli import main as entry
 from cli.stage.connection import Connection
-from contract.planner.prices import bundled_prices
+from contract.planner.prices import PriceTable, RegionPrices, bundled_prices
+from contract.table.price_items import prices_item
 from embedded.prices.service import PriceList
 from tests.unit.cli.conftest import REGION
 
@@ -114,3 +115,30 @@ def test_refresh_without_prices_of_the_region_changes_nothing(capsys: Captured, 
     assert entry.main(["prices", "refresh"]) == 2
     assert f"has no prices of SageMaker Processing in {REGION}" in capsys.readouterr().err
     assert shown(capsys, "show") == before
+
+
+def test_refresh_keeps_the_origin_of_spot_prices_and_replaces_what_cannot_be_read(
+    capsys: Captured, price_list: Any, account: Connection, tmp_path: Path
+) -> None:
+    file = tmp_path / "prices.json"
+    prices = {"processing": {"ml.m5.xlarge": 0.2}, "training_spot": {"ml.m5.xlarge": 0.08}}
+    file.write_text(
+        json.dumps({"date": "2026-11-30", "source": "our contract", "regions": {REGION: prices}}), encoding="utf-8"
+    )
+    shown(capsys, "set", str(file))
+
+    def change(product: dict[str, Any]) -> None:
+        if product["product"]["attributes"].get("instanceName") == "ml.m5.large":
+            product["product"]["attributes"]["instanceName"] = "ml.M5 (new)"
+
+    price_list(change)
+    found = [shown(capsys, "refresh") for _ in range(3)]
+    assert found[0] == found[2] == shown(capsys, "show")
+    assert found[2]["source"] == "AWS Price List API, published 2000-01-01; spot: our contract, 2026-11-30"
+    assert "ml.M5 (new)" not in found[2]["processing"]
+    [table] = account.resource("dynamodb").tables.all()
+    unusable = RegionPrices({"ml.m5.xlarge": 0.0}, training_spot={"ml.m5.xlarge": 0.08})
+    table.put_item(Item=prices_item(PriceTable("2026-11-30", "by hand", {REGION: unusable})))
+    assert entry.main(["prices", "show"]) != 0
+    assert f"regions.{REGION}.processing.ml.m5.xlarge: got 0" in capsys.readouterr().err
+    assert shown(capsys, "refresh")["training_spot"] == {}

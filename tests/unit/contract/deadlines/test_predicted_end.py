@@ -2,7 +2,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contract.deadlines.lateness import Lateness, lateness_of
@@ -63,6 +63,7 @@ def test_an_execution_without_open_jobs_ends_now() -> None:
 
 @examples(quick=200, fuzz=5_000)
 @given(jobs, st.integers(1, 20))
+@example([replace(SUCCEEDED, expected_seconds=1.0, seconds=5.0), JobProgress(JobStatus.RUNNING, 3.0, 25.0)], 1)
 def test_the_ends_are_in_order_and_never_past(found: list[JobProgress], places: int) -> None:
     earliest, expected, latest = seconds_until(predict_end(found, places, NOW))
     assert 0 <= earliest <= expected <= latest

@@ -6,6 +6,7 @@ from contract.planner.choose import choose_plan
 from contract.planner.estimates import Estimates
 from contract.planner.prices import PriceTable, RegionPrices
 from contract.planner.problem import Fixed, ModelGroup, ModelWork, PlanningProblem
+from contract.table.pool_records import JobKind, quota_key
 
 PRICES = PriceTable("2026-01-01", "a test", {"eu-central-1": RegionPrices({"ml.m5.xlarge": 0.3, "ml.m5.2xlarge": 0.6})})
 
@@ -126,12 +127,25 @@ def test_spot_capacity_has_its_own_prices_quotas_and_parts() -> None:
     on_spot = problem(
         prices=PriceTable("2026-01-01", "a test", {"eu-central-1": region}),
         groups=(replace(group(4, Fixed(instance_count=2)), spot=True),),
-        quotas={"ml.m5.xlarge": 1, "ml.m5.xlarge spot": 3},
+        quotas={"ml.m5.xlarge": 1, quota_key(JobKind.SPOT_TRAINING, "ml.m5.xlarge"): 3},
     )
     plan = choose_plan(on_spot)
-    assert plan.quota_needed == {"ml.m5.xlarge spot": 3}
+    assert plan.quota_needed == {"spot-training:ml.m5.xlarge": 3}
     assert all(job.spot and job.is_split and job.instance_count == 2 for job in plan.jobs)
     [other] = [found for found in plan.alternatives if found.change.startswith("set spot to false")]
     assert plan.cost is not None
     assert other.cost is not None
     assert round(other.cost / plan.cost, 6) == 3
+
+
+def test_notes_of_thousands_of_groups_are_short() -> None:
+    """They are in the execution's record, which has at most 400 KB."""
+    datasets = {f"data-{number}": [5_000_000_000] * 4 for number in range(2_000)}
+    groups = tuple(
+        ModelGroup(f"model-{name}", name, (ModelWork("m", "onnx", 1_000_000),), Fixed(models_per_job=1), 3_600)
+        for name in datasets
+    )
+    plan = choose_plan(problem(groups=groups, datasets=datasets))
+    assert len(plan.jobs) == 2_000
+    assert sum(map(len, plan.notes)) < 5_000
+    assert "So may jobs of 1,995 more." in plan.notes

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 from hypothesis import given
 
+from contract.catalog.instance_types import MAX_VOLUME_GB
 from contract.job.limits import MAX_COMMITS
 from contract.planner.choose import choose_plan
 from contract.planner.estimates import Estimates
 from contract.planner.plan import CapacityPlan, JobCapacity
-from contract.planner.problem import MAX_VOLUME_GB, ModelGroup, PlanningProblem
+from contract.planner.problem import ModelGroup, PlanningProblem
 from tests.unit.contract.planner.problems import problems
 from tests.unit.fuzzing import examples
 

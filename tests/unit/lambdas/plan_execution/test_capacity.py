@@ -10,6 +10,7 @@ from contract import codec, environment, layout
 from contract.catalog.models import Compute
 from contract.planner.plan import CapacityPlan
 from contract.planner.prices import PriceTable, RegionPrices
+from contract.table.estimate_items import EstimateRecord, estimate_item, estimate_key
 from contract.table.price_items import prices_item
 from contract.workflow.messages import ExecutionPlanInput, JobPointer
 from lambdas.errors import InvalidRequestError, PlanChangedError
@@ -41,6 +42,18 @@ def test_default_request_is_planned_without_choices(stage: Stage, plan: Step) ->
     assert (estimate.jobs, estimate.cost, estimate.meets_deadline) == (3, None, None)
     assert 0 < estimate.seconds.low <= estimate.seconds.value <= estimate.seconds.high
     assert layout.capacity_key("e-1") not in stage.result_keys()
+
+
+def test_estimates_know_the_rate_at_which_the_stage_creates_jobs(
+    stage: Stage, plan: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(environment.JOB_STARTS_PER_SECOND, "0.1")
+    register_many(stage, 10)
+    plan(plan_event({}))
+    estimate = stage.execution().estimate
+    assert estimate is not None
+    each = stage.job("m-00").estimated_seconds
+    assert estimate.seconds.value == pytest.approx(90 + each, abs=1), "the last job is created 90 seconds later"
 
 
 def test_auto_packs_small_models_into_few_jobs_that_have_them_all(stage: Stage, plan: Step) -> None:
@@ -166,3 +179,50 @@ def test_planner_never_needs_more_than_the_quota(stage: Stage, plan: Step, monke
     estimate = stage.execution().estimate
     assert estimate is not None
     assert estimate.quota_needed == {"ml.m5.large": 3}
+
+
+@pytest.mark.parametrize("price", ["much", -1, 0])
+def test_unusable_prices_of_the_stage_leave_the_cost_out(stage: Stage, plan: Step, price: Any) -> None:
+    """Nothing is refused, and nothing is priced with other prices, because of what is only shown."""
+    table = PriceTable("2026-11-30", "our contract", {REGION: RegionPrices(processing={"ml.m5.large": 0.5})})
+    item = prices_item(table)
+    item["regions"][REGION]["processing"]["ml.m5.large"] = price
+    stage.table.put_item(Item=item)
+    register_many(stage, 2)
+    plan(plan_event({}))
+    estimate = stage.execution().estimate
+    assert estimate is not None
+    assert estimate.cost is None
+    assert "cannot be read" in estimate.price_source
+
+
+def test_poisoned_estimates_do_not_stop_a_plan(stage: Stage, plan: Step) -> None:
+    register_many(stage, 2)
+    plan(plan_event({}))
+    samples = {"ml.m5.large": tuple(f"{value} {STARTED_AT} e" for value in ("0", "-3", "nan", "inf", "1e-320", "x"))}
+    for subject, name, found in (
+        ("MODEL", "m-00", samples),
+        ("DATASET", "flights", {"bytes-per-row": samples["ml.m5.large"]}),
+        ("INSTANCE", "ml.m5.large", {"startup": samples["ml.m5.large"], "of a later release": ("1 2 3",)}),
+    ):
+        stage.table.put_item(Item=estimate_item(EstimateRecord(subject, name, found), 0))  # type: ignore[arg-type]
+    plan(plan_event({}, "e-2"))
+    assert stage.execution("e-2").estimate == stage.execution().estimate
+    stage.table.put_item(Item={**estimate_key("MODEL", "m-01"), "samples": 7})
+    plan(plan_event({}, "e-3"))
+    assert planned_jobs(stage, "e-3") == ["m-00", "m-01"]
+
+
+def test_default_request_is_planned_without_an_estimate_if_the_planner_fails(
+    stage: Stage, plan: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("lambdas.planning.capacity.choose.choose_plan", fail)
+    register_many(stage, 2)
+    plan(plan_event({}))
+    assert planned_jobs(stage) == ["m-00", "m-01"]
+    assert stage.execution().estimate is None
+    with pytest.raises(ZeroDivisionError):
+        plan(plan_event({"models_per_job": "auto"}, "e-2"))
