@@ -131,13 +131,15 @@ def is_of_type(value: Any, json_type: JsonType) -> bool:
     >>> is_of_type(("a", "b"), "array"), is_of_type(None, "array")
     (True, False)
     """
-    types: dict[JsonType, tuple[type, ...]] = {
-        "string": (str,),
-        "number": (int, float),
-        "array": (list, tuple),
-        "object": (Mapping,),
-    }
-    return isinstance(value, types[json_type])
+    return isinstance(value, _TYPES[json_type])
+
+
+_TYPES: dict[JsonType, tuple[type, ...]] = {
+    "string": (str,),
+    "number": (int, float),
+    "array": (list, tuple),
+    "object": (Mapping,),
+}
 
 
 def check_range(field: str, value: float | None, low: float, high: float, unit: str) -> list[Problem]:

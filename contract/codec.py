@@ -113,11 +113,12 @@ def decode_fields(cls: type[T], data: Mapping[str, Json]) -> tuple[T | None, lis
 def to_value(value: Any) -> Json:
     """Return the JSON value of a dataclass, an enum, a list or a mapping, without a schema
     version."""
-    kind = type(value)
+    kind: type = type(value)
     if kind in _PLAIN:
         return value
-    if dataclasses.is_dataclass(kind):
-        return {name: to_value(getattr(value, name)) for name in _fields(kind)}
+    if (names := _field_names(kind)) is not None:
+        found = ((name, getattr(value, name)) for name in names)
+        return {name: item if type(item) in _PLAIN else to_value(item) for name, item in found}
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, (list, tuple)):
@@ -125,6 +126,12 @@ def to_value(value: Any) -> Json:
     if isinstance(value, Mapping):
         return {str(key): to_value(item) for key, item in value.items()}
     return value
+
+
+@functools.cache
+def _field_names(kind: type) -> tuple[str, ...] | None:
+    """Return the names of a dataclass's fields; None for any other class."""
+    return tuple(_fields(kind)) if dataclasses.is_dataclass(kind) else None
 
 
 def _surrogate_problems(data: Json) -> list[Problem]:

@@ -93,6 +93,8 @@ class _Stage:
                 time.sleep(1)  # `fleetscore run --wait` reads the records of all jobs every second
         if status != "SUCCEEDED":
             raise SystemExit(f"the execution {arn} is {status}")
+        jobs = self.aws.endpoint.client("sagemaker").get_paginator("list_processing_jobs").paginate()
+        print(f"jobs: {sum(len(page['ProcessingJobSummaries']) for page in jobs):,}", flush=True)
 
 
 @contextmanager
@@ -104,13 +106,12 @@ def _stage() -> Iterator[_Stage]:
 
 
 def _packed(size: float) -> None:
-    """10,000 models in one execution, 1,000 of them per job."""
+    """10,000 models in one execution, packed by the planner."""
     models = int(10_000 * size)
     with _stage() as stage:
         stage.put_objects(1)
         stage.register(models)
-        request = {"models_per_job": min(1_000, models), "max_concurrency": 2}
-        stage.run(f"{models:,} models over 1 object, {min(1_000, models):,} models per job", request)
+        stage.run(f"{models:,} models over 1 object, packed by the planner", {"models_per_job": "auto"})
 
 
 def _unpacked(size: float) -> None:

@@ -89,9 +89,18 @@ class ModelDocument(ScoringFields, RegistrationFields, ComputeFields):
             raise InvalidInputError("model", problems)
 
     def model_version(
-        self, version: str, sha256: str, size: int, *, registered_at: str = "", registered_by: str = ""
+        self,
+        version: str,
+        sha256: str,
+        size: int,
+        *,
+        registered_at: str = "",
+        registered_by: str = "",
+        tags: Mapping[str, str] | None = None,
     ) -> ModelVersion:
         """Return the catalog's record of this document, with an artifact of `size` bytes.
+
+        Without `tags`, it has the tags of the document.
 
         Raises:
             InvalidInputError: with every problem of the record.
@@ -99,14 +108,7 @@ class ModelDocument(ScoringFields, RegistrationFields, ComputeFields):
         problems: list[Problem] = []
         spec = compute = None
         try:
-            spec = ModelSpec(
-                model_id=self.model_id,
-                version=version,
-                artifact_sha256=sha256,
-                artifact_bytes=size,
-                framework=self.framework or FRAMEWORK_OF_FORMAT[self.format],
-                **values_of(ScoringFields, self),
-            )
+            spec = self.spec(version, sha256, size)
             problems += spec.check_output_columns()
         except InvalidInputError as error:
             problems += error.problems
@@ -121,7 +123,7 @@ class ModelDocument(ScoringFields, RegistrationFields, ComputeFields):
                 compute=compute or Compute(),
                 registered_at=registered_at,
                 registered_by=registered_by,
-                tags=self.tags or {},
+                tags=(self.tags or {}) if tags is None else tags,
                 **values_of(RegistrationFields, self),
             )
         except InvalidInputError as error:
@@ -130,6 +132,21 @@ class ModelDocument(ScoringFields, RegistrationFields, ComputeFields):
             raise InvalidInputError("model", problems)
         version_item(record)  # refuses a record that is too large
         return record
+
+    def spec(self, version: str, sha256: str, size: int) -> ModelSpec:
+        """Return the spec of this document, with an artifact of `size` bytes.
+
+        Raises:
+            InvalidInputError: with every problem of the spec.
+        """
+        return ModelSpec(
+            model_id=self.model_id,
+            version=version,
+            artifact_sha256=sha256,
+            artifact_bytes=size,
+            framework=self.framework or FRAMEWORK_OF_FORMAT[self.format],
+            **values_of(ScoringFields, self),
+        )
 
     def tags_for(self, before: Model | None) -> Mapping[str, str]:
         """Return this document's tags or, if it has none, the tags of the model."""

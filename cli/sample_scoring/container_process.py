@@ -6,8 +6,9 @@ import site
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from cli.failures import CommandError
 from cli.sandbox.isolation import probe
@@ -58,7 +59,12 @@ def isolation_notice() -> str:
 
 
 def run_container_code(
-    module: str, arguments: Sequence[str] = (), *, root: Path, readable: Sequence[Path] = ()
+    module: str,
+    arguments: Sequence[str] = (),
+    *,
+    root: Path,
+    readable: Sequence[Path] = (),
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> "subprocess.CompletedProcess[str]":
     """Run a module of the container's code with `root` as /opt/ml; return the ended process.
 
@@ -68,6 +74,7 @@ def run_container_code(
 
     Args:
         readable: Files that the code reads through links in `root`.
+        variables: Variables for libraries, which the developer's own ones override.
     """
     require_container_code()
     programs = _programs()
@@ -80,6 +87,7 @@ def run_container_code(
         program = SandboxedProgram(
             argv=[sys.executable, "-m", module, *arguments],
             environment={
+                **variables,
                 **_library_variables(),
                 **{name: str(place) for name, place in places.items()},
                 **_NO_AWS,

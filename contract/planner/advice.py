@@ -7,6 +7,7 @@ from dataclasses import replace
 from contract.job.limits import MAX_CONCURRENCY_LIMIT
 from contract.planner.algorithm.best import best_plan
 from contract.planner.algorithm.preparation import Preparation, Works, choosable_types
+from contract.planner.algorithm.work import UNKNOWN_SIZE
 from contract.planner.instances import size_of
 from contract.planner.plan import Alternative, CapacityPlan
 from contract.planner.problem import ModelGroup, PlanningProblem, pool_name, priced_kind
@@ -143,7 +144,8 @@ def _type_notes(problem: PlanningProblem, plan: CapacityPlan) -> Iterable[str]:
     for name, spot in sorted({(job.instance_type, job.spot) for job in plan.jobs}):
         pool = pool_name(name, spot=spot)
         if size_of(name) is None:
-            yield f"The size of {name} is not known: 2 vCPUs and 8 GiB are assumed."
+            size = f"{UNKNOWN_SIZE.vcpus} vCPUs and {UNKNOWN_SIZE.memory_gib:g} GiB"
+            yield f"The size of {name} is not known: {size} are assumed."
         if _price(problem, name, spot) is None:
             yield f"No price of {pool} in {problem.region} is known, so the cost is left out."
         needed = plan.quota_needed.get(pool, 0)

@@ -5,6 +5,7 @@ Flags, JSON Schemas and reference tables are generated from them. To add a field
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -74,12 +75,19 @@ def is_required(field: dataclasses.Field[Any]) -> bool:
 def check_fields(record: Any) -> list[Problem]:
     """Check every field of a dataclass that declares a check, in the order of the fields."""
     problems: list[Problem] = []
-    for field in dataclasses.fields(record):
-        check = info_of(field).check
-        value = getattr(record, field.name)
-        if check is not None and is_of_type(value, check.json_type):
-            problems += check.problems(field.name, value)
+    cls: type = type(record)
+    for name, check in _checks(cls):
+        value = getattr(record, name)
+        if is_of_type(value, check.json_type):
+            problems += check.problems(name, value)
     return problems
+
+
+@functools.cache
+def _checks(cls: type) -> tuple[tuple[str, Check], ...]:
+    """Return the fields of a dataclass that declare a check, with it."""
+    found = ((field.name, info_of(field).check) for field in dataclasses.fields(cls))
+    return tuple((name, check) for name, check in found if check is not None)
 
 
 def values_of(cls: type, record: Any) -> dict[str, Any]:

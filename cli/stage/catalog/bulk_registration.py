@@ -19,7 +19,6 @@ from cli.stage.catalog.superseded import SetBack, SetBackError, find_set_back
 from contract.catalog.model_spec import assumptions
 from contract.catalog.models import Model, ModelVersion
 from contract.problems import InvalidInputError, Problem
-from contract.table import catalog_items
 
 _THREADS = 16
 """Threads that check and store models, one per connection of a client."""
@@ -166,10 +165,15 @@ def _check_line(catalog: Catalog, line: BulkLine, folder: Path, registered_by: s
     document = found.document
     known = catalog.read_with_deleted(document.model_id)
     before, existing = known.model, known.versions
-    wanted = document.model_version(document.version or "1", artifact.sha256, artifact.size)
-    tags = document.tags_for(before)
     # Refuses a record that is too large.
-    catalog_items.version_item(replace(wanted, registered_at=now(), registered_by=registered_by, tags=tags))
+    wanted = document.model_version(
+        document.version or "1",
+        artifact.sha256,
+        artifact.size,
+        registered_at=now(),
+        registered_by=registered_by,
+        tags=document.tags_for(before),
+    )
     taken = existing.get(document.version or "")
     current = "" if before is None else before.current_version
     if document.version is None:

@@ -228,11 +228,15 @@ class Catalog:
         number = _next_number([*known.versions, *known.deleted])
         while True:
             name = document.version or str(number)
+            # Refuses a record that is too large.
             version = document.model_version(
-                name, artifact.sha256, artifact.size, registered_at=now(), registered_by=registered_by
+                name,
+                artifact.sha256,
+                artifact.size,
+                registered_at=now(),
+                registered_by=registered_by,
+                tags=document.tags_for(known.model),
             )
-            version = replace(version, tags=document.tags_for(known.model))
-            self._table.put_version(version)  # refuses a record that is too large
             try:
                 return version, store_artifact(self.s3, self._bucket, document.model_id, name, artifact)
             except ArtifactTakenError:

@@ -40,14 +40,14 @@ def plan_view(check: RequestCheck, stage: str) -> list[RenderableType]:
             f"… and {counted(more, 'more job')}" + ("; --json shows more" if len(scoring) > _SHOWN_JOBS else "")
         )
     if check.expected is not None:
-        lines += totals_lines(check.expected, scoring)
+        lines += _totals_lines(check.expected, scoring)
         notes = dict.fromkeys((*check.notes, *check.expected.figures.notes))
     else:
         notes = dict.fromkeys(check.notes)
     return [*lines, *[f"Note: {note}" for note in notes]]
 
 
-def totals_lines(expected: ExpectedCapacity, jobs: Iterable[CheckedJob] = ()) -> list[str]:
+def _totals_lines(expected: ExpectedCapacity, jobs: Iterable[CheckedJob]) -> list[str]:
     """Return what all jobs need together."""
     figures = expected.figures
     end = datetime.fromisoformat(expected.planned_at) + timedelta(seconds=figures.seconds.value)
@@ -61,14 +61,14 @@ def totals_lines(expected: ExpectedCapacity, jobs: Iterable[CheckedJob] = ()) ->
     largest = max((job.volume_gb for job in jobs), default=0)
     if largest:
         lines.append(f"Disk: up to {largest:,} GB per instance")
-    lines.append(f"Instances: {used_text(figures)}")
+    lines.append(f"Instances: {_cost_text(figures)}")
     if expected.alternatives:
         lines.append("Cheaper or faster:")
         lines += [f"  - {item}" for item in expected.alternatives]
     return lines
 
 
-def used_text(figures: PlanFigures) -> str:
+def _cost_text(figures: PlanFigures) -> str:
     """Return instance-hours and cost, with the origin of the prices."""
     text = f"{figures.instance_hours:,.2f} instance-hours"
     if figures.cost is None:

@@ -53,6 +53,7 @@ def form_problem(
         quotas=basis.quotas,
         deadline_seconds=seconds_left,
         objective=request.objective or "cost",
+        starts_per_second=basis.starts_per_second,
     )
 
 

@@ -6,6 +6,7 @@ from contract.planner.choose import choose_plan
 from contract.planner.estimates import Estimates
 from contract.planner.prices import PriceTable, RegionPrices
 from contract.planner.problem import Fixed, ModelGroup, ModelWork, PlanningProblem
+from contract.table.pool_records import JobKind, quota_key
 
 PRICES = PriceTable("2026-01-01", "a test", {"eu-central-1": RegionPrices({"ml.m5.xlarge": 0.3, "ml.m5.2xlarge": 0.6})})
 
@@ -119,10 +120,10 @@ def test_spot_capacity_has_its_own_prices_quotas_and_parts() -> None:
     on_spot = problem(
         prices=PriceTable("2026-01-01", "a test", {"eu-central-1": region}),
         groups=(replace(group(4, Fixed(instance_count=2)), spot=True),),
-        quotas={"ml.m5.xlarge": 1, "ml.m5.xlarge spot": 3},
+        quotas={"ml.m5.xlarge": 1, quota_key(JobKind.SPOT_TRAINING, "ml.m5.xlarge"): 3},
     )
     plan = choose_plan(on_spot)
-    assert plan.quota_needed == {"ml.m5.xlarge spot": 3}
+    assert plan.quota_needed == {"spot-training:ml.m5.xlarge": 3}
     assert all(job.spot and job.is_split and job.instance_count == 2 for job in plan.jobs)
     [other] = [found for found in plan.alternatives if found.change == "set spot to false"]
     assert plan.cost is not None

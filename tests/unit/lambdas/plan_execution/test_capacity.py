@@ -44,6 +44,18 @@ def test_default_request_is_planned_without_choices(stage: Stage, plan: Step) ->
     assert layout.capacity_key("e-1") not in stage.result_keys()
 
 
+def test_estimates_know_the_rate_at_which_the_stage_creates_jobs(
+    stage: Stage, plan: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(environment.JOB_STARTS_PER_SECOND, "0.1")
+    register_many(stage, 10)
+    plan(plan_event({}))
+    estimate = stage.execution().estimate
+    assert estimate is not None
+    each = stage.job("m-00").estimated_seconds
+    assert estimate.seconds.value == pytest.approx(90 + each, abs=1), "the last job is created 90 seconds later"
+
+
 def test_auto_packs_small_models_into_few_jobs_that_have_them_all(stage: Stage, plan: Step) -> None:
     register_many(stage, 30)
     assert plan(plan_event({"models_per_job": "auto"}))["job_count"] < 5

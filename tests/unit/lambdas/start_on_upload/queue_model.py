@@ -15,10 +15,12 @@ from contract import codec, environment
 from contract.triggers.uploads import ObjectVersion, UploadManifest, UploadRule
 from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.deployment import Deployment
+from lambdas.stage.instance_quotas import InstanceQuotas
 from lambdas.stage.settings import read_settings
 from lambdas.stage.tables.estimate_table import EstimateTable
 from lambdas.stage.tables.job_table import JobTable
 from lambdas.stage.tables.latest_pointers import LatestPointers
+from lambdas.stage.tables.pool_table import PoolTable
 from lambdas.stage.tables.upload_table import UploadTable
 from lambdas.start_on_upload.start import start_on_upload
 from tests.unit.lambdas.builders import VARIABLES
@@ -129,7 +131,9 @@ class Trigger:
         uploads = UploadTable(self.table, settings.table_name, record_days=1)
         latest = LatestPointers(self.table, settings.table_name, store)
         estimates = EstimateTable(self.table, settings.table_name, clock=lambda: self.now)
-        return Deployment(settings, jobs, uploads, store, latest, clock=lambda: self.now, estimates=estimates)
+        pools = PoolTable(self.table, settings.table_name)
+        quotas = InstanceQuotas(pools, {}, None, lambda: self.now)
+        return Deployment(settings, jobs, uploads, store, latest, pools, quotas, lambda: self.now, estimates)
 
     def due(self) -> list[Waiting]:
         return [waiting for waiting in self.queue if waiting.due <= self.now]
