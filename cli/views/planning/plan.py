@@ -72,7 +72,11 @@ def _cost_text(figures: PlanFigures) -> str:
     """Return instance-hours and cost, with the origin of the prices."""
     text = f"{figures.instance_hours:,.2f} instance-hours"
     if figures.cost is None:
-        return f"{text}; the cost is not known, because an instance type has no price"
+        # Prices without a date are none: the source says why.
+        why = (
+            figures.price_source if not figures.price_date and figures.price_source else "an instance type has no price"
+        )
+        return f"{text}; the cost is not known, because {why}"
     return f"{text}, {cost_text(figures.cost)} (prices: {figures.price_source}, {figures.price_date})"
 
 
