@@ -64,7 +64,8 @@ def wait_for_sagemaker(
         since=job.waiting_since or refusal.clock.text,
         waiting_for=waiting_for,
         instances=refusal.attempt.instance_count,
-        waited_seconds=job.waited_seconds + refusal.wait,
+        # RecordAttempt ends the wait in the record before the next refusal. Otherwise this call is a repeated one.
+        waited_seconds=job.waited_seconds + (0 if job.waiting_for else refusal.wait),
     )
     return FailureDecision(
         execution_id=failure.execution_id,
