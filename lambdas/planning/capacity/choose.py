@@ -96,7 +96,7 @@ class CapacityPlanner:
         # Volumes have notes of their own.
         problems = [problem for problem in self.plan.problems if not problem.field.endswith("volume_size_gb")]
         more = [f"and {len(problems) - _LISTED:,} more such problems"] if len(problems) > _LISTED else []
-        return [*map(str, problems[:_LISTED]), *more, *self.plan.notes]
+        return [*self.deadline_notes(), *map(str, problems[:_LISTED]), *more, *self.plan.notes]
 
     def figures(self) -> PlanFigures | None:
         """Return what the plan expects; None before there is one."""
