@@ -78,7 +78,9 @@ def _cost_text(figures: PlanFigures) -> str:
     """Return instance-hours and cost, with the origin of the prices."""
     text = instance_hours_text(figures.instance_hours)
     if figures.cost is None:
-        return f"{text}; the cost is not known, because an instance type has no price"
+        # Prices without a date are none: the source says why.
+        why = figures.price_source if figures.price_source and not figures.price_date else ""
+        return f"{text}; the cost is not known, because {why or 'an instance type has no price'}"
     return f"{text}, {cost_text(figures.cost)} ({prices_text(figures.price_date, figures.price_source)})"
 
 

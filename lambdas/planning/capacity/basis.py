@@ -66,7 +66,7 @@ def _prices(deployment: Deployment) -> PriceTable:
         return deployment.table.prices() or bundled_prices()
     except InvalidInputError:
         logger.exception("the stage's prices cannot be read: costs are left out")
-        return PriceTable("", "the stage's prices, which cannot be read: write them again with `fleetscore prices`")
+        return PriceTable("", "the stage's prices cannot be read: write them again with `fleetscore prices`")
 
 
 def _quotas(quotas: Quotas, instance_types: Iterable[str | None]) -> dict[str, int]:

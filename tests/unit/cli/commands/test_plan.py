@@ -97,7 +97,13 @@ def test_missed_deadline_and_missing_price_are_said(answer: Answer, capsys: Capt
     assert "Deadline: 2026-03-01 22:10:00 UTC, missed by 4 min" in out
     assert "2 x ml.m5.xlarge; the account's quota is not known" in out
     assert "the cost is not known, because an instance type has no price" in out
-    assert "no price" in out
+
+
+def test_prices_that_cannot_be_read_are_why_the_cost_is_not_known(answer: Answer, capsys: Captured) -> None:
+    figures = replace(FIGURES, cost=None, price_date="", price_source="the stage's prices cannot be read")
+    answer(codec.to_json(replace(CHECK, expected=replace(EXPECTED, figures=figures))))
+    assert entry.main(["plan"]) == 0
+    assert "the cost is not known, because the stage's prices cannot be read" in capsys.readouterr().out
 
 
 def test_refused_request_has_no_plan(answer: Answer, capsys: Captured) -> None:
