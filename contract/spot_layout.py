@@ -29,6 +29,11 @@ def spot_checkpoints_prefix(execution_id: str, job_id: str, attempt: int | Liter
     return f"{spot_job_prefix(execution_id, job_id)}{attempt}/checkpoints/"
 
 
+def spot_ledger_prefix(execution_id: str, job_id: str, attempt: int) -> str:
+    """Return the prefix of what an attempt on spot capacity has committed, until it is copied."""
+    return f"{spot_checkpoints_prefix(execution_id, job_id, attempt)}{LEDGER_FOLDER}/"
+
+
 def spot_output_prefix(execution_id: str, job_id: str, attempt: int | Literal["*"]) -> str:
     """Return the prefix below which SageMaker writes the empty model of an attempt on spot capacity."""
     return f"{spot_job_prefix(execution_id, job_id)}{attempt}/output/"

@@ -56,17 +56,20 @@ def acknowledge(
         {"AwsSolutions-S1": "The bucket receives the access logs; logging access to it would loop."},
     )
 
+    scoring_inputs = {
+        names.objects_arn(names.datasets_bucket, "*"): "A job may score any dataset of its stage.",
+        names.objects_arn(
+            names.models_bucket, f"*/{layout.ARTIFACT_NAME}"
+        ): "A job may score with any model of its stage.",
+        names.objects_arn(names.results_bucket, f"{layout.job_prefix('*', '*')}job.json"): _KEYS_UNKNOWN,
+        names.objects_arn(names.results_bucket, f"{layout.job_prefix('*', '*')}*.manifest"): _KEYS_UNKNOWN,
+        names.objects_arn(names.results_bucket, layout.snapshot_key("*", "*")): _KEYS_UNKNOWN,
+        names.objects_arn(names.results_bucket, layout.snapshot_manifest_key("*", "*")): _KEYS_UNKNOWN,
+    }
     accept_wildcards(
         compute.job_role,
         {
-            names.objects_arn(names.datasets_bucket, "*"): "A job may score any dataset of its stage.",
-            names.objects_arn(
-                names.models_bucket, f"*/{layout.ARTIFACT_NAME}"
-            ): "A job may score with any model of its stage.",
-            names.objects_arn(names.results_bucket, f"{layout.job_prefix('*', '*')}job.json"): _KEYS_UNKNOWN,
-            names.objects_arn(names.results_bucket, f"{layout.job_prefix('*', '*')}*.manifest"): _KEYS_UNKNOWN,
-            names.objects_arn(names.results_bucket, layout.snapshot_key("*", "*")): _KEYS_UNKNOWN,
-            names.objects_arn(names.results_bucket, layout.snapshot_manifest_key("*", "*")): _KEYS_UNKNOWN,
+            **scoring_inputs,
             names.objects_arn(names.results_bucket, f"{layout.ledger_prefix('*', '*')}*"): _KEYS_UNKNOWN,
             **{names.objects_arn(names.results_bucket, pattern): _KEYS_UNKNOWN for pattern in OUTPUT_PATTERNS},
             log_streams(SCORING_LOG_GROUP): _LOG_STREAMS,
@@ -77,14 +80,7 @@ def acknowledge(
     accept_wildcards(
         compute.spot_role,
         {
-            names.objects_arn(names.datasets_bucket, "*"): "A job may score any dataset of its stage.",
-            names.objects_arn(
-                names.models_bucket, f"*/{layout.ARTIFACT_NAME}"
-            ): "A job may score with any model of its stage.",
-            names.objects_arn(names.results_bucket, f"{layout.job_prefix('*', '*')}job.json"): _KEYS_UNKNOWN,
-            names.objects_arn(names.results_bucket, f"{layout.job_prefix('*', '*')}*.manifest"): _KEYS_UNKNOWN,
-            names.objects_arn(names.results_bucket, layout.snapshot_key("*", "*")): _KEYS_UNKNOWN,
-            names.objects_arn(names.results_bucket, layout.snapshot_manifest_key("*", "*")): _KEYS_UNKNOWN,
+            **scoring_inputs,
             checkpoints: _KEYS_UNKNOWN,
             names.objects_arn(names.results_bucket, f"{spot_layout.spot_output_prefix('*', '*', '*')}*"): _KEYS_UNKNOWN,
             log_streams(TRAINING_LOG_GROUP): _LOG_STREAMS,

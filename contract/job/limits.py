@@ -1,4 +1,4 @@
-"""Limits of jobs and executions, for whatever checks or plans them."""
+"""Limits of jobs and executions, which checks and the planner share."""
 
 MAX_CONCURRENCY_LIMIT = 10_000
 """Maximum concurrent child executions of a distributed Map."""

@@ -7,10 +7,10 @@ from dataclasses import replace
 from contract.job.limits import MAX_CONCURRENCY_LIMIT
 from contract.planner.algorithm.best import best_plan
 from contract.planner.algorithm.preparation import Preparation, Works, choosable_types
+from contract.planner.algorithm.work import UNKNOWN_SIZE
 from contract.planner.instances import size_of
 from contract.planner.plan import Alternative, CapacityPlan
 from contract.planner.problem import ModelGroup, PlanningProblem, pool_name, priced_kind
-from contract.planner.texts import duration_text
 
 _WORTH = 0.95
 """An alternative is worth telling if it takes at most this share of the time or the money."""
@@ -23,7 +23,6 @@ _SLACK = 1.2
 def notes(problem: PlanningProblem, plan: CapacityPlan, prepared: Preparation) -> list[str]:
     """Return what is uncertain about the plan, and what may go wrong."""
     return [
-        *_deadline_notes(problem, plan),
         *_estimate_notes(prepared.works),
         *_type_notes(problem, plan),
         *_runtime_notes(problem, plan),
@@ -61,7 +60,11 @@ def _on_spot(problem: PlanningProblem, plan: CapacityPlan) -> Iterable[Alternati
         if (price := problem.prices.usd_per_hour(problem.region, priced_kind(not has_spot), job.instance_type))
     ]
     if len(costs) == len(plan.jobs):
-        change = "set spot to false" if has_spot else "set spot to true, which has quotas of its own"
+        change = (
+            "set spot to false, which has no interruptions"
+            if has_spot
+            else "set spot to true, which has quotas of its own"
+        )
         yield Alternative(change, plan.makespan.value, sum(costs), plan.instance_hours)
 
 
@@ -104,16 +107,6 @@ def _may_share(group: ModelGroup) -> bool:
     return group.fixed.models_per_job is not None and not group.is_fleet and len(group.models) > 1
 
 
-def _deadline_notes(problem: PlanningProblem, plan: CapacityPlan) -> Iterable[str]:
-    deadline = problem.deadline_seconds
-    if deadline is None or not plan.jobs:
-        return
-    if plan.makespan.value > deadline:
-        yield f"The expected end is {duration_text(plan.makespan.value - deadline)} after the deadline."
-    elif plan.makespan.high > deadline:
-        yield f"The end may be up to {duration_text(plan.makespan.high - deadline)} after the deadline."
-
-
 def _estimate_notes(works: Sequence[Works]) -> Iterable[str]:
     first = [next(iter(by_type.values())) for by_type in works]
     models = sum(len(work.loads) for work in first)
@@ -143,12 +136,13 @@ def _type_notes(problem: PlanningProblem, plan: CapacityPlan) -> Iterable[str]:
     for name, spot in sorted({(job.instance_type, job.spot) for job in plan.jobs}):
         pool = pool_name(name, spot=spot)
         if size_of(name) is None:
-            yield f"The size of {name} is not known: 2 vCPUs and 8 GiB are assumed."
+            size = f"{UNKNOWN_SIZE.vcpus} vCPUs and {UNKNOWN_SIZE.memory_gib:g} GiB"
+            yield f"The size of {name} is not known: {size} are assumed. Check the name."
         if _price(problem, name, spot) is None:
-            yield f"No price of {pool} in {problem.region} is known, so the cost is left out."
+            yield f"No price of {pool} in {problem.region} is known, so there is no cost. `fleetscore prices` adds it."
         needed = plan.quota_needed.get(pool, 0)
         if pool not in problem.quotas and needed > 1:
-            yield f"The quota of {pool} is not known. The plan needs {needed:,} of them at once."
+            yield f"The quota of {pool} is not known. The plan needs {needed:,} at once: check that it suffices."
 
 
 def _runtime_notes(problem: PlanningProblem, plan: CapacityPlan) -> Iterable[str]:

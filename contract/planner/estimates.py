@@ -41,11 +41,6 @@ class Estimate:
         return replace(self, low=self.low / factor, high=self.high * factor)
 
 
-def exactly(value: float) -> Estimate:
-    """Return an estimate without a spread."""
-    return Estimate(value, value, value)
-
-
 def summarize(samples: Sequence[float]) -> Estimate:
     """Return the median of at least one sample with its band.
 
@@ -112,18 +107,22 @@ def model_key(model_id: str, instance_type: str) -> str:
 
 
 def format_class(format_name: str, artifact_bytes: int) -> str:
-    """Return the name of all models with one format and about one size."""
+    """Return the name of all models with one format and about one size: the key of the samples of `load`.
+
+    >>> format_class("onnx", 3_000_000)
+    'onnx/10MB'
+    """
     return f"{format_name}/{size_class(artifact_bytes)}"
-
-
-def load_key(format_name: str, artifact_bytes: int) -> str:
-    """Return the key of the samples of `load`."""
-    return format_class(format_name, artifact_bytes)
 
 
 def format_key(format_name: str, artifact_bytes: int, instance_type: str) -> str:
     """Return the key of the samples of `rows` of all models with one format and about one size."""
-    return f"format/{format_class(format_name, artifact_bytes)}/{instance_type}"
+    return class_key(format_class(format_name, artifact_bytes), instance_type)
+
+
+def class_key(name: str, instance_type: str) -> str:
+    """Return the same key for the name of such models: see `format_class`."""
+    return f"format/{name}/{instance_type}"
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ class Samples:
     """What past executions measured: per kind and key the newest samples, newest first.
 
     The key of `startup`, `download` and `upload` is the instance type, that of `bytes-per-row` the
-    dataset. `model_key`, `format_key` and `load_key` make the others.
+    dataset. `model_key`, `format_key` and `format_class` make the others.
     """
 
     by_kind: Mapping[SampleKind, Mapping[str, Sequence[float]]] = field(default_factory=dict)
@@ -165,13 +164,13 @@ class Estimates:
         return self._by_type("upload", instance_type, DEFAULT_BYTES_PER_SECOND)
 
     def bytes_per_row(self, dataset: str) -> Estimate:
-        """Return the bytes of a dataset's objects per row. A `count` of 0 means that nobody knows."""
+        """Return the bytes of a dataset's objects per row. A `count` of 0 means that they are unknown."""
         samples = self._samples.of("bytes-per-row", dataset)
         return summarize(samples) if samples else DEFAULT_BYTES_PER_ROW
 
     def load_seconds(self, format_name: str, artifact_bytes: int) -> Estimate:
         """Return the seconds until a worker has loaded a model."""
-        key = load_key(format_name, artifact_bytes)
+        key = format_class(format_name, artifact_bytes)
         found = self._known.get(("load", key))
         if found is None:
             samples = self._samples.of("load", key)

@@ -1,12 +1,11 @@
 """Sizes of SageMaker's instance types: vCPUs, memory, GPUs and local disks.
 
-They are those of the EC2 types of the same name without `ml.`, which do not change. Types that are
-not in this table have no known size, and the planner does not choose them.
+They are those of the EC2 types of the same name without `ml.`, which do not change. They were read
+at https://aws.amazon.com/ec2/instance-types/ on 2026-12-01. Types that are not in this table have no
+known size, and the planner does not choose them.
 """
 
 from dataclasses import dataclass
-
-SOURCE = "EC2 instance types, https://aws.amazon.com/ec2/instance-types/, read 2026-12-01"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from contract.planner.estimates import Estimate
 from contract.planner.problem import pool_name
+from contract.planner.texts import cost_text, duration_text, instance_hours_text
 from contract.problems import Problem
 
 
@@ -57,8 +58,9 @@ class Alternative:
     instance_hours: float
 
     def __str__(self) -> str:
-        cost = "" if self.cost is None else f", {self.cost:,.2f} USD"
-        return f"{self.change}: {self.makespan_seconds / 3_600:,.1f} h, {self.instance_hours:,.1f} instance-hours{cost}"
+        cost = "" if self.cost is None else f", {cost_text(self.cost)}"
+        used = instance_hours_text(self.instance_hours)
+        return f"{self.change}: {duration_text(self.makespan_seconds)}, {used}{cost}"
 
 
 @dataclass(frozen=True)

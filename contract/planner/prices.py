@@ -73,12 +73,13 @@ def parse_prices(text: str | bytes, subject: str = "price table") -> PriceTable:
     Raises:
         InvalidInputError: with every problem that was found.
     """
-    expected = "a JSON object with date, source and regions, as docs/why/planner.md shows"
-    remedy = "Write the table with `fleetscore prices`, or correct it by hand."
+    expected = "a JSON object with date, source and regions, as docs/operate/planning.md#prices shows"
+    remedy = "Correct the file."
     try:
         data = parse_json(text)
     except JsonError as error:
-        raise InvalidInputError(subject, [Problem(subject, f"a text, but {error}", expected, remedy)]) from error
+        got = text if isinstance(text, str) else text.decode(errors="replace")
+        raise InvalidInputError(subject, [Problem(subject, got, f"{expected}; {error}", remedy)]) from error
     if not isinstance(data, Mapping):
         raise InvalidInputError(subject, [Problem(subject, data, expected, remedy)])
     table, problems = decode_fields(PriceTable, data)

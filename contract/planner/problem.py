@@ -13,12 +13,12 @@ Objective = Literal["cost", "time"]
 
 
 def pool_name(instance_type: str, *, spot: bool) -> str:
-    """Return the name of the instances that share a quota: the type, and whether they are spot capacity.
+    """Return the name of the instances that share a quota, as the setting `instance_quotas` has it.
 
     >>> pool_name("ml.m5.xlarge", spot=False), pool_name("ml.m5.xlarge", spot=True)
-    ('ml.m5.xlarge', 'ml.m5.xlarge spot')
+    ('ml.m5.xlarge', 'spot-training:ml.m5.xlarge')
     """
-    return f"{instance_type} spot" if spot else instance_type
+    return f"spot-training:{instance_type}" if spot else instance_type
 
 
 def priced_kind(spot: bool) -> PricedKind:

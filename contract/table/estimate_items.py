@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from contract.planner.estimates import MAX_SAMPLES, SampleKind, Samples, model_key
+from contract.planner.estimates import MAX_SAMPLES, SampleKind, Samples, class_key, model_key
 from contract.table import records
 
 ESTIMATE_PARTITIONS = "ESTIMATE#"
@@ -127,7 +127,7 @@ def _kind_and_key(record: EstimateRecord, measure: str) -> tuple[SampleKind | No
     if record.subject == "FORMAT" and measure == LOAD_MEASURE:
         return LOAD_MEASURE, record.name
     if record.subject == "FORMAT":
-        return "rows", f"format/{record.name}/{measure}"
+        return "rows", class_key(record.name, measure)
     if record.subject == "DATASET":
         return DATASET_MEASURE, record.name
     kinds: dict[str, SampleKind] = {"startup": "startup", "download": "download", "upload": "upload"}

@@ -1,10 +1,22 @@
-"""The progress of a job, from its record."""
+"""The progress of a job, from its record, and where its commits are."""
 
 from datetime import datetime
 
+from contract import layout, spot_layout
 from contract.deadlines.predicted_end import JobProgress
 from contract.status import FINAL_JOB_STATUSES, JobStatus
 from contract.table.records import JobRecord
+
+
+def ledger_prefixes(job: JobRecord) -> list[str]:
+    """Return the prefixes of the results bucket below which a job's commits are.
+
+    What a running attempt on spot capacity has committed is copied when it has ended.
+    """
+    prefixes = [layout.ledger_prefix(job.execution_id, job.job_id)]
+    if job.scores_on_spot and job.status is JobStatus.RUNNING:
+        prefixes.append(spot_layout.spot_ledger_prefix(job.execution_id, job.job_id, job.attempt))
+    return prefixes
 
 
 def progress_of(job: JobRecord, share: float, now: datetime) -> JobProgress:

@@ -35,7 +35,7 @@ class DeadlineText:
         if duration is None:
             return [Problem(field, value, _EXPECTED)]
         if not timedelta() < duration <= timedelta(days=MAX_DEADLINE_DAYS):
-            return [Problem(field, value, f"a duration of more than none, and at most {MAX_DEADLINE_DAYS} days")]
+            return [Problem(field, value, f"a duration of more than zero and at most {MAX_DEADLINE_DAYS} days")]
         return []
 
     def keywords(self) -> dict[str, Any]:

@@ -6,15 +6,15 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
 Message = dict[str, Any]
-Application = Callable[
-    [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
-]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Message, Callable[[], Awaitable[Message]], Send], Awaitable[None]]
 
 _IDLE_SECONDS = 75
 """Time after which a connection without a request is closed, in seconds."""
@@ -26,7 +26,7 @@ async def serve_http(
     """Serve an ASGI application over TLS on a listening socket until `closed` is set."""
     server = _Server(
         uvicorn.Config(
-            application,
+            _with_date(application),
             http="httptools",
             ws="none",
             lifespan="on",
@@ -34,6 +34,8 @@ async def serve_http(
             ssl_keyfile=private_key,
             timeout_keep_alive=_IDLE_SECONDS,
             server_header=False,
+            # Most responses have a date already, and clients cannot read two.
+            date_header=False,
             access_log=False,
             log_config=None,
         )
@@ -42,6 +44,22 @@ async def serve_http(
     await asyncio.wait({serving, asyncio.create_task(closed.wait())}, return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
     await serving
+
+
+def _with_date(application: Application) -> Application:
+    """Return the application with a Date header in each response that has none."""
+
+    async def dated(scope: Message, receive: Callable[[], Awaitable[Message]], send: Send) -> None:
+        async def send_dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = list(message.get("headers", []))
+                if not any(name.lower() == b"date" for name, _ in headers):
+                    message = {**message, "headers": [*headers, (b"date", formatdate(usegmt=True).encode())]}
+            await send(message)
+
+        await application(scope, receive, send_dated)
+
+    return dated
 
 
 class _Server(uvicorn.Server):

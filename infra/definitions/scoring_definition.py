@@ -24,6 +24,7 @@ from contract.workflow.messages import (
     path_of,
 )
 from infra.definitions.error_names import Retry, Service, names_of
+from infra.definitions.job_requests import creation_conditions, job_network, job_tags, job_variables, retry_creation
 from infra.definitions.shared_states import (
     ENTERED_AT,
     EXECUTION,
@@ -31,15 +32,10 @@ from infra.definitions.shared_states import (
     JOB,
     PLAN,
     WorkflowStates,
-    creation_conditions,
     fields_of,
-    job_network,
-    job_tags,
-    job_variables,
     map_permissions,
     message,
     retry_copying,
-    retry_creation,
 )
 from infra.sagemaker_tasks import (
     DataType,

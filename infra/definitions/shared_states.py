@@ -13,9 +13,7 @@ from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
 from contract import layout
-from contract.catalog.instance_types import LOCAL_STORAGE
 from contract.codec import SCHEMA_VERSION, SCHEMA_VERSION_FIELD
-from contract.job.job_tags import EXECUTION_TAG, JOB_TAG, STAGE_TAG
 from contract.status import ExecutionStatus, JobStatus
 from contract.table import records
 from contract.workflow.messages import (
@@ -30,8 +28,6 @@ from contract.workflow.messages import (
 )
 from infra.definitions.error_names import Retry, Service, names_of
 from infra.permissions import allow, allow_data_keys, allow_items, via
-from infra.sagemaker_tasks import JobNetwork, SageMakerProcessingJob, SageMakerTrainingJob
-from infra.settings import AppSettings
 from infra.stack_outputs import Storage
 
 FAILURE = f"$.{FAILURE_FIELD}"
@@ -333,56 +329,6 @@ class MapResults(sfn.ResultWriterV2):
         return self._statements
 
 
-def job_network(settings: AppSettings) -> JobNetwork:
-    """Return an isolated network; SageMaker copies data through the stage's VPC if it has one."""
-    return JobNetwork(
-        isolation=True,
-        subnet_ids=settings.vpc.subnet_ids if settings.vpc else (),
-        security_group_ids=settings.vpc.security_group_ids if settings.vpc else (),
-    )
-
-
-def creation_conditions(settings: AppSettings, storage: Storage) -> list[dict[str, Any]]:
-    """Return the IAM conditions on which the workflow may create jobs, one set per statement.
-
-    A job is isolated from the network, uses the stage's VPC if there is one, and encrypts its
-    output with the stage's key. Its volumes use the key too, except on types that encrypt local
-    disks themselves. Its type is one that the stage allows.
-    """
-    lists = {"sagemaker:InstanceTypes": list(settings.instance_types)}
-    if settings.vpc:
-        lists["sagemaker:VpcSubnets"] = list(settings.vpc.subnet_ids)
-        lists["sagemaker:VpcSecurityGroupIds"] = list(settings.vpc.security_group_ids)
-    job = {
-        "Bool": {"sagemaker:NetworkIsolation": "true"},
-        # "For all values" is also true without any value, so each key must be present.
-        "ForAllValues:StringLike": lists,
-        "Null": dict.fromkeys(lists, "false"),
-    }
-    output = {"sagemaker:OutputKmsKey": storage.key_arn}
-    return [
-        {**job, "ArnEquals": {**output, "sagemaker:VolumeKmsKey": storage.key_arn}},
-        {
-            **job,
-            "ArnEquals": output,
-            "ForAnyValue:StringLike": {"sagemaker:InstanceTypes": list(LOCAL_STORAGE)},
-        },
-    ]
-
-
-def job_variables(plan: type, *names: str) -> dict[str, str]:
-    """Return the environment of a job's containers: the JSONPath of each variable in the attempt's plan."""
-    return {name: f"{path_of(plan, 'environment', at=PLAN)}.{name}" for name in names}
-
-
-def job_tags(stage: str) -> dict[str, str]:
-    return {
-        STAGE_TAG: stage,
-        EXECUTION_TAG: path_of(JobPointer, "execution_id"),
-        JOB_TAG: path_of(JobPointer, "job_id"),
-    }
-
-
 def map_permissions(storage: Storage) -> list[iam.PolicyStatement]:
     """Return the permissions with which the Map reads its jobs, and notes failures in their records."""
     jobs = storage.objects_arn(storage.results_bucket, layout.jobs_key("*"))
@@ -391,21 +337,6 @@ def map_permissions(storage: Storage) -> list[iam.PolicyStatement]:
         allow_items(storage, ["UpdateItem"], records.EXECUTION_PARTITIONS),
         allow(["kms:Decrypt"], storage.key_arn, conditions=via("dynamodb", "s3")),
     ]
-
-
-def retry_creation(job: SageMakerProcessingJob | SageMakerTrainingJob) -> None:
-    """Retry the creation of a job. A job that ran and failed needs a new name, not a Retry.
-
-    For a quota that is used up, ClassifyFailure lets the job wait, and its record says so.
-    """
-    job.add_retry(
-        errors=names_of(Service.SAGEMAKER, Retry.UNAVAILABLE),
-        interval=Duration.seconds(2),
-        backoff_rate=2,
-        max_attempts=10,
-        max_delay=Duration.minutes(1),
-        jitter_strategy=sfn.JitterType.FULL,
-    )
 
 
 def retry_copying(*tasks_that_copy: tasks.LambdaInvoke) -> None:

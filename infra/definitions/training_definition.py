@@ -10,6 +10,7 @@ from constructs import Construct
 
 from contract import environment
 from contract.workflow.messages import REQUEST_FIELD, AttemptInput, JobPointer, PlanInput, TrainingAttemptPlan, path_of
+from infra.definitions.job_requests import creation_conditions, job_network, job_tags, job_variables, retry_creation
 from infra.definitions.shared_states import (
     ENTERED_AT,
     EXECUTION,
@@ -17,14 +18,9 @@ from infra.definitions.shared_states import (
     JOB,
     PLAN,
     WorkflowStates,
-    creation_conditions,
     fields_of,
-    job_network,
-    job_tags,
-    job_variables,
     map_permissions,
     message,
-    retry_creation,
 )
 from infra.sagemaker_tasks import SageMakerTrainingJob
 from infra.settings import AppSettings

@@ -66,10 +66,11 @@ def workflow_functions(
         environment.JOB_STARTS_PER_SECOND: f"{settings.job_starts_per_second:g}",
     }
     quotas = {environment.INSTANCE_QUOTAS: admission[environment.INSTANCE_QUOTAS]}
+    planner = {**quotas, environment.JOB_STARTS_PER_SECOND: admission[environment.JOB_STARTS_PER_SECOND]}
     expiry = {environment.PREDICTIONS_EXPIRY_DAYS: str(settings.predictions_expiry_days or "")}
     comparison = {environment.COMPARED_CHECKSUMS: settings.compared_checksums}
     return [
-        _plan_execution(settings, storage, {**variables, **defaults, **quotas}),
+        _plan_execution(settings, storage, {**variables, **defaults, **planner}),
         _record_attempt(storage, {**variables, **comparison, **admission}),
         _verify_output(storage, {**variables, **comparison}),
         _classify_failure(settings, storage, {**variables, **admission}),
@@ -77,7 +78,7 @@ def workflow_functions(
         _prepare_training(storage, variables),
         _plan_training(storage, {**variables, **defaults, **quotas}),
         _register_model_version(storage, variables),
-        _check_request(settings, storage, {**variables, **defaults, **quotas}),
+        _check_request(settings, storage, {**variables, **defaults, **planner}),
         _reconcile(settings, storage, {**variables, **expiry}),
     ]
 

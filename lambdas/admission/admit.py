@@ -73,7 +73,7 @@ def admit(
         deployment.settings.capacity_wait_seconds,
         deadline_passed=deadline_passed(execution, clock),
     )
-    waiting_for = what_for(lease, quota)
+    waiting_for = _waiting_for(lease, quota)
     if why:
         raise CapacityWaitEndedError(job.job_id, waiting_for, why)
     if not job.waiting_since:
@@ -95,8 +95,17 @@ def deadline_passed(execution: ExecutionRecord, clock: Clock) -> bool:
     return bool(execution.deadline_at) and clock.moment > datetime.fromisoformat(execution.deadline_at)
 
 
-def what_for(lease: Lease, quota: int | None) -> str:
+def _waiting_for(lease: Lease, quota: int | None) -> str:
     """Return what a job waits for, as its record says it. It does not change from one round to the next."""
-    instances = "1 instance" if lease.instances == 1 else f"{lease.instances:,} instances"
+    instances = instances_text(lease.instances, lease.instance_type)
     known = "" if quota is None else f" of {quota:,}"
-    return f"{instances} of {lease.instance_type} for {lease.kind.words}s: jobs of this stage use the quota{known}"
+    return f"{instances} for {lease.kind.words}s: jobs of this stage use the quota{known}"
+
+
+def instances_text(count: int, instance_type: str) -> str:
+    """Return a number of instances with their type.
+
+    >>> instances_text(1, "ml.m5.large"), instances_text(2, "ml.m5.large")
+    ('1 instance of ml.m5.large', '2 instances of ml.m5.large')
+    """
+    return f"{'1 instance' if count == 1 else f'{count:,} instances'} of {instance_type}"

@@ -25,9 +25,8 @@ def _segments(job: JobRecord, store: ObjectStore) -> Iterator[str]:
     # A segment never changes, and its name has a digest of its content.
     prefixes = [layout.ledger_prefix(job.execution_id, job.job_id)]
     if job.scores_on_spot:
-        for attempt in spot_attempts(job.execution_id, job.job_id, store):
-            checkpoints = spot_layout.spot_checkpoints_prefix(job.execution_id, job.job_id, attempt)
-            prefixes.append(f"{checkpoints}{spot_layout.LEDGER_FOLDER}/")
+        attempts = spot_attempts(job.execution_id, job.job_id, store)
+        prefixes += [spot_layout.spot_ledger_prefix(job.execution_id, job.job_id, attempt) for attempt in attempts]
     for found in chain.from_iterable(map(store.results_below, prefixes)):
         if layout.commits_in_segment(found.key) is not None:
             yield found.key

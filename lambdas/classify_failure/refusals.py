@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from contract.status import AttemptStatus, FailureKind, JobStatus
 from contract.table.records import AttemptRecord, JobRecord
 from contract.workflow.messages import AttemptFailure, FailureDecision
-from lambdas.admission.admit import Clock, deadline_passed, step_clock
+from lambdas.admission.admit import Clock, deadline_passed, instances_text, step_clock
 from lambdas.admission.decisions import Waited, wait_seconds, why_given_up
 from lambdas.attempts.failure_cause import read_cause
 from lambdas.failures.decisions import find_rule
@@ -58,13 +58,14 @@ def wait_for_sagemaker(
     """Note that the job waits, and return the decision to open the same attempt again."""
     if not job.waiting_since:
         publish_counts(deployment.settings.stage, {"JobsWaitingForCapacity": 1})
-    waiting_for = _what_for(refusal)
+    waiting_for = _waiting_for(refusal)
     deployment.table.record_wait(
         job,
         since=job.waiting_since or refusal.clock.text,
         waiting_for=waiting_for,
         instances=refusal.attempt.instance_count,
-        waited_seconds=job.waited_seconds + refusal.wait,
+        # RecordAttempt ends the wait in the record before the next refusal. Otherwise this call is a repeated one.
+        waited_seconds=job.waited_seconds + (0 if job.waiting_for else refusal.wait),
     )
     return FailureDecision(
         execution_id=failure.execution_id,
@@ -77,10 +78,9 @@ def wait_for_sagemaker(
     )
 
 
-def _what_for(refusal: Refusal) -> str:
+def _waiting_for(refusal: Refusal) -> str:
     """Return what the job waits for, as its record says it. It does not change from one round to the next."""
     if refusal.kind is not FailureKind.CAPACITY:
         return "a moment when SageMaker takes its request: the account makes too many requests"
-    count = refusal.attempt.instance_count
-    instances = "1 instance" if count == 1 else f"{count:,} instances"
-    return f"{instances} of {refusal.attempt.instance_type}: SageMaker has none left in the account's quota"
+    instances = instances_text(refusal.attempt.instance_count, refusal.attempt.instance_type)
+    return f"{instances}: SageMaker has none left in the account's quota"

@@ -7,7 +7,7 @@ from contract import layout
 from contract.deadlines.lateness import Lateness, lateness_of
 from contract.deadlines.predicted_end import PredictedEnd, predict_end
 from contract.status import FINAL_JOB_STATUSES, ExecutionStatus
-from contract.table.job_progress import progress_of
+from contract.table.job_progress import ledger_prefixes, progress_of
 from contract.table.records import ExecutionRecord, JobRecord
 from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.deployment import Deployment
@@ -41,7 +41,9 @@ def _committed_shares(jobs: list[JobRecord], store: ObjectStore) -> dict[str, fl
     open_jobs = [job for job in jobs if job.status not in FINAL_JOB_STATUSES and job.attempt and job.objects_pinned]
 
     def share(job: JobRecord) -> float:
-        segments = islice(store.results_below(layout.ledger_prefix(job.execution_id, job.job_id)), _MAX_SEGMENTS)
+        segments = (
+            found for prefix in ledger_prefixes(job) for found in islice(store.results_below(prefix), _MAX_SEGMENTS)
+        )
         commits = sum(layout.commits_in_segment(found.key) or 0 for found in segments)
         return min(1.0, commits / job.objects_pinned)
 

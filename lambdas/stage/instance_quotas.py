@@ -14,7 +14,7 @@ from lambdas.stage.observability import logger
 from lambdas.stage.tables.pool_table import PoolTable
 
 PLAN_AGE = timedelta(days=1)
-"""Age at which a plan reads the account's quotas anew."""
+"""Age at which a plan reads the account's quotas again."""
 SWEEP_AGE = timedelta(hours=1)
 """Age at which the schedule does, so that a raised quota is used soon."""
 _SERVICE = "sagemaker"

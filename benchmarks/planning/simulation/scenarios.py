@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from contract.planner.algorithm.shards import Dataset
-from contract.planner.estimates import Estimates, SampleKind, Samples, format_key, load_key, model_key
+from contract.planner.estimates import Estimates, SampleKind, Samples, format_class, format_key, model_key
 from contract.planner.instances import size_of
 from contract.planner.prices import PriceTable, RegionPrices
 from contract.planner.problem import Fixed, ModelGroup, ModelWork, PlanningProblem
@@ -113,7 +113,7 @@ class Draw:
             "upload": {name: noisy(BYTES_PER_SECOND, 0.2) for name in TYPES},
             "bytes-per-row": {name: [BYTES_PER_ROW] * _SAMPLES for name in self.objects},
             "rows": {},
-            "load": {load_key(FORMAT, 10**power): noisy(0.02, 0.2) for power in (3, 4, 5, 6)},
+            "load": {format_class(FORMAT, 10**power): noisy(0.02, 0.2) for power in (3, 4, 5, 6)},
         }
         rows = kinds["rows"]
         for models in self.models.values():

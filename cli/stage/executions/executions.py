@@ -13,7 +13,7 @@ from cli.failures import CommandError
 from cli.stage.connection import Connection, query_items
 from cli.stage.deployment import Deployment
 from cli.stage.executions.execution_snapshot import Snapshot, WorkflowState
-from contract import layout, spot_layout
+from contract import layout
 from contract.checks import raise_if_any
 from contract.json_text import JsonError, parse_json
 from contract.names import NEW_EXECUTION_NAME
@@ -21,6 +21,7 @@ from contract.problems import InvalidInputError, Problem
 from contract.status import ExecutionKind, JobStatus
 from contract.table import records
 from contract.table.job_parts import group_parts, whole_job
+from contract.table.job_progress import ledger_prefixes
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
 from contract.workflow.request_size import sent_request
 from contract.workflow.scoring_request import parse_request
@@ -229,18 +230,13 @@ class Executions:
         if not counted:
             return {}
         with ThreadPoolExecutor(max_workers=8) as pool:
-            counts = pool.map(lambda job: self._committed_objects(execution_id, job), counted)
+            counts = pool.map(self._committed_objects, counted)
             return {job.job_id: count for job, count in zip(counted, counts, strict=True) if count is not None}
 
-    def _committed_objects(self, execution_id: str, job: JobRecord) -> int | None:
+    def _committed_objects(self, job: JobRecord) -> int | None:
         """Return the number of objects that every model has committed; None for many segments."""
-        prefixes = [layout.ledger_prefix(execution_id, job.job_id)]
-        if job.scores_on_spot and job.status is JobStatus.RUNNING:
-            # What the running attempt has committed is copied when it has ended.
-            checkpoints = spot_layout.spot_checkpoints_prefix(execution_id, job.job_id, job.attempt)
-            prefixes.append(f"{checkpoints}{spot_layout.LEDGER_FOLDER}/")
         commits = 0
-        for prefix in prefixes:
+        for prefix in ledger_prefixes(job):
             page = self._s3.list_objects_v2(Bucket=self._deployment.results_bucket, Prefix=prefix)
             if page.get("IsTruncated"):
                 return None

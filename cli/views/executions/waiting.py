@@ -7,9 +7,9 @@ from cli.views.tables import counted, shown_time
 
 def waiting_lines(snapshot: Snapshot) -> list[str]:
     """Return a sentence per thing that jobs wait for: how many do, and since when."""
-    return [waiting_text(group) for group in waiting_jobs(snapshot)]
+    return [_waiting_text(group) for group in waiting_jobs(snapshot)]
 
 
-def waiting_text(group: Waiting) -> str:
+def _waiting_text(group: Waiting) -> str:
     verb = "waits" if group.jobs == 1 else "wait"
     return f"{counted(group.jobs, 'job')} {verb} for {group.what}, since {shown_time(group.since)}."

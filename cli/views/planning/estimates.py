@@ -59,7 +59,8 @@ def estimates_view(found: StageEstimates) -> Iterator[RenderableType]:
             add_row(models, each.model_id, each.instance_type or _ANY_TYPE, *rates, f"{speed.count:,}", each.source)
         yield models
     if found.unmeasured:
-        yield f"Not measured: {counted(found.unmeasured, 'model or fleet')}. --model ID shows what is assumed of one."
+        readers = "model or fleet" if found.unmeasured == 1 else "models or fleets"
+        yield f"Not measured: {found.unmeasured:,} {readers}. --model ID shows what is assumed of one."
     elif not found.models:
         yield "No models. Register one with `fleetscore models register`."
 

@@ -25,7 +25,9 @@ def prices_json(used: UsedPrices) -> dict[str, Any]:
 def prices_view(used: UsedPrices) -> list[RenderableType]:
     """Return a sentence about the origin of prices, and a table of them."""
     owner = "of this release" if used.is_bundled else "of this stage"
-    origin = f"Prices {owner} for {used.region}, in US dollars per instance and hour: {used.source}, {used.date}."
+    origin = (
+        f"Prices {owner} for {used.region} in US dollars per instance and hour, of {used.date}. Source: {used.source}."
+    )
     prices = used.prices
     names = sorted({*prices.processing, *prices.training, *prices.training_spot})
     if not names:

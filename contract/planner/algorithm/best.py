@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from contract.planner.algorithm.candidates import Candidate, candidates, rank
+from contract.planner.algorithm.candidates import TIME_SPARE, Candidate, candidates, rank
 from contract.planner.algorithm.form import FormedJob, form_jobs
 from contract.planner.algorithm.obstacles import obstacles
 from contract.planner.algorithm.options import Option
@@ -32,7 +32,11 @@ def best_plan(problem: PlanningProblem, prepared: Preparation) -> CapacityPlan:
     problems = tuple(obstacles(problem, prepared))
     if not plans:
         return replace(_schedule_jobs(problem, []), problems=problems)
-    best = min(plans, key=lambda plan: (len(plan.problems), plan.meets_deadline is False, plan.makespan.value))
+    fewest = min((len(plan.problems), plan.meets_deadline is False) for plan in plans)
+    left = [plan for plan in plans if (len(plan.problems), plan.meets_deadline is False) == fewest]
+    # In the order of the ranks: the first one that is about as fast as the fastest is the cheapest of them.
+    limit = min(plan.makespan.value for plan in left) * TIME_SPARE
+    best = next(plan for plan in left if plan.makespan.value <= limit)
     return replace(best, problems=(*problems, *best.problems))
 
 

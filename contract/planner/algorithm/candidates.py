@@ -19,8 +19,9 @@ _MANY_GROUPS = 500
 _DEADLINE_SHARES = (0.95, 0.8, 0.65, 0.5, 0.4, 1 / 3, 0.25, 0.2, 0.15, 0.1)
 NO_DEADLINE_SPARE = 1.05
 """Without a deadline, a plan may cost this much more than the cheapest if it ends earlier."""
-_TIME_SPARE = 1.02
-"""With the objective `time`, a plan may take this much longer than the fastest if it is cheaper."""
+TIME_SPARE = 1.02
+"""With the objective `time` or a deadline that is missed, a plan may take this much longer than the fastest if it is
+cheaper."""
 _RETRY_SECONDS = 60.0
 """Time between the failure of an attempt and the next one."""
 _FEW = 5
@@ -149,11 +150,11 @@ def _fastest(found: Sequence[Candidate]) -> list[Candidate]:
     best = float("inf")
     exact = []
     for candidate in sorted(found, key=lambda candidate: (candidate.bound, candidate.weight)):
-        if candidate.bound > best * _TIME_SPARE:
+        if candidate.bound > best * TIME_SPARE:
             break
         best = min(best, candidate.makespan)
         exact.append(candidate)
-    exact = [candidate for candidate in exact if candidate.makespan <= best * _TIME_SPARE]
+    exact = [candidate for candidate in exact if candidate.makespan <= best * TIME_SPARE]
     return sorted(exact, key=lambda candidate: (candidate.weight, candidate.makespan))
 
 

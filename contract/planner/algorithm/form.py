@@ -28,7 +28,7 @@ def form_jobs(work: GroupWork, option: Option, default_volume_gb: int) -> list[F
         loads = [add_up([work.loads[index] for index in models]) for models in bins]
         if all(_holds(work, load, largest) for load in loads):
             break
-    # Single models may take longer than allowed: that is said in a note. But each must fit on its volume.
+    # Single models may take longer than allowed: a note says so. But each must fit on its volume.
     if not all(fits(work, load, largest) for load in loads):
         return []
     return [

@@ -1,8 +1,9 @@
-"""What the planner knows of the stage: estimates, prices and quotas."""
+"""What the planner knows of the stage: estimates, prices, quotas, and the rate at which it creates jobs."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from contract.catalog.instance_quotas import DEFAULT_JOB_STARTS_PER_SECOND
 from contract.planner.estimates import Estimates, Samples
 from contract.planner.prices import PriceTable, bundled_prices
 from contract.planner.problem import pool_name
@@ -17,13 +18,15 @@ from lambdas.stage.observability import logger
 
 @dataclass(frozen=True)
 class PlanningBasis:
-    """Estimates, prices and quotas with which an execution is planned."""
+    """What an execution is planned with."""
 
     region: str
     estimates: Estimates = field(default_factory=Estimates)
     prices: PriceTable = field(default_factory=bundled_prices)
     quotas: Mapping[str, int] = field(default_factory=dict)
     """Instances that may run at once, by `pool_name`. What is missing has no known quota."""
+    starts_per_second: float = DEFAULT_JOB_STARTS_PER_SECOND
+    """SageMaker jobs that are created per second."""
 
 
 def read_basis(
@@ -41,6 +44,7 @@ def read_basis(
         estimates=Estimates(_samples(deployment, found)),
         prices=_prices(deployment),
         quotas=_quotas(deployment.quotas.fresh(PLAN_AGE), types),
+        starts_per_second=deployment.settings.job_starts_per_second,
     )
 
 
@@ -62,7 +66,7 @@ def _prices(deployment: Deployment) -> PriceTable:
         return deployment.table.prices() or bundled_prices()
     except InvalidInputError:
         logger.exception("the stage's prices cannot be read: costs are left out")
-        return PriceTable("", "the stage's prices, which cannot be read: write them again with `fleetscore prices`")
+        return PriceTable("", "the stage's prices cannot be read: write them again with `fleetscore prices`")
 
 
 def _quotas(quotas: Quotas, instance_types: Iterable[str | None]) -> dict[str, int]:

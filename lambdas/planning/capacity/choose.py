@@ -96,7 +96,7 @@ class CapacityPlanner:
         # Volumes have notes of their own.
         problems = [problem for problem in self.plan.problems if not problem.field.endswith("volume_size_gb")]
         more = [f"and {len(problems) - _LISTED:,} more such problems"] if len(problems) > _LISTED else []
-        return [*map(str, problems[:_LISTED]), *more, *self.plan.notes]
+        return [*self.deadline_notes(), *map(str, problems[:_LISTED]), *more, *self.plan.notes]
 
     def figures(self) -> PlanFigures | None:
         """Return what the plan expects; None before there is one."""
@@ -134,10 +134,10 @@ class CapacityPlanner:
     def _chunk(self, group: JobGroup, models: tuple[ModelSpec, ...], job: JobCapacity | None) -> PlannedChunk:
         if job is None:
             return PlannedChunk(group, models, group.compute)
-        compute = self._compute(group, job) if self.chooses else group.compute
+        compute = self._compute(group, models, job) if self.chooses else group.compute
         return PlannedChunk(group, models, compute, job, self.chooses)
 
-    def _compute(self, group: JobGroup, job: JobCapacity) -> Compute:
+    def _compute(self, group: JobGroup, models: Sequence[ModelSpec], job: JobCapacity) -> Compute:
         """Return the compute of the plan where nothing is fixed, with the stage's values for the rest."""
         stage, fixed = self.defaults.compute, group.fixed
         larger = fixed.larger_instance_types
@@ -147,7 +147,7 @@ class CapacityPlanner:
             # Without a type of its own, the job has the larger types of the stage.
             instance_type=None if job.instance_type == stage.instance_type else job.instance_type,
             instance_count=job.instance_count,
-            volume_size_gb=None if has_local_storage(job.instance_type) else volume_gb(group, job),
+            volume_size_gb=None if has_local_storage(job.instance_type) else volume_gb(group, models, job),
             larger_instance_types=larger,
         )
         return chosen.with_fallback(replace(fixed, larger_instance_types=None)).with_fallback(stage)

@@ -53,6 +53,7 @@ def form_problem(
         quotas=basis.quotas,
         deadline_seconds=seconds_left,
         objective=request.objective or "cost",
+        starts_per_second=basis.starts_per_second,
     )
 
 
@@ -93,17 +94,18 @@ def _add_dataset(group: JobGroup, datasets: dict[str, Sequence[int]]) -> str:
     return name
 
 
-def volume_gb(group: JobGroup, job: JobCapacity) -> int:
-    """Return the GB of a job's volume: the plan's, and of a resumed execution enough for any objects that are left.
+def volume_gb(group: JobGroup, models: Sequence[ModelSpec], job: JobCapacity) -> int:
+    """Return the GB of the volume of a job with these models: the plan's, or more if that was for less.
 
-    The plan has the bytes that are left on average. They may be those of the largest object.
+    Of a resumed execution, the plan has the bytes that are left on average, which may be those of the
+    largest object. Of a fixed number of models per job, it may have divided the models further.
     """
-    if group.left >= 1 or group.fixed.volume_size_gb is not None:
+    names = {spec.model_id for spec in models}
+    is_as_planned = group.left >= 1 and names == set(job.models)
+    if is_as_planned or group.fixed.volume_size_gb is not None:
         return job.volume_gb
     sizes = [item.size for item in sorted(group.snapshot.objects, key=lambda item: item.key)]
     shard = max(Dataset(sizes).divide(min(job.instance_count, len(sizes)), always=job.spot).sizes, default=0)
-    names = set(job.models)
-    models = [spec for spec in group.models if spec.model_id in names]
     writers = models[:1] if group.output_layout in ("joined", "fleet") else models
     outputs = sum(map(_output_ratio, writers))
     needed = shard * (1 + outputs) + 2 * sum(spec.artifact_bytes for spec in models)

@@ -64,7 +64,8 @@ class _Need:
     @property
     def copies(self) -> int:
         """Outputs that contain the bytes of a Parquet object."""
-        return sum(_copies_input(model) for model in self.job.committing_models)
+        copies = sum(_copies_input(model) for model in self.job.committing_models)
+        return min(1, copies) if self.job.output_layout == "joined" else copies
 
     @property
     def largest(self) -> tuple[PinnedObject, int]:

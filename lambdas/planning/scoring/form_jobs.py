@@ -74,7 +74,7 @@ class PlannedJob:
 
     @property
     def estimated_seconds(self) -> float:
-        """Expected seconds from the creation of the SageMaker job to its end; 0 if nobody knows.
+        """Expected seconds from the creation of the SageMaker job to its end; 0 if unknown.
 
         That of a part is in proportion to the bytes of the largest one.
         """

@@ -59,12 +59,24 @@ def test_plan_shows_jobs_time_quota_and_cost(answer: Answer, capsys: Captured) -
         "Deadline: 2026-03-01 22:20:00 UTC, met with 6 min to spare, but not at the long end of the band",
         "Instances at once: 2 x ml.m5.xlarge; the account's quota is 20",
         "Disk: up to 30 GB per instance",
-        "Instances: 0.70 instance-hours, 0.16 USD (prices: AWS Price List API, 2026-11-30)",
-        "Cheaper or faster:",
-        "  - set objective to 'time': 0.2 h, 0.9 instance-hours, 0.20 USD",
+        "Instances: 0.70 instance-hours, 0.16 USD (prices of 2026-11-30: AWS Price List API)",
+        "Alternatives:",
+        "  - set objective to 'time': 10 min, 0.90 instance-hours, 0.20 USD",
         "Note: The end may be late.",
     ]
     assert calls == [codec.to_json(CheckInput(ExecutionKind.SCORING, {"models_per_job": "auto"}))]
+
+
+def test_narrow_terminal_keeps_the_jobs_names(
+    answer: Answer, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(codec.to_json(CHECK))
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+    assert entry.main(["run", "--confirm"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert ["job", "models", "instances", "duration", "cost"] in [line.split() for line in lines]
+    assert any(line.startswith("churn.and-39-more ") and line.endswith(" 0.0500 USD") for line in lines)
 
 
 def test_run_plan_is_the_same_and_json_has_every_figure(answer: Answer, capsys: Captured) -> None:
@@ -85,7 +97,13 @@ def test_missed_deadline_and_missing_price_are_said(answer: Answer, capsys: Capt
     assert "Deadline: 2026-03-01 22:10:00 UTC, missed by 4 min" in out
     assert "2 x ml.m5.xlarge; the account's quota is not known" in out
     assert "the cost is not known, because an instance type has no price" in out
-    assert "no price" in out
+
+
+def test_prices_that_cannot_be_read_are_why_the_cost_is_not_known(answer: Answer, capsys: Captured) -> None:
+    figures = replace(FIGURES, cost=None, price_date="", price_source="the stage's prices cannot be read")
+    answer(codec.to_json(replace(CHECK, expected=replace(EXPECTED, figures=figures))))
+    assert entry.main(["plan"]) == 0
+    assert "the cost is not known, because the stage's prices cannot be read" in capsys.readouterr().out
 
 
 def test_refused_request_has_no_plan(answer: Answer, capsys: Captured) -> None:

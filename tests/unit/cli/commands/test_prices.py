@@ -62,7 +62,7 @@ def test_prices_of_the_release_are_used_until_others_are_set(capsys: Captured, t
         {"ml.m5.xlarge": 0.08},
     )
     assert entry.main(["prices", "show"]) == 0
-    assert "our contract, 2026-11-30." in capsys.readouterr().out
+    assert "of 2026-11-30. Source: our contract." in capsys.readouterr().out
     assert shown(capsys, "reset") == bundled
 
 

@@ -1,6 +1,6 @@
 """Estimates of durations, from samples and defaults."""
 
-from contract.planner.estimates import Estimates, Samples, format_key, load_key, model_key, summarize
+from contract.planner.estimates import Estimates, Samples, format_class, format_key, model_key, summarize
 
 MODEL = ("delays-ua", "xgboost-json", 80_000)
 
@@ -41,6 +41,6 @@ def test_an_outlier_does_not_move_the_estimate() -> None:
 
 
 def test_keys_of_loading_have_the_format_and_the_magnitude_of_the_artifact() -> None:
-    assert load_key("onnx", 3_000_000) == load_key("onnx", 9_000_000) == "onnx/10MB"
+    assert format_class("onnx", 3_000_000) == format_class("onnx", 9_000_000) == "onnx/10MB"
     samples = Samples({"load": {"onnx/10MB": [0.5] * 5}})
     assert Estimates(samples).load_seconds("onnx", 3_000_000).value == 0.5

@@ -38,7 +38,7 @@ def test_times_with_any_offset_are_read(moment: datetime, quarters: int) -> None
         ("PT6H\n", "such as 'PT6H'"),
         ("2026-02-30T06:00:00Z", "there is no such time"),
         ("0001-01-01T00:00:00+14:00", "there is no such time"),
-        ("PT0M", "a duration of more than none"),
+        ("PT0M", "a duration of more than zero"),
         ("P366D", "at most 365 days"),
     ],
 )

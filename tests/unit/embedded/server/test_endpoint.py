@@ -5,10 +5,14 @@ import json
 import os
 import subprocess
 import zipfile
+from dataclasses import replace
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from embedded.server.embedded_aws import EmbeddedAws
 from embedded.server.endpoint import Endpoint
@@ -158,3 +162,14 @@ def test_the_shell_s_aws_names_the_endpoint(tmp_path: Path, monkeypatch: pytest.
         [endpoint.programs / "aws"], env={"PATH": str(endpoint.programs)}, capture_output=True, text=True, check=False
     )
     assert (absent.returncode, absent.stderr) == (127, "aws: the AWS CLI is not installed, or not on the PATH\n")
+
+
+def test_each_response_has_one_date() -> None:
+    """`fleetscore doctor` compares it with this machine's clock."""
+    with EmbeddedAws() as aws:
+        answer = aws.endpoint.client("sts").get_caller_identity()
+        stranger = replace(aws.endpoint, access_key_id="unknown").client("sts")
+        with pytest.raises(ClientError) as refused:
+            stranger.get_caller_identity()
+    for response in (answer, refused.value.response):
+        assert parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"]).tzinfo is UTC

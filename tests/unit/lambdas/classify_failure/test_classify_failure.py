@@ -10,7 +10,7 @@ from contract.workflow.messages import AttemptFailure
 from lambdas.attempts.checksums import ChecksumRules
 from lambdas.classify_failure.classify import classify_failure
 from lambdas.errors import JobStillRunningError, StaleEventError
-from tests.unit.lambdas.builders import Stage, failure_event, pointer_event
+from tests.unit.lambdas.builders import STARTED_AT, Stage, failure_event, pointer_event
 
 RULES = ChecksumRules("sampled", lambda: 900.0)
 Step = Callable[[dict[str, Any]], dict[str, Any]]
@@ -237,3 +237,18 @@ def test_repeated_events_change_the_settings_once(opened: Stage, record: Step, c
     plan = record(decision)
     assert record(decision) == plan
     assert opened.attempt(2).batch_rows == 8_192
+
+
+def test_a_repeated_refusal_counts_its_wait_once(opened: Stage, classify: Step, record: Step) -> None:
+    text = (
+        "The account-level service limit 'ml.m5.large for processing job usage' is 2 Instances, with current "
+        "utilization of 2 Instances and a request delta of 2 Instances."
+    )
+    event = {**failure_event("SageMaker.ResourceLimitExceeded", text), "entered_at": STARTED_AT}
+    first = classify(event)
+    assert (first["attempt"], first["try_again"]) == (1, True)
+    assert classify(event) == first
+    assert opened.job().waited_seconds == first["wait_seconds"]
+    record({**pointer_event(), "entered_at": STARTED_AT})
+    second = classify(event)
+    assert opened.job().waited_seconds == first["wait_seconds"] + second["wait_seconds"]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from contract.catalog.models import Compute
-from contract.planner.estimates import exactly
+from contract.planner.estimates import Estimate
 from contract.planner.figures import PlanFigures
 from contract.status import AttemptStatus
 from contract.table.records import AttemptRecord
@@ -13,7 +13,10 @@ from lambdas.closing.figures import actual_figures
 from tests.unit.lambdas.builders import any_job
 
 ESTIMATE = PlanFigures(
-    jobs=2, seconds=exactly(600), instance_hours=1, usd_per_hour={"ml.m5.large": 0.1, "ml.m5.large spot": 0.04}
+    jobs=2,
+    seconds=Estimate(600, 600, 600),
+    instance_hours=1,
+    usd_per_hour={"ml.m5.large": 0.1, "spot-training:ml.m5.large": 0.04},
 )
 JOBS = [
     any_job(job_id="one", created_at="2026-01-05T10:00:00.000Z", ended_at="2026-01-05T11:00:00.000Z"),

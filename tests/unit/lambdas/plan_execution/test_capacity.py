@@ -44,6 +44,18 @@ def test_default_request_is_planned_without_choices(stage: Stage, plan: Step) ->
     assert layout.capacity_key("e-1") not in stage.result_keys()
 
 
+def test_estimates_know_the_rate_at_which_the_stage_creates_jobs(
+    stage: Stage, plan: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(environment.JOB_STARTS_PER_SECOND, "0.1")
+    register_many(stage, 10)
+    plan(plan_event({}))
+    estimate = stage.execution().estimate
+    assert estimate is not None
+    each = stage.job("m-00").estimated_seconds
+    assert estimate.seconds.value == pytest.approx(90 + each, abs=1), "the last job is created 90 seconds later"
+
+
 def test_auto_packs_small_models_into_few_jobs_that_have_them_all(stage: Stage, plan: Step) -> None:
     register_many(stage, 30)
     assert plan(plan_event({"models_per_job": "auto"}))["job_count"] < 5
@@ -110,12 +122,26 @@ def test_deadline_is_recorded_and_a_late_plan_says_so(stage: Stage, plan: Step) 
     assert record.deadline_at == "2026-01-05T10:01:00.123Z"
     assert record.estimate is not None
     assert record.estimate.meets_deadline is False
-    assert any("after the deadline" in note for note in record.estimate.notes)
+    [late] = [note for note in record.estimate.notes if "deadline" in note]
+    assert late.startswith("The deadline is likely to be missed: the jobs take ")
     plan(deadline_event({"deadline": "2026-01-06T10:00:00+02:00"}, "e-2"))
     record = stage.execution("e-2")
     assert record.deadline_at == "2026-01-06T08:00:00.000Z"
     assert record.estimate is not None
     assert record.estimate.meets_deadline is True
+
+
+def test_deadline_that_has_passed_needs_a_later_one(stage: Stage, plan: Step) -> None:
+    """Nothing else helps, so no other change of the request is recommended."""
+    register_many(stage, 2)
+    plan(deadline_event({"deadline": "2025-12-31T10:00:00Z"}))
+    estimate = stage.execution().estimate
+    assert estimate is not None
+    assert "The deadline has passed. Move the deadline to a later time." in estimate.notes
+    with pytest.raises(
+        InvalidRequestError, match=r"until about 2026-01-05 10:.* UTC\. Move the deadline to a later time\."
+    ):
+        plan(deadline_event({"deadline": "2025-12-31T10:00:00Z", "strict_deadline": True}, "e-2"))
 
 
 def test_strict_deadline_refuses_what_cannot_fit_with_numbers(stage: Stage, plan: Step) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from contract import layout, spot_layout
 from contract.deadlines.lateness import Lateness
 from contract.status import JobStatus
 from contract.table import records
@@ -81,6 +82,17 @@ def test_committed_objects_and_waiting_jobs_count(opened: Stage, reconcile: Step
     # One of two objects is committed at once, so the running job is nearly done.
     opened.commit(objects=1)
     opened.table.put_item(Item=records.execution_item(replace(opened.execution(), lateness=None), 2_000_000_000))
+    assert risks(reconcile(SCHEDULED)) == (0, 0)
+
+
+def test_commits_on_spot_capacity_count_before_they_are_copied(opened: Stage, reconcile: Step) -> None:
+    job = opened.job()
+    on_spot = replace(job, compute=replace(job.compute, spot=True))
+    opened.table.put_item(Item=records.job_item(on_spot, 2_000_000_000))
+    expect(opened, job_seconds=600, deadline_in=400)
+    # One of two objects, so about 300 seconds are left.
+    key = spot_layout.spot_ledger_prefix("e-1", job.job_id, 1) + layout.segment_name(1, b"a commit")
+    opened.s3.put_object(Bucket=opened.results, Key=key, Body=b"a commit")
     assert risks(reconcile(SCHEDULED)) == (0, 0)
 
 

@@ -54,6 +54,8 @@ def test_outputs_that_contain_their_input_count() -> None:
     assert "at least 40.0 GB, because an instance holds the object '0.parquet' and the outputs that contain it" in text
     assert "to 40 or more" in text
     assert problem(20 * GB, volume=30, models=2).count("at least 60.0 GB") == 1
+    joined = replace(job(20 * GB, volume=30, models=2), output_layout="joined")
+    assert "at least 40.0 GB" in str(check_volumes([joined])[0]), "the models of a joined output share one copy"
     assert problem(15 * GB, volume=30) == ""
     assert problem(20 * GB, volume=30, ending="", input=InputOptions(format="parquet")).count("at least 40.0 GB") == 1
     declared = {"input": InputOptions(format="jsonl")}
