@@ -138,6 +138,8 @@ class ExecutionRecord:
     """Priority from 0 to 9 with which its jobs get instances of a quota that is used up."""
     deadline_at: str = ""
     """Time of the request's deadline; empty if it has none."""
+    deadline_is_strict: bool = False
+    """Whether jobs that wait for capacity give up at the deadline."""
     estimate: PlanFigures | None = None
     """What the plan expects; None in executions of earlier releases, and of training."""
     actual: ActualFigures | None = None

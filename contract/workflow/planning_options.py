@@ -26,7 +26,10 @@ class PlanningOptions:
     )
     strict_deadline: bool = field(
         default=False,
-        metadata=describe("Refuse the request if even the shortest expected duration ends after the deadline."),
+        metadata=describe(
+            "Refuse the request if even the shortest expected duration ends after the deadline, and let jobs wait for "
+            "instances until then only."
+        ),
     )
     objective: Objective | None = field(
         default=None,

@@ -92,7 +92,8 @@ def take_start_slot(kind: JobKind, clock: Clock, deployment: Deployment) -> int:
 
 
 def deadline_passed(execution: ExecutionRecord, clock: Clock) -> bool:
-    return bool(execution.deadline_at) and clock.moment > datetime.fromisoformat(execution.deadline_at)
+    """Return whether a strict deadline has passed. After another one, late predictions are better than none."""
+    return execution.deadline_is_strict and clock.moment > datetime.fromisoformat(execution.deadline_at)
 
 
 def _waiting_for(lease: Lease, quota: int | None) -> str:

@@ -73,6 +73,7 @@ def plan_execution(
         moved_datasets=draft.moved_datasets,
         label=draft.request.execution_label or record.label,
         deadline_at=draft.deadline_at,
+        deadline_is_strict=draft.request.strict_deadline,
         estimate=draft.estimate,
     )
     return write_plan(

@@ -148,7 +148,9 @@ def test_strict_deadline_refuses_what_cannot_fit_with_numbers(stage: Stage, plan
     register_many(stage, 2)
     with pytest.raises(InvalidRequestError, match=r"deadline: got 'PT1M', expected a later time.* the jobs take .*min"):
         plan(deadline_event({"deadline": "PT1M", "strict_deadline": True}))
-    plan(deadline_event({"deadline": "PT12H", "strict_deadline": True}, "e-2"))
+    for execution_id, is_strict in (("e-2", True), ("e-3", False)):
+        plan(deadline_event({"deadline": "PT12H", "strict_deadline": is_strict}, execution_id))
+        assert stage.execution(execution_id).deadline_is_strict is is_strict
 
 
 def test_cost_has_the_stages_prices_with_their_source(stage: Stage, plan: Step) -> None:
