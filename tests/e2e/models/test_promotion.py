@@ -31,7 +31,7 @@ def nightly(stage: Stage) -> Stage:
         promotion={"floor": 0.5, "min_improvement": -0.5},
     )
     set_recipe(stage, "nightly", recipe)
-    assert train(stage, "nightly-1", "nightly").status == ExecutionStatus.SUCCEEDED
+    assert train(stage, "promotion-nightly-1", "nightly").status == ExecutionStatus.SUCCEEDED
     return stage
 
 
