@@ -6,12 +6,12 @@ nobody takes them for real ones.
 
 import hashlib
 import json
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
 from contract.planner.instances import size_of
 from embedded.ministack.http.services import Response
+from embedded.requests.json_protocol import answer_json
 from embedded.sagemaker.errors import ApiError
 from embedded.sagemaker.requests.validation import service_model
 
@@ -38,13 +38,7 @@ class PriceList:
         self, _method: str, _path: str, headers: dict[str, str], body: bytes, _query: dict[str, Any]
     ) -> Response:
         """Handle a request of the JSON 1.1 protocol and return status, headers and body."""
-        named = {name.lower(): value for name, value in headers.items()}
-        common = {"content-type": "application/x-amz-json-1.1", "x-amzn-requestid": str(uuid.uuid4())}
-        try:
-            answer = self.call(named.get("x-amz-target", "").removeprefix(TARGET_PREFIX), json.loads(body or b"{}"))
-        except ApiError as error:
-            return error.status, common, error.body()
-        return 200, common, json.dumps(answer).encode()
+        return answer_json(self.call, TARGET_PREFIX, headers, body)
 
     def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """Run one operation and return its response.

@@ -6,12 +6,12 @@ account.
 """
 
 import hashlib
-import json
 import threading
 import uuid
 from typing import Any
 
 from embedded.ministack.http.services import Response
+from embedded.requests.json_protocol import answer_json
 from embedded.sagemaker.errors import ApiError
 from embedded.sagemaker.requests.validation import service_model
 
@@ -64,14 +64,7 @@ class ServiceQuotas:
         self, _method: str, _path: str, headers: dict[str, str], body: bytes, _query: dict[str, Any]
     ) -> Response:
         """Handle a request of the JSON 1.1 protocol and return status, headers and body."""
-        named = {name.lower(): value for name, value in headers.items()}
-        common = {"content-type": "application/x-amz-json-1.1", "x-amzn-requestid": str(uuid.uuid4())}
-        try:
-            request = json.loads(body or b"{}")
-            answer = self.call(named.get("x-amz-target", "").removeprefix(TARGET_PREFIX), request)
-        except ApiError as error:
-            return error.status, common, error.body()
-        return 200, common, json.dumps(answer).encode()
+        return answer_json(self.call, TARGET_PREFIX, headers, body)
 
     def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """Run one operation and return its response.
