@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,9 @@ from embedded.server.embedded_aws import EmbeddedAws
 
 FEATURES = (Feature("age", "double"), Feature("visits", "int64", nullable=False), Feature("spend", "double"))
 
+SECONDS_BETWEEN_READS = 0.15
+"""Most executions of these tests take a few seconds."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -46,15 +50,19 @@ class Stage:
     deployment: Deployment
     connection: Connection
     folder: Path
+    _clients: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def client(self, service: str) -> Any:
-        return self.aws.endpoint.client(service)
+        """Return a client, which is made once per service: that takes as long as several requests."""
+        if service not in self._clients:
+            self._clients[service] = self.aws.endpoint.client(service)
+        return self._clients[service]
 
-    @property
+    @cached_property
     def executions(self) -> Executions:
         return Executions(self.connection, self.deployment)
 
-    @property
+    @cached_property
     def catalog(self) -> Catalog:
         return Catalog(self.connection, self.deployment)
 
@@ -88,8 +96,13 @@ class Stage:
         return self.watch(execution_id)
 
     def watch(self, execution_id: str) -> Snapshot:
-        """Wait for the end of an execution, and return its snapshot. Most executions of these tests take a second."""
-        return watch(self.executions, execution_id, None, seconds_between_reads=0.1)
+        """Wait for the end of an execution, and return its snapshot.
+
+        Its records are read only after its end, because reads take processor time from the execution.
+        """
+        while self.executions.workflow_status(execution_id) in ("RUNNING", "PENDING_REDRIVE"):
+            time.sleep(SECONDS_BETWEEN_READS)
+        return watch(self.executions, execution_id, None, seconds_between_reads=SECONDS_BETWEEN_READS)
 
     def start_unchecked(self, text: str, name: str) -> Snapshot:
         """Start an execution without checking its input first, as the console does."""
@@ -261,5 +274,5 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> 
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
+        time.sleep(0.1)
     return found
