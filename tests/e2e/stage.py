@@ -38,9 +38,6 @@ from embedded.server.embedded_aws import EmbeddedAws
 
 FEATURES = (Feature("age", "double"), Feature("visits", "int64", nullable=False), Feature("spend", "double"))
 
-SECONDS_BETWEEN_READS = 0.15
-"""Most executions of these tests take a few seconds."""
-
 
 @dataclass(frozen=True)
 class Stage:
@@ -100,9 +97,12 @@ class Stage:
 
         Its records are read only after its end, because reads take processor time from the execution.
         """
-        while self.executions.workflow_status(execution_id) in ("RUNNING", "PENDING_REDRIVE"):
-            time.sleep(SECONDS_BETWEEN_READS)
-        return watch(self.executions, execution_id, None, seconds_between_reads=SECONDS_BETWEEN_READS)
+        wait_for(
+            lambda: self.executions.workflow_status(execution_id) not in ("RUNNING", "PENDING_REDRIVE"),
+            f"{execution_id} has ended",
+            seconds=900,
+        )
+        return watch(self.executions, execution_id, None, seconds_between_reads=0.2)
 
     def start_unchecked(self, text: str, name: str) -> Snapshot:
         """Start an execution without checking its input first, as the console does."""
@@ -270,9 +270,13 @@ def join_by_key(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
-    """Poll the condition until it returns something true, and return that."""
-    deadline = time.monotonic() + seconds
+    """Poll the condition until it returns something true, and return that.
+
+    The longer it takes, the rarer it is asked: questions to the embedded AWS take processor time from what is awaited.
+    """
+    began = time.monotonic()
     while not (found := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.1)
+        waited = time.monotonic() - began
+        assert waited < seconds, f"not within {seconds} s: {what}"
+        time.sleep(min(max(0.05, waited / 10), 0.5))
     return found
