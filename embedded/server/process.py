@@ -83,6 +83,7 @@ from embedded.ministack.monitoring.metrics import (
 from embedded.ministack.s3.buckets import install_bucket_not_empty_error, install_bucket_properties
 from embedded.ministack.s3.checksums import install_checksums
 from embedded.ministack.s3.copies import install_copies
+from embedded.ministack.s3.listing import install_listings
 from embedded.ministack.s3.object_contents import ContentStore, install_objects_on_disk
 from embedded.ministack.s3.objects import install_managed_key, install_multipart_times, install_restore_status
 from embedded.ministack.step_functions.tasks import add_task_integration
@@ -256,6 +257,7 @@ def _install_corrections(settings: ServerSettings, store: ContentStore) -> None:
     _install_monitoring(settings.time_scale)
     install_objects_on_disk(store)
     install_checksums()
+    install_listings()
     install_copies()
     install_bucket_not_empty_error()
     install_bucket_properties()
