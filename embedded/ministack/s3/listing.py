@@ -61,6 +61,11 @@ def install_listings() -> None:
             bucket["objects"] = Objects(bucket.get("objects"))
             super().__setitem__(name, bucket)
 
+        def setdefault(self, name: str, bucket: dict[str, Any]) -> Any:
+            if name not in self:
+                self[name] = bucket
+            return self[name]
+
     s3._buckets.__class__ = Buckets
     s3._collect_list_entries = collect_entries
     s3._list_objects_v2 = _list_objects_v2

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ministack.services import s3
+from ministack.services.cloudformation import provisioners
 
 from embedded.ministack.s3.checksums import install_checksums
 from embedded.ministack.s3.listing import PAGE_KEYS, Objects, collect_entries, install_listings
@@ -101,3 +102,10 @@ def test_deleted_and_replaced_objects_leave_the_listing() -> None:
     [page] = pages()
     assert page["Key"] == ["a"]
     assert isinstance(s3._buckets["bucket"]["objects"], Objects)
+
+
+@pytest.mark.usefixtures("bucket")
+def test_buckets_of_stacks_are_listed() -> None:
+    provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]["create"]("Bucket", {"BucketName": "of-stack"}, "stack")
+    send("PUT", "/of-stack/a", b"1")
+    assert b"<Key>a</Key>" in send("GET", "/of-stack", query={"list-type": ["2"]})[1]
