@@ -289,8 +289,9 @@ def _check_request(settings: AppSettings, storage: Storage, variables: Mapping[s
             ),
             allow_items(storage, ["GetItem", "Query"], records.EXECUTION_PARTITIONS),
             *_allow_resuming(settings, storage),
-            # The quotas that the plan or the reconciler has read.
+            # The quotas that the plan or the reconciler has read, or else those of the account, which it keeps nowhere.
             allow_items(storage, ["GetItem"], pool_records.POOL_PARTITION),
+            _allow_service_quotas(),
             allow(["kms:Decrypt"], storage.key_arn, conditions=via("dynamodb", "s3")),
         ],
     )

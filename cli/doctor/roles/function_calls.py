@@ -45,6 +45,7 @@ def _check_request(make: CallMaker) -> Iterator[Call]:
     yield make.execution_objects("s3:GetObject")
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query")
     yield make.items(POOL_PARTITION, "GetItem")
+    yield _service_quotas()
     yield Call(("s3:GetObject",), f"{make.models}/{training_layout.code_key('doctor', '0')}")
     for service in ("dynamodb", "s3"):
         yield make.key(service, "kms:Decrypt")

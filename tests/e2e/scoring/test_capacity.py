@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from cli.stage.executions.execution_snapshot import Snapshot
-from contract.status import ExecutionStatus, FailureKind, JobStatus
+from cli.stage.executions.request_check import check_on_stage
+from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
 from contract.table import pool_records, records
 from contract.table.pool_records import JobKind, Lease, Pool, Share
 from embedded.faults import CrashFunction, InstanceQuota, Throttle
@@ -158,6 +159,14 @@ def test_a_stopped_execution_that_waits_leaves_nothing(shared: Stage) -> None:
     shared.executions.stop(shared.executions.execution_arn(name), "no longer needed")
     execution = shared.watch(name)
     assert execution.jobs[0].failure_kind is FailureKind.STOPPED
+
+
+def test_the_first_plan_of_a_stage_knows_the_quotas_and_keeps_them_nowhere(shared: Stage) -> None:
+    set_quota(shared, 3)
+    found = check_on_stage(shared.connection, "dev", ExecutionKind.SCORING, json.dumps(request("shared-a")))
+    assert found.expected is not None
+    assert found.expected.quotas == {TYPE: 3}
+    assert "Item" not in table(shared).get_item(Key=pool_records.QUOTAS_KEY, ConsistentRead=True)
 
 
 def test_more_instances_than_the_quota_are_refused_by_the_plan(shared: Stage) -> None:
