@@ -26,7 +26,7 @@ from infra.permissions import (
     via,
 )
 from infra.settings import AppSettings
-from infra.stack_outputs import Storage, any_state_machine_arn, executions_arns, jobs_arns
+from infra.stack_outputs import Storage, any_state_machine_arn, child_executions_arns, executions_arns, jobs_arns
 
 _LONGEST = Duration.minutes(15)
 """The longest timeout that Lambda allows."""
@@ -194,7 +194,8 @@ def _reconcile(settings: AppSettings, storage: Storage, variables: Mapping[str, 
             allow(["states:DescribeExecution"], *executions_arns(settings.stage)),
             # AWS defines no resources for listing jobs.
             allow(["sagemaker:ListProcessingJobs", "sagemaker:ListTrainingJobs"], "*"),
-            # Describes the jobs of leases, which end with them.
+            # Describes the jobs of leases, which end with them, and children that may still create one.
+            allow(["states:DescribeExecution"], *child_executions_arns(settings.stage)),
             allow(
                 ["sagemaker:DescribeProcessingJob", "sagemaker:ListTags", "sagemaker:StopProcessingJob"],
                 processing_jobs,

@@ -59,7 +59,7 @@ def has_lease_ended(lease: Lease, status: str, execution: ExecutionRecord | None
     """Return whether nothing uses the instances of a lease any more. No clock has a say.
 
     `status` is that of the SageMaker job; empty if SageMaker does not know it. Then it may still be
-    created, as long as its attempt is open or about to be opened.
+    created, as long as its attempt is open or about to be opened, and its child execution runs.
     """
     if status:
         return status in ENDED_STATUSES

@@ -37,6 +37,7 @@ class Admission:
             job_id=job.job_id,
             attempt=self._event.attempt,
             acquired_at=self._deployment.now(),
+            child_arn=self._event.child_arn,
         )
         may_wait = bool(self._event.entered_at)
         return admit(lease, job, self._execution, self._clock, self._deployment, may_wait=may_wait)

@@ -99,8 +99,9 @@ def _reconcile(make: CallMaker) -> Iterator[Call]:
     yield make.items(records.RECONCILIATION_PARTITION, "GetItem", "PutItem")
     yield Call(("dynamodb:Query",), f"{make.table}/index/{records.INDEX_NAME}")
     for machine in make.stage.machines.values():
-        arn = make.stage.arn("states", f"execution:{machine['name']}:one")
-        yield Call(("states:DescribeExecution",), arn)
+        for path in ("", "/RunJobs"):
+            arn = make.stage.arn("states", f"execution:{machine['name']}{path}:one")
+            yield Call(("states:DescribeExecution",), arn)
     yield Call(("sagemaker:ListProcessingJobs", "sagemaker:ListTrainingJobs"))
     for word in ("Processing", "Training"):
         job = make.stage.arn("sagemaker", f"{word.lower()}-job/{make.stage.name}-doctor")
