@@ -11,7 +11,8 @@ from aws_cdk import aws_iam as iam
 
 from contract import codec, environment, layout, spot_layout, training_layout
 from contract.catalog.image_variants import ImageVariant
-from contract.table import pool_records, records
+from contract.pool import pool_records
+from contract.table import records
 from contract.table.estimate_items import ESTIMATE_PARTITIONS
 from contract.table.latest_predictions import LATEST_PARTITIONS
 from contract.table.price_items import PRICES_PARTITION

@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterable
 
 from botocore.exceptions import ClientError
 
+from contract.pool.pool_records import JobKind, Lease
 from contract.status import SageMakerKind
-from contract.table.pool_records import JobKind, Lease
 from lambdas.errors import JobNotFoundError, PoolContendedError
 from lambdas.reconcile.decisions import ENDED_STATUSES, RUNNING_STATUSES, has_lease_ended
 from lambdas.stage.deployment import Deployment

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from contract.table.pool_records import Lease, pool_kind
+from contract.pool.pool_records import Lease, pool_kind
 from contract.table.records import ExecutionRecord, JobRecord
 from contract.workflow.messages import AttemptInput
 from lambdas.admission.admit import admit, step_clock, take_start_slot

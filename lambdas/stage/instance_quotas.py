@@ -6,10 +6,11 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from contract.pool.pool_records import AccountQuotas
+from contract.pool.quotas import Quotas, instance_quotas
 from contract.problems import Problem
-from contract.table.pool_records import AccountQuotas
 from contract.table.records import record_time
-from lambdas.admission.quotas import InstanceNeed, Quotas, check_quotas, instance_quotas
+from lambdas.admission.quotas import InstanceNeed, check_quotas
 from lambdas.stage.observability import logger
 from lambdas.stage.tables.pool_table import PoolTable
 

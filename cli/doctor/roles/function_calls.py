@@ -5,11 +5,11 @@ from typing import Any
 
 from cli.doctor.roles.calls import EXECUTION, JOB, USE_KEY, Call, CallMaker, leading_keys
 from contract import layout, spot_layout, training_layout
+from contract.pool.pool_records import POOL_PARTITION
 from contract.table import records, upload_records
 from contract.table.estimate_items import ESTIMATE_PARTITIONS
 from contract.table.events import DEADLINE_DETAIL_TYPE, EXECUTION_DETAIL_TYPE, JOB_DETAIL_TYPE
 from contract.table.latest_predictions import LATEST_PARTITIONS
-from contract.table.pool_records import POOL_PARTITION
 from contract.table.price_items import PRICES_PARTITION
 
 

@@ -10,9 +10,10 @@ import pytest
 
 from cli.stage.executions.execution_snapshot import Snapshot
 from cli.stage.executions.request_check import check_on_stage
+from contract.pool import pool_records
+from contract.pool.pool_records import JobKind, Lease, Pool, Share
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
-from contract.table import pool_records, records
-from contract.table.pool_records import JobKind, Lease, Pool, Share
+from contract.table import records
 from embedded.faults import AccessDenied, CrashFunction, InstanceQuota, Throttle
 from tests.e2e.stage import Stage, people, train_xgboost, wait_for
 

@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from contract.pool.pool_records import JobKind, Lease, pool_key
 from contract.status import FINAL_JOB_STATUSES, AttemptStatus, ExecutionStatus, JobStatus
 from contract.table import records
-from contract.table.pool_records import JobKind, Lease, pool_key
 from contract.table.records import AttemptRecord, JobRecord
 from embedded.server.embedded_aws import EmbeddedAws
 from lambdas.admission.decisions import Ask

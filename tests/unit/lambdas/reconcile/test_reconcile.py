@@ -9,9 +9,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from contract import layout
+from contract.pool.pool_records import JobKind, Lease
 from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus, SageMakerKind
 from contract.table import records
-from contract.table.pool_records import JobKind, Lease
 from contract.table.records import AttemptRecord
 from lambdas.admission.decisions import Ask
 from lambdas.errors import ReconciliationError

@@ -7,7 +7,7 @@ from typing import Any
 import boto3
 import pytest
 
-from contract.table.pool_records import JobKind
+from contract.pool.pool_records import JobKind
 from embedded.quotas.service import ServiceQuotas
 from lambdas.stage.instance_quotas import PLAN_AGE, InstanceQuotas
 from tests.unit.lambdas.builders import REGION, Stage
