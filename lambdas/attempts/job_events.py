@@ -31,7 +31,7 @@ def read_attempt_input(event: dict[str, Any]) -> AttemptInput:
     Raises:
         InvalidInputError: when a field is missing or has the wrong type.
     """
-    names = (*_POINTER_FIELDS, "entered_at")
+    names = (*_POINTER_FIELDS, "entered_at", "child_arn")
     return from_json(AttemptInput, {name: event[name] for name in names if name in event})
 
 
