@@ -11,7 +11,8 @@ from aws_cdk import aws_iam as iam
 
 from contract import codec, environment, layout, spot_layout, training_layout
 from contract.catalog.image_variants import ImageVariant
-from contract.table import pool_records, records
+from contract.pool import pool_records
+from contract.table import records
 from contract.table.estimate_items import ESTIMATE_PARTITIONS
 from contract.table.latest_predictions import LATEST_PARTITIONS
 from contract.table.price_items import PRICES_PARTITION
@@ -26,7 +27,7 @@ from infra.permissions import (
     via,
 )
 from infra.settings import AppSettings
-from infra.stack_outputs import Storage, any_state_machine_arn, executions_arns, jobs_arns
+from infra.stack_outputs import Storage, any_state_machine_arn, child_executions_arns, executions_arns, jobs_arns
 
 _LONGEST = Duration.minutes(15)
 """The longest timeout that Lambda allows."""
@@ -197,7 +198,8 @@ def _reconcile(settings: AppSettings, storage: Storage, variables: Mapping[str, 
             allow(["states:DescribeExecution"], *executions_arns(settings.stage)),
             # AWS defines no resources for listing jobs.
             allow(["sagemaker:ListProcessingJobs", "sagemaker:ListTrainingJobs"], "*"),
-            # Describes the jobs of leases, which end with them.
+            # Describes the jobs of leases, which end with them, and children that may still create one.
+            allow(["states:DescribeExecution"], *child_executions_arns(settings.stage)),
             allow(
                 ["sagemaker:DescribeProcessingJob", "sagemaker:ListTags", "sagemaker:StopProcessingJob"],
                 processing_jobs,
@@ -292,8 +294,9 @@ def _check_request(settings: AppSettings, storage: Storage, variables: Mapping[s
             ),
             allow_items(storage, ["GetItem", "Query"], records.EXECUTION_PARTITIONS),
             *_allow_resuming(settings, storage),
-            # The quotas that the plan or the reconciler has read.
+            # The quotas that the plan or the reconciler has read, or else those of the account, which it keeps nowhere.
             allow_items(storage, ["GetItem"], pool_records.POOL_PARTITION),
+            _allow_service_quotas(),
             allow(["kms:Decrypt"], storage.key_arn, conditions=via("dynamodb", "s3")),
         ],
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from contract.table.pool_records import JobKind, Lease
+from contract.pool.pool_records import JobKind, Lease
 from contract.table.records import ExecutionRecord, JobRecord, record_time
 from lambdas.admission.decisions import Ask, Waited, wait_seconds, why_given_up
 from lambdas.errors import CapacityWaitEndedError, QuotaTooSmallError

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from contract.codec import SCHEMA_VERSION_FIELD, from_json
+from contract.pool.pool_records import pool_kind
 from contract.status import JobStatus
-from contract.table.pool_records import pool_kind
 from contract.table.records import JobRecord
 from contract.workflow.messages import AttemptInput, JobPointer, JobResult
 from lambdas.admission.release import release_instances
@@ -33,7 +33,7 @@ def read_attempt_input(event: dict[str, Any]) -> AttemptInput:
     Raises:
         InvalidInputError: when a field is missing or has the wrong type.
     """
-    names = (*_POINTER_FIELDS, "entered_at")
+    names = (*_POINTER_FIELDS, "entered_at", "child_arn")
     return from_json(AttemptInput, {name: event[name] for name in names if name in event})
 
 

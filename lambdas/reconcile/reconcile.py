@@ -69,7 +69,7 @@ class Reconciler:
         self._jobs = jobs
         self._tokens = tokens
         self._seconds_left = seconds_left
-        self._leases = Leases(deployment, jobs)
+        self._leases = Leases(deployment, jobs, executions)
         self._rules = ChecksumRules("sampled", seconds_left)
 
     def handle(self, event: JobChange | ExecutionEnd | Sweep) -> Reconciled:

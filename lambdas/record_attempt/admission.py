@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from contract.table.pool_records import Lease, pool_kind
+from contract.pool.pool_records import Lease, pool_kind
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
 from contract.workflow.messages import AttemptInput
 from lambdas.admission.admit import Answer, admit, step_clock, take_start_slot
@@ -60,6 +60,7 @@ class Admission:
             job_id=job.job_id,
             attempt=self._event.attempt,
             acquired_at=self._deployment.now(),
+            child_arn=self._event.child_arn,
         )
         may_wait = bool(self._event.entered_at)
         return admit(lease, job, self._execution, self._clock, self._deployment, may_wait=may_wait, opening=opening)

@@ -83,17 +83,15 @@ class Resources:
         latest = LatestPointers(dynamodb, settings.table_name, store)
         estimates = EstimateTable(dynamodb, settings.table_name, clock=_now)
         pools = PoolTable(dynamodb, settings.table_name)
-        quotas = InstanceQuotas(pools, settings.instance_quotas, lambda: _client("service-quotas"), _now)
+        quotas = self._quotas(pools)
         return Deployment(
             settings, table, uploads, store, latest, clock=_now, estimates=estimates, pools=pools, quotas=quotas
         )
 
     @cached_property
     def reading_deployment(self) -> Deployment:
-        """The deployment for CheckRequest, which writes nothing: the quotas are those that others have read."""
-        deployment = self.deployment
-        quotas = InstanceQuotas(deployment.pools, deployment.settings.instance_quotas, None, _now)
-        return replace(deployment, quotas=quotas)
+        """The deployment for CheckRequest, which writes nothing."""
+        return replace(self.deployment, quotas=self._quotas(self.deployment.pools, writes=False))
 
     @cached_property
     def plan_defaults(self) -> PlanDefaults:
@@ -148,6 +146,10 @@ class Resources:
     def upload_queue(self) -> UploadQueue:
         client = boto3.client("sqs", config=Config(max_pool_connections=THREADS, retries={"mode": "standard"}))
         return UploadQueue(client, self.upload_settings.queue_url)
+
+    def _quotas(self, pools: PoolTable, *, writes: bool = True) -> InstanceQuotas:
+        declared = self._settings.instance_quotas
+        return InstanceQuotas(pools, declared, lambda: _client("service-quotas"), _now, writes=writes)
 
     @cached_property
     def _settings(self) -> StageSettings:

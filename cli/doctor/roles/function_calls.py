@@ -5,11 +5,11 @@ from typing import Any
 
 from cli.doctor.roles.calls import EXECUTION, JOB, USE_KEY, Call, CallMaker, leading_keys
 from contract import layout, spot_layout, training_layout
+from contract.pool.pool_records import POOL_PARTITION
 from contract.table import records, upload_records
 from contract.table.estimate_items import ESTIMATE_PARTITIONS
 from contract.table.events import DEADLINE_DETAIL_TYPE, EXECUTION_DETAIL_TYPE, JOB_DETAIL_TYPE
 from contract.table.latest_predictions import LATEST_PARTITIONS
-from contract.table.pool_records import POOL_PARTITION
 from contract.table.price_items import PRICES_PARTITION
 
 
@@ -45,6 +45,7 @@ def _check_request(make: CallMaker) -> Iterator[Call]:
     yield make.execution_objects("s3:GetObject")
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query")
     yield make.items(POOL_PARTITION, "GetItem")
+    yield _service_quotas()
     yield Call(("s3:GetObject",), f"{make.models}/{training_layout.code_key('doctor', '0')}")
     for service in ("dynamodb", "s3"):
         yield make.key(service, "kms:Decrypt")
@@ -99,8 +100,9 @@ def _reconcile(make: CallMaker) -> Iterator[Call]:
     yield make.items(records.RECONCILIATION_PARTITION, "GetItem", "PutItem")
     yield Call(("dynamodb:Query",), f"{make.table}/index/{records.INDEX_NAME}")
     for machine in make.stage.machines.values():
-        arn = make.stage.arn("states", f"execution:{machine['name']}:one")
-        yield Call(("states:DescribeExecution",), arn)
+        for path in ("", "/RunJobs"):
+            arn = make.stage.arn("states", f"execution:{machine['name']}{path}:one")
+            yield Call(("states:DescribeExecution",), arn)
     yield Call(("sagemaker:ListProcessingJobs", "sagemaker:ListTrainingJobs"))
     for word in ("Processing", "Training"):
         job = make.stage.arn("sagemaker", f"{word.lower()}-job/{make.stage.name}-doctor")

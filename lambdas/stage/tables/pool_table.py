@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from contract.table import pool_records, records
-from contract.table.pool_records import AccountQuotas, JobKind, Lease, Pool
+from contract.pool import pool_records
+from contract.pool.pool_records import AccountQuotas, JobKind, Lease, Pool
+from contract.table import records
 from contract.table.records import JobRecord
 from lambdas.admission.decisions import Ask, acquire, leave, release
 from lambdas.errors import PoolContendedError

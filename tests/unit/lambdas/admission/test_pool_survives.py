@@ -18,13 +18,15 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from contract.pool.pool_records import JobKind, Lease, pool_key
 from contract.status import FINAL_JOB_STATUSES, AttemptStatus, ExecutionStatus, JobStatus
 from contract.table import records
-from contract.table.pool_records import JobKind, Lease, pool_key
 from contract.table.records import AttemptRecord, JobRecord
 from embedded.server.embedded_aws import EmbeddedAws
 from lambdas.admission.decisions import Ask
 from lambdas.reconcile.leases import Leases
+from lambdas.stage.messaging.execution_reader import EndedExecution
+from lambdas.stage.tables import pool_table
 from lambdas.stage.tables.job_table import JobTable
 from lambdas.stage.tables.pool_table import Admitted, PoolTable
 from tests.unit.fuzzing import FUZZ_PROFILE
@@ -65,6 +67,11 @@ class Connection:
         return call
 
 
+def child_of(job: JobRecord) -> str:
+    """Return the ARN of the child execution that runs a job."""
+    return f"{job.execution_id}/RunJobs:{job.job_id}"
+
+
 class World:
     """Executions with jobs, a fake SageMaker, and the real tables."""
 
@@ -84,7 +91,12 @@ class World:
         self.at = 1_000
         deployment: Any = SimpleNamespace(pools=self.pools, table=self.jobs)
         service: Any = SimpleNamespace(status=lambda _kind, job_name: self.sagemaker.get(job_name, ""))
-        self.leases = Leases(deployment, service)
+        self.ended_children: set[str] = set()
+        executions: Any = SimpleNamespace(read=self._child)
+        self.leases = Leases(deployment, service, executions)
+
+    def _child(self, arn: str) -> EndedExecution:
+        return EndedExecution("{}", "", "", status="FAILED" if arn in self.ended_children else "RUNNING")
 
     def add(self, execution_id: str, jobs: int) -> None:
         self.jobs.open_execution(any_execution(execution_id))
@@ -101,7 +113,8 @@ class World:
         A job that has waited gets its lease before its attempt is opened.
         """
         name = f"{job.execution_id}-{job.job_id}-{attempt}"
-        lease = Lease(name, KIND, TYPE, instances, job.execution_id, job.job_id, attempt, "")
+        child = child_of(job)
+        lease = Lease(name, KIND, TYPE, instances, job.execution_id, job.job_id, attempt, "", child)
         record = AttemptRecord(
             job.execution_id, job.job_id, attempt, AttemptStatus.RUNNING, name, 1, TYPE, instances, STARTED_AT
         )
@@ -168,7 +181,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.world.at += seconds  # A clock may be wrong.
         job = self.all_jobs()[number]
         self.seen.append(job)
-        if job.status in (JobStatus.PENDING, JobStatus.WAITING):
+        if job.status in (JobStatus.PENDING, JobStatus.WAITING) and child_of(job) not in self.world.ended_children:
             attempt = self.killed(kill, lambda: self.world.admit(job, job.attempt + 1, instances, waited=waited))
             if attempt is not None:
                 self.world.create(attempt)
@@ -176,7 +189,7 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(number=st.integers(0, 40), kill=kills)
     def a_late_call_records_an_old_attempt(self, number: int, kill: tuple[int, bool] | None) -> None:
         job = self.seen[number % len(self.seen)]
-        if job.status in (JobStatus.PENDING, JobStatus.WAITING):
+        if job.status in (JobStatus.PENDING, JobStatus.WAITING) and child_of(job) not in self.world.ended_children:
             with suppress(Exception):
                 self.killed(kill, lambda: self.world.admit(job, job.attempt + 1))
 
@@ -197,6 +210,16 @@ class PoolMachine(RuleBasedStateMachine):
         if ended:
             self.killed(kill, lambda: self.world.pools.release(ended[number % len(ended)]))
 
+    @rule(number=st.integers(0, 7), kill=kills)
+    def no_failure_of_a_job_is_recorded(self, number: int, kill: tuple[int, bool] | None) -> None:
+        """Its child execution ends with its SageMaker job, and the records stay as they are."""
+        job = self.all_jobs()[number]
+        self.world.ended_children.add(child_of(job))
+        for name, status in self.world.sagemaker.items():
+            if name.startswith(f"{job.execution_id}-{job.job_id}-") and status == "InProgress":
+                self.world.sagemaker[name] = "Stopped"
+        self.killed(kill, self.world.leases.release_ended)
+
     @rule(execution_id=st.sampled_from(["e-1", "e-2"]), kill=kills)
     def an_execution_is_stopped(self, execution_id: str, kill: tuple[int, bool] | None) -> None:
         record = self.world.jobs.execution(execution_id)
@@ -210,6 +233,8 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(kill=kills)
     def the_schedule_looks(self, kill: tuple[int, bool] | None) -> None:
         self.killed(kill, self.world.leases.release_ended)
+        if kill is None:
+            assert not [lease for lease in self.world.pools.leases() if lease.child_arn in self.world.ended_children]
 
     @invariant()
     def what_is_held_is_leased_and_within_the_quota(self) -> None:
@@ -239,6 +264,17 @@ def dynamodb() -> Iterator[Any]:
             "dynamodb", endpoint_url=aws.endpoint.url, verify=str(aws.endpoint.ca_bundle), config=config
         )
         yield resource.meta.client
+
+
+def test_a_release_that_is_not_counted_is_noticed(dynamodb: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test below would be worth little if its invariant held with this mistake."""
+    monkeypatch.setattr(pool_table, "release", lambda pool, _lease: pool)
+    machine = type("Machine", (PoolMachine,), {"dynamodb": dynamodb})()
+    machine.record_attempt(0, None, 1, 0)
+    machine.what_is_held_is_leased_and_within_the_quota()
+    machine.a_job_ends(0, JobStatus.SUCCEEDED, None)
+    with pytest.raises(AssertionError):
+        machine.what_is_held_is_leased_and_within_the_quota()
 
 
 @pytest.mark.fuzz

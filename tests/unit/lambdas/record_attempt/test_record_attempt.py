@@ -6,9 +6,9 @@ import pytest
 
 from contract import codec, layout
 from contract.job.ledger import Commit
+from contract.pool.pool_records import JobKind
 from contract.problems import InvalidInputError
 from contract.status import AttemptStatus, JobStatus
-from contract.table.pool_records import JobKind
 from contract.workflow.messages import AttemptPlan
 from lambdas.errors import JobClosedError, JobNotFoundError, StaleEventError
 from lambdas.stage.tables.job_table import JobTable
