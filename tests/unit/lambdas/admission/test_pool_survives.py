@@ -270,7 +270,7 @@ def test_a_release_that_is_not_counted_is_noticed(dynamodb: Any, monkeypatch: py
     """The test below would be worth little if its invariant held with this mistake."""
     monkeypatch.setattr(pool_table, "release", lambda pool, _lease: pool)
     machine = type("Machine", (PoolMachine,), {"dynamodb": dynamodb})()
-    machine.record_attempt(0, None, 1, 0)
+    machine.record_attempt(0, None, 1, 0, waited=False)
     machine.what_is_held_is_leased_and_within_the_quota()
     machine.a_job_ends(0, JobStatus.SUCCEEDED, None)
     with pytest.raises(AssertionError):

@@ -13,7 +13,7 @@ from tests.unit.lambdas.reconcile.test_reconcile import SCHEDULED, Step, sagemak
 
 __all__ = ["sagemaker", "scored", "workflow"]
 
-WRITES = ("PutItem", "UpdateItem", "PutObject")
+WRITES = ("PutItem", "UpdateItem", "TransactWriteItems", "PutObject")
 COUNT = 6
 """Writes of a closing: open the record, close it, the summary, the pointer in table and bucket, and the end."""
 
