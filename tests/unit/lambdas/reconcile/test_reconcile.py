@@ -191,7 +191,7 @@ def test_instances_of_a_child_that_ended_without_a_trace_are_released(
     assert reconcile(SCHEDULED)["leases_released"] == 0, "its job was created, and runs"
     del sagemaker.tags_of["test-lost-1"]
     assert reconcile(SCHEDULED)["leases_released"] == 1
-    assert pools.pool(JobKind.PROCESSING, "ml.m5.large").held == 0
+    assert [pool.held for pool in pools.pools()] == [0]
 
 
 def test_jobs_of_others_are_left_alone(opened: Stage, reconcile: Step, sagemaker: FakeSageMaker) -> None:
