@@ -41,6 +41,7 @@ from embedded.ministack.events.schedules import (
 )
 from embedded.ministack.events.service_events import install_scheduled_rules, put_service_event
 from embedded.ministack.functions import (
+    install_call_logs,
     install_forked_workers,
     install_function_errors,
     install_lambda_actions,
@@ -48,9 +49,11 @@ from embedded.ministack.functions import (
 )
 from embedded.ministack.glue import glue_resource_arn, install_partition_filters
 from embedded.ministack.http.application import application, enforces_iam
+from embedded.ministack.http.direct_route import with_direct_route
 from embedded.ministack.http.limits import install_limits
 from embedded.ministack.http.request_checks import with_request_check
 from embedded.ministack.http.request_faults import with_faults
+from embedded.ministack.http.request_memory import install_request_memory
 from embedded.ministack.http.services import (
     add_service,
     ecr_resource_arn,
@@ -83,6 +86,7 @@ from embedded.ministack.monitoring.metrics import (
 from embedded.ministack.s3.buckets import install_bucket_not_empty_error, install_bucket_properties
 from embedded.ministack.s3.checksums import install_checksums
 from embedded.ministack.s3.copies import install_copies
+from embedded.ministack.s3.listing import install_listings
 from embedded.ministack.s3.object_contents import ContentStore, install_objects_on_disk
 from embedded.ministack.s3.objects import install_managed_key, install_multipart_times, install_restore_status
 from embedded.ministack.step_functions.tasks import add_task_integration
@@ -217,7 +221,7 @@ async def _serve(settings: ServerSettings) -> None:
     if settings.parent_pipe < 0:
         start_inventory(settings.root, sagemaker.unfinished_jobs)
     closed = asyncio.Event()
-    served = application()
+    served = with_direct_route(application())
     if settings.violations is not None:
         log_to(settings.violations)
         served = with_request_check(served)
@@ -244,6 +248,7 @@ async def _serve(settings: ServerSettings) -> None:
 
 def _install_corrections(settings: ServerSettings, store: ContentStore) -> None:
     service.install(settings.time_scale)
+    install_call_logs()
     install_function_errors()
     install_forked_workers()
     install_lambda_actions()
@@ -256,6 +261,7 @@ def _install_corrections(settings: ServerSettings, store: ContentStore) -> None:
     _install_monitoring(settings.time_scale)
     install_objects_on_disk(store)
     install_checksums()
+    install_listings()
     install_copies()
     install_bucket_not_empty_error()
     install_bucket_properties()
@@ -294,6 +300,7 @@ def _install_iam(settings: ServerSettings) -> None:
     if enforces_iam():
         install_administrator(settings.endpoint.access_key_id, settings.endpoint.secret_access_key)
     install_policy_cache()
+    install_request_memory()
     install_conditions({f"sagemaker:{operation}": condition_keys for operation in CREATIONS})
     install_bus_policies()
     install_condition_check()

@@ -13,6 +13,7 @@ from typing import Any
 SESSION_SECONDS = 12 * 3600
 """Lifetime of a role's temporary credentials, in seconds."""
 _CACHED_POLICIES = 1_000
+_KNOWN_ACTIONS = 1_000
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,10 @@ def role_credentials(role_arn: str, session_name: str) -> Credentials:
 
 
 def install_policy_cache() -> None:
-    """Parse each text of a policy once: ministack parses all policies of a caller twice per request."""
+    """Parse each text of a policy once, and compare each of its statements once with an action.
+
+    ministack parses all policies of a caller twice per request, and compares all patterns of all statements.
+    """
     from ministack.core import iam_evaluator
 
     parse = iam_evaluator.parse_policy_document
@@ -66,7 +70,31 @@ def install_policy_cache() -> None:
     def parse_policy_document(document: str | dict[str, Any]) -> list[Any]:
         return list(parse_once(document) if isinstance(document, str) else parse(document))
 
+    def first_match(context: Any, statements: list[Any], effect: str) -> Any:
+        for statement in statements:
+            if (
+                statement.effect == effect
+                and _names_action(statement, context.action)
+                and iam_evaluator._resource_matches(context.resource_arn, statement.resources, statement.not_resources)
+                and iam_evaluator._conditions_met(statement.conditions, context)
+            ):
+                return statement
+        return None
+
     iam_evaluator.parse_policy_document = parse_policy_document
+    iam_evaluator._first_match = first_match
+
+
+def _names_action(statement: Any, action: str) -> bool:
+    """Return whether a statement is about an action. The answers are kept with the statement."""
+    from ministack.core import iam_evaluator
+
+    known: dict[str, bool] = statement.__dict__.setdefault("known_actions", {})
+    if action not in known:
+        if len(known) >= _KNOWN_ACTIONS:
+            known.clear()
+        known[action] = iam_evaluator._action_matches(action, statement.actions, statement.not_actions)
+    return known[action]
 
 
 def authorize(role_arn: str, action: str, resource: str, context: dict[str, Any] | None = None) -> bool:
