@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ from botocore.exceptions import EndpointConnectionError
 
 from cli import main as entry
 from cli.documents.bulk_file import read_bulk
-from cli.stage.catalog.bulk_registration import _in_threads
-from cli.stage.catalog.catalog import Catalog, NewVersion
+from cli.stage.catalog.catalog import Catalog
 from cli.stage.catalog.catalog_table import CatalogTable
 from cli.stage.catalog.model_deletion import ModelDeletion
+from cli.stage.catalog.stoppable_threads import in_threads
+from cli.stage.catalog.version_writes import NewVersion
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract.catalog.model_fields import Feature
@@ -214,7 +215,7 @@ def test_bulk_names_the_model_whose_record_is_too_large(
     path = write_lines(tmp_path, line_of("small"), line_of("large", tags=tags))
     assert entry.main(["models", "register", "--bulk", str(path)]) == 2
     shown = capsys.readouterr().err
-    assert "line 2: size of the record: got '44" in shown
+    assert "line 2, model large: size of the record: got '44" in shown
     assert "at most 409,600 bytes, DynamoDB's limit for a record (tags takes" in shown
     assert catalog.models() == []
     assert connection.client("s3").list_objects_v2(Bucket="some-models")["KeyCount"] == 0
@@ -226,16 +227,7 @@ def test_bulk_keeps_a_concurrent_change_of_a_model(
     path = write_lines(tmp_path, line_of("a"), line_of("b"))
     assert entry.main(["models", "register", "--bulk", str(path)]) == 0
     make_archive(tmp_path / "model.tar.gz", {"model.joblib": b"new model"})
-    read = CatalogTable.models
-    others = ["a"]
-
-    def read_then_disable(self: CatalogTable, model_ids: Sequence[str]) -> dict[str, Model]:
-        found = read(self, model_ids)
-        while others:
-            catalog.set_enabled(others.pop(), False)
-        return found
-
-    monkeypatch.setattr(CatalogTable, "models", read_then_disable)
+    while_artifacts_are_stored(monkeypatch, lambda: catalog.set_enabled("a", False))
     assert entry.main(["models", "register", "--bulk", str(path)]) == 0
     assert {m.model_id: (m.current_version, m.enabled) for m, _ in catalog.models()} == {
         "a": ("2", False),
@@ -331,7 +323,7 @@ def test_running_threads_end_at_their_next_step_after_an_interruption() -> None:
         return item
 
     with pytest.raises(KeyboardInterrupt):
-        list(_in_threads(work, range(3)))
+        list(in_threads(work, range(3), 3))
     assert set(ended) <= {1, 2}
 
 
@@ -385,7 +377,7 @@ def while_artifacts_are_stored(monkeypatch: pytest.MonkeyPatch, change: Callable
     """Let another command change the catalog between the checks of a bulk registration and its writes."""
     write_all = Catalog.write_all
 
-    def change_first(self: Catalog, wanted: Sequence[NewVersion], *, changed_by: str) -> Iterator[Model]:
+    def change_first(self: Catalog, wanted: Sequence[NewVersion], *, changed_by: str) -> list[Model]:
         change()
         return write_all(self, wanted, changed_by=changed_by)
 

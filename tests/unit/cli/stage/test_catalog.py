@@ -260,9 +260,11 @@ def test_wide_model_is_registered_and_read_again(catalog: Catalog, document: Mod
     assert version.spec.features == features
 
 
-def test_columns_that_do_not_fit_compressed_are_refused_with_their_size(document: ModelDocument) -> None:
+def test_columns_that_do_not_fit_compressed_are_refused_with_their_size(
+    catalog: Catalog, document: ModelDocument
+) -> None:
     names = (hashlib.sha256(str(number).encode()).hexdigest() for number in range(20_000))
     with pytest.raises(InvalidInputError) as refused:
-        replace(document, features=tuple(Feature(name, "double") for name in names))
+        catalog.register(replace(document, features=tuple(Feature(name, "double") for name in names)))
     assert "at most 409,600 bytes, DynamoDB's limit for a record (features takes" in str(refused.value)
     assert "of them, compressed)" in str(refused.value)
