@@ -46,8 +46,12 @@ class Connection:
         return self._make(partial(self.session().client, region_name=region), service, read_timeout=read_timeout)
 
     def bulk_client(self, service: str) -> Any:
-        """Return a client for requests of many values, which botocore sends without looking at each one's type."""
-        return self._make(self.session().client, service, parameter_validation=False)
+        """Return a client for thousands of requests.
+
+        It does not check the type of each value, and does not build the same user agent twice per request.
+        """
+        agent = self.session()._session.user_agent()  # noqa: SLF001 - boto3 has no other way
+        return self._make(self.session().client, service, parameter_validation=False, user_agent=agent)
 
     def resource(self, service: str) -> Any:
         return self._make(self.session().resource, service)

@@ -58,7 +58,7 @@ class Catalog:
 
     def __init__(self, connection: Connection, deployment: Deployment) -> None:
         self._table = CatalogTable(connection.resource("dynamodb").Table(deployment.table_name), connection)
-        self.s3 = connection.client("s3")
+        self.s3 = connection.bulk_client("s3")
         send_small_bodies_at_once(self.s3)
         self._bucket = deployment.models_bucket
 
