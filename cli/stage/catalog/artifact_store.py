@@ -53,11 +53,12 @@ def send_small_bodies_at_once(s3: Any) -> None:
     botocore sends the content of any PutObject after S3 has asked for it, which takes another round trip.
     That pays for large files, which S3 may refuse.
     """
-    s3.meta.events.register_last("before-call.s3.PutObject", _expect_nothing)
+    # botocore's own handler is for all operations, and runs after those of one.
+    s3.meta.events.register_last("before-call.s3", _expect_nothing)
 
 
 def _expect_nothing(params: dict[str, Any], **_: Any) -> None:
-    if isinstance(params["body"], io.BytesIO):
+    if isinstance(params.get("body"), io.BytesIO):
         params["headers"].pop("Expect", None)
 
 

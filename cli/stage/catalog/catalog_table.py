@@ -1,6 +1,8 @@
 """Models and their versions as items of the table: reads, and writes under conditions."""
 
+import random
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +30,12 @@ _TRANSACTION_BYTES = MAX_TRANSACTION_BYTES // 2
 
 A request is larger than its items.
 """
+_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Pauses after a transaction that DynamoDB throttled, in seconds. botocore does not repeat it.
+
+All ids are in one partition, which takes about 15 transactions per second that each add 33 of them.
+"""
+_THROTTLED = frozenset({"ThrottlingError", "ProvisionedThroughputExceeded"})
 _ITEMS = frozenset({"Item", "Key", "ExpressionAttributeValues"})
 """Arguments of actions that hold values of items."""
 _SERIALIZER = TypeSerializer()
@@ -200,13 +208,19 @@ class CatalogTable:
         Raises:
             VersionTakenError: when a condition does not hold.
         """
-        try:
-            self._transactions().transact_write_items(TransactItems=list(map(_serialized, actions)))
-        except ClientError as error:
-            reasons = [reason.get("Code") for reason in error.response.get("CancellationReasons", [])]
-            if "ConditionalCheckFailed" in reasons or "TransactionConflict" in reasons:
-                raise VersionTakenError from error
-            raise
+        serialized = list(map(_serialized, actions))
+        for seconds in (*_PAUSES, None):
+            try:
+                self._transactions().transact_write_items(TransactItems=serialized)
+            except ClientError as error:
+                reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
+                if reasons & {"ConditionalCheckFailed", "TransactionConflict"}:
+                    raise VersionTakenError from error
+                if seconds is None or not reasons & _THROTTLED:
+                    raise
+                time.sleep(random.uniform(seconds / 2, seconds))  # noqa: S311 - not for secrets
+            else:
+                return
 
     def _transactions(self) -> Any:
         """Return the client of transactions. It is created by the first one, of any thread.

@@ -1,4 +1,5 @@
 import hashlib
+import random
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -173,6 +174,19 @@ def test_registration_keeps_a_concurrent_change(
     done = catalog.register(document)
     assert done.version.spec.version == "2"
     assert done.model.enabled is False
+
+
+def test_only_a_large_artifact_waits_until_s3_asks_for_it(
+    catalog: Catalog, document: ModelDocument, connection: Connection
+) -> None:
+    expected: list[str | None] = []
+    catalog.s3.meta.events.register(
+        "request-created.s3.PutObject", lambda request, **_: expected.append(request.headers.get("Expect"))
+    )
+    catalog.register(document)
+    archive = make_archive(Path(document.artifact), {"model.joblib": random.Random(1).randbytes(2 << 20)})
+    catalog.register(replace(document, artifact=str(archive)))
+    assert expected == [None, "100-continue"]
 
 
 def stored_versions(connection: Connection) -> list[str]:
