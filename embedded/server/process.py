@@ -53,7 +53,7 @@ from embedded.ministack.http.direct_route import with_direct_route
 from embedded.ministack.http.limits import install_limits
 from embedded.ministack.http.request_checks import with_request_check
 from embedded.ministack.http.request_faults import with_faults
-from embedded.ministack.http.request_memory import install_request_memory
+from embedded.ministack.http.request_memory import install_request_memory, with_known_caller
 from embedded.ministack.http.services import (
     add_service,
     ecr_resource_arn,
@@ -226,12 +226,13 @@ async def _serve(settings: ServerSettings) -> None:
         log_to(settings.violations)
         served = with_request_check(served)
     # After the check of the signature, and before that of the parameters, as on AWS.
-    served = with_access_check(with_faults(served, faults), settings.endpoint.account_id)
+    served = with_faults(served, faults)
+    served, own = with_access_check(served, settings.endpoint.account_id), with_known_caller(served)
     snapshots = _start_persistence(settings, store, sagemaker, service_quotas) if settings.persist else None
     if snapshots is not None:
-        served = snapshots.counted(served)
+        served, own = snapshots.counted(served), snapshots.counted(own)
         snapshot_task = asyncio.create_task(snapshots.run())
-    calls.serve(served)
+    calls.serve(own)
     listener = socket.socket(fileno=settings.socket)
     server = asyncio.create_task(serve_http(served, listener, settings.certificate, settings.private_key, closed))
     await asyncio.wait({server, asyncio.create_task(ended.wait())}, return_when=asyncio.FIRST_COMPLETED)

@@ -9,8 +9,8 @@ from email.utils import formatdate
 from typing import Any
 
 from embedded.ministack.errors import MinistackChangedError
-from embedded.ministack.http.messages import Message, Receive, Send, answer, header_map, query_map
-from embedded.ministack.http.request_memory import signed_request
+from embedded.ministack.http.messages import Message, Receive, Send, answer
+from embedded.ministack.http.request_memory import SignedRequest, signed_request
 
 _HOSTS = ("localhost", "127.0.0.1")
 _JSON_SERVICES = frozenset({"dynamodb", "events", "logs", "sagemaker", "states"})
@@ -39,11 +39,10 @@ def with_direct_route(application: Any) -> Any:
         raise MinistackChangedError(f"ministack's application has no {missing[0]}: install the pinned version")
 
     async def serve(scope: Message, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and signed_request() is not None:
-            headers = header_map(scope)
-            if _is_plain(scope, headers):
-                await _answer(scope, headers, receive, send)
-                return
+        request = signed_request()
+        if scope["type"] == "http" and request is not None and _is_plain(scope, request.headers):
+            await _answer(scope, request, receive, send)
+            return
         await application(scope, receive, send)
 
     return serve
@@ -64,12 +63,11 @@ def _is_plain(scope: Message, headers: Mapping[str, str]) -> bool:
     return is_json and scope["method"] == "POST" and path == "/"
 
 
-async def _answer(scope: Message, headers: dict[str, str], receive: Receive, send: Send) -> None:
+async def _answer(scope: Message, request: SignedRequest, receive: Receive, send: Send) -> None:
     from ministack import app
     from ministack.core.responses import StreamingResponse
 
-    request = signed_request()
-    method, path, query = scope["method"], scope["path"], query_map(scope)
+    method, path, headers, query = scope["method"], scope["path"], dict(request.headers), request.query
     client = (scope.get("client") or ("127.0.0.1",))[0]
     if scope.get("scheme") == "https":
         headers.setdefault("x-forwarded-proto", "https")
@@ -77,7 +75,7 @@ async def _answer(scope: Message, headers: dict[str, str], receive: Receive, sen
     if app.AUTH:
         is_secure = headers.get("x-forwarded-proto", "").split(",")[0].strip().lower() == "https"
         app.pin_request_origin(client, is_secure)
-    key = request.access_key_id if request else ""
+    key = request.access_key_id
     app.set_request_account_id(app._request_account_scope(key) if app.AUTH else key)
     app.set_request_region(app.extract_region(headers, query))
     if app.AUTH:

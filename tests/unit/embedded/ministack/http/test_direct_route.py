@@ -10,6 +10,7 @@ import pytest
 from ministack.services import dynamodb, s3
 
 from embedded.ministack.http.direct_route import with_direct_route
+from embedded.ministack.http.messages import header_map, query_map
 from embedded.ministack.http.request_memory import remembered
 
 KEY = "AKIAFLEETSCORELOCAL1"
@@ -50,7 +51,7 @@ def answer(application: Any, asked: tuple[dict[str, Any], bytes]) -> tuple[int, 
         sent.append(message)
 
     async def call() -> None:
-        with remembered(KEY):
+        with remembered(KEY, header_map(scope), query_map(scope)):
             await application(scope, receive, send)
 
     asyncio.run(call())
