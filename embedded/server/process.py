@@ -7,6 +7,7 @@ and starts it.
 import asyncio
 import contextlib
 import fcntl
+import gc
 import json
 import logging
 import os
@@ -40,6 +41,7 @@ from embedded.ministack.events.schedules import (
     remove_schedule,
 )
 from embedded.ministack.events.service_events import install_scheduled_rules, put_service_event
+from embedded.ministack.expressions import install_expression_cache
 from embedded.ministack.functions import (
     install_call_logs,
     install_forked_workers,
@@ -221,6 +223,8 @@ async def _serve(settings: ServerSettings) -> None:
     if settings.parent_pipe < 0:
         start_inventory(settings.root, sagemaker.unfinished_jobs)
     closed = asyncio.Event()
+    # Modules and tables of services live as long as the process: garbage collections need not look at them.
+    gc.freeze()
     served = with_direct_route(application())
     if settings.violations is not None:
         log_to(settings.violations)
@@ -272,6 +276,7 @@ def _install_corrections(settings: ServerSettings, store: ContentStore) -> None:
     install_managed_key()
     install_limits()
     install_partition_filters()
+    install_expression_cache()
     name_resources("ecr", ecr_resource_arn)
     name_resources("glue", glue_resource_arn)
     name_resources("iam", iam_resource_arn)
