@@ -41,6 +41,7 @@ from embedded.ministack.events.schedules import (
     remove_schedule,
 )
 from embedded.ministack.events.service_events import install_scheduled_rules, put_service_event
+from embedded.ministack.events.stream_records import install_stream_limit
 from embedded.ministack.expressions import install_expression_cache
 from embedded.ministack.functions import (
     install_call_logs,
@@ -260,6 +261,7 @@ def _install_corrections(settings: ServerSettings, store: ContentStore) -> None:
     install_object_versions()
     install_batch_actions()
     install_queue_polling(settings.time_scale)
+    install_stream_limit()
     _install_iam(settings)
     install_missing_image_error()
     install_message_moves()
