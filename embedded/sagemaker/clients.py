@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore import UNSIGNED
 from botocore.config import Config
 
@@ -52,7 +53,10 @@ class ClientFactory:
         self._endpoint = endpoint
         self._calls = calls
         self._credentials_for_role = credentials_for_role
-        self._session = boto3.Session(region_name=endpoint.region)
+        core = botocore.session.get_session()
+        # Jobs use no times of objects, and parsing a text of a time takes as long as signing.
+        core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
+        self._session = boto3.Session(region_name=endpoint.region, botocore_session=core)
         self._roles: dict[str, RoleAccess] = {}
         self._lock = threading.RLock()  # boto3 sessions are not thread-safe, clients are
 

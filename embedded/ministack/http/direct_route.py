@@ -15,8 +15,8 @@ from embedded.ministack.http.request_memory import SignedRequest, signed_request
 _HOSTS = ("localhost", "127.0.0.1")
 _JSON_SERVICES = frozenset({"dynamodb", "events", "logs", "sagemaker", "states"})
 """Services whose requests all have the path `/` and name their operation in a header."""
-_METHODS = ("GET", "PUT", "POST", "DELETE")
-"""Methods of S3. HEAD has rules of its own."""
+_METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE")
+"""Methods of S3."""
 _OTHER_ROUTES = ("/iceberg", "/v20180820/")
 """Paths that ministack does not give to S3."""
 _NEEDED = (
@@ -66,6 +66,7 @@ def _is_plain(scope: Message, headers: Mapping[str, str]) -> bool:
 async def _answer(scope: Message, request: SignedRequest, receive: Receive, send: Send) -> None:
     from ministack import app
     from ministack.core.responses import StreamingResponse
+    from ministack.services import s3
 
     method, path, headers, query = scope["method"], scope["path"], dict(request.headers), request.query
     client = (scope.get("client") or ("127.0.0.1",))[0]
@@ -93,6 +94,10 @@ async def _answer(scope: Message, request: SignedRequest, receive: Receive, send
     status, answered, content = await app._dispatch_service_request(
         method, path, headers, body, query, str(uuid.uuid4())
     )
+    # ministack leaves out and adds headers of an object, so that they are those of S3's answers without a body.
+    is_head = method == "HEAD" and s3.is_standard_object_request(method, path, headers, query)
+    if is_head:
+        status, answered, content = s3.format_head_response(path, headers, (status, answered, content))
     named = {name.lower() for name in answered}
     if "date" not in named:
         answered["Date"] = formatdate(usegmt=True)
@@ -100,7 +105,7 @@ async def _answer(scope: Message, request: SignedRequest, receive: Receive, send
         await app._send_streaming_response(send, receive, status, answered, content)
         return
     content = content if isinstance(content, bytes) else content.encode()
-    if "content-length" not in named:
+    if "content-length" not in named and not is_head:
         answered["Content-Length"] = str(len(content))
     sent = app._asgi_header_list(answered)
     await send({"type": "http.response.start", "status": status, "headers": sent})
