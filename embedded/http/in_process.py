@@ -18,10 +18,15 @@ _IN_MEMORY_BYTES = 16 << 20
 """Size from which a response is kept in a file, in bytes."""
 
 
+CALLER = "embedded_aws_caller"
+"""Member of a request's scope with the access key that it is made with. Only this process can set it."""
+
+
 class InProcessCalls:
     """Sends requests of clients to an application that an event loop of this process serves.
 
-    They are signed and checked like all others. Call it from threads other than the loop's.
+    They have no signature, which would only prove to this process who it is itself. Call it from threads other than
+    the loop's.
     """
 
     def __init__(self) -> None:
@@ -33,26 +38,42 @@ class InProcessCalls:
         self._application = application
         self._loop = asyncio.get_running_loop()
 
-    def use_for(self, client: Any) -> Any:
-        """Let a botocore client send its requests this way, and return it."""
-        client._endpoint.http_session = self  # noqa: SLF001 - botocore has no public way
+    def use_for(self, client: Any, access_key_id: str) -> Any:
+        """Let a botocore client that signs nothing send its requests this way, as a caller. Return the client."""
+        session = _Session(self, access_key_id, client.meta.region_name, client.meta.service_model.signing_name)
+        client._endpoint.http_session = session  # noqa: SLF001 - botocore has no public way
         return client
 
-    def send(self, request: Any) -> AWSResponse:
-        """Send a prepared request, as botocore's HTTP session does.
+    def exchange(self, request: Any, caller: str, authorization: str) -> AWSResponse:
+        """Send a prepared request, and return the response.
 
         Raises:
             HTTPClientError: The application has not answered.
         """
         if self._application is None or self._loop is None:
             raise HTTPClientError(error=RuntimeError("the embedded AWS does not serve requests yet"), request=request)
-        exchange = _Exchange(request)
+        exchange = _Exchange(request, caller, authorization)
         work = asyncio.run_coroutine_threadsafe(exchange.run(self._application), self._loop)
         try:
             work.result()
         except Exception as error:
             raise HTTPClientError(error=error, request=request) from error
         return AWSResponse(request.url, exchange.status, HeadersDict(exchange.headers), exchange.body)
+
+
+class _Session:
+    """A client's HTTP session."""
+
+    def __init__(self, calls: InProcessCalls, access_key_id: str, region: str, service: str) -> None:
+        self._calls = calls
+        self._caller = access_key_id
+        # The application finds the Region and the service here. There is no signature to check.
+        scope = f"{access_key_id}/00000000/{region}/{service}/aws4_request"
+        self._authorization = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=none"
+
+    def send(self, request: Any) -> AWSResponse:
+        """Send a prepared request, as botocore's HTTP session does."""
+        return self._calls.exchange(request, self._caller, self._authorization)
 
     def close(self) -> None:
         """Do nothing: there is no connection."""
@@ -81,10 +102,11 @@ class _Body:
 class _Exchange:
     """A request and its response."""
 
-    def __init__(self, request: Any) -> None:
+    def __init__(self, request: Any, caller: str, authorization: str) -> None:
         parts = urlsplit(request.url)
         headers = {name.lower(): value for name, value in request.headers.items()}
         headers.setdefault("host", parts.netloc)
+        headers["authorization"] = authorization
         self._scope: Message = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -98,6 +120,7 @@ class _Exchange:
             "headers": [(_encoded(name), _encoded(value)) for name, value in headers.items()],
             "client": ("127.0.0.1", 0),
             "server": None,
+            CALLER: caller,
         }
         self._parts = _parts(request.body)
         self._is_read = False

@@ -44,8 +44,11 @@ class InstanceQuotas:
 
     def current(self) -> Quotas:
         """Return the quotas as the setting and the table have them."""
-        found = self._pools.quotas()
-        return Quotas(self._declared, found.instances if found is not None else {})
+        return self.known(self._pools.quotas())
+
+    def known(self, account: AccountQuotas | None) -> Quotas:
+        """Return the quotas as the setting has them, and the table's as they were read."""
+        return Quotas(self._declared, account.instances if account is not None else {})
 
     def problems_of(self, needs: Sequence[InstanceNeed]) -> list[Problem]:
         """Return the problems of planned jobs. A quota may have been raised since it was last read."""
@@ -67,7 +70,7 @@ class InstanceQuotas:
             account = instance_quotas(_all_quotas(self._service()))
         except (ClientError, BotoCoreError) as error:
             logger.warning("the account's quotas could not be read", why=str(error))
-            return Quotas(self._declared, found.instances if found is not None else {})
+            return self.known(found)
         read = AccountQuotas(record_time(now), account)
         if self._writes:
             self._pools.put_quotas(read)

@@ -57,7 +57,7 @@ def _record_attempt(make: CallMaker) -> Iterator[Call]:
     yield from _listing_results(make)
     yield make.execution_objects("s3:GetObject", "s3:PutObject")
     yield from _copying_outputs(make)
-    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem", "UpdateItem")
+    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem")
     yield Call(("dynamodb:Query",), f"{make.table}/index/{records.INDEX_NAME}")
     yield make.items(records.EXECUTION_PARTITIONS, "ConditionCheckItem")
     yield _releasing(make, "UpdateItem")
@@ -68,7 +68,7 @@ def _verify_output(make: CallMaker) -> Iterator[Call]:
     yield Call(("s3:ListBucket",), make.datasets)
     yield from _listing_results(make)
     yield make.execution_objects("s3:GetObject")
-    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "PutItem", "UpdateItem")
+    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "BatchGetItem", "PutItem", "UpdateItem")
     yield from _copying_outputs(make)
     yield _releasing(make)
     yield from make.keys_for("dynamodb", "s3")
@@ -79,7 +79,7 @@ def _classify_failure(make: CallMaker) -> Iterator[Call]:
     yield make.execution_objects("s3:GetObject")
     yield from _copying_outputs(make)
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem", "UpdateItem")
-    yield _releasing(make)
+    yield _releasing(make, "GetItem")
     yield from make.keys_for("dynamodb", "s3")
     for word in ("Processing", "Training"):
         job = make.stage.arn("sagemaker", f"{word.lower()}-job/{make.stage.name}-doctor")
@@ -96,6 +96,7 @@ def _summarize_execution(make: CallMaker) -> Iterator[Call]:
 def _reconcile(make: CallMaker) -> Iterator[Call]:
     yield from _closing(make)
     yield from _copying_outputs(make)
+    yield make.items(records.EXECUTION_PARTITIONS, "BatchGetItem")
     yield make.items(records.RECONCILIATION_PARTITION, "GetItem", "PutItem")
     yield Call(("dynamodb:Query",), f"{make.table}/index/{records.INDEX_NAME}")
     for machine in make.stage.machines.values():
@@ -108,7 +109,7 @@ def _reconcile(make: CallMaker) -> Iterator[Call]:
         yield Call((f"sagemaker:Describe{word}Job", "sagemaker:ListTags", f"sagemaker:Stop{word}Job"), job)
         other = make.stage.arn("sagemaker", f"{word.lower()}-job/another-job")
         yield make.never(f"sagemaker:Stop{word}Job", other)
-    yield _releasing(make, "Query")
+    yield _releasing(make, "GetItem", "Query")
     yield _service_quotas()
     for queue in make.queues("ClosingDeadLetters"):
         yield Call(("sqs:SendMessage",), queue)
@@ -120,7 +121,7 @@ def _closing(make: CallMaker) -> Iterator[Call]:
     yield from _listing_results(make)
     yield make.execution_objects("s3:GetObject", "s3:PutObject")
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem", "UpdateItem")
-    yield make.items(LATEST_PARTITIONS, "PutItem")
+    yield make.items(LATEST_PARTITIONS, "BatchGetItem", "PutItem")
     yield make.items(ESTIMATE_PARTITIONS, "BatchGetItem", "PutItem")
     yield make.listing(make.results, layout.LATEST_PREFIX)
     yield Call(("s3:GetObject", "s3:PutObject"), f"{make.results}/{layout.latest_key('doctor', 'doctor')}")
@@ -153,7 +154,7 @@ def _register_model_version(make: CallMaker) -> Iterator[Call]:
     yield make.execution_objects("s3:GetObject")
     artifact = f"{make.models}/{layout.artifact_key('doctor', '1')}"
     yield Call(("s3:PutObject", "s3:AbortMultipartUpload"), artifact)
-    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "PutItem")
+    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "BatchGetItem", "PutItem")
     yield make.items(records.MODEL_PARTITIONS, "GetItem", "BatchGetItem", "PutItem")
     yield _releasing(make)
     yield from make.keys_for("dynamodb", "s3")
@@ -224,7 +225,7 @@ def _service_quotas() -> Call:
 
 def _releasing(make: CallMaker, *more: str) -> Call:
     """Return the calls that release the instances of an attempt."""
-    return make.items(POOL_PARTITION, "DeleteItem", "GetItem", "PutItem", *more)
+    return make.items(POOL_PARTITION, "BatchGetItem", "DeleteItem", "PutItem", *more)
 
 
 def _reading_for_plans(make: CallMaker) -> Iterator[Call]:

@@ -102,17 +102,28 @@ class World:
         self.jobs.open_execution(any_execution(execution_id))
         self.jobs.add_jobs(any_job(execution_id, f"job-{number}") for number in range(jobs))
 
-    def admit(self, job: JobRecord, attempt: int, instances: int = 1) -> AttemptRecord | None:
-        """Do what RecordAttempt does, with a job's record that may be out of date."""
+    @property
+    def held(self) -> int:
+        """Number of instances that are held, as the pools' items say."""
+        return sum(pool.held for pool in self.pools.pools())
+
+    def admit(self, job: JobRecord, attempt: int, instances: int = 1, *, waited: bool = False) -> AttemptRecord | None:
+        """Do what RecordAttempt does, with a job's record that may be out of date.
+
+        A job that has waited gets its lease before its attempt is opened.
+        """
         name = f"{job.execution_id}-{job.job_id}-{attempt}"
         child = child_of(job)
         lease = Lease(name, KIND, TYPE, instances, job.execution_id, job.job_id, attempt, "", child)
-        if not isinstance(self.pools.acquire(Ask(lease, 5, self.at, 60), QUOTA, job), Admitted):
-            return None
         record = AttemptRecord(
             job.execution_id, job.job_id, attempt, AttemptStatus.RUNNING, name, 1, TYPE, instances, STARTED_AT
         )
-        return self.jobs.open_attempt(job, record)
+        for opening in ([], self.jobs.opening(job, record)) if waited else (self.jobs.opening(job, record),):
+            state = self.pools.lease_state(name, (KIND, TYPE))
+            answer = self.pools.acquire(Ask(lease, 5, self.at, 60), QUOTA, job, state, opening)
+            if not isinstance(answer, Admitted):
+                return None
+        return record if answer.is_opened else self.jobs.open_attempt(job, record)
 
     def create(self, attempt: AttemptRecord) -> None:
         """Do what the workflow does when RecordAttempt has answered."""
@@ -120,9 +131,12 @@ class World:
 
     def end_attempt(self, job: JobRecord, status: JobStatus) -> None:
         """Do what VerifyOutput or ClassifyFailure does."""
+        if status is JobStatus.SUCCEEDED:
+            self.pools.release(job.sagemaker_job_name, (KIND, TYPE))
         moved = replace(job, status=status, ended_at=STARTED_AT if status in FINAL_JOB_STATUSES else "")
         self.jobs.end_attempt(job, moved, ended_at=STARTED_AT)
-        self.pools.release(job.sagemaker_job_name)
+        if status is not JobStatus.SUCCEEDED:
+            self.pools.release(job.sagemaker_job_name)
 
 
 kills = st.none() | st.tuples(st.integers(0, 6), st.booleans())
@@ -154,13 +168,21 @@ class PoolMachine(RuleBasedStateMachine):
             self.world.connection.left = None
         return None
 
-    @rule(number=st.integers(0, 7), kill=kills, instances=st.integers(1, QUOTA), seconds=st.integers(-500, 500))
-    def record_attempt(self, number: int, kill: tuple[int, bool] | None, instances: int, seconds: int) -> None:
+    @rule(
+        number=st.integers(0, 7),
+        kill=kills,
+        instances=st.integers(1, QUOTA),
+        seconds=st.integers(-500, 500),
+        waited=st.booleans(),
+    )
+    def record_attempt(
+        self, number: int, kill: tuple[int, bool] | None, instances: int, seconds: int, waited: bool
+    ) -> None:
         self.world.at += seconds  # A clock may be wrong.
         job = self.all_jobs()[number]
         self.seen.append(job)
         if job.status in (JobStatus.PENDING, JobStatus.WAITING) and child_of(job) not in self.world.ended_children:
-            attempt = self.killed(kill, lambda: self.world.admit(job, job.attempt + 1, instances))
+            attempt = self.killed(kill, lambda: self.world.admit(job, job.attempt + 1, instances, waited=waited))
             if attempt is not None:
                 self.world.create(attempt)
 
@@ -217,7 +239,7 @@ class PoolMachine(RuleBasedStateMachine):
     @invariant()
     def what_is_held_is_leased_and_within_the_quota(self) -> None:
         leases = list(self.world.pools.leases())
-        held = self.world.pools.pool(KIND, TYPE).held
+        held = self.world.held
         assert held == sum(lease.instances for lease in leases) <= QUOTA
         running = {name for name, status in self.world.sagemaker.items() if status == "InProgress"}
         assert running <= {lease.sagemaker_job_name for lease in leases}
@@ -231,7 +253,7 @@ class PoolMachine(RuleBasedStateMachine):
             self.world.jobs.close_execution(replace(record, status=ExecutionStatus.FAILED, ended_at=STARTED_AT))
         self.world.leases.release_ended()
         assert list(self.world.pools.leases()) == []
-        assert self.world.pools.pool(KIND, TYPE).held == 0
+        assert self.world.held == 0
 
 
 @pytest.fixture(scope="module")
@@ -248,7 +270,7 @@ def test_a_release_that_is_not_counted_is_noticed(dynamodb: Any, monkeypatch: py
     """The test below would be worth little if its invariant held with this mistake."""
     monkeypatch.setattr(pool_table, "release", lambda pool, _lease: pool)
     machine = type("Machine", (PoolMachine,), {"dynamodb": dynamodb})()
-    machine.record_attempt(0, None, 1, 0)
+    machine.record_attempt(0, None, 1, 0, waited=False)
     machine.what_is_held_is_leased_and_within_the_quota()
     machine.a_job_ends(0, JobStatus.SUCCEEDED, None)
     with pytest.raises(AssertionError):
@@ -275,10 +297,10 @@ def test_hundreds_of_concurrent_calls_never_exceed_the_quota(dynamodb: Any) -> N
     with ThreadPoolExecutor(12) as threads:
         got = [attempt for attempt in threads.map(lambda job: world.admit(job, 1), jobs) if attempt is not None]
     assert 1 <= len(got) <= QUOTA
-    assert world.pools.pool(KIND, TYPE).held == len(got) == len(list(world.pools.leases()))
+    assert world.held == len(got) == len(list(world.pools.leases()))
     with ThreadPoolExecutor(12) as threads:
         list(threads.map(lambda attempt: world.pools.release(attempt.sagemaker_job_name), got * 4))
-    assert world.pools.pool(KIND, TYPE).held == 0
+    assert world.held == 0
 
 
 def test_start_slots_of_concurrent_calls_are_apart(dynamodb: Any) -> None:

@@ -176,7 +176,8 @@ def test_instances_of_a_child_that_ended_without_a_trace_are_released(
     """No failure of the job could be recorded, and the execution runs on with its other jobs."""
     pools, child = planned.deployment.pools, "arn:aws:states:::execution:machine/RunJobs:child"
     lease = Lease("test-lost-1", JobKind.PROCESSING, "ml.m5.large", 1, "e-1", "delays-ua", 1, "", child)
-    assert pools.acquire(Ask(lease, 5, 0, 60), 1, planned.job()) == Admitted(lease)
+    state = pools.lease_state(lease.sagemaker_job_name, (lease.kind, lease.instance_type))
+    assert pools.acquire(Ask(lease, 5, 0, 60), 1, planned.job(), state) == Admitted(lease)
     if opens:
         attempt = AttemptRecord(
             "e-1", "delays-ua", 1, AttemptStatus.RUNNING, "test-lost-1", 1, "ml.m5.large", 1, STARTED_AT
@@ -190,7 +191,7 @@ def test_instances_of_a_child_that_ended_without_a_trace_are_released(
     assert reconcile(SCHEDULED)["leases_released"] == 0, "its job was created, and runs"
     del sagemaker.tags_of["test-lost-1"]
     assert reconcile(SCHEDULED)["leases_released"] == 1
-    assert pools.pool(JobKind.PROCESSING, "ml.m5.large").held == 0
+    assert [pool.held for pool in pools.pools()] == [0]
 
 
 def test_jobs_of_others_are_left_alone(opened: Stage, reconcile: Step, sagemaker: FakeSageMaker) -> None:

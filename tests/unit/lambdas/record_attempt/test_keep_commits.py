@@ -140,7 +140,7 @@ def test_a_crash_after_the_segment_copies_nothing_again(
         raise MemoryError
 
     with monkeypatch.context() as patched:
-        patched.setattr(JobTable, "open_attempt", crash)
+        patched.setattr(JobTable, "opening", crash)
         with pytest.raises(MemoryError):
             record(pointer_event(execution_id="e-2"))
     before, copied = segments(resumed), copies(resumed)
