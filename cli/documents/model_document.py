@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from contract.catalog.model_fields import ComputeFields, Feature, RegistrationFields, ScoringFields
+from contract.catalog.compute_fields import ComputeFields
+from contract.catalog.model_fields import Feature, RegistrationFields, ScoringFields
 from contract.catalog.model_formats import (
     FRAMEWORK_OF_FORMAT,
     Framework,
