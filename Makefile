@@ -58,22 +58,26 @@ demo: $(STAMP)-run ## Score all flights of 2013 with 19 models, 16 of them as a 
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m examples.demo
 
 # One run of pytest per group: a worker that ran every group would keep the libraries of all in memory.
-# Two workers per run, and three for the end-to-end tests, which often wait for the embedded AWS.
-TEST_GROUPS := \
+# The end-to-end tests run beside the others, because they often wait for the embedded AWS.
+UNIT_GROUPS := \
   "tests/unit $(addprefix --ignore tests/unit/,scoring training examples cli/sample_scoring)" \
   "tests/unit/scoring --ignore tests/unit/scoring/models" \
-  "tests/unit/scoring/models tests/unit/cli/sample_scoring tests/unit/training tests/unit/examples" \
-  "tests/e2e --numprocesses 3"
+  "tests/unit/scoring/models tests/unit/cli/sample_scoring tests/unit/training tests/unit/examples"
+PYTEST := $(BIN)/python -m pytest --dist loadfile
 # The calls that the end-to-end tests made. The last step compares them with the roles' policies.
 CALL_RECORDING := build/aws-calls
 COMPARE_CALLS := $(BIN)/python -m tests.recorded_calls.unused_permissions $(CALL_RECORDING)
 .PHONY: test
 test: $(STAMP)-test style ## Check style and types, run every test, then compare permissions with calls
 	@rm -rf $(CALL_RECORDING); mkdir -p build
-	@$(BIN)/mypy $(TYPED) > build/types.txt 2>&1 & types=$$!; trap 'kill $$(jobs -p) 2>/dev/null || true' EXIT; \
-	failed=0; for group in $(TEST_GROUPS); do PATH="$(CURDIR)/$(BIN):$$PATH" AWS_CALL_RECORDING="$(CURDIR)/$(CALL_RECORDING)" \
-	  $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $$group || failed=1; \
+	@export PATH="$(CURDIR)/$(BIN):$$PATH" AWS_CALL_RECORDING="$(CURDIR)/$(CALL_RECORDING)"; \
+	trap 'kill -INT $$(jobs -p) 2>/dev/null || true; wait' EXIT; failed=0; \
+	$(BIN)/mypy $(TYPED) > build/types.txt 2>&1 & types=$$!; \
+	$(PYTEST) --numprocesses 3 tests/e2e > build/e2e.txt 2>&1 & e2e=$$!; \
+	for group in $(UNIT_GROUPS); do $(PYTEST) --numprocesses 2 $$group || failed=1; \
 	  wait $$types || { cat build/types.txt; exit 1; }; done; cat build/types.txt; \
+	echo "End-to-end tests, whose output until their end is in build/e2e.txt:"; \
+	wait $$e2e || failed=1; cat build/e2e.txt; \
 	if [ $$failed = 1 ]; then echo "The roles' permissions were not compared with the calls of the tests: tests failed, so the recording of calls is incomplete." >&2; exit 1; fi
 	@$(COMPARE_CALLS)
 

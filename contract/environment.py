@@ -35,7 +35,7 @@ DEFAULT_TOLERATED_QUARANTINED_ROWS_PERCENTAGE = "FLEETSCORE_DEFAULT_TOLERATED_QU
 INSTANCE_TYPES = "FLEETSCORE_INSTANCE_TYPES"
 """Patterns of the instance types that the stage allows, as a JSON list."""
 INSTANCE_QUOTAS = "FLEETSCORE_INSTANCE_QUOTAS"
-"""Setting `instance_quotas` as JSON: see `lambdas.admission.quotas`."""
+"""Setting `instance_quotas` as JSON: see `contract.pool.quotas`."""
 CAPACITY_WAIT_SECONDS = "FLEETSCORE_CAPACITY_WAIT_SECONDS"
 """Setting `capacity_wait_seconds`: the longest wait of a job for capacity."""
 JOB_STARTS_PER_SECOND = "FLEETSCORE_JOB_STARTS_PER_SECOND"

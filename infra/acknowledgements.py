@@ -19,7 +19,7 @@ from infra.definitions.scoring_definition import MAP_LABEL
 from infra.definitions.training_definition import MAP_LABEL as TRAINING_MAP_LABEL
 from infra.functions.workflow_functions import latest_arn, outputs_arns
 from infra.settings import AppSettings
-from infra.stack_outputs import Storage, any_state_machine_arn, executions_arns, jobs_arns
+from infra.stack_outputs import Storage, any_state_machine_arn, child_executions_arns, executions_arns, jobs_arns
 from infra.stacks.compute import ComputeStack
 from infra.stacks.storage import StorageStack
 from infra.stacks.triggers import TriggersStack
@@ -181,6 +181,7 @@ def acknowledge(
         workflow.function_roles["reconcile"],
         {
             **dict.fromkeys(executions_arns(settings.stage), "Callers of the state machines name the executions."),
+            **dict.fromkeys(child_executions_arns(settings.stage), "Step Functions names the children of a Map."),
             "*": f"{_XRAY} AWS defines none for listing SageMaker jobs either.",
         },
     )

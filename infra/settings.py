@@ -15,13 +15,6 @@ from typing import Any, Literal
 from constructs import Node
 
 from contract.catalog.image_variants import CORE, IMAGE_VARIANTS, ImageVariant
-from contract.catalog.instance_quotas import (
-    CAPACITY_WAIT_LIMITS,
-    DEFAULT_CAPACITY_WAIT_SECONDS,
-    DEFAULT_JOB_STARTS_PER_SECOND,
-    JOB_STARTS_LIMITS,
-    check_instance_quotas,
-)
 from contract.catalog.instance_types import check_allowed
 from contract.catalog.models import OPTIONAL_FIELDS, Compute
 from contract.checks import check_range
@@ -29,6 +22,13 @@ from contract.codec import decode_fields
 from contract.job.checksum_comparison import ComparedChecksums
 from contract.job.limits import MAX_CONCURRENCY_LIMIT
 from contract.json_text import JsonError, parse_json
+from contract.pool.quota_settings import (
+    CAPACITY_WAIT_LIMITS,
+    DEFAULT_CAPACITY_WAIT_SECONDS,
+    DEFAULT_JOB_STARTS_PER_SECOND,
+    JOB_STARTS_LIMITS,
+    check_instance_quotas,
+)
 from contract.problems import InvalidInputError, Problem
 from contract.triggers.schedules import Schedule, check_schedules, target_input
 from contract.triggers.uploads import UploadRule, check_rules, rules_from_json, rules_to_text

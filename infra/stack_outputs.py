@@ -61,6 +61,12 @@ def executions_arns(stage: str) -> list[str]:
     return [f"{here}:execution:{name}:*" for name in state_machine_names(stage)]
 
 
+def child_executions_arns(stage: str) -> list[str]:
+    """Return the ARNs of all child executions of the Maps of a stage, one per state machine."""
+    here = f"arn:{Aws.PARTITION}:states:{Aws.REGION}:{Aws.ACCOUNT_ID}"
+    return [f"{here}:execution:{name}/*:*" for name in state_machine_names(stage)]
+
+
 def any_state_machine_arn() -> str:
     """Return the pattern of the ARNs of all state machines of this account and Region."""
     return f"arn:{Aws.PARTITION}:states:{Aws.REGION}:{Aws.ACCOUNT_ID}:stateMachine:*"

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from contract.control_characters import replace_control_characters
+from contract.pool.pool_records import Lease
 from contract.problems import Problem
-from contract.table.pool_records import Lease
 from contract.table.records import ExecutionRecord
 from lambdas.continuing import as_sentence, next_step
 from lambdas.shown_text import list_first, shorten

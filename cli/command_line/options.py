@@ -73,6 +73,13 @@ def request_option(handler: F) -> F:
     return option(handler)
 
 
+def plan_options(handler: F) -> F:
+    """Add --plan and --confirm, which show what a scoring execution would need."""
+    confirm = click.option("--confirm", is_flag=True, help="Show the plan, and ask before the execution starts.")
+    plan = click.option("--plan", is_flag=True, help="Start nothing; show the jobs, their time and their cost.")
+    return plan(confirm(handler))
+
+
 def start_options(handler: F) -> F:
     """Add --name, --wait and --check, the options of commands that start an execution."""
     for option in (

@@ -109,6 +109,11 @@ class DeployedStage:
         """The defaults of jobs, with every field set."""
         return codec.from_json(Compute, json.loads(self.variable("plan_execution", environment.DEFAULT_COMPUTE)))
 
+    @cached_property
+    def instance_quotas(self) -> dict[str, int]:
+        """The setting of this name."""
+        return dict(json.loads(self.variable("record_attempt", environment.INSTANCE_QUOTAS)))
+
     @property
     def max_concurrency(self) -> int:
         return int(self.variable("plan_execution", environment.DEFAULT_MAX_CONCURRENCY))

@@ -96,6 +96,8 @@ class AttemptInput(JobPointer):
 
     entered_at: str = ""
     """Time at which Step Functions entered the state; empty in executions of earlier releases."""
+    child_arn: str = ""
+    """ARN of the Map's child execution that runs the job; empty in executions of earlier releases."""
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,23 @@
 """Messages of CheckRequest, which checks a request as its plan would."""
 
+import base64
+import gzip
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from contract import codec
+from contract.json_text import dump_json, parse_json
 from contract.planner.estimates import Estimate
 from contract.planner.figures import PlanFigures
 from contract.planner.plan import Alternative
 from contract.status import ExecutionKind
 
 MAX_LISTED_JOBS = 50
-"""Largest number of jobs that a check lists; a request can have tens of thousands."""
+"""Largest number of jobs that a check lists, unless all are wanted; a request can have tens of thousands."""
+_MAX_PLAIN_CHARACTERS = 2_000_000
+"""Longest answer that is not compressed. Lambda takes 6 MB."""
+_COMPRESSED = "gzip_base64"
 
 
 @dataclass(frozen=True)
@@ -20,6 +27,8 @@ class CheckInput:
     kind: ExecutionKind
     request: Any
     """The execution's input, which may be any JSON."""
+    all_jobs: bool = False
+    """Whether to list every job."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +124,7 @@ class RequestCheck:
     """Objects of the datasets, each counted once, however many models read it."""
     input_bytes: int = 0
     jobs: tuple[CheckedJob, ...] = ()
-    """The first jobs, training jobs first, then the largest."""
+    """Training jobs first, then the largest: the first ones, or all if they were wanted."""
     notes: tuple[str, ...] = ()
     """Notes about effects that may be unexpected, but are allowed."""
     resume: ResumeCounts | None = None
@@ -124,3 +133,24 @@ class RequestCheck:
     """What each model and fleet has scored already, if the request has keep_scored."""
     expected: ExpectedCapacity | None = None
     """What the scoring jobs need; None without such jobs."""
+
+
+def to_answer(check: RequestCheck) -> dict[str, Any]:
+    """Return the answer of the function as JSON values, compressed if it is long."""
+    value = codec.to_json(check)
+    text = dump_json(value)
+    if len(text) <= _MAX_PLAIN_CHARACTERS:
+        return value
+    return {_COMPRESSED: base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()}
+
+
+def from_answer(body: bytes) -> RequestCheck:
+    """Return the check of an answer.
+
+    Raises:
+        InvalidInputError: when the function is of another release.
+    """
+    value = parse_json(body)
+    if isinstance(value, dict) and _COMPRESSED in value:
+        value = parse_json(gzip.decompress(base64.b64decode(value[_COMPRESSED])))
+    return codec.from_json(RequestCheck, value)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Iterator
-from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ async def serve_http(
     """Serve an ASGI application over TLS on a listening socket until `closed` is set."""
     server = _Server(
         uvicorn.Config(
-            _with_date(application),
+            application,
             http="httptools",
             ws="none",
             lifespan="on",
@@ -34,8 +33,10 @@ async def serve_http(
             ssl_keyfile=private_key,
             timeout_keep_alive=_IDLE_SECONDS,
             server_header=False,
-            # Most responses have a date already, and clients cannot read two.
+            # Responses have a date already, and clients cannot read two.
             date_header=False,
+            # No proxy is in front, so a client may not say that it uses TLS.
+            proxy_headers=False,
             access_log=False,
             log_config=None,
         )
@@ -44,22 +45,6 @@ async def serve_http(
     await asyncio.wait({serving, asyncio.create_task(closed.wait())}, return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
     await serving
-
-
-def _with_date(application: Application) -> Application:
-    """Return the application with a Date header in each response that has none."""
-
-    async def dated(scope: Message, receive: Callable[[], Awaitable[Message]], send: Send) -> None:
-        async def send_dated(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = list(message.get("headers", []))
-                if not any(name.lower() == b"date" for name, _ in headers):
-                    message = {**message, "headers": [*headers, (b"date", formatdate(usegmt=True).encode())]}
-            await send(message)
-
-        await application(scope, receive, send_dated)
-
-    return dated
 
 
 class _Server(uvicorn.Server):

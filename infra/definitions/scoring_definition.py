@@ -173,7 +173,7 @@ class ScoringDefinition(Construct):
             "RecordAttempt",
             "record_attempt",
             "Opens an attempt with a new job name, for the objects that are not committed yet, once it has instances.",
-            message(AttemptInput, **JOB, entered_at=ENTERED_AT),
+            message(AttemptInput, **JOB, entered_at=ENTERED_AT, child_arn=EXECUTION["execution_arn"]),
             result_selector=self._attempt_plan(),
             result_path=PLAN,
         )

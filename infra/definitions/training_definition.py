@@ -86,7 +86,7 @@ class TrainingDefinition(Construct):
             "record_attempt",
             "Opens an attempt with a new job name, which resumes from the last checkpoint of the previous attempt, "
             "once it has an instance.",
-            message(AttemptInput, **JOB, entered_at=ENTERED_AT),
+            message(AttemptInput, **JOB, entered_at=ENTERED_AT, child_arn=EXECUTION["execution_arn"]),
             result_selector=self._attempt_plan(),
             result_path=PLAN,
         )

@@ -74,7 +74,8 @@ class Reconciliation(Construct):
                 f"SageMaker {word} Job State Change",
                 {
                     f"{word}JobName": events.Match.prefix(f"{stage}-"),
-                    f"{word}JobStatus": ["InProgress", "Completed", "Failed", "Stopped"],
+                    # VerifyOutput follows the end of a completed job, and releases its instances.
+                    f"{word}JobStatus": ["InProgress", "Failed", "Stopped"],
                 },
             )
         events.Rule(

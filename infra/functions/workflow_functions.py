@@ -11,7 +11,8 @@ from aws_cdk import aws_iam as iam
 
 from contract import codec, environment, layout, spot_layout, training_layout
 from contract.catalog.image_variants import ImageVariant
-from contract.table import pool_records, records
+from contract.pool import pool_records
+from contract.table import records
 from contract.table.estimate_items import ESTIMATE_PARTITIONS
 from contract.table.latest_predictions import LATEST_PARTITIONS
 from contract.table.price_items import PRICES_PARTITION
@@ -26,7 +27,7 @@ from infra.permissions import (
     via,
 )
 from infra.settings import AppSettings
-from infra.stack_outputs import Storage, any_state_machine_arn, executions_arns, jobs_arns
+from infra.stack_outputs import Storage, any_state_machine_arn, child_executions_arns, executions_arns, jobs_arns
 
 _LONGEST = Duration.minutes(15)
 """The longest timeout that Lambda allows."""
@@ -116,7 +117,9 @@ def _record_attempt(storage: Storage, variables: Mapping[str, str]) -> FunctionS
             allow(["s3:PutObject", "s3:AbortMultipartUpload"], *outputs_arns(storage)),
             *_allow_reading_checkpoints(storage),
             # The tally of an execution shows whether a tolerated level is passed, and the index its failed jobs.
-            allow_items(storage, ["GetItem", "Query", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS),
+            allow_items(
+                storage, ["GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS
+            ),
             allow(["dynamodb:Query"], storage.index_arn),
             # A lease is written only if its job has not changed, and the next start slot is a counter.
             allow_items(storage, ["ConditionCheckItem"], records.EXECUTION_PARTITIONS),
@@ -138,7 +141,7 @@ def _verify_output(storage: Storage, variables: Mapping[str, str]) -> FunctionSp
             allow_listing_below(storage.results_bucket, *_EXECUTION_RESULTS),
             allow(["s3:GetObject"], _executions(storage)),
             *_allow_copying_checkpoints(storage),
-            allow_items(storage, ["GetItem", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS),
+            allow_items(storage, ["GetItem", "BatchGetItem", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS),
             _allow_releasing(storage),
             allow_key(storage, "dynamodb", "s3"),
         ],
@@ -161,7 +164,7 @@ def _classify_failure(settings: AppSettings, storage: Storage, variables: Mappin
             allow(["s3:GetObject"], _executions(storage)),
             *_allow_copying_checkpoints(storage),
             allow_items(storage, ["GetItem", "Query", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS),
-            _allow_releasing(storage),
+            _allow_releasing(storage, "GetItem"),
             allow_key(storage, "dynamodb", "s3"),
         ],
     )
@@ -188,19 +191,21 @@ def _reconcile(settings: AppSettings, storage: Storage, variables: Mapping[str, 
         permissions=[
             *_allow_closing(storage),
             *_allow_copying_checkpoints(storage),
+            allow_items(storage, ["BatchGetItem"], records.EXECUTION_PARTITIONS),
             allow_items(storage, ["GetItem", "PutItem"], records.RECONCILIATION_PARTITION),
             allow(["dynamodb:Query"], storage.index_arn),
             # Events about encrypted executions have no input, error or cause, and events may be lost.
             allow(["states:DescribeExecution"], *executions_arns(settings.stage)),
             # AWS defines no resources for listing jobs.
             allow(["sagemaker:ListProcessingJobs", "sagemaker:ListTrainingJobs"], "*"),
-            # Describes the jobs of leases, which end with them.
+            # Describes the jobs of leases, which end with them, and children that may still create one.
+            allow(["states:DescribeExecution"], *child_executions_arns(settings.stage)),
             allow(
                 ["sagemaker:DescribeProcessingJob", "sagemaker:ListTags", "sagemaker:StopProcessingJob"],
                 processing_jobs,
             ),
             allow(["sagemaker:DescribeTrainingJob", "sagemaker:ListTags", "sagemaker:StopTrainingJob"], training_jobs),
-            _allow_releasing(storage, "Query"),
+            _allow_releasing(storage, "GetItem", "Query"),
             _allow_service_quotas(),
             allow_key(storage, "dynamodb", "s3", "sqs", "states"),
         ],
@@ -262,7 +267,7 @@ def _register_model_version(storage: Storage, variables: Mapping[str, str]) -> F
                 ["s3:PutObject", "s3:AbortMultipartUpload"],
                 storage.objects_arn(storage.models_bucket, f"*/{layout.ARTIFACT_NAME}"),
             ),
-            allow_items(storage, ["GetItem", "PutItem"], records.EXECUTION_PARTITIONS),
+            allow_items(storage, ["GetItem", "BatchGetItem", "PutItem"], records.EXECUTION_PARTITIONS),
             allow_items(storage, ["GetItem", "BatchGetItem", "PutItem"], records.MODEL_PARTITIONS),
             _allow_releasing(storage),
             allow_key(storage, "dynamodb", "s3"),
@@ -289,8 +294,9 @@ def _check_request(settings: AppSettings, storage: Storage, variables: Mapping[s
             ),
             allow_items(storage, ["GetItem", "Query"], records.EXECUTION_PARTITIONS),
             *_allow_resuming(settings, storage),
-            # The quotas that the plan or the reconciler has read.
+            # The quotas that the plan or the reconciler has read, or else those of the account, which it keeps nowhere.
             allow_items(storage, ["GetItem"], pool_records.POOL_PARTITION),
+            _allow_service_quotas(),
             allow(["kms:Decrypt"], storage.key_arn, conditions=via("dynamodb", "s3")),
         ],
     )
@@ -362,7 +368,7 @@ def _allow_closing(storage: Storage) -> list[iam.PolicyStatement]:
         allow_items(storage, ["GetItem", "Query", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS),
         # Moves the pointers to the latest predictions. Without listing, S3 reports a missing manifest as
         # access denied.
-        allow_items(storage, ["PutItem"], LATEST_PARTITIONS),
+        allow_items(storage, ["BatchGetItem", "PutItem"], LATEST_PARTITIONS),
         # Learns how long things take.
         allow_items(storage, ["BatchGetItem", "PutItem"], ESTIMATE_PARTITIONS),
         allow(["s3:GetObject", "s3:PutObject"], latest_arn(storage)),
@@ -398,7 +404,7 @@ def _allow_service_quotas() -> iam.PolicyStatement:
 
 def _allow_releasing(storage: Storage, *more: str) -> iam.PolicyStatement:
     """Allow releasing the instances of an attempt, and `more` actions on the pool's items."""
-    return allow_items(storage, ["DeleteItem", "GetItem", "PutItem", *more], pool_records.POOL_PARTITION)
+    return allow_items(storage, ["BatchGetItem", "DeleteItem", "PutItem", *more], pool_records.POOL_PARTITION)
 
 
 def _executions(storage: Storage) -> str:

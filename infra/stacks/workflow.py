@@ -11,6 +11,7 @@ from infra.compute.images import scoring_images
 from infra.definitions.scoring_definition import ScoringDefinition
 from infra.definitions.training_definition import TrainingDefinition
 from infra.functions.function_factory import FunctionFactory
+from infra.functions.lateness_alarms import LatenessAlarms
 from infra.functions.reconciliation import Reconciliation
 from infra.functions.status_events import StatusEvents
 from infra.functions.workflow_functions import workflow_functions
@@ -99,6 +100,7 @@ class WorkflowStack(Stack):
             function=self.functions["reconcile"],
             key=self._factory.key,
         )
+        LatenessAlarms(self, "Lateness", stage=settings.stage)
         self.status_events = StatusEvents(
             self, "Announcements", stage=settings.stage, storage=storage, functions=self._factory
         )

@@ -1,9 +1,11 @@
 """Admit an attempt: give it instances of its quota, or let it wait, and give it a moment to start."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from contract.table.pool_records import JobKind, Lease
+from contract.pool.pool_records import JobKind, Lease
 from contract.table.records import ExecutionRecord, JobRecord, record_time
 from lambdas.admission.decisions import Ask, Waited, wait_seconds, why_given_up
 from lambdas.errors import CapacityWaitEndedError, QuotaTooSmallError
@@ -37,6 +39,16 @@ def step_clock(entered_at: str, deployment: Deployment) -> Clock:
     return Clock(datetime.fromisoformat(entered_at) if entered_at else deployment.clock())
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What an attempt is told that needs instances."""
+
+    wait_seconds: int
+    """Seconds until it should ask again; 0 if it has its instances."""
+    is_opened: bool = False
+    """Whether this call has opened it, with its lease."""
+
+
 def admit(
     lease: Lease,
     job: JobRecord,
@@ -45,8 +57,12 @@ def admit(
     deployment: Deployment,
     *,
     may_wait: bool = True,
-) -> int:
-    """Return 0 if the attempt has its instances, else the seconds until it should ask again. Idempotent.
+    opening: Sequence[dict[str, Any]] = (),
+) -> Answer:
+    """Give an attempt its instances, or let it wait. Idempotent.
+
+    `opening` are the writes that open the attempt. They are made with that of the lease, unless the
+    attempt has one already.
 
     The job's record says what it waits for, and since when. An execution that an earlier release has
     started cannot wait (`may_wait`), so its attempts get their instances at once.
@@ -56,16 +72,17 @@ def admit(
         CapacityWaitEndedError: when the job has waited for too long.
     """
     pools = deployment.pools
-    quotas = deployment.quotas.current()
+    state = pools.lease_state(lease.sagemaker_job_name, (lease.kind, lease.instance_type), with_quotas=True)
+    quotas = deployment.quotas.known(state.quotas)
     quota = quotas.of(lease.kind, lease.instance_type) if may_wait else None
-    if quota is not None and lease.instances > quota and pools.find_lease(lease.sagemaker_job_name) is None:
+    if quota is not None and lease.instances > quota and state.lease is None:
         source = quotas.source(lease.kind, lease.instance_type)
         raise QuotaTooSmallError(job.job_id, lease, quota, source)
     waited = clock.seconds_since(job.waiting_since)
     wait = wait_seconds(waited, lease.sagemaker_job_name)
-    result = pools.acquire(Ask(lease, execution.priority, clock.seconds, wait), quota, job)
+    result = pools.acquire(Ask(lease, execution.priority, clock.seconds, wait), quota, job, state, opening)
     if isinstance(result, Admitted):
-        return 0
+        return Answer(0, result.is_opened)
     # Whose execution gets instances again and again waits for its turn, not for the quota.
     this_time = waited if not result.granted_at else min(waited, max(0, clock.seconds - result.granted_at))
     why = why_given_up(
@@ -82,7 +99,7 @@ def admit(
     deployment.table.record_wait(
         job, since=job.waiting_since or clock.text, waiting_for=waiting_for, instances=lease.instances
     )
-    return wait
+    return Answer(wait)
 
 
 def take_start_slot(kind: JobKind, clock: Clock, deployment: Deployment) -> int:

@@ -15,7 +15,7 @@ still waits. A lease ends by facts alone.
 import hashlib
 from dataclasses import dataclass, replace
 
-from contract.table.pool_records import Lease, Pool, Share
+from contract.pool.pool_records import Lease, Pool, Share
 
 UNIT = 2_520
 """Virtual time that one instance costs an execution of weight 1. All weights, 1 to 10, divide it."""

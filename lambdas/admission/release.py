@@ -5,17 +5,21 @@ from botocore.exceptions import ClientError
 from lambdas.errors import PoolContendedError
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.observability import logger
+from lambdas.stage.tables.pool_table import PoolName
 
 
-def release_instances(sagemaker_job_name: str, deployment: Deployment) -> None:
-    """Release the lease of an attempt's job, if it has one. Best effort.
+def release_instances(sagemaker_job_name: str, deployment: Deployment, pool: PoolName | None = None) -> bool:
+    """Release the lease of an attempt's job, if it has one, and return whether it has none now.
 
-    The event about the job's end has probably done so already. If this call fails, that event or the
-    schedule of Reconcile does.
+    To name its pool saves a request.
+
+    Best effort. If this call fails, the schedule of Reconcile releases the lease.
     """
     if not sagemaker_job_name:
-        return
+        return True
     try:
-        deployment.pools.release(sagemaker_job_name)
+        deployment.pools.release(sagemaker_job_name, pool)
     except (ClientError, PoolContendedError) as error:
         logger.warning("the lease is released later", sagemaker_job_name=sagemaker_job_name, why=str(error))
+        return False
+    return True

@@ -30,11 +30,8 @@ def check_tolerance(execution: ExecutionRecord, deployment: Deployment) -> None:
         raise ToleranceExceededError(text)
 
 
-def counted(job: JobRecord, deployment: Deployment) -> Tally:
+def counted(job: JobRecord, execution: ExecutionRecord | None) -> Tally:
     """Return what a job that ends adds to the tally of its execution; nothing if no level can be
     passed."""
     tally = tally_of(job)
-    if not tally:
-        return tally
-    execution = deployment.table.find_execution(job.execution_id)
     return tally if execution is not None and limits_failures(execution.plan) else NOTHING

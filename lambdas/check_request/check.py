@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from contract.checks import raise_if_any
 from contract.problems import InvalidInputError, Problem, list_problems
@@ -36,11 +35,11 @@ def check_request(
     try:
         if event.kind is ExecutionKind.TRAINING:
             jobs = _draft_training(parse_training_request(event.request), deployment, defaults)
-            return _report(jobs, ScoringDraft((), {}), deployment)
+            return _report(jobs, ScoringDraft((), {}), event, deployment)
         request = parse_request(event.request)
         if request.train is None:
-            return _report([], draft_scoring(request, deployment, defaults, activity), deployment)
-        return _check_both(request, event.request, deployment, defaults, activity)
+            return _report([], draft_scoring(request, deployment, defaults, activity), event, deployment)
+        return _check_both(request, event, deployment, defaults, activity)
     except InvalidInputError as error:
         return _refusal(error.problems)
     except ResumedJobRunningError as error:
@@ -48,12 +47,12 @@ def check_request(
 
 
 def _check_both(
-    request: ExecutionRequest, raw: Any, deployment: Deployment, defaults: PlanDefaults, activity: Activity
+    request: ExecutionRequest, event: CheckInput, deployment: Deployment, defaults: PlanDefaults, activity: Activity
 ) -> RequestCheck:
-    """Check a request that trains first, with the problems of both parts. `raw` is the request as it came."""
+    """Check a request that trains first, with the problems of both parts."""
     train = request.train or TrainFirst()
     recipes, problems = choose_to_train(request, train, deployment.table)
-    raise_if_any([*problems, *check_training_input(recipes, raw)], "request")
+    raise_if_any([*problems, *check_training_input(recipes, event.request)], "request")
     trainings: list[PlannedTraining] = []
     notes: list[str] = []
     try:
@@ -77,7 +76,7 @@ def _check_both(
     except InvalidInputError as error:
         problems += error.problems
     raise_if_any(problems, "request")
-    report = _report(trainings, draft, deployment)
+    report = _report(trainings, draft, event, deployment)
     return replace(report, notes=(*notes, *report.notes))
 
 
@@ -113,10 +112,13 @@ def _draft_training(request: TrainingRequest, deployment: Deployment, defaults: 
     return draft_training(event, request, deployment, defaults)
 
 
-def _report(trainings: Sequence[PlannedTraining], draft: ScoringDraft, deployment: Deployment) -> RequestCheck:
+def _report(
+    trainings: Sequence[PlannedTraining], draft: ScoringDraft, event: CheckInput, deployment: Deployment
+) -> RequestCheck:
     records = [job.record("", "") for job in trainings] + [job.record(_NAME, "") for job in draft.jobs]
-    listed = [_listed(record) for record in records[: min(len(trainings), MAX_LISTED_JOBS)]]
-    listed += map(_listed_scoring, draft.jobs[: MAX_LISTED_JOBS - len(listed)])
+    most = len(records) if event.all_jobs else MAX_LISTED_JOBS
+    listed = [_listed(record) for record in records[: min(len(trainings), most)]]
+    listed += map(_listed_scoring, draft.jobs[: most - len(listed)])
     objects: dict[tuple[str, str], int] = {}
     for training in trainings:
         spec = training.spec

@@ -1,11 +1,11 @@
-"""The Lambda function that `fleetscore run --check` and `fleetscore train --check` call."""
+"""The Lambda function that checks and plans requests for the command."""
 
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from contract.codec import from_json, to_json
-from contract.workflow.request_check import CheckInput
+from contract.codec import from_json
+from contract.workflow.request_check import CheckInput, to_answer
 from lambdas.check_request.check import check_request
 from lambdas.stage.observability import logger, tracer
 from lambdas.stage.resources import resources
@@ -17,4 +17,4 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     found = resources()
     check = check_request(from_json(CheckInput, event), found.reading_deployment, found.plan_defaults, found.activity)
     logger.info("checked a request", problem_count=check.problem_count, job_count=check.job_count)
-    return to_json(check)
+    return to_answer(check)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from contract.status import FINAL_JOB_STATUSES, FailureKind, JobStatus, SageMakerKind
-from contract.table.records import AttemptRecord, JobRecord
+from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
 from contract.workflow.messages import AttemptFailure, FailureDecision, JobPointer
 from lambdas.admission.names import attempt_name
 from lambdas.admission.release import release_instances
@@ -46,7 +46,7 @@ def classify_failure(
     job = deployment.table.job(failure.execution_id, failure.job_id)
     exists = _end_sagemaker_job(failure, job, deployment, jobs)
     if job.status in FINAL_JOB_STATUSES:
-        _release_instances(failure, deployment)
+        _release_instances(failure, deployment.table.find_execution(failure.execution_id), deployment)
         return _as_recorded(failure, job)
     refusal = None if exists else find_refusal(failure, job, deployment)
     if refusal is not None and not refusal.given_up:
@@ -66,10 +66,11 @@ def classify_failure(
         # Otherwise the next attempt keeps them.
         keep_spot_commits_of_ended(moved, deployment.store, rules)
         moved = replace(moved, commits=count_commits(moved, deployment.store))
+    execution = deployment.table.find_execution(failure.execution_id)
     recorded = deployment.table.end_attempt(
-        job, moved, ended_at=ended_at, explanation=decision.explanation, tally=counted(moved, deployment)
+        job, moved, ended_at=ended_at, explanation=decision.explanation, tally=counted(moved, execution)
     )
-    _release_instances(failure, deployment)
+    _release_instances(failure, execution, deployment)
     if recorded.status in FINAL_JOB_STATUSES and decision.try_again:
         return _as_recorded(failure, recorded)
     return FailureDecision(
@@ -100,9 +101,8 @@ def _end_sagemaker_job(failure: AttemptFailure, job: JobRecord, deployment: Depl
     return False
 
 
-def _release_instances(failure: AttemptFailure, deployment: Deployment) -> None:
+def _release_instances(failure: AttemptFailure, execution: ExecutionRecord | None, deployment: Deployment) -> None:
     """Release the instances of an attempt that has ended, even if it was never opened."""
-    execution = deployment.table.find_execution(failure.execution_id)
     # A job that could not be stopped still uses them. The event about its end releases them.
     if execution is not None and failure.error != JobStillRunningError.__name__:
         pointer = JobPointer(failure.execution_id, failure.job_id, failure.attempt)

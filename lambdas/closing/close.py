@@ -194,7 +194,7 @@ def _move_pointers(record: ExecutionRecord, jobs: list[JobRecord], deployment: D
         expiry_days=deployment.settings.predictions_expiry_days,
         moved_datasets=record.moved_datasets,
     )
-    moved = sum(in_parallel(deployment.latest.move, found))
+    moved = deployment.latest.move(found)
     if found:
         logger.info("latest predictions are recorded", models=len(found), moved=moved)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from contract.job.job_tags import EXECUTION_TAG, JOB_TAG, STAGE_TAG
 from contract.json_text import JsonError, parse_json
+from contract.pool.pool_records import Lease
 from contract.status import FINAL_EXECUTION_STATUSES, FINAL_JOB_STATUSES, JobStatus
-from contract.table.pool_records import Lease
 from contract.table.records import ExecutionRecord, JobRecord
 from contract.workflow.messages import FAILURE_FIELD, REQUEST_FIELD, SummaryInput
 from lambdas.closing.outcome import ABORT_ERRORS
@@ -59,7 +59,7 @@ def has_lease_ended(lease: Lease, status: str, execution: ExecutionRecord | None
     """Return whether nothing uses the instances of a lease any more. No clock has a say.
 
     `status` is that of the SageMaker job; empty if SageMaker does not know it. Then it may still be
-    created, as long as its attempt is open or about to be opened.
+    created, as long as its attempt is open or about to be opened, and its child execution runs.
     """
     if status:
         return status in ENDED_STATUSES

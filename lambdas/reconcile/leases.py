@@ -4,11 +4,12 @@ from collections.abc import Collection, Iterable
 
 from botocore.exceptions import ClientError
 
+from contract.pool.pool_records import JobKind, Lease
 from contract.status import SageMakerKind
-from contract.table.pool_records import JobKind, Lease
 from lambdas.errors import JobNotFoundError, PoolContendedError
-from lambdas.reconcile.decisions import has_lease_ended
+from lambdas.reconcile.decisions import ENDED_STATUSES, RUNNING_STATUSES, has_lease_ended
 from lambdas.stage.deployment import Deployment
+from lambdas.stage.messaging.execution_reader import ExecutionReader
 from lambdas.stage.observability import logger
 from lambdas.stage.sagemaker_jobs import SageMakerJobs
 
@@ -16,9 +17,10 @@ from lambdas.stage.sagemaker_jobs import SageMakerJobs
 class Leases:
     """Compares leases with SageMaker's jobs and the table's records."""
 
-    def __init__(self, deployment: Deployment, jobs: SageMakerJobs) -> None:
+    def __init__(self, deployment: Deployment, jobs: SageMakerJobs, executions: ExecutionReader) -> None:
         self._deployment = deployment
         self._jobs = jobs
+        self._executions = executions
 
     def release_ended(self, running: Collection[str] = ()) -> int:
         """Release every lease that has ended, and return their number. `running` are jobs that run for certain."""
@@ -51,4 +53,20 @@ class Leases:
             job = table.job(lease.execution_id, lease.job_id)
         except JobNotFoundError:
             job = None
-        return has_lease_ended(lease, status, table.find_execution(lease.execution_id), job)
+        if has_lease_ended(lease, status, table.find_execution(lease.execution_id), job):
+            return True
+        if status or not self._has_child_ended(lease):
+            return False
+        # The child may have created the job in between.
+        return self._jobs.status(kind, lease.sagemaker_job_name) in ("", *ENDED_STATUSES)
+
+    def _has_child_ended(self, lease: Lease) -> bool:
+        """Return whether the child execution of a lease has ended for certain.
+
+        It may leave no trace in the records, when no failure of the job could be recorded.
+        """
+        if not lease.child_arn:
+            return False
+        # A new child may not be visible yet.
+        status = self._executions.read(lease.child_arn).status
+        return bool(status) and status not in RUNNING_STATUSES

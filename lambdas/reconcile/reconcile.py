@@ -69,7 +69,7 @@ class Reconciler:
         self._jobs = jobs
         self._tokens = tokens
         self._seconds_left = seconds_left
-        self._leases = Leases(deployment, jobs)
+        self._leases = Leases(deployment, jobs, executions)
         self._rules = ChecksumRules("sampled", seconds_left)
 
     def handle(self, event: JobChange | ExecutionEnd | Sweep) -> Reconciled:
@@ -106,6 +106,8 @@ class Reconciler:
             # If every try conflicts with other calls, the event is delivered again.
             self._deployment.pools.release(change.name)
         if change.status not in (_RUNNING, _STOPPED):
+            return Reconciled()
+        if change.status == _RUNNING and self._is_awaited(change.name):
             return Reconciled()
         job = RunningJob(change.kind, change.name, change.arn)
         owner = self._owner(job)
@@ -226,6 +228,20 @@ class Reconciler:
         return lateness
 
     # ---- jobs --------------------------------------------------------------------------------
+
+    def _is_awaited(self, name: str) -> bool:
+        """Return whether a job that has started is one for which the workflow waits, as its lease shows.
+
+        SageMaker limits the rate of ListTags, which tells the owner of a job without a lease.
+        """
+        lease = self._deployment.pools.find_lease(name)
+        if lease is None:
+            return False
+        try:
+            state = self._deployment.table.job_state(lease.execution_id, lease.job_id, lease.attempt)
+        except JobNotFoundError:
+            return False
+        return state.execution is not None and not why_orphaned(name, state.execution, state.job)
 
     def _stop_orphans(
         self, jobs: Iterable[RunningJob], running: Iterable[ExecutionRecord | UnreadableExecution]

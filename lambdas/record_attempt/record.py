@@ -16,7 +16,7 @@ from lambdas.attempts.commits import read_commits
 from lambdas.attempts.keep_commits import keep_commits, keep_spot_commits
 from lambdas.attempts.progress import progress_mark
 from lambdas.attempts.tolerance import check_tolerance
-from lambdas.errors import JobClosedError, StaleEventError
+from lambdas.errors import ExecutionNotFoundError, JobClosedError, StaleEventError
 from lambdas.record_attempt.admission import Admission
 from lambdas.record_attempt.container_variables import container_variables
 from lambdas.record_attempt.instance_fields import instance_fields
@@ -43,26 +43,26 @@ def record_attempt(
         StaleEventError: when the job is in another attempt.
     """
     table = deployment.table
-    job = table.job(event.execution_id, event.job_id)
-    attempt = table.find_attempt(event.execution_id, event.job_id, event.attempt)
-    execution = table.execution(event.execution_id)
+    state = table.job_state(event.execution_id, event.job_id, event.attempt)
+    job, attempt, execution = state.job, state.attempt, state.execution
+    if execution is None:
+        raise ExecutionNotFoundError(event.execution_id)
     admission = Admission(event, execution, deployment)
     if attempt is None:
         check_tolerance(execution, deployment)
         table.check_may_open(job, event.attempt)
         # It has counted its objects before it began to wait.
-        if job.waiting_instances and (wait := admission.of(job, _settings(job, event, deployment).instance_type)):
-            return _waiting(job, wait)
+        if job.waiting_instances:
+            instance_type = _settings(job, event, deployment).instance_type
+            if wait := admission.of(job, instance_type, job.waiting_instances):
+                return _waiting(job, wait)
         if job.kind is ExecutionKind.TRAINING:
             attempt = _new_training_attempt(event, job, execution, deployment)
         else:
             job, attempt = _new_scoring_attempt(event, job, execution, deployment, rules)
-        if not attempt.sagemaker_job_name:
-            # All objects were committed while the job waited.
-            admission.give_back()
-        elif wait := admission.of(job, attempt.instance_type, attempt.instance_count):
+        wait, attempt = admission.open(job, attempt)
+        if wait:
             return _waiting(job, wait)
-        attempt = table.open_attempt(admission.waited(job), attempt)
     elif attempt.status is not AttemptStatus.RUNNING:
         # Otherwise the plan would start a SageMaker job for which the workflow no longer waits.
         if job.status in FINAL_JOB_STATUSES:
@@ -163,8 +163,35 @@ def _write_open_objects(
 def _waiting(job: JobRecord, wait: int) -> AttemptPlan | TrainingAttemptPlan:
     """Return a plan without an attempt: every field that the workflow reads, and the time to wait."""
     if job.kind is ExecutionKind.TRAINING:
-        return TrainingAttemptPlan("", (), {}, "", "", {}, False, {}, 0, {}, False, wait_seconds=wait)
-    return AttemptPlan(False, "", "", "", "", "", "", "", "", {}, 0, {}, wait_seconds=wait)
+        return TrainingAttemptPlan(
+            training_job_name="",
+            channels=(),
+            hyperparameters={},
+            output_uri="",
+            checkpoints_uri="",
+            resources={},
+            spot=False,
+            stopping_condition={},
+            longest_seconds=0,
+            environment={},
+            unchanged=False,
+            wait_seconds=wait,
+        )
+    return AttemptPlan(
+        nothing_left=False,
+        sagemaker_job_name="",
+        spec_uri="",
+        snapshot_uri="",
+        data_manifest_uri="",
+        models_manifest_uri="",
+        predictions_uri="",
+        quarantine_uri="",
+        ledger_uri="",
+        cluster={},
+        max_runtime_seconds=0,
+        environment={},
+        wait_seconds=wait,
+    )
 
 
 def _attempt_plan(pointer: JobPointer, job: JobRecord, attempt: AttemptRecord, deployment: Deployment) -> AttemptPlan:

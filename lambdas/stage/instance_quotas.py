@@ -6,10 +6,11 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from contract.pool.pool_records import AccountQuotas
+from contract.pool.quotas import Quotas, instance_quotas
 from contract.problems import Problem
-from contract.table.pool_records import AccountQuotas
 from contract.table.records import record_time
-from lambdas.admission.quotas import InstanceNeed, Quotas, check_quotas, instance_quotas
+from lambdas.admission.quotas import InstanceNeed, check_quotas
 from lambdas.stage.observability import logger
 from lambdas.stage.tables.pool_table import PoolTable
 
@@ -27,19 +28,27 @@ class InstanceQuotas:
         self,
         pools: PoolTable,
         declared: Mapping[str, int],
-        service: Callable[[], Any] | None,
+        service: Callable[[], Any],
         clock: Callable[[], datetime],
+        *,
+        writes: bool = True,
     ) -> None:
-        """`service` returns a client of Service Quotas. Without it, the quotas are those of the table."""
+        """`service` returns a client of Service Quotas. With `writes`, what it says is kept in the table."""
         self._pools = pools
         self._declared = declared
         self._service = service
         self._clock = clock
+        self._writes = writes
+        self._unwritten: AccountQuotas | None = None
+        """What was read last and is not in the table."""
 
     def current(self) -> Quotas:
         """Return the quotas as the setting and the table have them."""
-        found = self._pools.quotas()
-        return Quotas(self._declared, found.instances if found is not None else {})
+        return self.known(self._pools.quotas())
+
+    def known(self, account: AccountQuotas | None) -> Quotas:
+        """Return the quotas as the setting has them, and the table's as they were read."""
+        return Quotas(self._declared, account.instances if account is not None else {})
 
     def problems_of(self, needs: Sequence[InstanceNeed]) -> list[Problem]:
         """Return the problems of planned jobs. A quota may have been raised since it was last read."""
@@ -51,9 +60,9 @@ class InstanceQuotas:
 
         Best effort: without Service Quotas, those of the table count on.
         """
-        if self._service is None:
-            return self.current()
-        found, now = self._pools.quotas(), self._clock()
+        now = self._clock()
+        known = [quotas for quotas in (self._pools.quotas(), self._unwritten) if quotas is not None]
+        found = max(known, key=lambda quotas: quotas.read_at, default=None)
         # A time from the future was written by a clock that was wrong.
         if found is not None and timedelta() <= now - datetime.fromisoformat(found.read_at) < age:
             return Quotas(self._declared, found.instances)
@@ -61,8 +70,12 @@ class InstanceQuotas:
             account = instance_quotas(_all_quotas(self._service()))
         except (ClientError, BotoCoreError) as error:
             logger.warning("the account's quotas could not be read", why=str(error))
-            return Quotas(self._declared, found.instances if found is not None else {})
-        self._pools.put_quotas(AccountQuotas(record_time(now), account))
+            return self.known(found)
+        read = AccountQuotas(record_time(now), account)
+        if self._writes:
+            self._pools.put_quotas(read)
+        else:
+            self._unwritten = read
         return Quotas(self._declared, account)
 
 

@@ -13,6 +13,7 @@ import os
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cache, cached_property
 from typing import Any
 
@@ -82,17 +83,15 @@ class Resources:
         latest = LatestPointers(dynamodb, settings.table_name, store)
         estimates = EstimateTable(dynamodb, settings.table_name, clock=_now)
         pools = PoolTable(dynamodb, settings.table_name)
-        quotas = InstanceQuotas(pools, settings.instance_quotas, lambda: _client("service-quotas"), _now)
+        quotas = self._quotas(pools)
         return Deployment(
             settings, table, uploads, store, latest, clock=_now, estimates=estimates, pools=pools, quotas=quotas
         )
 
     @cached_property
     def reading_deployment(self) -> Deployment:
-        """The deployment for CheckRequest, which writes nothing: the quotas are those that others have read."""
-        deployment = self.deployment
-        quotas = InstanceQuotas(deployment.pools, deployment.settings.instance_quotas, None, _now)
-        return replace(deployment, quotas=quotas)
+        """The deployment for CheckRequest, which writes nothing."""
+        return replace(self.deployment, quotas=self._quotas(self.deployment.pools, writes=False))
 
     @cached_property
     def plan_defaults(self) -> PlanDefaults:
@@ -148,6 +147,10 @@ class Resources:
         client = boto3.client("sqs", config=Config(max_pool_connections=THREADS, retries={"mode": "standard"}))
         return UploadQueue(client, self.upload_settings.queue_url)
 
+    def _quotas(self, pools: PoolTable, *, writes: bool = True) -> InstanceQuotas:
+        declared = self._settings.instance_quotas
+        return InstanceQuotas(pools, declared, lambda: _client("service-quotas"), _now, writes=writes)
+
     @cached_property
     def _settings(self) -> StageSettings:
         return read_settings(os.environ)
@@ -188,10 +191,12 @@ def _session() -> boto3.Session:
 def _read_time(value: Any) -> datetime:
     """Return a time of an answer.
 
-    Python reads ISO 8601 twenty times as fast as botocore's parser.
+    Python reads ISO 8601 twenty times as fast as botocore's parser, and the times of HTTP headers ten times.
     """
     if isinstance(value, str) and value[:4].isdigit() and "-" in value[:5]:
         return datetime.fromisoformat(value)
+    if isinstance(value, str) and value.endswith(" GMT"):
+        return parsedate_to_datetime(value)
     parsed: datetime = parse_timestamp(value)
     return parsed
 

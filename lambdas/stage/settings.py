@@ -6,19 +6,19 @@ from typing import Any, Literal, TypeVar, cast, get_args
 
 from contract import environment
 from contract.catalog.image_variants import CORE, IMAGE_VARIANTS, ImageVariant
-from contract.catalog.instance_quotas import (
-    CAPACITY_WAIT_LIMITS,
-    DEFAULT_CAPACITY_WAIT_SECONDS,
-    DEFAULT_JOB_STARTS_PER_SECOND,
-    JOB_STARTS_LIMITS,
-    check_instance_quotas,
-)
 from contract.catalog.models import OPTIONAL_FIELDS, Compute
 from contract.checks import check_range
 from contract.codec import SCHEMA_VERSION_FIELD, decode_fields
 from contract.job.checksum_comparison import ComparedChecksums
 from contract.job.limits import MAX_CONCURRENCY_LIMIT, MAX_MODELS_PER_JOB
 from contract.json_text import JsonError, parse_json
+from contract.pool.quota_settings import (
+    CAPACITY_WAIT_LIMITS,
+    DEFAULT_CAPACITY_WAIT_SECONDS,
+    DEFAULT_JOB_STARTS_PER_SECOND,
+    JOB_STARTS_LIMITS,
+    check_instance_quotas,
+)
 from contract.problems import InvalidInputError, Problem
 from contract.triggers.uploads import UploadRule, rules_from_text
 from contract.workflow.planning_options import AUTO

@@ -17,6 +17,7 @@ from lambdas.attempts.tolerance import counted
 from lambdas.dataset.pinning import replaced_objects
 from lambdas.errors import ObjectReplacedError, OutputIncompleteError, UnexpectedOutputError
 from lambdas.stage.deployment import Deployment
+from lambdas.stage.tables.job_table import JobState
 from lambdas.verify_output.measurements import measure
 
 
@@ -31,10 +32,11 @@ def verify_output(pointer: VerifyInput, deployment: Deployment, rules: ChecksumR
         JobClosedError: when the job has failed.
         StaleEventError: when the job is in another attempt.
     """
-    return complete_job(pointer, deployment, lambda job: _verify(job, pointer.description, deployment, rules))
+    return complete_job(pointer, deployment, lambda state: _verify(state, pointer.description, deployment, rules))
 
 
-def _verify(job: JobRecord, description: Any, deployment: Deployment, rules: ChecksumRules) -> JobRecord:
+def _verify(state: JobState, description: Any, deployment: Deployment, rules: ChecksumRules) -> JobRecord:
+    job = state.job
     spec = deployment.store.job_spec(job.execution_id, job.job_id)
     _check_dataset(spec, deployment)
     if job.scores_on_spot:
@@ -58,7 +60,9 @@ def _verify(job: JobRecord, description: Any, deployment: Deployment, rules: Che
         measured=measure(job, spec, commits, description),
         spot_time=spot_time_after(job, description),
     )
-    return deployment.table.end_attempt(job, succeeded, ended_at=ended_at, tally=counted(succeeded, deployment))
+    return deployment.table.end_attempt(
+        job, succeeded, ended_at=ended_at, opened=state.attempt, tally=counted(succeeded, state.execution)
+    )
 
 
 def _check_dataset(spec: JobSpec, deployment: Deployment) -> None:

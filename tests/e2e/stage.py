@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +47,19 @@ class Stage:
     deployment: Deployment
     connection: Connection
     folder: Path
+    _clients: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def client(self, service: str) -> Any:
-        return self.aws.endpoint.client(service)
+        """Return a client, which is made once per service: that takes as long as several requests."""
+        if service not in self._clients:
+            self._clients[service] = self.aws.endpoint.client(service)
+        return self._clients[service]
 
-    @property
+    @cached_property
     def executions(self) -> Executions:
         return Executions(self.connection, self.deployment)
 
-    @property
+    @cached_property
     def catalog(self) -> Catalog:
         return Catalog(self.connection, self.deployment)
 
@@ -88,8 +93,16 @@ class Stage:
         return self.watch(execution_id)
 
     def watch(self, execution_id: str) -> Snapshot:
-        """Wait for the end of an execution, and return its snapshot. Most executions of these tests take a second."""
-        return watch(self.executions, execution_id, None, seconds_between_reads=0.1)
+        """Wait for the end of an execution, and return its snapshot.
+
+        Its records are read only after its end, because reads take processor time from the execution.
+        """
+        wait_for(
+            lambda: self.executions.workflow_status(execution_id) not in ("RUNNING", "PENDING_REDRIVE"),
+            f"{execution_id} has ended",
+            seconds=900,
+        )
+        return watch(self.executions, execution_id, None, seconds_between_reads=0.2)
 
     def start_unchecked(self, text: str, name: str) -> Snapshot:
         """Start an execution without checking its input first, as the console does."""
@@ -257,9 +270,13 @@ def join_by_key(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
-    """Poll the condition until it returns something true, and return that."""
-    deadline = time.monotonic() + seconds
+    """Poll the condition until it returns something true, and return that.
+
+    The longer it takes, the rarer it is asked: questions to the embedded AWS take processor time from what is awaited.
+    """
+    began = time.monotonic()
     while not (found := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
+        waited = time.monotonic() - began
+        assert waited < seconds, f"not within {seconds} s: {what}"
+        time.sleep(min(max(0.05, waited / 10), 0.5))
     return found

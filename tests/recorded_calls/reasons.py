@@ -131,10 +131,16 @@ _IN_RARE_CASES = (
         "Without it, S3 reports a missing manifest of latest predictions as access denied.",
     ),
     Reason(
-        "RecordAttemptRole* VerifyOutputRole* ClassifyFailureRole* RegisterModelVersionRole*",
+        "RecordAttemptRole* ClassifyFailureRole*",
         "dynamodb:DeleteItem",
         f"{_TABLE}*",
-        "The event about a job's end usually releases the job's instances before the workflow does.",
+        "The event about a failed job's end usually releases the job's instances before the workflow does.",
+    ),
+    Reason(
+        "RecordAttemptRole* VerifyOutputRole* RegisterModelVersionRole*",
+        "dynamodb:GetItem",
+        f"{_TABLE}*",
+        "A call reads the record again that a repeated or late one has changed since.",
     ),
     Reason(
         "PlanTrainingRole* ReconcileRole*",
@@ -153,6 +159,12 @@ _IN_RARE_CASES = (
         "dynamodb:Query s3:GetObject",
         _ANY,
         "The check of a request reads all that both plans may read.",
+    ),
+    Reason(
+        "CheckRequestRole*",
+        "servicequotas:List*",
+        _ANY,
+        "The check reads the account's quotas when those in the table are old; the tests' are of the first plan.",
     ),
     Reason(
         "ClassifyFailureRole*",

@@ -8,7 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from cli.command_line.click_classes import Command, argument
 from cli.command_line.invocation import Invocation
-from cli.command_line.options import request_option, start_options, words
+from cli.command_line.options import plan_options, request_option, start_options, words
 from cli.command_line.output import Output
 from cli.commands.executions import request_check
 from cli.commands.executions.request_text import read_request, with_names
@@ -48,8 +48,7 @@ execution_argument = argument("execution", metavar="EXECUTION", help="The execut
 @click.option("--models", type=words, metavar="A,B", help="Models to score. Default: every enabled model.")
 @click.option("--fleets", type=words, metavar="A,B", help="Fleets to score. Default: every fleet, without --models.")
 @table_options
-@click.option("--plan", is_flag=True, help="Start nothing; show the jobs, their time and their cost.")
-@click.option("--confirm", is_flag=True, help="Show the plan, and ask before the execution starts.")
+@plan_options
 @start_options
 @click.pass_obj
 def run(

@@ -8,11 +8,12 @@ import rich_click as click
 
 from cli.command_line.click_classes import Command, argument
 from cli.command_line.invocation import Invocation
-from cli.command_line.options import start_options, words
+from cli.command_line.options import plan_options, start_options, words
 from cli.commands.executions import request_check
 from cli.commands.executions.executions import execution_argument, start
 from cli.commands.executions.refused_uploads import resume_uploads
 from cli.commands.executions.request_text import read_request, with_names
+from cli.commands.planning.plan import confirm_plan, show_plan
 from cli.failures import CommandError, ExitStatus
 from cli.stage.diagnosis.job_choice import items_of
 from cli.stage.executions.execution_snapshot import Snapshot
@@ -36,7 +37,7 @@ _overrides = click.option(
     cls=Command,
     examples="""
     fleetscore resume nightly-2026-03-01 --wait
-    fleetscore resume nightly-2026-03-01 --check
+    fleetscore resume nightly-2026-03-01 --plan
     fleetscore resume nightly --input '{"instance_type": "ml.m5.4xlarge"}'
     fleetscore resume nightly-2026-03-01 --models churn,upsell
     fleetscore resume --uploads orders
@@ -52,6 +53,7 @@ _overrides = click.option(
 @_overrides
 @click.option("--models", type=words, metavar="A,B", help="Models to score. Default: all; none with --fleets.")
 @click.option("--fleets", type=words, metavar="A,B", help="Fleets to score. Default: all; none with --models.")
+@plan_options
 @start_options
 @click.pass_obj
 def resume(
@@ -65,6 +67,8 @@ def resume(
     name: str | None,
     wait: bool,
     check: str | None,
+    plan: bool,
+    confirm: bool,
 ) -> ExitStatus:
     """Continue an execution that has ended, in a new one.
 
@@ -73,13 +77,14 @@ def resume(
     """
     if dataset is not None:
         given = {"EXECUTION": execution, "--models": models, "--fleets": fleets, "--name": name, "--wait": wait}
-        if words_left := [word for word, value in {**given, "--check": check}.items() if value]:
+        given |= {"--check": check, "--plan": plan, "--confirm": confirm}
+        if words_left := [word for word, value in given.items() if value]:
             raise CommandError(f"--uploads: leave out {', '.join(words_left)}.")
         return resume_uploads(invocation, dataset, read_request(request))
     if execution is None:
         raise CommandError("Name the execution to continue, or a dataset with --uploads.")
     request_json = with_names(with_resume(read_request(request), execution), models=models, fleets=fleets)
-    return _start_or_check(invocation, request_json, None, name=name, wait=wait, check=check)
+    return _start_or_show(invocation, request_json, None, name=name, wait=wait, check=check, plan=plan, confirm=confirm)
 
 
 @click.command(
@@ -93,6 +98,7 @@ def resume(
 @execution_argument
 @argument("jobs", metavar="JOB...", nargs=-1, required=True, help="The ids of jobs, as `fleetscore status` shows them.")
 @_overrides
+@plan_options
 @start_options
 @click.pass_obj
 def retry(
@@ -104,6 +110,8 @@ def retry(
     name: str | None,
     wait: bool,
     check: str | None,
+    plan: bool,
+    confirm: bool,
 ) -> ExitStatus:
     """Resume an execution with the models of some of its jobs only."""
     executions = Executions(invocation.connection, invocation.deployment())
@@ -111,7 +119,9 @@ def retry(
     models, fleets = models_of(snapshot, jobs)
     request_json = with_resume(read_request(request), execution)
     request_json = with_names(request_json, models=models or None, fleets=fleets or None)
-    return _start_or_check(invocation, request_json, snapshot, name=name, wait=wait, check=check)
+    return _start_or_show(
+        invocation, request_json, snapshot, name=name, wait=wait, check=check, plan=plan, confirm=confirm
+    )
 
 
 def models_of(snapshot: Snapshot, wanted: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -142,12 +152,22 @@ def with_resume(request_json: str, execution: str) -> str:
     return json.dumps({"resume": execution.rpartition(":")[2], **request})
 
 
-def _start_or_check(
-    invocation: Invocation, request_json: str, old: Snapshot | None, *, name: str | None, wait: bool, check: str | None
+def _start_or_show(
+    invocation: Invocation,
+    request_json: str,
+    old: Snapshot | None,
+    *,
+    name: str | None,
+    wait: bool,
+    check: str | None,
+    plan: bool,
+    confirm: bool,
 ) -> ExitStatus:
     check_request(request_json)
     if check is not None:
         return request_check.check(invocation, ExecutionKind.SCORING, request_json, check)
+    if plan:
+        return show_plan(invocation, request_json)
     deployment = invocation.changed_deployment()
     executions = Executions(invocation.connection, deployment)
     asked = parse_request(parse_json(request_json, keep_surrogates=True))
@@ -155,4 +175,6 @@ def _start_or_check(
         old = executions.snapshot(str(asked.resume), count_committed=False)
     # Before anything is started, because the plan would refuse it.
     Resumable(invocation.connection, deployment).check(asked, old)
+    if confirm:
+        confirm_plan(invocation, request_json)
     return start(executions, request_json, invocation.output, name=name, wait=wait)

@@ -1,4 +1,4 @@
-"""`fleetscore plan`, and the options --plan and --confirm of `fleetscore run`."""
+"""`fleetscore plan`, and the options --plan and --confirm of commands that start executions."""
 
 import sys
 
@@ -52,7 +52,7 @@ def plan(
 
 def show_plan(invocation: Invocation, request_json: str) -> ExitStatus:
     """Print what an execution with this request would need, and return the exit status."""
-    found = _plan(invocation, request_json)
+    found = _plan(invocation, request_json, all_jobs=invocation.output.as_json)
     if found.problem_count and not invocation.output.as_json:
         raise CommandError(problems_text(found))
     invocation.output.data(plan_json(found), *plan_view(found, invocation.stage))
@@ -79,5 +79,7 @@ def confirm_plan(invocation: Invocation, request_json: str) -> None:
         raise CommandError("Nothing was started.")
 
 
-def _plan(invocation: Invocation, request_json: str) -> RequestCheck:
-    return check_on_stage(invocation.connection, invocation.stage, ExecutionKind.SCORING, request_json)
+def _plan(invocation: Invocation, request_json: str, *, all_jobs: bool = False) -> RequestCheck:
+    return check_on_stage(
+        invocation.connection, invocation.stage, ExecutionKind.SCORING, request_json, all_jobs=all_jobs
+    )

@@ -5,11 +5,11 @@ from typing import Any
 
 from cli.doctor.roles.calls import EXECUTION, JOB, USE_KEY, Call, CallMaker, leading_keys
 from contract import layout, spot_layout, training_layout
+from contract.pool.pool_records import POOL_PARTITION
 from contract.table import records, upload_records
 from contract.table.estimate_items import ESTIMATE_PARTITIONS
 from contract.table.events import DEADLINE_DETAIL_TYPE, EXECUTION_DETAIL_TYPE, JOB_DETAIL_TYPE
 from contract.table.latest_predictions import LATEST_PARTITIONS
-from contract.table.pool_records import POOL_PARTITION
 from contract.table.price_items import PRICES_PARTITION
 
 
@@ -45,6 +45,7 @@ def _check_request(make: CallMaker) -> Iterator[Call]:
     yield make.execution_objects("s3:GetObject")
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query")
     yield make.items(POOL_PARTITION, "GetItem")
+    yield _service_quotas()
     yield Call(("s3:GetObject",), f"{make.models}/{training_layout.code_key('doctor', '0')}")
     for service in ("dynamodb", "s3"):
         yield make.key(service, "kms:Decrypt")
@@ -56,7 +57,7 @@ def _record_attempt(make: CallMaker) -> Iterator[Call]:
     yield from _listing_results(make)
     yield make.execution_objects("s3:GetObject", "s3:PutObject")
     yield from _copying_outputs(make)
-    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem", "UpdateItem")
+    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem")
     yield Call(("dynamodb:Query",), f"{make.table}/index/{records.INDEX_NAME}")
     yield make.items(records.EXECUTION_PARTITIONS, "ConditionCheckItem")
     yield _releasing(make, "UpdateItem")
@@ -67,7 +68,7 @@ def _verify_output(make: CallMaker) -> Iterator[Call]:
     yield Call(("s3:ListBucket",), make.datasets)
     yield from _listing_results(make)
     yield make.execution_objects("s3:GetObject")
-    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "PutItem", "UpdateItem")
+    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "BatchGetItem", "PutItem", "UpdateItem")
     yield from _copying_outputs(make)
     yield _releasing(make)
     yield from make.keys_for("dynamodb", "s3")
@@ -78,7 +79,7 @@ def _classify_failure(make: CallMaker) -> Iterator[Call]:
     yield make.execution_objects("s3:GetObject")
     yield from _copying_outputs(make)
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem", "UpdateItem")
-    yield _releasing(make)
+    yield _releasing(make, "GetItem")
     yield from make.keys_for("dynamodb", "s3")
     for word in ("Processing", "Training"):
         job = make.stage.arn("sagemaker", f"{word.lower()}-job/{make.stage.name}-doctor")
@@ -95,18 +96,20 @@ def _summarize_execution(make: CallMaker) -> Iterator[Call]:
 def _reconcile(make: CallMaker) -> Iterator[Call]:
     yield from _closing(make)
     yield from _copying_outputs(make)
+    yield make.items(records.EXECUTION_PARTITIONS, "BatchGetItem")
     yield make.items(records.RECONCILIATION_PARTITION, "GetItem", "PutItem")
     yield Call(("dynamodb:Query",), f"{make.table}/index/{records.INDEX_NAME}")
     for machine in make.stage.machines.values():
-        arn = make.stage.arn("states", f"execution:{machine['name']}:one")
-        yield Call(("states:DescribeExecution",), arn)
+        for path in ("", "/RunJobs"):
+            arn = make.stage.arn("states", f"execution:{machine['name']}{path}:one")
+            yield Call(("states:DescribeExecution",), arn)
     yield Call(("sagemaker:ListProcessingJobs", "sagemaker:ListTrainingJobs"))
     for word in ("Processing", "Training"):
         job = make.stage.arn("sagemaker", f"{word.lower()}-job/{make.stage.name}-doctor")
         yield Call((f"sagemaker:Describe{word}Job", "sagemaker:ListTags", f"sagemaker:Stop{word}Job"), job)
         other = make.stage.arn("sagemaker", f"{word.lower()}-job/another-job")
         yield make.never(f"sagemaker:Stop{word}Job", other)
-    yield _releasing(make, "Query")
+    yield _releasing(make, "GetItem", "Query")
     yield _service_quotas()
     for queue in make.queues("ClosingDeadLetters"):
         yield Call(("sqs:SendMessage",), queue)
@@ -118,7 +121,7 @@ def _closing(make: CallMaker) -> Iterator[Call]:
     yield from _listing_results(make)
     yield make.execution_objects("s3:GetObject", "s3:PutObject")
     yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem", "UpdateItem")
-    yield make.items(LATEST_PARTITIONS, "PutItem")
+    yield make.items(LATEST_PARTITIONS, "BatchGetItem", "PutItem")
     yield make.items(ESTIMATE_PARTITIONS, "BatchGetItem", "PutItem")
     yield make.listing(make.results, layout.LATEST_PREFIX)
     yield Call(("s3:GetObject", "s3:PutObject"), f"{make.results}/{layout.latest_key('doctor', 'doctor')}")
@@ -151,7 +154,7 @@ def _register_model_version(make: CallMaker) -> Iterator[Call]:
     yield make.execution_objects("s3:GetObject")
     artifact = f"{make.models}/{layout.artifact_key('doctor', '1')}"
     yield Call(("s3:PutObject", "s3:AbortMultipartUpload"), artifact)
-    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "PutItem")
+    yield make.items(records.EXECUTION_PARTITIONS, "GetItem", "BatchGetItem", "PutItem")
     yield make.items(records.MODEL_PARTITIONS, "GetItem", "BatchGetItem", "PutItem")
     yield _releasing(make)
     yield from make.keys_for("dynamodb", "s3")
@@ -222,7 +225,7 @@ def _service_quotas() -> Call:
 
 def _releasing(make: CallMaker, *more: str) -> Call:
     """Return the calls that release the instances of an attempt."""
-    return make.items(POOL_PARTITION, "DeleteItem", "GetItem", "PutItem", *more)
+    return make.items(POOL_PARTITION, "BatchGetItem", "DeleteItem", "PutItem", *more)
 
 
 def _reading_for_plans(make: CallMaker) -> Iterator[Call]:

@@ -42,9 +42,7 @@ def plan_view(check: RequestCheck, stage: str) -> list[RenderableType]:
     if scoring:
         lines.append(_JobsTable(scoring))
     if more := check.job_count - min(len(scoring), _SHOWN_JOBS):
-        lines.append(
-            f"… and {counted(more, 'more job')}" + ("; --json shows more" if len(scoring) > _SHOWN_JOBS else "")
-        )
+        lines.append(f"… and {counted(more, 'more job')}; --json shows all")
     if check.expected is not None:
         lines += _totals_lines(check.expected, scoring)
         notes = dict.fromkeys((*check.notes, *check.expected.figures.notes))

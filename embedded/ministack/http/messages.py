@@ -5,6 +5,7 @@
 
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from email.utils import formatdate
 from typing import Any
 from urllib.parse import parse_qs, quote
 
@@ -56,6 +57,7 @@ async def skip_body(receive: Receive) -> None:
 
 async def answer(send: Send, status: int, headers: Mapping[str, str], body: bytes) -> None:
     sent = {name.lower(): value for name, value in headers.items()} | {"content-length": str(len(body))}
+    sent.setdefault("date", formatdate(usegmt=True))
     encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in sent.items()]
     await send({"type": "http.response.start", "status": status, "headers": encoded})
     await send({"type": "http.response.body", "body": body})

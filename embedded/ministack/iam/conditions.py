@@ -3,10 +3,11 @@
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+
+from embedded.ministack.http.request_memory import parsed
 
 ConditionKeys = Callable[[Mapping[str, Any]], dict[str, Any]]
 """Returns the condition keys of a request."""
@@ -72,7 +73,7 @@ class _Keyed(str):
 
 def _request(body: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(body or b"{}")
+        found = parsed(body or b"{}")
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

@@ -25,6 +25,7 @@ from embedded.ministack.http.messages import (
     raw_path,
     read_body,
 )
+from embedded.ministack.http.request_memory import remembered
 
 _LOCAL_HOST = re.compile(r"(?:localhost|127\.0\.0\.1|[a-z0-9-]+\.localhost)(?::\d{1,5})?", re.IGNORECASE)
 """Names in the server's certificate.
@@ -58,13 +59,18 @@ def with_access_check(application: Any, account_id: str) -> Any:
             if refusal := _refusal(scope["path"], headers):
                 await answer(send, 403, {"content-type": "text/plain; charset=utf-8"}, refusal.encode())
                 return
-            failure, receive = await _check_signature(scope, headers, receive, account_id)
+            query = query_map(scope)
+            failure, access_key_id, receive = await _check_signature(scope, headers, query, receive, account_id)
             if isinstance(failure, ServiceError):
                 _, sent, text = error_answer((failure.code, failure.message), scope, headers)
                 await answer(send, failure.status, sent, b"" if scope["method"] == "HEAD" else text)
                 return
             if failure is not None:
                 await answer(send, *error_answer(failure, scope, headers))
+                return
+            if access_key_id:
+                with remembered(access_key_id, headers, query):
+                    await application(scope, receive, send)
                 return
         await application(scope, receive, send)
 
@@ -88,27 +94,26 @@ def _refusal(path: str, headers: Mapping[str, str]) -> str:
 
 
 async def _check_signature(
-    scope: Message, headers: Mapping[str, str], receive: Receive, account_id: str
-) -> tuple[Failure | ServiceError | None, Receive]:
-    """Return the signature's failure, and the channel for the application to receive from."""
+    scope: Message, headers: Mapping[str, str], query: dict[str, list[str]], receive: Receive, account_id: str
+) -> tuple[Failure | ServiceError | None, str, Receive]:
+    """Return the signature's failure, the access key of a signature in the headers, and the channel to receive from."""
     from ministack.core import sigv4
 
-    query = query_map(scope)
     presigned = "authorization" not in headers
     if presigned and "AWSAccessKeyId" in query and "X-Amz-Signature" not in query:
-        return _legacy_url_failure(scope, query, account_id), receive
+        return _legacy_url_failure(scope, query, account_id), "", receive
     if not (presigned and "X-Amz-Signature" in query) and not _is_signed(headers):
-        return _UNSIGNED, receive
+        return _UNSIGNED, "", receive
     signature = sigv4.parse_query_signature(query) if presigned else sigv4.parse_header_signature(headers)
     early = (
         signature if isinstance(signature, tuple) else _early_failure(signature, query, headers, presigned=presigned)
     )
     if early is not None:
-        return early, receive
+        return early, "", receive
     token = query.get("X-Amz-Security-Token", [""])[0] if presigned else headers.get("x-amz-security-token", "")
     secret = _secret_of(signature.access_key_id, token, account_id)
     if isinstance(secret, tuple):
-        return secret, receive
+        return secret, "", receive
     body = b""
     if not presigned and headers.get(_HASH_HEADER, _SIGNED_CHUNKS).startswith(_SIGNED_CHUNKS):
         # Only requests with a known access key have their body read into memory.
@@ -116,7 +121,7 @@ async def _check_signature(
     failure = sigv4.header_signature_failure(
         signature, secret, scope["method"], raw_path(scope), query, headers, body, presigned=presigned
     )
-    return failure, receive
+    return failure, "" if presigned else signature.access_key_id, receive
 
 
 def _secret_of(access_key_id: str, token: str, account_id: str) -> str | Failure:

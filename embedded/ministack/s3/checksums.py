@@ -20,7 +20,6 @@ _ALGORITHM = "CRC64NVME"
 _FULL_OBJECT = "FULL_OBJECT"
 _TYPE = "checksum_type"
 """Member of ministack's object records that holds the checksum's type."""
-_LISTINGS = ("_list_objects_v1", "_list_objects_v2")
 _CHECKSUMS = re.compile(r"<Checksum[A-Z0-9]+>[^<]*</Checksum[A-Z0-9]+>|<ChecksumType>[^<]*</ChecksumType>")
 
 
@@ -36,16 +35,15 @@ def add_checksum(record: dict[str, Any]) -> None:
 
 
 def install_checksums() -> None:
-    """Return checksums in the responses to uploads, in object attributes and in listings."""
+    """Return checksums in the responses to uploads, in object attributes and in listings of the first version."""
     from ministack.services import s3
 
-    changed = ("_put_object", "_complete_multipart_upload", "_get_object_attributes", *_LISTINGS, "_crc64nvme")
+    changed = ("_put_object", "_complete_multipart_upload", "_get_object_attributes", "_list_objects_v1", "_crc64nvme")
     if missing := [name for name in changed if not callable(getattr(s3, name, None))]:
         raise MinistackChangedError(f"ministack's S3 has no {missing[0]}: install the pinned version")
     # ministack's own implementation takes a second for a few megabytes.
     s3._crc64nvme = crc64nvme
-    for name in _LISTINGS:
-        setattr(s3, name, _with_algorithms(s3, getattr(s3, name)))
+    s3._list_objects_v1 = _with_algorithms(s3, s3._list_objects_v1)
     put, complete, get_attributes = s3._put_object, s3._complete_multipart_upload, s3._get_object_attributes
 
     def put_object(bucket: str, key: str, body: bytes, headers: dict[str, str]) -> Any:

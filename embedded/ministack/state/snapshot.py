@@ -9,6 +9,7 @@ import io
 import pickle
 from typing import Any
 
+from embedded.ministack.s3.listing import Objects
 from embedded.ministack.s3.object_contents import Content, ContentStore
 
 _OWN = "fleetscore"
@@ -50,7 +51,7 @@ def take_snapshot(own: dict[str, Any]) -> bytes:
         try:
             services = {name: read() for name, read in ministack.app._build_persistence_save_dict().items()}
             (services.get("cloudwatch_logs") or {}).pop("log_records", None)  # a cache
-            objects = {scope: bucket["objects"] for scope, bucket in s3._buckets._data.items()}
+            objects = {scope: dict(bucket["objects"]) for scope, bucket in s3._buckets._data.items()}
             stores = {name: getattr(s3, name)._data for name in _S3_STORES}
             file = io.BytesIO()
             _Pickler(file, pickle.HIGHEST_PROTOCOL).dump(
@@ -78,7 +79,7 @@ def restore(snapshot: bytes, store: ContentStore) -> dict[str, Any]:
         if state is not None:
             ministack.app._get_module(ministack.app._state_map[name]).load_persisted_state(state)
     for scope, objects in held["objects"].items():
-        s3._buckets._data[scope]["objects"] = objects
+        s3._buckets._data[scope]["objects"] = Objects(objects)
     for name, records in held["stores"].items():
         getattr(s3, name)._data.update(records)
     unneeded = {file.name for file in store.folder.iterdir()} - unpickler.contents.keys()

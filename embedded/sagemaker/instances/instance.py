@@ -51,6 +51,7 @@ class Instance:
         self._clock: wrong_clock.Setting | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: Guard | None = None
+        self._has_namespaces = False
         self._waiter: threading.Thread | None = None
         self._lending = contextlib.ExitStack()
 
@@ -165,6 +166,7 @@ class Instance:
         finally:
             os.close(writing)
         self._guard = guard
+        self._has_namespaces = isolation.has_namespaces
         # The program starts when the launcher has read the plan, so the guard already knows the
         # group.
         guard.group_begins(process.pid)
@@ -222,7 +224,9 @@ class Instance:
             os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
             kill_group(process.pid)
         code = process.wait()
-        kill_escaped_processes(self._folder)
+        # In a process namespace, all processes have ended with the launcher.
+        if not self._has_namespaces:
+            kill_escaped_processes(self._folder)
         guard.group_ended(process.pid)
         self._lending.close()
         exited(self.host, code if code >= 0 else _KILLED_BY_SIGNAL - code)

@@ -23,6 +23,8 @@ from embedded.sagemaker.transfer.job_files import PathTooLongError, Signature, f
 
 _MULTIPART_BYTES = 64 << 20
 _SHOWN_CHARACTERS = 100
+_GROWTH, _LARGEST_GROWTH = 1.5, 5
+"""Factor of the interval after each look that finds no change, and the largest multiple of the first interval."""
 _U = TypeVar("_U", bound=UploadFault)
 
 
@@ -157,11 +159,15 @@ class OutputUpload:
     def watch(self, stop: threading.Event, interval_seconds: float) -> None:
         """Upload complete files of the Continuous folders until `stop` is set.
 
-        Errors are ignored, because `finish` tries the upload again.
+        The interval grows while the files do not change. Errors are ignored, because `finish` tries the upload again.
         """
         folders = [folder for folder in self._folders if folder.is_continuous]
-        while folders and not stop.wait(interval_seconds):
+        seconds = interval_seconds
+        while folders and not stop.wait(seconds):
+            before = dict(self._seen)
             self._upload_changes(folders, is_final=False)
+            is_calm = self._seen == before
+            seconds = min(seconds * _GROWTH, interval_seconds * _LARGEST_GROWTH) if is_calm else interval_seconds
 
     def finish(self, *, only_continuous: bool) -> None:
         """Upload all files that are not in S3 yet.

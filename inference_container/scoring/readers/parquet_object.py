@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from contract.dataset.formats import MAX_COLUMNS, ObjectFormat
 from contract.dataset.thrift_compact import list_size
 from scoring.errors import IN_LOG, DataError, ScoringError, TransientError, describe_error
+from scoring.readers.column_numbers import ColumnNumbers
 from scoring.readers.hybrid_calendar import HybridCalendar
 from scoring.readers.input_object import InputBatch
 from scoring.readers.int96 import Int96Times, Int96Unit, int96_columns
@@ -47,9 +48,9 @@ class ParquetObject:
         self._int96_unit: Int96Unit = "ns"
         try:
             self._content = content() if content is not None else None
-            footer_bytes = self._check_footer()
+            self._footer_bytes = self._check_footer()
             self._file = self._open()
-            self._check_encryption(footer_bytes)
+            self._check_encryption()
             self.schema: pa.Schema = self._file.schema_arrow
         except (pa.ArrowException, OSError, ValueError) as error:
             raise self._damaged(error) from error
@@ -139,19 +140,21 @@ class ParquetObject:
         return self._stored_bytes
 
     def _sum_stored_bytes(self) -> dict[str, int]:
-        metadata = self._file.metadata
         totals = dict.fromkeys(self.schema.names, 0)
-        paths = self._paths
-        for index in range(metadata.num_columns):
+        for path, size in zip(self._paths, self._column_numbers.stored_bytes, strict=True):
             # A path with dots may be the name of a top-level column.
-            path = paths[index]
             name = path if path in totals else path.partition(".")[0]
-            sizes = (
-                metadata.row_group(group).column(index).total_uncompressed_size
-                for group in range(metadata.num_row_groups)
-            )
-            totals[name] = totals.get(name, 0) + sum(sizes)
+            totals[name] = totals.get(name, 0) + size
         return totals
+
+    @functools.cached_property
+    def _column_numbers(self) -> ColumnNumbers:
+        try:
+            with self._bytes() as file:
+                file.seek(-_TAIL_BYTES - self._footer_bytes, os.SEEK_END)
+                return ColumnNumbers(file.read(self._footer_bytes), self._file.metadata.num_columns)
+        except (OSError, ValueError) as error:
+            raise self._damaged(error) from error
 
     def null_counts(self, names: list[str]) -> dict[str, int]:
         """Return null counts of the object's columns, from statistics or by counting."""
@@ -169,7 +172,7 @@ class ParquetObject:
 
     def _check_footer(self) -> int:
         """Refuse a footer that would take too much memory, before anything parses it. Returns its bytes."""
-        with self._path.open("rb", buffering=0) if self._content is None else BytesIO(self._content) as file:
+        with self._bytes() as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _TAIL_BYTES))
             length, magic = int.from_bytes(file.read(4), "little"), file.read(4)
@@ -188,13 +191,13 @@ class ParquetObject:
             raise self._too_many_columns(elements - 1)
         return length
 
-    def _check_encryption(self, footer_bytes: int) -> None:
-        """Refuse columns that are encrypted although the footer is not.
-
-        Asked about such a column, pyarrow ends the process.
-        """
-        if footer_bytes == self._file.metadata.serialized_size + _SIGNATURE_BYTES:
+    def _check_encryption(self) -> None:
+        """Refuse columns that are encrypted although the footer is not."""
+        if self._footer_bytes == self._file.metadata.serialized_size + _SIGNATURE_BYTES:
             raise self._encrypted()
+
+    def _bytes(self) -> BinaryIO:
+        return BytesIO(self._content) if self._content is not None else self._path.open("rb", buffering=0)
 
     def _encrypted(self) -> DataError:
         return DataError(
@@ -235,16 +238,7 @@ class ParquetObject:
         return places
 
     def _recorded_nulls(self, places: list[int]) -> int | None:
-        metadata = self._file.metadata
-        if len(places) != 1:
-            return None
-        total = 0
-        for group in range(metadata.num_row_groups):
-            statistics = metadata.row_group(group).column(places[0]).statistics
-            if statistics is None or not statistics.has_null_count:
-                return None
-            total += int(statistics.null_count)
-        return total
+        return self._column_numbers.nulls[places[0]] if len(places) == 1 else None
 
     def _counted_nulls(self, name: str) -> int:
         batches = self.batches(65_536, frozenset({name}), use_threads=False)

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from contract.catalog.instance_quotas import DEFAULT_JOB_STARTS_PER_SECOND
 from contract.planner.estimates import Estimates, Samples
 from contract.planner.prices import PriceTable, bundled_prices
 from contract.planner.problem import pool_name
+from contract.pool.pool_records import JobKind
+from contract.pool.quota_settings import DEFAULT_JOB_STARTS_PER_SECOND
+from contract.pool.quotas import Quotas
 from contract.problems import InvalidInputError
-from contract.table.pool_records import JobKind
-from lambdas.admission.quotas import Quotas
 from lambdas.planning.scoring.assignments import Assignment
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.instance_quotas import PLAN_AGE

@@ -15,10 +15,10 @@ from contract.job.scoring_spec import SCORING_CONTRACT, JobSource, JobSpec, Pinn
 from contract.job.snapshot import Snapshot
 from contract.layout import OutputLayout
 from contract.planner.plan import JobCapacity
+from contract.pool.pool_records import pool_kind
 from contract.problems import Problem
 from contract.status import ExecutionKind, JobStatus
 from contract.table.job_parts import whole_job
-from contract.table.pool_records import pool_kind
 from contract.table.records import JobRecord
 from contract.workflow.messages import JobPointer
 from contract.workflow.scoring_request import ExecutionRequest

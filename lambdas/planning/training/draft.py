@@ -12,9 +12,9 @@ from contract.dataset.input_options import InputOptions
 from contract.dataset.object_keys import is_data
 from contract.job.job_input import JobInput
 from contract.job.scoring_spec import PinnedObject
+from contract.pool.pool_records import pool_kind
 from contract.problems import Problem
 from contract.status import ExecutionKind
-from contract.table.pool_records import pool_kind
 from contract.training.recipes import ModelRecipe
 from contract.workflow.messages import PlanInput
 from contract.workflow.training_request import TrainingRequest

@@ -6,8 +6,7 @@ changes.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from contract.catalog.models import Model, ModelVersion
@@ -15,7 +14,6 @@ from contract.status import (
     ALLOWED_BEFORE,
     FINAL_JOB_STATUSES,
     AttemptStatus,
-    ExecutionStatus,
     FailureKind,
     JobStatus,
 )
@@ -24,16 +22,14 @@ from contract.table.catalog_ids import catalog_id_key
 from contract.table.explanation import UNEXPLAINED, Explanation
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
 from contract.table.tolerance import NOTHING, Tally
-from contract.workflow.messages import ExecutionPlan
 from lambdas.errors import (
-    ExecutionClosedError,
-    ExecutionNotFoundError,
     JobClosedError,
     JobNotFoundError,
     StaleEventError,
 )
 from lambdas.stage.parallel import in_parallel
 from lambdas.stage.tables.catalog_table import CatalogTable
+from lambdas.stage.tables.execution_table import ExecutionTable
 from lambdas.stage.tables.price_table import StagePrices
 from lambdas.stage.tables.table import NEW, in_transactions
 from lambdas.stage.tables.tallies import Tallies
@@ -42,80 +38,21 @@ from lambdas.stage.tables.waits import NO_WAIT, Waits
 R = TypeVar("R")
 
 
-class JobTable(Tallies, Waits, CatalogTable, StagePrices):
+@dataclass(frozen=True)
+class JobState:
+    """The records that a step of one attempt needs."""
+
+    job: JobRecord
+    attempt: AttemptRecord | None
+    """None if the attempt was not opened yet."""
+    execution: ExecutionRecord | None
+
+
+class JobTable(ExecutionTable, Tallies, Waits, CatalogTable, StagePrices):
     """Reads and writes the records of executions, jobs and attempts, and registers what was trained.
 
     All writes are idempotent.
     """
-
-    def __init__(self, dynamodb: Any, table_name: str, *, record_days: int) -> None:
-        """`dynamodb` is a boto3 resource's client, which takes and returns plain Python values."""
-        super().__init__(dynamodb, table_name)
-        self._record_life = timedelta(days=record_days)
-
-    # ---- executions --------------------------------------------------------------------------
-
-    def open_execution(self, record: ExecutionRecord) -> ExecutionRecord:
-        """Write the execution's first record, or return the one that an earlier call wrote."""
-        if self._put(self._execution_item(record), condition=NEW):
-            return record
-        return self.execution(record.execution_id)
-
-    def execution(self, execution_id: str) -> ExecutionRecord:
-        """Return the execution's record.
-
-        Raises:
-            ExecutionNotFoundError: when there is none.
-        """
-        record = self.find_execution(execution_id)
-        if record is None:
-            raise ExecutionNotFoundError(execution_id)
-        return record
-
-    def find_execution(self, execution_id: str) -> ExecutionRecord | None:
-        return self._get(ExecutionRecord, records.execution_key(execution_id))
-
-    def record_plan(self, record: ExecutionRecord, plan: ExecutionPlan) -> ExecutionPlan:
-        """Add the plan to the running execution, or return the plan that an earlier call added.
-
-        Raises:
-            ExecutionClosedError: when the execution ended in the meantime.
-        """
-        item = self._execution_item(replace(record, plan=plan))
-        condition = "#status = :running AND attribute_not_exists(#plan)"
-        values = {":running": ExecutionStatus.RUNNING.value}
-        if self._put(item, condition=condition, names={"#status": "status", "#plan": "plan"}, values=values):
-            return plan
-        current = self.execution(record.execution_id)
-        if current.plan is None:
-            raise ExecutionClosedError(current)
-        return current.plan
-
-    def close_execution(self, closed: ExecutionRecord) -> bool:
-        """Write the execution's final record; return False if it was already closed."""
-        values = {":running": ExecutionStatus.RUNNING.value}
-        item = self._execution_item(closed)
-        return self._put(item, condition="#status = :running", names={"#status": "status"}, values=values)
-
-    def record_summary(self, execution_id: str, summary_uri: str) -> None:
-        """Add the summary's URI to a closed execution, and change nothing else."""
-        self._dynamodb.update_item(
-            TableName=self._table_name,
-            Key=records.execution_key(execution_id),
-            UpdateExpression="SET summary_uri = :uri",
-            ConditionExpression=f"attribute_exists({records.PARTITION_KEY})",
-            ExpressionAttributeValues={":uri": summary_uri},
-        )
-
-    def record_closing_done(self, execution_id: str) -> None:
-        """Note that all is written that follows the end of an execution, and change nothing else."""
-        self._dynamodb.update_item(
-            TableName=self._table_name,
-            Key=records.execution_key(execution_id),
-            UpdateExpression="SET closing_pending = :pending",
-            ConditionExpression=f"attribute_exists({records.PARTITION_KEY})",
-            ExpressionAttributeValues={":pending": False},
-        )
 
     # ---- jobs --------------------------------------------------------------------------------
 
@@ -141,13 +78,36 @@ class JobTable(Tallies, Waits, CatalogTable, StagePrices):
             raise JobNotFoundError(execution_id, job_id)
         return record
 
+    def job_state(self, execution_id: str, job_id: str, attempt: int) -> JobState:
+        """Return a job with one of its attempts and its execution, read in one request.
+
+        Raises:
+            JobNotFoundError: when there is no such job.
+        """
+        job, opened, execution = self._get_each(
+            records.job_key(execution_id, job_id),
+            records.attempt_key(execution_id, job_id, attempt),
+            records.execution_key(execution_id),
+        )
+        if job is None:
+            raise JobNotFoundError(execution_id, job_id)
+        state = JobState(
+            records.read_item(JobRecord, job),
+            records.read_item(AttemptRecord, opened) if opened else None,
+            records.read_item(ExecutionRecord, execution) if execution else None,
+        )
+        if state.attempt is None and state.job.attempt >= attempt:
+            # It was opened, with its job, between the reads of the two.
+            return replace(state, attempt=self.find_attempt(execution_id, job_id, attempt))
+        return state
+
     def jobs(self, execution_id: str) -> list[JobRecord]:
         """Return every job of the execution, ordered by job id."""
         return list(self._query_execution(JobRecord, execution_id, records.JOB_SORT_PREFIX))
 
     def planned_at(self, execution_id: str) -> str:
         """Return when the execution's jobs were planned; empty if it has none."""
-        first = next(iter(self._query_execution(JobRecord, execution_id, records.JOB_SORT_PREFIX)), None)
+        first = next(self._query_execution(JobRecord, execution_id, records.JOB_SORT_PREFIX, page_items=1), None)
         return first.created_at if first else ""
 
     def close_job(self, job: JobRecord, *, ended_at: str, kind: FailureKind, reason: str) -> JobRecord:
@@ -188,13 +148,8 @@ class JobTable(Tallies, Waits, CatalogTable, StagePrices):
         if job.status not in (JobStatus.PENDING, JobStatus.WAITING) or job.attempt >= attempt:
             raise self._refusal(job, attempt)
 
-    def open_attempt(self, job: JobRecord, attempt: AttemptRecord) -> AttemptRecord:
-        """Open an attempt of a waiting job, or return the attempt that an earlier call opened.
-
-        Raises:
-            JobClosedError: when the job has ended.
-            StaleEventError: when the job is in another attempt.
-        """
+    def opening(self, job: JobRecord, attempt: AttemptRecord) -> list[dict[str, Any]]:
+        """Return the writes that open an attempt of a waiting job, for one transaction."""
         running = replace(
             job,
             status=JobStatus.RUNNING,
@@ -206,7 +161,16 @@ class JobTable(Tallies, Waits, CatalogTable, StagePrices):
             changes=attempt.changes,
             **NO_WAIT,
         )
-        if self._write_all([self._new_attempt(attempt), self._job_move(job, running)]):
+        return [self._new_attempt(attempt), self._job_move(job, running)]
+
+    def open_attempt(self, job: JobRecord, attempt: AttemptRecord) -> AttemptRecord:
+        """Open an attempt of a waiting job, or return the attempt that an earlier call opened.
+
+        Raises:
+            JobClosedError: when the job has ended.
+            StaleEventError: when the job is in another attempt.
+        """
+        if self._write_all(self.opening(job, attempt)):
             return attempt
         opened = self.find_attempt(attempt.execution_id, attempt.job_id, attempt.attempt)
         if opened is not None:
@@ -230,6 +194,7 @@ class JobTable(Tallies, Waits, CatalogTable, StagePrices):
         moved: JobRecord,
         *,
         ended_at: str,
+        opened: AttemptRecord | None = None,
         explanation: Explanation = UNEXPLAINED,
         tally: Tally = NOTHING,
     ) -> JobRecord:
@@ -238,13 +203,13 @@ class JobTable(Tallies, Waits, CatalogTable, StagePrices):
         The job becomes SUCCEEDED, FAILED or WAITING. An attempt that could not be opened has no
         record yet and gets one. Return the job's record afterwards: `moved`, or the current record
         when an earlier event ended this attempt. `tally` is added to the execution's in the same
-        transaction.
+        transaction. `opened` is the attempt's record as it was read; without it, it is read here.
 
         Raises:
             JobClosedError: when the job has ended without this attempt.
             StaleEventError: when the job is in another attempt.
         """
-        opened = self.find_attempt(job.execution_id, job.job_id, moved.attempt)
+        opened = opened or self.find_attempt(job.execution_id, job.job_id, moved.attempt)
         if opened is not None and opened.status is not AttemptStatus.RUNNING:
             return self.job(job.execution_id, job.job_id)
         moved = replace(moved, **NO_WAIT)
@@ -300,14 +265,6 @@ class JobTable(Tallies, Waits, CatalogTable, StagePrices):
         named = {"ExpressionAttributeValues": values} if values else {}
         return {"Put": {"TableName": self._table_name, "Item": item, "ConditionExpression": condition, **named}}
 
-    def _expires_at(self, *times: str) -> int:
-        """Return when a record expires, from its latest time: a redriven execution ends long after its start."""
-        latest = max(datetime.fromisoformat(time) for time in times if time)
-        return int((latest + self._record_life).timestamp())
-
-    def _execution_item(self, record: ExecutionRecord) -> dict[str, Any]:
-        return records.execution_item(record, self._expires_at(record.started_at, record.ended_at))
-
     def _job_item(self, record: JobRecord) -> dict[str, Any]:
         return records.job_item(record, self._expires_at(record.created_at, record.started_at, record.ended_at))
 
@@ -353,7 +310,10 @@ class JobTable(Tallies, Waits, CatalogTable, StagePrices):
             return JobClosedError(job.execution_id, job.job_id, current.status)
         return StaleEventError(job.job_id, attempt, current.status, current.attempt)
 
-    def _query_execution(self, cls: type[R], execution_id: str, sort_prefix: str) -> Iterator[R]:
+    def _query_execution(
+        self, cls: type[R], execution_id: str, sort_prefix: str, page_items: int | None = None
+    ) -> Iterator[R]:
+        """Yield the records below a prefix, page by page: of `page_items`, else of as many as DynamoDB returns."""
         pages = self._dynamodb.get_paginator("query").paginate(
             TableName=self._table_name,
             KeyConditionExpression=f"{records.PARTITION_KEY} = :execution AND begins_with({records.SORT_KEY}, :prefix)",
@@ -362,6 +322,7 @@ class JobTable(Tallies, Waits, CatalogTable, StagePrices):
                 ":prefix": sort_prefix,
             },
             ConsistentRead=True,
+            PaginationConfig={"PageSize": page_items},
         )
         for page in pages:
             yield from (records.read_item(cls, item) for item in page["Items"])

@@ -6,12 +6,13 @@ pool is as it was read. So whatever is killed, doubled or late, the count is the
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from contract.table import pool_records, records
-from contract.table.pool_records import AccountQuotas, JobKind, Lease, Pool
+from contract.pool import pool_records
+from contract.pool.pool_records import AccountQuotas, JobKind, Lease, Pool
+from contract.table import records
 from contract.table.records import JobRecord
 from lambdas.admission.decisions import Ask, acquire, leave, release
 from lambdas.errors import PoolContendedError
@@ -24,11 +25,27 @@ _LONGEST_QUEUE_MS = 10_000_000
 """Farthest start slot that is believed, in milliseconds: a later one was written with a wrong time."""
 
 
+PoolName = tuple[JobKind, str]
+"""Kind of job and instance type."""
+
+
+@dataclass(frozen=True)
+class LeaseState:
+    """A lease, and the pool that it is or may be from."""
+
+    lease: Lease | None
+    pool: Pool
+    quotas: AccountQuotas | None = None
+    """The account's quotas, if they were read and are known."""
+
+
 @dataclass(frozen=True)
 class Admitted:
     """The job has a lease."""
 
     lease: Lease
+    is_opened: bool = False
+    """Whether the writes that open the attempt were made with it."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +66,8 @@ class PoolTable(Table):
     def __init__(self, dynamodb: Any, table_name: str, pause: Callable[[float], None] = time.sleep) -> None:
         super().__init__(dynamodb, table_name)
         self._pause = pause
+        self._slot_was_free = False
+        """Whether the last job of this process could be created at once."""
 
     # ---- leases ------------------------------------------------------------------------------
 
@@ -65,49 +84,61 @@ class PoolTable(Table):
         for item in self._query(pool_records.INSTANCES_SORT_PREFIX):
             yield records.read_item(Pool, item)
 
-    def pool(self, kind: JobKind, instance_type: str) -> Pool:
-        return self._get(Pool, pool_records.pool_key(kind, instance_type)) or Pool(kind, instance_type)
+    def lease_state(self, sagemaker_job_name: str, pool: PoolName, *, with_quotas: bool = False) -> LeaseState:
+        """Return a lease with its pool, read in one request."""
+        keys = [pool_records.lease_key(sagemaker_job_name), pool_records.pool_key(*pool)]
+        lease, found, *quotas = self._get_each(*keys, *([pool_records.QUOTAS_KEY] if with_quotas else []))
+        return LeaseState(
+            records.read_item(Lease, lease) if lease else None,
+            records.read_item(Pool, found) if found else Pool(*pool),
+            next((records.read_item(AccountQuotas, item) for item in quotas if item), None),
+        )
 
-    def acquire(self, ask: Ask, quota: int | None, job: JobRecord) -> Admitted | NotAdmitted:
+    def acquire(
+        self, ask: Ask, quota: int | None, job: JobRecord, state: LeaseState, opening: Sequence[dict[str, Any]] = ()
+    ) -> Admitted | NotAdmitted:
         """Give the job its lease, or return the one that it has, or note that it waits.
 
+        `opening` are the writes that open the attempt, which has its lease in the same transaction then.
         Nothing is given to a job that has changed since it was read. A job that lost against concurrent
         calls again and again is not admitted either.
         """
-        found = self.find_lease(ask.lease.sagemaker_job_name)
-        if found is not None:
-            return Admitted(found)
+        lease, pool_name = ask.lease, (ask.lease.kind, ask.lease.instance_type)
         for number in range(_TRIES):
-            self._pause_before(number)
-            pool = self.pool(ask.lease.kind, ask.lease.instance_type)
-            admitted, after = acquire(pool, ask, quota)
+            if number:
+                self._pause_before(number)
+                state = self.lease_state(lease.sagemaker_job_name, pool_name)
+            if state.lease is not None:
+                return Admitted(state.lease)
+            admitted, after = acquire(state.pool, ask, quota)
             if admitted:
-                lease = records.record_item(ask.lease, pool_records.lease_key(ask.lease.sagemaker_job_name), None)
-                if self._write(pool, after, self._put_new(lease), self._unchanged(job)):
-                    return Admitted(ask.lease)
-                found = self.find_lease(ask.lease.sagemaker_job_name)
-                if found is not None:
-                    return Admitted(found)
-            elif after == pool or self._write(pool, after):
+                item = records.record_item(lease, pool_records.lease_key(lease.sagemaker_job_name), None)
+                if self._write(state.pool, after, self._put_new(item), *(opening or [self._unchanged(job)])):
+                    return Admitted(lease, is_opened=bool(opening))
+            elif after == state.pool or self._write(state.pool, after):
                 return _not_admitted(after, ask)
-        return _not_admitted(pool, ask)
+        state = self.lease_state(lease.sagemaker_job_name, pool_name)
+        return Admitted(state.lease) if state.lease is not None else _not_admitted(state.pool, ask)
 
-    def release(self, sagemaker_job_name: str) -> bool:
-        """Delete a lease, and return whether there was one.
+    def release(self, sagemaker_job_name: str, pool: PoolName | None = None) -> bool:
+        """Delete a lease, and return whether there was one. To name its pool saves a request.
 
         Raises:
             PoolContendedError: when every try conflicted with a concurrent call.
         """
         for number in range(2 * _TRIES):
             self._pause_before(number)
-            lease = self.find_lease(sagemaker_job_name)
-            if lease is None:
+            if pool is None:
+                lease = self.find_lease(sagemaker_job_name)
+                if lease is None:
+                    return False
+                pool = lease.kind, lease.instance_type
+            state = self.lease_state(sagemaker_job_name, pool)
+            if state.lease is None:
                 return False
-            pool = self.pool(lease.kind, lease.instance_type)
-            key = pool_records.lease_key(sagemaker_job_name)
-            gone = {"Key": key, "ConditionExpression": f"attribute_exists({records.PARTITION_KEY})"}
-            deletion = {"Delete": {"TableName": self._table_name, **gone}}
-            if self._write(pool, release(pool, lease), deletion):
+            if (state.lease.kind, state.lease.instance_type) != pool:
+                pool = state.lease.kind, state.lease.instance_type
+            elif self._write(state.pool, release(state.pool, state.lease), self._delete(sagemaker_job_name)):
                 return True
         raise PoolContendedError(sagemaker_job_name)
 
@@ -131,7 +162,8 @@ class PoolTable(Table):
     def take_start_slot(self, kind: JobKind, now_ms: int, interval_ms: int) -> int:
         """Return in how many milliseconds a job of this kind may be created. Slots are `interval_ms` apart.
 
-        Two conditional updates, of which one succeeds, and no read: hundreds of calls do not conflict.
+        Two conditional updates, of which one succeeds, and no read: hundreds of calls do not conflict. The one that
+        succeeded for this process before comes first, and mostly does again.
         """
         values = {":interval": interval_ms, ":now": now_ms, ":latest": now_ms + _LONGEST_QUEUE_MS}
         later = ("SET next_ms = next_ms + :interval", "next_ms BETWEEN :now AND :latest", values)
@@ -141,7 +173,7 @@ class PoolTable(Table):
             {":next": now_ms + interval_ms, ":now": now_ms, ":latest": now_ms + _LONGEST_QUEUE_MS},
         )
         for _ in range(_TRIES):
-            for update, condition, arguments in (later, first):
+            for update, condition, arguments in (first, later) if self._slot_was_free else (later, first):
                 try:
                     answer = self._dynamodb.update_item(
                         TableName=self._table_name,
@@ -153,6 +185,7 @@ class PoolTable(Table):
                     )
                 except self._dynamodb.exceptions.ConditionalCheckFailedException:
                     continue
+                self._slot_was_free = update == first[0]
                 return int(answer["Attributes"]["next_ms"]) - interval_ms - now_ms
         return 0
 
@@ -189,6 +222,11 @@ class PoolTable(Table):
 
     def _put_new(self, item: dict[str, Any]) -> dict[str, Any]:
         return {"Put": {"TableName": self._table_name, "Item": item, "ConditionExpression": NEW}}
+
+    def _delete(self, sagemaker_job_name: str) -> dict[str, Any]:
+        key = pool_records.lease_key(sagemaker_job_name)
+        there = f"attribute_exists({records.PARTITION_KEY})"
+        return {"Delete": {"TableName": self._table_name, "Key": key, "ConditionExpression": there}}
 
     def _unchanged(self, job: JobRecord) -> dict[str, Any]:
         """Return the condition that the job is as it was read, so that a late call gets no lease for an old attempt."""

@@ -44,6 +44,15 @@ class Table:
         answer = self._dynamodb.get_item(TableName=self._table_name, Key=dict(key), ConsistentRead=True)
         return records.read_item(cls, answer["Item"]) if "Item" in answer else None
 
+    def _get_each(self, *keys: Mapping[str, str]) -> list[dict[str, Any] | None]:
+        """Return the items with these keys, at most 100, in their order; None for each that does not exist.
+
+        They are read in one request, in no particular order.
+        """
+        names = (records.PARTITION_KEY, records.SORT_KEY)
+        found = {tuple(item[name] for name in names): item for item in self._get_batch(keys)}
+        return [found.get(tuple(key[name] for name in names)) for key in keys]
+
     def _get_many(self, keys: Sequence[Mapping[str, str]]) -> Iterator[dict[str, Any]]:
         batches = [keys[start : start + _BATCH_GET_LIMIT] for start in range(0, len(keys), _BATCH_GET_LIMIT)]
         for items in in_parallel(self._get_batch, batches):
@@ -81,13 +90,17 @@ class Table:
         They are written in one transaction if none exists, else one by one.
         """
         puts = [{"Put": {"TableName": self._table_name, "Item": item, "ConditionExpression": NEW}} for item in items]
-        try:
-            if self._write_all(puts):
-                return len(items)
-        except self._dynamodb.exceptions.TransactionCanceledException:
-            # For example, a throttled item. The client retries single puts, and slows down.
-            pass
+        if self._write_together(puts):
+            return len(items)
         return sum(self._put(item, condition=NEW) for item in items)
+
+    def _write_together(self, writes: list[dict[str, Any]]) -> bool:
+        """Write all items in one transaction. Return False if they have to be written one by one."""
+        try:
+            return not writes or self._write_all(writes)
+        except self._dynamodb.exceptions.TransactionCanceledException:
+            # For example, a throttled item. The client retries single writes, and slows down.
+            return False
 
     def _write_all(self, writes: list[dict[str, Any]]) -> bool:
         """Write all items in one transaction if all conditions hold. Return whether they did."""

@@ -156,6 +156,29 @@ def test_quotas_of_larger_types_and_volumes_are_compared(stage: Stage, deployed:
     assert "compute.max_volume_size_gb is 500, which no attempt can get" in texts
 
 
+def test_the_stages_part_of_the_quotas_is_compared_with_its_settings_and_the_account(
+    stage: Stage, deployed: DeployedStage
+) -> None:
+    parts = {"ml.m5.xlarge": 3, "training:ml.m5.xlarge": 0, "ml.c5.xlarge": 20, "processing:ml.z9.large": 1}
+    function = deployed.functions["record_attempt"]
+    changed = {**function["Environment"]["Variables"], environment.INSTANCE_QUOTAS: json.dumps(parts)}
+    functions = {**deployed.functions, "record_attempt": {**function, "Environment": {"Variables": changed}}}
+    divided = dataclasses.replace(deployed, functions=functions)
+    with quota("ml.c5.xlarge for processing job usage", 4)(stage, divided):
+        found = findings(divided, "quotas.instances")
+    said = {finding.subject: (finding.level, finding.found) for finding in found}
+    level, text = said["ml.m5.xlarge for processing job usage"]
+    assert level is Level.WARNING
+    assert text.startswith("the setting instance_quotas is 3; the settings ask for up to ")
+    assert said["ml.m5.xlarge for training job usage"] == (
+        Level.WARNING, "the setting instance_quotas is 0: no such job can start",
+    )  # fmt: skip
+    assert said["instance_quotas: ml.m5.xlarge"][0] is Level.OK
+    assert said["instance_quotas: ml.c5.xlarge"][0] is Level.WARNING
+    assert "the stage may use 20, and the account's quota is 4" in said["instance_quotas: ml.c5.xlarge"][1]
+    assert "the stage may use 1, and the account's quota is 0" in said["instance_quotas: processing:ml.z9.large"][1]
+
+
 # ---- what no API of the embedded AWS can break ------------------------------------------------------------------
 
 

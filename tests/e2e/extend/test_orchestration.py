@@ -55,8 +55,12 @@ class Workflow:
         return found
 
     def published(self) -> list[str]:
-        found = self.stage.client("sqs").receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10)
-        return [message["Body"] for message in found.get("Messages", ())]
+        """Take what the workflow has published since the last call."""
+        sqs = self.stage.client("sqs")
+        messages = sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10).get("Messages", ())
+        for message in messages:
+            sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=message["ReceiptHandle"])
+        return [message["Body"] for message in messages]
 
 
 @pytest.fixture(scope="module")

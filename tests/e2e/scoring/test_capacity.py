@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from cli.stage.executions.execution_snapshot import Snapshot
-from contract.status import ExecutionStatus, FailureKind, JobStatus
-from contract.table import pool_records, records
-from contract.table.pool_records import JobKind, Lease, Pool, Share
-from embedded.faults import CrashFunction, InstanceQuota, Throttle
+from cli.stage.executions.request_check import check_on_stage
+from contract.pool import pool_records
+from contract.pool.pool_records import JobKind, Lease, Pool, Share
+from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
+from contract.table import records
+from embedded.faults import AccessDenied, CrashFunction, InstanceQuota, Throttle
 from tests.e2e.stage import Stage, people, train_xgboost, wait_for
 
 MODELS = ("shared-a", "shared-b")
@@ -44,8 +46,9 @@ def leases(stage: Stage) -> list[str]:
 
 
 def held(stage: Stage) -> int:
-    item = table(stage).get_item(Key=pool_records.pool_key(JobKind.PROCESSING, TYPE), ConsistentRead=True)["Item"]
-    return records.read_item(Pool, item).held
+    found = table(stage).get_item(Key=pool_records.pool_key(JobKind.PROCESSING, TYPE), ConsistentRead=True)
+    # Without an item, no execution of the stage has used the pool yet.
+    return records.read_item(Pool, found["Item"]).held if "Item" in found else 0
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +152,24 @@ def test_a_killed_function_leaks_nothing(shared: Stage, when: str) -> None:
     assert execution.status == ExecutionStatus.SUCCEEDED, execution.reason
 
 
+def test_a_job_whose_failure_nobody_could_record_leaves_its_instances_to_the_others(shared: Stage) -> None:
+    set_quota(shared, 1)
+    shared.aws.faults.add(CrashFunction(function="*RecordAttempt*", when="after", count=3))
+    shared.aws.faults.add(CrashFunction(function="*ClassifyFailure*", when="before", count=3))
+    noted = shared.aws.faults.add(
+        AccessDenied(service="dynamodb", operation="UpdateItem", caller="*-StateMachineRole*", count=5)
+    )
+    name = start(shared, "no-trace", max_concurrency=1)
+    wait_for(lambda: len(shared.aws.faults.happened(noted)) == 5, "the failure cannot be noted either", 120)
+    wait_for(lambda: any(job.waiting_for for job in shared.executions.snapshot(name).jobs), "the other job waits")
+    shared.aws.clock.set(shared.aws.clock.now() + timedelta(minutes=15))
+    execution = shared.watch(name)
+    assert sorted((job.status, job.attempt) for job in execution.jobs) == [
+        (JobStatus.FAILED, 1),
+        (JobStatus.SUCCEEDED, 1),
+    ]
+
+
 def test_a_stopped_execution_that_waits_leaves_nothing(shared: Stage) -> None:
     set_quota(shared, 1)
     shared.aws.faults.add(InstanceQuota(instances=4, others=4))
@@ -158,6 +179,14 @@ def test_a_stopped_execution_that_waits_leaves_nothing(shared: Stage) -> None:
     shared.executions.stop(shared.executions.execution_arn(name), "no longer needed")
     execution = shared.watch(name)
     assert execution.jobs[0].failure_kind is FailureKind.STOPPED
+
+
+def test_the_first_plan_of_a_stage_knows_the_quotas_and_keeps_them_nowhere(shared: Stage) -> None:
+    set_quota(shared, 3)
+    found = check_on_stage(shared.connection, "dev", ExecutionKind.SCORING, json.dumps(request("shared-a")))
+    assert found.expected is not None
+    assert found.expected.quotas == {TYPE: 3}
+    assert "Item" not in table(shared).get_item(Key=pool_records.QUOTAS_KEY, ConsistentRead=True)
 
 
 def test_more_instances_than_the_quota_are_refused_by_the_plan(shared: Stage) -> None:

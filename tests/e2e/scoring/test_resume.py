@@ -64,7 +64,8 @@ def stop(stage: Stage, execution_id: str) -> Snapshot:
 
 
 def closed(stage: Stage, execution_id: str, *, seconds: float = 60) -> Snapshot:
-    """Wait until the records of an execution are closed."""
+    """Wait until an execution has ended and its records are closed."""
+    wait_for(lambda: stage.executions.workflow_status(execution_id) != "RUNNING", "it has ended", seconds)
 
     def is_closed() -> Snapshot | None:
         seen = stage.executions.snapshot(execution_id)

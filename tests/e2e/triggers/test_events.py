@@ -100,6 +100,12 @@ def test_a_deadline_that_will_be_missed_is_announced_once(
     assert record is not None
     assert (event["lateness"], event["deadline_at"]) == (record.lateness, record.deadline_at) != (None, "")
 
+    def alarm_states() -> dict[str, str]:
+        alarms = stage.client("cloudwatch").describe_alarms()["MetricAlarms"]
+        return {alarm["MetricName"]: alarm["StateValue"] for alarm in alarms}
+
+    wait_for(lambda: alarm_states()["DeadlinesMissed"] == "ALARM", "the alarm goes off")
+
     assert main(["status", "due"]) == 0
     assert "it will be missed" in capsys.readouterr().out
     (shared_folder / "open").touch()

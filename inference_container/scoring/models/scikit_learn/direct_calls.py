@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scoring.models.scikit_learn.library import sklearn
+from scoring.models.scikit_learn.library import is_pipeline
 
 Matrix = npt.NDArray[np.floating[Any]]
 DirectCall = Callable[[Matrix], Any]
@@ -72,7 +72,7 @@ def _described(step: Any) -> tuple[object, ...]:
 
 
 def _steps(estimator: Any) -> list[Any]:
-    if type(estimator) is sklearn.pipeline.Pipeline:
+    if is_pipeline(estimator, exact=True):
         return [part for _, part in estimator.steps if part is not None and not isinstance(part, str)]
     return [estimator]
 

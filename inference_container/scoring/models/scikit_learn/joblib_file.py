@@ -19,9 +19,9 @@ from scoring.models.scikit_learn.direct_calls import DirectCall, direct_call
 from scoring.models.scikit_learn.library import (
     accepts_matrix,
     ignore_missing_names,
+    is_pipeline,
     is_without_own_code,
     iterates_rows,
-    sklearn,
 )
 from scoring.models.scikit_learn.outputs import as_matrix, made_up_row, outputs_of
 from scoring.models.scikit_learn.tree_wrappers import TreeWrapper
@@ -158,6 +158,6 @@ def quiet_calls() -> Iterator[None]:
 
 
 def _steps(estimator: Any) -> list[Any]:
-    if isinstance(estimator, sklearn.pipeline.Pipeline):
+    if is_pipeline(estimator):
         return [estimator, *(step for _, part in estimator.steps if part is not None for step in _steps(part))]
     return [estimator] if not isinstance(estimator, str) else []

@@ -7,7 +7,7 @@ from typing import Any
 from contract.catalog.model_spec import ModelSpec
 from scoring.models import check_features
 from scoring.models.categories import Categories, typed_values
-from scoring.models.scikit_learn.library import sklearn
+from scoring.models.scikit_learn.library import is_pipeline
 
 _LIBRARIES = ("xgboost", "lightgbm")
 _INNER = ("best_estimator_", "estimator_", "estimators_")
@@ -65,7 +65,7 @@ class TreeWrapper:
 
 def _parts(estimator: Any) -> Iterator[Any]:
     """Yield an estimator, and those inside it that get the same input."""
-    if isinstance(estimator, sklearn.pipeline.Pipeline):
+    if is_pipeline(estimator):
         *before, (_, last) = estimator.steps
         if all(part is None or part == "passthrough" for _, part in before):
             yield from _parts(last)

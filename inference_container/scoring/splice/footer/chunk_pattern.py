@@ -57,7 +57,7 @@ _COLUMN = b"".join(
         _field(2, _I64, b"(%b)" % _NUMBER),  # 9: first data page
         # 11: dictionary page, 12: statistics
         b"(?:%b|%b)" % (_field(2, _I64, b"(%b)" % _NUMBER) + _field(1, _STRUCT, b""), b"\x3c"),
-        _STATISTICS,
+        b"(%b)" % _STATISTICS,
         _field(1, _LIST, _ENCODING_STATS),  # 13
         # 16: size statistics
         b"(?:%b)?" % _field(3, _STRUCT, _SIZES),
@@ -78,18 +78,20 @@ USUAL_CHUNK = re.compile(_CHUNK, re.DOTALL)
 """Matches a whole ColumnChunk.
 
 Its groups, still encoded: the offset of the chunk, the size of the pages before and after
-compression, the offsets of the first data page and of the dictionary page, and the offsets of the
-offset index and of the column index. The last three may be missing.
+compression, the offsets of the first data page and of the dictionary page, the statistics, and the
+offsets of the offset index and of the column index. The dictionary page and the indexes may be
+missing.
 """
 
-CHUNK_OFFSET, DATA_PAGE, OFFSET_INDEX = 1, 4, 6
+CHUNK_OFFSET, UNCOMPRESSED, COMPRESSED, DATA_PAGE, DICTIONARY_PAGE, STATISTICS, OFFSET_INDEX, COLUMN_INDEX = range(1, 9)
 """Groups of the expression."""
+_NUMBER_GROUPS = (CHUNK_OFFSET, UNCOMPRESSED, COMPRESSED, DATA_PAGE, DICTIONARY_PAGE, OFFSET_INDEX, COLUMN_INDEX)
 
 
 def decoded_numbers(found: re.Match[bytes]) -> Iterator[int]:
-    """Yield the groups of a match, 0 for a missing one: writers give 0 as its offset too."""
-    for raw in found.groups(b"\x00"):
+    """Yield the numbers of a match, 0 for a missing one: writers give 0 as its offset too."""
+    for raw in found.group(*_NUMBER_GROUPS):
         value = 0
-        for byte in reversed(raw):
+        for byte in reversed(raw or b""):
             value = value << 7 | byte & 0x7F
         yield (value >> 1) ^ -(value & 1)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,10 +12,13 @@ from contract.planner.estimates import Estimate
 from contract.planner.figures import PlanFigures
 from contract.planner.plan import Alternative
 from contract.status import ExecutionKind
-from contract.workflow.request_check import CheckedJob, CheckInput, ExpectedCapacity, RequestCheck
+from contract.workflow.request_check import CheckedJob, CheckInput, ExpectedCapacity, RequestCheck, to_answer
 from tests.unit.cli.commands.conftest import Answer
 
 Captured = pytest.CaptureFixture[str]
+
+LAMBDA_BYTES = 6 * 1024 * 1024
+"""Largest answer of a function."""
 
 JOB = CheckedJob(
     ExecutionKind.SCORING, "churn.and-39-more", "customers", 40, 2, 3_072, "ml.m5.xlarge", 2, parts=2, volume_gb=30,
@@ -54,7 +58,7 @@ def test_plan_shows_jobs_time_quota_and_cost(answer: Answer, capsys: Captured) -
         "0.0500 USD"
     )
     assert lines[3:] == [
-        "… and 1 more job",
+        "… and 1 more job; --json shows all",
         "Duration: 14 min (10 min to 21 min), until about 2026-03-01 22:14:00 UTC",
         "Deadline: 2026-03-01 22:20:00 UTC, met with 6 min to spare, but not at the long end of the band",
         "Instances at once: 2 x ml.m5.xlarge; the account's quota is 20",
@@ -79,9 +83,20 @@ def test_narrow_terminal_keeps_the_jobs_names(
     assert any(line.startswith("churn.and-39-more ") and line.endswith(" 0.0500 USD") for line in lines)
 
 
-def test_run_plan_is_the_same_and_json_has_every_figure(answer: Answer, capsys: Captured) -> None:
-    answer(codec.to_json(CHECK))
-    assert entry.main(["run", "--plan", "--json"]) == 0
+@pytest.mark.parametrize(
+    ("words", "request_"),
+    [
+        (["run"], {}),
+        (["plan"], {}),
+        (["resume", "nightly-1", "--models", "a"], {"resume": "nightly-1", "models": ["a"]}),
+    ],
+)
+def test_every_plan_is_the_same_and_json_has_every_figure_and_job(
+    answer: Answer, capsys: Captured, words: list[str], request_: dict[str, Any]
+) -> None:
+    calls = answer(codec.to_json(CHECK))
+    assert entry.main([*words, *(["--plan"] if words[0] != "plan" else []), "--json"]) == 0
+    assert calls == [codec.to_json(CheckInput(ExecutionKind.SCORING, request_, all_jobs=True))]
     found = json.loads(capsys.readouterr().out)
     assert found["valid"] is True
     assert found["expected"] == codec.to_value(EXPECTED)
@@ -104,6 +119,15 @@ def test_prices_that_cannot_be_read_are_why_the_cost_is_not_known(answer: Answer
     answer(codec.to_json(replace(CHECK, expected=replace(EXPECTED, figures=figures))))
     assert entry.main(["plan"]) == 0
     assert "the cost is not known, because the stage's prices cannot be read" in capsys.readouterr().out
+
+
+def test_plan_of_tens_of_thousands_of_jobs_is_read(answer: Answer, capsys: Captured) -> None:
+    jobs = tuple(replace(JOB, job_id=f"model-{number}") for number in range(30_000))
+    value = to_answer(replace(CHECK, job_count=len(jobs), jobs=jobs))
+    assert len(json.dumps(value)) < LAMBDA_BYTES < len(codec.dumps(replace(CHECK, jobs=jobs)))
+    answer(value)
+    assert entry.main(["plan", "--json"]) == 0
+    assert [job["job_id"] for job in json.loads(capsys.readouterr().out)["jobs"]] == [job.job_id for job in jobs]
 
 
 def test_refused_request_has_no_plan(answer: Answer, capsys: Captured) -> None:

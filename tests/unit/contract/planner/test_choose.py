@@ -6,7 +6,7 @@ from contract.planner.choose import choose_plan
 from contract.planner.estimates import Estimates
 from contract.planner.prices import PriceTable, RegionPrices
 from contract.planner.problem import Fixed, ModelGroup, ModelWork, PlanningProblem
-from contract.table.pool_records import JobKind, quota_key
+from contract.pool.pool_records import JobKind, quota_key
 from tests.unit.contract.planner.problems import exact_estimates
 
 PRICES = PriceTable("2026-01-01", "a test", {"eu-central-1": RegionPrices({"ml.m5.xlarge": 0.3, "ml.m5.2xlarge": 0.6})})

@@ -268,6 +268,7 @@ def test_the_check_of_a_request_may_write_nothing_but_logs_and_traces(assembly: 
             "kms:Decrypt",
         ),
         *("sagemaker:DescribeProcessingJob", "sagemaker:DescribeTrainingJob", "states:DescribeExecution"),
+        *("servicequotas:ListAWSDefaultServiceQuotas", "servicequotas:ListServiceQuotas"),
         *("logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTraceSegments", "xray:PutTelemetryRecords"),
     }
 

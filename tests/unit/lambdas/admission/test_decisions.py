@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.catalog.instance_quotas import CAPACITY_WAIT_LIMITS
-from contract.table.pool_records import JobKind, Lease, Pool
+from contract.pool.pool_records import JobKind, Lease, Pool
+from contract.pool.quota_settings import CAPACITY_WAIT_LIMITS
 from lambdas.admission.decisions import (
     LONGEST_WAIT_SECONDS,
     MAX_SHARES,

@@ -28,9 +28,12 @@ def content(stage: Stage) -> list[Any]:
     return found
 
 
-def check(stage: Stage, request: Any, kind: ExecutionKind = ExecutionKind.SCORING) -> RequestCheck:
+def check(
+    stage: Stage, request: Any, kind: ExecutionKind = ExecutionKind.SCORING, *, all_jobs: bool = False
+) -> RequestCheck:
     before = content(stage)
-    found = codec.from_json(RequestCheck, handler(codec.to_json(CheckInput(kind, request)), Context()))  # type: ignore[arg-type]
+    event = codec.to_json(CheckInput(kind, request, all_jobs))
+    found = codec.from_json(RequestCheck, handler(event, Context()))  # type: ignore[arg-type]
     assert content(stage) == before
     return found
 
@@ -77,13 +80,14 @@ def test_a_missing_column_is_found(stage: Stage) -> None:
     assert "a.parquet without hour (int32)" in problem
 
 
-def test_many_jobs_and_problems_are_listed_in_part(stage: Stage) -> None:
+def test_many_jobs_and_problems_are_listed_in_part_unless_all_are_wanted(stage: Stage) -> None:
     stage.upload()
     names = [f"model-{number:02d}" for number in range(MAX_LISTED_JOBS + 2)]
     for name in names:
         stage.register(name)
     found = check(stage, {})
     assert (found.job_count, len(found.jobs)) == (len(names), MAX_LISTED_JOBS)
+    assert [job.job_id for job in check(stage, {}, all_jobs=True).jobs] == names
     unknown = check(stage, {"models": [f"unknown-{number}" for number in range(60)]})
     assert (unknown.problem_count, unknown.problems[-1]) == (60, "and 10 more")
 

@@ -25,6 +25,7 @@ from tests.unit.lambdas.builders import (
 )
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
+EARLIEST = "2026-01-04T10:00:00.000Z"
 LATER = "2026-01-06T10:00:00.000Z"
 LATEST_OF_ALL = "2026-01-07T10:00:00.000Z"
 
@@ -123,33 +124,37 @@ def test_late_and_doubled_events_of_an_older_execution_change_nothing(stage: Sta
     assert latest_execution(stage) == "e-2"
 
 
-def test_an_execution_that_was_overtaken_does_not_replace_the_newer_manifest(stage: Stage, summarize: Step) -> None:
+@pytest.mark.parametrize("is_first", [True, False])
+def test_an_execution_that_was_overtaken_does_not_replace_the_newer_manifest(
+    stage: Stage, summarize: Step, is_first: bool
+) -> None:
     """The older one wrote its item first, and its manifest last."""
     run(stage, "e-1", STARTED_AT)
     run(stage, "e-2", LATER)
-    deployment, reads = stage.deployment, boto3.client("s3")
+    older = manifest_of(stage, summarize, "e-1")
+    if not is_first:
+        run(stage, "e-0", EARLIEST)
+        summarize(summary_event({}, "e-0", EARLIEST))
+    deployment, client = stage.deployment, boto3.client("s3")
 
     class Overtaken:
-        """Runs the newer execution to its end between the older one's reading and writing of the manifest."""
+        """Runs the newer execution to its end before the older one writes the manifest."""
 
         def get_object(self, **request: Any) -> Any:
-            try:
-                return reads.get_object(**request)
-            finally:
-                found = pointer(stage)
-                if found is not None and found.execution_id == "e-1":
-                    summarize(summary_event({}, "e-2", LATER))
+            return client.get_object(**request)
 
         def put_object(self, **request: Any) -> Any:
-            return reads.put_object(**request)
+            found = pointer(stage)
+            if found is not None and found.execution_id == "e-1":
+                summarize(summary_event({}, "e-2", LATER))
+            return client.put_object(**request)
 
-    older = manifest_of(stage, summarize, "e-1")
     table_name = deployment.settings.table_name
     store = ObjectStore(
         Overtaken(), datasets_bucket=stage.datasets, models_bucket=stage.models, results_bucket=stage.results
     )
     pointers = LatestPointers(boto3.resource("dynamodb").meta.client, table_name, store)
-    assert not pointers.move(older)
+    assert pointers.move([older]) == 0
     assert latest_execution(stage) == "e-2"
 
 

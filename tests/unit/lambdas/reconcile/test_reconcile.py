@@ -9,14 +9,18 @@ import pytest
 from botocore.exceptions import ClientError
 
 from contract import layout
-from contract.status import ExecutionStatus, FailureKind, JobStatus, SageMakerKind
+from contract.pool.pool_records import JobKind, Lease
+from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus, SageMakerKind
 from contract.table import records
+from contract.table.records import AttemptRecord
+from lambdas.admission.decisions import Ask
 from lambdas.errors import ReconciliationError
 from lambdas.reconcile.decisions import end_of, read_owner, why_orphaned
 from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.messaging.execution_reader import EndedExecution, ExecutionReader
 from lambdas.stage.resources import resources
 from lambdas.stage.sagemaker_jobs import RunningJob, SageMakerJobs
+from lambdas.stage.tables.pool_table import Admitted
 from tests.unit.lambdas.builders import STARTED_AT, Stage, any_execution, any_job, pointer_event, summary_event
 from tests.unit.lambdas.reconcile.test_ends_of_executions import status_change
 
@@ -163,6 +167,31 @@ def test_a_job_that_starts_for_an_ended_execution_is_stopped_at_once(
     sagemaker.add("test-late-1")
     assert reconcile(job_change("test-late-1", "InProgress"))["jobs_stopped"] == 1
     assert sagemaker.stopped == [name, "test-late-1"]
+
+
+@pytest.mark.parametrize("opens", [True, False])
+def test_instances_of_a_child_that_ended_without_a_trace_are_released(
+    planned: Stage, reconcile: Step, workflow: dict[str, str], sagemaker: FakeSageMaker, *, opens: bool
+) -> None:
+    """No failure of the job could be recorded, and the execution runs on with its other jobs."""
+    pools, child = planned.deployment.pools, "arn:aws:states:::execution:machine/RunJobs:child"
+    lease = Lease("test-lost-1", JobKind.PROCESSING, "ml.m5.large", 1, "e-1", "delays-ua", 1, "", child)
+    state = pools.lease_state(lease.sagemaker_job_name, (lease.kind, lease.instance_type))
+    assert pools.acquire(Ask(lease, 5, 0, 60), 1, planned.job(), state) == Admitted(lease)
+    if opens:
+        attempt = AttemptRecord(
+            "e-1", "delays-ua", 1, AttemptStatus.RUNNING, "test-lost-1", 1, "ml.m5.large", 1, STARTED_AT
+        )
+        planned.deployment.table.open_attempt(planned.job(), attempt)
+    for status in ("", "RUNNING", "PENDING_REDRIVE"):
+        workflow["child"] = status
+        assert reconcile(SCHEDULED)["leases_released"] == 0
+    workflow["child"] = "FAILED"
+    sagemaker.add("test-lost-1")
+    assert reconcile(SCHEDULED)["leases_released"] == 0, "its job was created, and runs"
+    del sagemaker.tags_of["test-lost-1"]
+    assert reconcile(SCHEDULED)["leases_released"] == 1
+    assert [pool.held for pool in pools.pools()] == [0]
 
 
 def test_jobs_of_others_are_left_alone(opened: Stage, reconcile: Step, sagemaker: FakeSageMaker) -> None:

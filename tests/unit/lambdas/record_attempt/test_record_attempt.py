@@ -6,10 +6,13 @@ import pytest
 
 from contract import codec, layout
 from contract.job.ledger import Commit
+from contract.pool.pool_records import JobKind
 from contract.problems import InvalidInputError
 from contract.status import AttemptStatus, JobStatus
 from contract.workflow.messages import AttemptPlan
 from lambdas.errors import JobClosedError, JobNotFoundError, StaleEventError
+from lambdas.stage.tables.job_table import JobTable
+from lambdas.stage.tables.pool_table import PoolTable
 from tests.unit.lambdas.builders import (
     CORE_IMAGE,
     KEY_ARN,
@@ -95,6 +98,29 @@ def test_opening_an_attempt_twice_returns_the_same_plan(opened: Stage, record: S
     assert first == second
     assert opened.attempt() == before
     assert manifest(opened, 1) == ["a.parquet", "b.parquet"]
+
+
+@pytest.mark.parametrize("sees_lease", [True, False])
+def test_two_calls_at_the_same_time_open_one_attempt_with_one_lease(
+    planned: Stage, record: Step, monkeypatch: pytest.MonkeyPatch, sees_lease: bool
+) -> None:
+    deployment = planned.deployment
+    before = deployment.table.job_state("e-1", "delays-ua", 1)
+    name = layout.sagemaker_job_name("test", execution_arn("e-1"), STARTED_AT, "delays-ua", 1)
+    unleased = deployment.pools.lease_state(name, (JobKind.PROCESSING, "ml.m5.large"))
+    first = record(pointer_event())
+
+    monkeypatch.setattr(JobTable, "job_state", lambda *_: before)
+    if not sees_lease:
+        reads, stale = PoolTable.lease_state, [unleased]
+        monkeypatch.setattr(
+            PoolTable,
+            "lease_state",
+            lambda self, *names, **options: stale.pop() if stale else reads(self, *names, **options),
+        )
+    assert {**record(pointer_event()), "start_wait_seconds": 0} == {**first, "start_wait_seconds": 0}
+    [pool], [lease] = deployment.pools.pools(), deployment.pools.leases()
+    assert (lease.sagemaker_job_name, pool.held) == (name, lease.instances)
 
 
 def test_the_first_attempt_does_not_list_the_ledger(planned: Stage, record: Step) -> None:

@@ -132,7 +132,7 @@ class Trigger:
         latest = LatestPointers(self.table, settings.table_name, store)
         estimates = EstimateTable(self.table, settings.table_name, clock=lambda: self.now)
         pools = PoolTable(self.table, settings.table_name)
-        quotas = InstanceQuotas(pools, {}, None, lambda: self.now)
+        quotas = InstanceQuotas(pools, {}, lambda: None, lambda: self.now)
         return Deployment(settings, jobs, uploads, store, latest, pools, quotas, lambda: self.now, estimates)
 
     def due(self) -> list[Waiting]:

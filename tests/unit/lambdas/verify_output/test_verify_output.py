@@ -1,3 +1,4 @@
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -6,7 +7,14 @@ import pytest
 
 from contract import layout
 from contract.status import AttemptStatus, JobStatus
-from lambdas.errors import JobClosedError, ObjectReplacedError, OutputIncompleteError, StaleEventError
+from lambdas.errors import (
+    JobClosedError,
+    ObjectReplacedError,
+    OutputIncompleteError,
+    PoolContendedError,
+    StaleEventError,
+)
+from lambdas.stage.tables.pool_table import PoolName, PoolTable
 from tests.unit.lambdas.builders import Stage, failure_event, outputs_prefix, plan_event, pointer_event
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
@@ -30,6 +38,29 @@ def test_verifying_twice_changes_nothing(opened: Stage, verify: Step) -> None:
     opened.upload(keys=["a.parquet"], size=7)
     assert verify(pointer_event()) == first
     assert (opened.job(), opened.attempt()) == (job, attempt)
+
+
+def test_instances_are_released_before_the_output_is_verified(opened: Stage, verify: Step) -> None:
+    with pytest.raises(OutputIncompleteError):
+        verify(pointer_event())
+    assert list(opened.deployment.pools.leases()) == []
+    assert [pool.held for pool in opened.deployment.pools.pools()] == [0]
+
+
+def test_instances_that_are_contended_at_first_are_released_afterwards(
+    opened: Stage, verify: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened.commit()
+    release, calls = PoolTable.release, itertools.count()
+
+    def contended_at_first(self: PoolTable, name: str, pool: PoolName | None = None) -> bool:
+        if next(calls) == 0:
+            raise PoolContendedError(name)
+        return release(self, name, pool)
+
+    monkeypatch.setattr(PoolTable, "release", contended_at_first)
+    verify(pointer_event())
+    assert list(opened.deployment.pools.leases()) == []
 
 
 def test_a_missing_commit_is_named_and_the_job_stays_open(opened: Stage, verify: Step) -> None:

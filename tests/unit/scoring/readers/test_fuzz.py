@@ -25,6 +25,7 @@ from scoring.errors import DataError
 from scoring.readers.text import csv_object, csv_records, jsonl_object
 from tests.unit.fuzzing import examples
 from tests.unit.scoring.readers.reading import COMPRESSORS, Read, read_object
+from tests.unit.scoring.splice.support.footers import footer_of
 
 fuzzed = examples(quick=60, fuzz=1_500)
 TYPES = {"a": "double", "n": "int64", "s": "string", "f": "bool", "i": "int8", "r": "float"}
@@ -237,6 +238,17 @@ pq.write_table(
 @given(mutations)
 def test_damaged_parquet(folder: Path, how: list[Any]) -> None:
     read_or_refuse(folder, "x.parquet", damaged(PARQUET.getvalue(), [(at * 7, length, new) for at, length, new in how]))
+
+
+@fuzzed
+@given(mutations)
+def test_damaged_parquet_footer(folder: Path, how: list[Any]) -> None:
+    """Most damage above is in pages. pyarrow has ended the process on some footers."""
+    content = PARQUET.getvalue()
+    footer = footer_of(content)
+    new = damaged(footer, how)
+    changed = content[: -8 - len(footer)] + new + len(new).to_bytes(4, "little") + content[-4:]
+    read_or_refuse(folder, "x.parquet", changed)
 
 
 @fuzzed

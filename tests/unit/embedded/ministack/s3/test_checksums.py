@@ -9,13 +9,14 @@ import pytest
 from ministack.services import s3
 
 from embedded.ministack.s3.checksums import install_checksums
+from embedded.ministack.s3.listing import install_listings
 from embedded.ministack.s3.object_contents import ContentStore, install_objects_on_disk
 from tests.unit.checksums import crc64nvme
 from tests.unit.embedded.ministack.s3.test_object_contents import HOOKS, send
 
 CHANGED = (
     "_put_object", "_complete_multipart_upload", "_get_object_attributes", "_list_objects_v1", "_list_objects_v2",
-    "_crc64nvme",
+    "_collect_list_entries", "_crc64nvme",
 )  # fmt: skip
 SHOW = {"x_amz_checksum_mode": "ENABLED"}
 
@@ -26,10 +27,13 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setattr(s3, name, getattr(s3, name))
     monkeypatch.setattr(s3, "DATA_DIR", str(tmp_path / "data"))
     install_objects_on_disk(ContentStore(tmp_path / "objects"))
+    kind = type(s3._buckets)
     install_checksums()
+    install_listings()
     send("PUT", "/bucket")
     yield
     s3.reset()
+    s3._buckets.__class__ = kind
 
 
 def shown(headers: dict[str, str]) -> dict[str, str]:

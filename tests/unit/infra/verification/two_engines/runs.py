@@ -26,6 +26,7 @@ from tests.unit.infra.verification.two_engines.scenarios import Answers, Scenari
 
 ROOT = Path(__file__).parents[5]
 ENTERED = "when the state was entered"
+CHILD = "the ARN of the child execution"
 TIMEOUT = "time-out of the state"
 """Shown among the parameters of a task, so that it is compared."""
 ACCOUNT = "eu-central-1:000000000000"
@@ -136,9 +137,10 @@ class MockedTasks:
         with self._lock:
             calls = self._calls[call.execution_arn]
             position = sum(called == state for called, _ in calls)
-            # The second engine does not set the time at which a state was entered.
+            # The second engine does not set the time at which a state was entered, and has no names of children.
             entered = {"entered_at": ENTERED} if call.parameters.get("entered_at") else {}
-            calls.append((state, call.parameters | entered | timeout))
+            child = {"child_arn": CHILD} if call.parameters.get("child_arn") == call.execution_arn else {}
+            calls.append((state, call.parameters | entered | child | timeout))
         assert queue, f"no answer for {state}"
         answer = queue[min(position, len(queue) - 1)]
         if "hangs" in answer:

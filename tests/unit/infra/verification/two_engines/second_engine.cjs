@@ -80,7 +80,8 @@ async function runChildren(map, parameters, context, children) {
   const items = map.items[`${parameters.Bucket}/${parameters.Key}`];
   let failed = 0;
   for (const item of items) {
-    const child = await runExecution(map.processor, item, context, map.answers[item.job_id], {}, []);
+    const own = { ...context, Execution: { ...context.Execution, Id: "the ARN of the child execution" } };
+    const child = await runExecution(map.processor, item, own, map.answers[item.job_id], {}, []);
     children.push({ item, ...child });
     failed += child.status === "FAILED" ? 1 : 0;
     if ((failed * 100) / items.length > parameters.ToleratedFailurePercentage) throw new MockedError(...THRESHOLD);

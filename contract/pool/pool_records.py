@@ -124,6 +124,9 @@ class Lease:
     attempt: int
     acquired_at: str
     """For people. No decision depends on it."""
+    child_arn: str = ""
+    """ARN of the child execution that asked for it, without which its job is never created; empty in leases of
+    earlier releases."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The instances that the executions of a stage share, and their quotas."""

@@ -1,0 +1,112 @@
+"""The requests that the functions make for one job: each costs money and time, and counts against rate limits."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from botocore.client import BaseClient
+
+from contract.pool.pool_records import JobKind
+from lambdas.stage.sagemaker_jobs import SageMakerJobs
+from lambdas.stage.tables.job_table import JobTable
+from tests.unit.lambdas.builders import Stage, pointer_event, summary_event
+
+Step = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@contextmanager
+def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
+    """Count the requests in the block by operation."""
+    requests: Counter[str] = Counter()
+    call = BaseClient._make_api_call
+
+    def count(client: Any, operation: str, arguments: dict[str, Any]) -> Any:
+        requests[operation] += 1
+        return call(client, operation, arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(BaseClient, "_make_api_call", count)
+        yield requests
+
+
+def test_record_attempt_reads_twice_and_opens_an_attempt_with_its_lease(
+    planned: Stage, record: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with counted(monkeypatch) as requests:
+        record(pointer_event())
+    assert requests == {
+        "BatchGetItem": 2,  # job, attempt and execution; lease, pool and quotas
+        "PutObject": 1,  # the models' manifest
+        "TransactWriteItems": 1,  # attempt, job, lease and pool
+        "UpdateItem": 2,  # the start slot, which is in the past
+    }
+    assert [lease.sagemaker_job_name for lease in planned.deployment.pools.leases()] == [
+        planned.attempt().sagemaker_job_name
+    ]
+
+
+def test_a_start_slot_takes_one_request_when_the_last_one_was_free_too(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pools = stage.deployment.pools
+    pools.take_start_slot(JobKind.PROCESSING, 10_000, 1_000)
+    with counted(monkeypatch) as requests:
+        waits = [pools.take_start_slot(JobKind.PROCESSING, now, 1_000) for now in (20_000, 30_000)]
+        assert (waits, requests) == ([0, 0], {"UpdateItem": 2})
+        waits = [pools.take_start_slot(JobKind.PROCESSING, 30_000, 1_000) for _ in range(3)]
+        assert (waits, requests) == ([1_000, 2_000, 3_000], {"UpdateItem": 6})
+
+
+def test_verify_output_makes_no_request_per_object_except_for_checksums(
+    opened: Stage, verify: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened.commit()
+    outputs = 3
+    with counted(monkeypatch) as requests:
+        verify(pointer_event())
+    assert requests == {
+        "BatchGetItem": 2,  # job, attempt and execution; lease and pool
+        "GetObject": 2,  # spec, and the segment of the ledger; this process has read the snapshot before
+        "ListObjectsV2": 4,  # dataset, predictions, quarantine, ledger
+        "HeadObject": outputs,
+        "TransactWriteItems": 2,  # the lease; attempt, job and tally
+    }
+    assert list(opened.deployment.pools.leases()) == []
+
+
+def test_the_start_of_a_job_takes_two_reads_of_the_table(
+    opened: Stage, reconcile: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SageMakerJobs, "tags", None)
+    name = opened.job().sagemaker_job_name
+    detail = {"ProcessingJobName": name, "ProcessingJobArn": f"arn:{name}", "ProcessingJobStatus": "InProgress"}
+    with counted(monkeypatch) as requests:
+        reconcile({"source": "aws.sagemaker", "detail": detail})
+    assert requests == {"GetItem": 1, "BatchGetItem": 1}
+
+
+def test_the_end_of_an_execution_takes_one_request_per_new_pointer(
+    opened: Stage, verify: Step, summarize: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened.commit()
+    verify(pointer_event())
+    with counted(monkeypatch) as requests:
+        summarize(summary_event({}))
+    assert requests["PutObject"] == 2  # summary and manifest
+    assert requests["GetObject"] == 0
+
+
+def test_an_attempt_that_is_opened_between_two_reads_is_read_again(opened: Stage, record: Step) -> None:
+    """BatchGetItem reads its items in any order."""
+    table = opened.deployment.table
+    reads = JobTable._get_each
+
+    def before_it_was_opened(self: JobTable, *keys: Any) -> list[Any]:
+        job, _, execution = reads(self, *keys)
+        return [job, None, execution]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(JobTable, "_get_each", before_it_was_opened)
+        assert table.job_state("e-1", "delays-ua", 1).attempt == opened.attempt()
