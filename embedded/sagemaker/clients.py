@@ -15,6 +15,7 @@ from botocore.config import Config
 
 from embedded.http.in_process import InProcessCalls
 from embedded.ministack.iam.identity import Credentials
+from embedded.sagemaker.object_client import ObjectClient
 from embedded.server.endpoint import Endpoint
 
 TRANSFERS = 8
@@ -104,4 +105,7 @@ class ClientFactory:
                 aws_session_token=credentials.session_token or None,
                 config=config,
             )
-        return client if self._calls is None else self._calls.use_for(client, credentials.access_key_id)
+        if self._calls is None:
+            return client
+        session = self._calls.use_for(client, credentials.access_key_id)
+        return ObjectClient(client, session) if service == "s3" else client
