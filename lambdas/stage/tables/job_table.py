@@ -112,7 +112,7 @@ class JobTable(ExecutionTable, Tallies, Waits, CatalogTable, StagePrices):
 
     def planned_at(self, execution_id: str) -> str:
         """Return when the execution's jobs were planned; empty if it has none."""
-        first = next(iter(self._query_execution(JobRecord, execution_id, records.JOB_SORT_PREFIX)), None)
+        first = next(self._query_execution(JobRecord, execution_id, records.JOB_SORT_PREFIX, page_items=1), None)
         return first.created_at if first else ""
 
     def close_job(self, job: JobRecord, *, ended_at: str, kind: FailureKind, reason: str) -> JobRecord:
@@ -315,7 +315,10 @@ class JobTable(ExecutionTable, Tallies, Waits, CatalogTable, StagePrices):
             return JobClosedError(job.execution_id, job.job_id, current.status)
         return StaleEventError(job.job_id, attempt, current.status, current.attempt)
 
-    def _query_execution(self, cls: type[R], execution_id: str, sort_prefix: str) -> Iterator[R]:
+    def _query_execution(
+        self, cls: type[R], execution_id: str, sort_prefix: str, page_items: int | None = None
+    ) -> Iterator[R]:
+        """Yield the records below a prefix, page by page: of `page_items`, else of as many as DynamoDB returns."""
         pages = self._dynamodb.get_paginator("query").paginate(
             TableName=self._table_name,
             KeyConditionExpression=f"{records.PARTITION_KEY} = :execution AND begins_with({records.SORT_KEY}, :prefix)",
@@ -324,6 +327,7 @@ class JobTable(ExecutionTable, Tallies, Waits, CatalogTable, StagePrices):
                 ":prefix": sort_prefix,
             },
             ConsistentRead=True,
+            PaginationConfig={"PageSize": page_items},
         )
         for page in pages:
             yield from (records.read_item(cls, item) for item in page["Items"])

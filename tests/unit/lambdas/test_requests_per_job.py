@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from botocore.client import BaseClient
 
+from contract.pool.pool_records import JobKind
 from contract.status import AttemptStatus, FailureKind
 from lambdas.errors import JobClosedError
 from lambdas.stage.sagemaker_jobs import SageMakerJobs
@@ -46,6 +47,18 @@ def test_record_attempt_reads_twice_and_opens_an_attempt_with_its_lease(
     assert [lease.sagemaker_job_name for lease in planned.deployment.pools.leases()] == [
         planned.attempt().sagemaker_job_name
     ]
+
+
+def test_a_start_slot_takes_one_request_when_the_last_one_was_free_too(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pools = stage.deployment.pools
+    pools.take_start_slot(JobKind.PROCESSING, 10_000, 1_000)
+    with counted(monkeypatch) as requests:
+        waits = [pools.take_start_slot(JobKind.PROCESSING, now, 1_000) for now in (20_000, 30_000)]
+        assert (waits, requests) == ([0, 0], {"UpdateItem": 2})
+        waits = [pools.take_start_slot(JobKind.PROCESSING, 30_000, 1_000) for _ in range(3)]
+        assert (waits, requests) == ([1_000, 2_000, 3_000], {"UpdateItem": 6})
 
 
 def test_verify_output_makes_no_request_per_object_except_for_checksums(
