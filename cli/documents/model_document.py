@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from contract.catalog.model_fields import ComputeFields, Feature, RegistrationFields, ScoringFields
+from contract.catalog.compute_fields import ComputeFields
+from contract.catalog.model_fields import Feature, RegistrationFields, ScoringFields
 from contract.catalog.model_formats import (
     FRAMEWORK_OF_FORMAT,
     Framework,
@@ -100,7 +101,7 @@ class ModelDocument(ScoringFields, RegistrationFields, ComputeFields):
     ) -> ModelVersion:
         """Return the catalog's record of this document, with an artifact of `size` bytes.
 
-        Without `tags`, it has the tags of the document.
+        Without `tags`, it has the tags of the document. It may be too large for the table.
 
         Raises:
             InvalidInputError: with every problem of the record.
@@ -130,7 +131,6 @@ class ModelDocument(ScoringFields, RegistrationFields, ComputeFields):
             problems += error.problems
         if problems:
             raise InvalidInputError("model", problems)
-        version_item(record)  # refuses a record that is too large
         return record
 
     def spec(self, version: str, sha256: str, size: int) -> ModelSpec:
@@ -223,11 +223,12 @@ class Draft:
         """Return the document.
 
         Raises:
-            InvalidInputError: with every problem of the draft.
+            InvalidInputError: with every problem of the draft, or when its record is too large for the table.
         """
         read = self.read()
         if read.document is None:
             raise InvalidInputError("model", read.problems)
+        version_item(read.document.model_version(read.document.version or "1", _ANY_SHA256, 0))
         return read.document
 
 

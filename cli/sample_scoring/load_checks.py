@@ -1,6 +1,7 @@
 """Test loads of many models in isolated processes, to find those that a job would refuse."""
 
 import importlib.util
+import math
 import os
 import re
 import signal
@@ -36,7 +37,7 @@ _LIBRARIES: dict[str, str] = {
     "onnx": "onnxruntime",
 }
 """Modules of the frameworks that load models without running code of them."""
-_MODELS_PER_PROCESS = 2_000
+_MODELS_PER_PROCESS = 2_500
 """Largest number of models per process, whose start takes as long as loading 1,000 small models."""
 _UNPACKED_BYTES = 2 << 30
 """Size of unpacked models above which no further ones are unpacked for a process, in bytes."""
@@ -139,7 +140,9 @@ def _plan(documents: Sequence[ModelDocument], numbers: Sequence[int], memory: in
         by_framework.setdefault(FRAMEWORK_OF_FORMAT[documents[number].format], []).append(number)
     batches: list[list[int]] = []
     for group in by_framework.values():
-        size = min(_MODELS_PER_PROCESS, -(-len(group) // processes))
+        # Batches of one size, so that no core is idle during the last one.
+        rounds = math.ceil(len(group) / (processes * _MODELS_PER_PROCESS))
+        size = math.ceil(len(group) / (processes * rounds))
         batches += [group[start : start + size] for start in range(0, len(group), size)]
     return batches, max(1, min(processes, len(batches)))
 

@@ -43,10 +43,18 @@ class Connection:
 
     def client(self, service: str, *, read_timeout: float = _READ_TIMEOUT_SECONDS, region: str | None = None) -> Any:
         """Return a client, in another Region than the session's if one is named."""
-        return self._make(partial(self.session().client, region_name=region), service, read_timeout)
+        return self._make(partial(self.session().client, region_name=region), service, read_timeout=read_timeout)
+
+    def bulk_client(self, service: str) -> Any:
+        """Return a client for thousands of requests.
+
+        It does not check the type of each value, and does not build the same user agent twice per request.
+        """
+        agent = self.session()._session.user_agent()  # noqa: SLF001 - boto3 has no other way
+        return self._make(self.session().client, service, parameter_validation=False, user_agent=agent)
 
     def resource(self, service: str) -> Any:
-        return self._make(self.session().resource, service, _READ_TIMEOUT_SECONDS)
+        return self._make(self.session().resource, service)
 
     def storage_options(self) -> dict[str, str]:
         """Return address and credentials as the libraries of table formats take them.
@@ -94,9 +102,9 @@ class Connection:
                 f"the embedded AWS at {address}. Open another shell to use the profile."
             )
 
-    def _make(self, factory: Any, service: str, read_timeout: float) -> Any:
+    def _make(self, factory: Any, service: str, **options: Any) -> Any:
         try:
-            return factory(service, endpoint_url=self.endpoint_url, config=self._config(read_timeout))
+            return factory(service, endpoint_url=self.endpoint_url, config=self._config().merge(Config(**options)))
         except ValueError as error:
             if "endpoint" in str(error).lower():
                 raise CommandError(
@@ -104,14 +112,14 @@ class Connection:
                 ) from error
             raise
 
-    def _config(self, read_timeout: float) -> Config:
+    def _config(self) -> Config:
         # A custom endpoint has no host name per bucket, so bucket names go into the path.
         custom_endpoint = (
             self.endpoint_url or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_S3")
         )
         return Config(
             user_agent_extra="fleetscore",
-            read_timeout=read_timeout,
+            read_timeout=_READ_TIMEOUT_SECONDS,
             max_pool_connections=_POOL_CONNECTIONS,
             retries={"mode": "standard", "max_attempts": _ATTEMPTS},
             s3={"addressing_style": "path"} if custom_endpoint else None,

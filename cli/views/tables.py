@@ -134,10 +134,10 @@ def exact_time(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def duration_text(seconds: float) -> str:
+def exact_duration(seconds: float) -> str:
     """Return a duration as text, with the two largest units that it has.
 
-    >>> duration_text(0.42), duration_text(59.6), duration_text(3_725)
+    >>> exact_duration(0.42), exact_duration(59.6), exact_duration(3_725)
     ('0.4 s', '1 min 0 s', '1 h 2 min')
     """
     if seconds < 10:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from contract.catalog.model_fields import ComputeFields, RegistrationFields, check_membership
+from contract.catalog.compute_fields import ComputeFields
+from contract.catalog.model_fields import RegistrationFields, check_membership
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.spot import check_spot_wait, spot_wait_seconds
 from contract.checks import raise_if_any

@@ -26,6 +26,8 @@ class JobProgress:
     """Time from the first attempt's start to the job's end, or to now; 0 before an attempt."""
     share: float = 0.0
     """Share of its objects that are committed, from 0 to 1; 0 if unknown."""
+    waits_for_instances: bool = False
+    """Whether it asks for instances and gets none, because a quota is used up."""
 
 
 @dataclass(frozen=True)
@@ -47,23 +49,27 @@ def predict_end(
     Jobs that have ended tell how much faster or slower jobs are than expected. Before the first one,
     the band of `planned`, the plan's duration of the execution, does. The more of a running job is
     committed, the more its own pace counts. The rest is scheduled on `max_concurrency` places, the
-    longest job first.
+    longest job first. While a job waits for instances, others use the quota: then the execution is
+    expected to keep the places that it has, and to get more only for the earliest end.
     """
     open_jobs = [job for job in jobs if job.status not in FINAL_JOB_STATUSES]
     expect = _expectation(jobs)
     if open_jobs and expect is None:
         return None
     factor = _factor(jobs, planned)
+    places = max_concurrency
+    if any(job.waits_for_instances for job in open_jobs):
+        places = min(max_concurrency, max(1, sum(job.seconds > 0 for job in open_jobs)))
 
-    def end(multiple: float) -> datetime:
+    def end(multiple: float, places: int) -> datetime:
         if expect is None:
             return now
         running = [_seconds_left(job, multiple * expect(job)) for job in open_jobs if job.seconds > 0]
         waiting = [multiple * expect(job) * (1 - job.share) for job in open_jobs if job.seconds <= 0]
         waiting.sort(reverse=True)
-        return now + timedelta(seconds=makespan(running, waiting, max_concurrency))
+        return now + timedelta(seconds=makespan(running, waiting, places))
 
-    return PredictedEnd(end(factor.low), end(factor.value), end(factor.high))
+    return PredictedEnd(end(factor.low, max_concurrency), end(factor.value, places), end(factor.high, places))
 
 
 def makespan(running: Sequence[float], waiting: Sequence[float], places: int) -> float:

@@ -26,8 +26,8 @@ class JobCapacity:
     volume_gb: int
     seconds: Estimate
     """Time from the creation of the SageMaker job to its end. Of parts, that of the longest one."""
-    starts_at: float
-    """Expected start in seconds from the start of the execution."""
+    starts: tuple[float, ...]
+    """Expected start of the job, or of each part, in seconds from the start of the execution."""
     instance_seconds: float
     """Expected time of all instances, start-up included."""
     rows: int | None
@@ -41,6 +41,11 @@ class JobCapacity:
     def pool(self) -> str:
         """Key of the job's instances in `quota_needed`."""
         return pool_name(self.instance_type, spot=self.spot)
+
+    @property
+    def starts_at(self) -> float:
+        """Expected start of what starts first."""
+        return min(self.starts)
 
     @property
     def input_bytes(self) -> int:

@@ -21,9 +21,9 @@ def ledger_prefixes(job: JobRecord) -> list[str]:
 
 def progress_of(job: JobRecord, share: float, now: datetime) -> JobProgress:
     """Return the progress of a job or a part, of whose objects this share is committed."""
-    seconds = 0.0
-    # A job that waits for its next attempt starts again.
-    if job.started_at and job.status is not JobStatus.WAITING:
+    seconds, waits = 0.0, bool(job.waiting_for) and job.status not in FINAL_JOB_STATUSES
+    # A job that waits for its next attempt starts again, and so does one whose creation SageMaker has refused.
+    if job.started_at and job.status is not JobStatus.WAITING and not waits:
         ended = datetime.fromisoformat(job.ended_at) if job.status in FINAL_JOB_STATUSES and job.ended_at else now
         seconds = max(0.0, (ended - datetime.fromisoformat(job.started_at)).total_seconds())
-    return JobProgress(job.status, job.estimated_seconds, seconds, share)
+    return JobProgress(job.status, job.estimated_seconds, seconds, share, waits)

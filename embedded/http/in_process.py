@@ -18,10 +18,15 @@ _IN_MEMORY_BYTES = 16 << 20
 """Size from which a response is kept in a file, in bytes."""
 
 
+CALLER = "embedded_aws_caller"
+"""Member of a request's scope with the access key that it is made with. Only this process can set it."""
+
+
 class InProcessCalls:
     """Sends requests of clients to an application that an event loop of this process serves.
 
-    They are signed and checked like all others. Call it from threads other than the loop's.
+    They have no signature, which would only prove to this process who it is itself. Call it from threads other than
+    the loop's.
     """
 
     def __init__(self) -> None:
@@ -33,10 +38,36 @@ class InProcessCalls:
         self._application = application
         self._loop = asyncio.get_running_loop()
 
-    def use_for(self, client: Any) -> Any:
-        """Let a botocore client send its requests this way, and return it."""
-        client._endpoint.http_session = self  # noqa: SLF001 - botocore has no public way
-        return client
+    def use_for(self, client: Any, access_key_id: str) -> Session:
+        """Let a botocore client that signs nothing send its requests this way, as a caller. Return its session."""
+        session = Session(self, access_key_id, client.meta.region_name, client.meta.service_model.signing_name)
+        client._endpoint.http_session = session  # noqa: SLF001 - botocore has no public way
+        return session
+
+    def run(self, exchange: Exchange) -> None:
+        """Send a request and wait for its response.
+
+        Raises:
+            HTTPClientError: The application has not answered.
+        """
+        if self._application is None or self._loop is None:
+            raise HTTPClientError(error=RuntimeError("the embedded AWS does not serve requests yet"))
+        work = asyncio.run_coroutine_threadsafe(exchange.run(self._application), self._loop)
+        try:
+            work.result()
+        except Exception as error:
+            raise HTTPClientError(error=error) from error
+
+
+class Session:
+    """A client's HTTP session."""
+
+    def __init__(self, calls: InProcessCalls, access_key_id: str, region: str, service: str) -> None:
+        self._calls = calls
+        self._caller = access_key_id
+        # The application finds the Region and the service here. There is no signature to check.
+        scope = f"{access_key_id}/00000000/{region}/{service}/aws4_request"
+        self._authorization = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=none"
 
     def send(self, request: Any) -> AWSResponse:
         """Send a prepared request, as botocore's HTTP session does.
@@ -44,15 +75,30 @@ class InProcessCalls:
         Raises:
             HTTPClientError: The application has not answered.
         """
-        if self._application is None or self._loop is None:
-            raise HTTPClientError(error=RuntimeError("the embedded AWS does not serve requests yet"), request=request)
-        exchange = _Exchange(request)
-        work = asyncio.run_coroutine_threadsafe(exchange.run(self._application), self._loop)
-        try:
-            work.result()
-        except Exception as error:
-            raise HTTPClientError(error=error, request=request) from error
+        parts = urlsplit(request.url)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        headers.setdefault("host", parts.netloc)
+        exchange = self._exchange(request.method, parts.path, parts.query, headers, request.body)
         return AWSResponse(request.url, exchange.status, HeadersDict(exchange.headers), exchange.body)
+
+    def request(
+        self, method: str, path: str, headers: dict[str, str] | None = None, body: BinaryIO | None = None
+    ) -> Exchange:
+        """Send a request that has no query, and return it with its response.
+
+        Args:
+            path: The path as in a URL.
+
+        Raises:
+            HTTPClientError: The application has not answered.
+        """
+        return self._exchange(method, path, "", {"host": "localhost", **(headers or {})}, body)
+
+    def _exchange(self, method: str, path: str, query: str, headers: dict[str, Any], body: Any) -> Exchange:
+        headers = {**headers, "authorization": self._authorization}
+        exchange = Exchange(method, path, query, headers=headers, body=body, caller=self._caller)
+        self._calls.run(exchange)
+        return exchange
 
     def close(self) -> None:
         """Do nothing: there is no connection."""
@@ -78,28 +124,26 @@ class _Body:
         self.file.close()
 
 
-class _Exchange:
+class Exchange:
     """A request and its response."""
 
-    def __init__(self, request: Any) -> None:
-        parts = urlsplit(request.url)
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        headers.setdefault("host", parts.netloc)
+    def __init__(self, method: str, path: str, query: str, *, headers: dict[str, Any], body: Any, caller: str) -> None:
         self._scope: Message = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             "http_version": "1.1",
-            "method": request.method,
+            "method": method,
             "scheme": "https",
-            "path": unquote_to_bytes(parts.path).decode("utf-8", "replace"),
-            "raw_path": parts.path.encode(),
-            "query_string": parts.query.encode(),
+            "path": unquote_to_bytes(path).decode("utf-8", "replace"),
+            "raw_path": path.encode(),
+            "query_string": query.encode(),
             "root_path": "",
             "headers": [(_encoded(name), _encoded(value)) for name, value in headers.items()],
             "client": ("127.0.0.1", 0),
             "server": None,
+            CALLER: caller,
         }
-        self._parts = _parts(request.body)
+        self._parts = _parts(body)
         self._is_read = False
         self.status = 0
         self.headers: dict[str, str] = {}

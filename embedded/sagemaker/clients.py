@@ -9,16 +9,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import boto3
+import botocore.session
+from botocore import UNSIGNED
 from botocore.config import Config
 
 from embedded.http.in_process import InProcessCalls
 from embedded.ministack.iam.identity import Credentials
+from embedded.sagemaker.object_client import ObjectClient
 from embedded.server.endpoint import Endpoint
 
 TRANSFERS = 8
 """Threads that transfer objects, for all jobs together."""
 _CONNECTIONS = 32
 _REUSE_SECONDS = 3600.0
+_USER_AGENT = "SageMaker of the embedded AWS"
+"""Botocore would put its own together for each request."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +50,14 @@ class ClientFactory:
         credentials_for_role: Callable[[str, str], Credentials],
         calls: InProcessCalls | None = None,
     ) -> None:
-        """`calls` sends the clients' requests; None means over the network."""
+        """`calls` sends the clients' requests; None means over the network, with signatures."""
         self._endpoint = endpoint
         self._calls = calls
         self._credentials_for_role = credentials_for_role
-        self._session = boto3.Session(region_name=endpoint.region)
+        core = botocore.session.get_session()
+        # Jobs use no times of objects, and parsing a text of a time takes as long as signing.
+        core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
+        self._session = boto3.Session(region_name=endpoint.region, botocore_session=core)
         self._roles: dict[str, RoleAccess] = {}
         self._lock = threading.RLock()  # boto3 sessions are not thread-safe, clients are
 
@@ -84,6 +92,8 @@ class ClientFactory:
             max_pool_connections=_CONNECTIONS,
             connect_timeout=10,
             read_timeout=60,
+            signature_version=None if self._calls is None else UNSIGNED,
+            user_agent=_USER_AGENT,
         )
         with self._lock:
             client = self._session.client(
@@ -95,4 +105,7 @@ class ClientFactory:
                 aws_session_token=credentials.session_token or None,
                 config=config,
             )
-        return client if self._calls is None else self._calls.use_for(client)
+        if self._calls is None:
+            return client
+        session = self._calls.use_for(client, credentials.access_key_id)
+        return ObjectClient(client, session) if service == "s3" else client

@@ -316,6 +316,9 @@ class SageMakerService:
                 job_type.run(job, self._job_context).run()
             finally:
                 self._capacity.release(job.instance_count)
+                with self._lock:
+                    self._withdrawals.pop(job.arn, None)
+                    self._threads.pop(job.arn, None)
 
         # The request's context holds the account of the job's credentials.
         thread = threading.Thread(target=context.run, args=(run,), name=f"job-{job.name}", daemon=True)

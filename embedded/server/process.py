@@ -7,6 +7,7 @@ and starts it.
 import asyncio
 import contextlib
 import fcntl
+import gc
 import json
 import logging
 import os
@@ -40,6 +41,8 @@ from embedded.ministack.events.schedules import (
     remove_schedule,
 )
 from embedded.ministack.events.service_events import install_scheduled_rules, put_service_event
+from embedded.ministack.events.stream_records import install_stream_limit
+from embedded.ministack.expressions import install_expression_cache
 from embedded.ministack.functions import (
     install_call_logs,
     install_forked_workers,
@@ -53,7 +56,7 @@ from embedded.ministack.http.direct_route import with_direct_route
 from embedded.ministack.http.limits import install_limits
 from embedded.ministack.http.request_checks import with_request_check
 from embedded.ministack.http.request_faults import with_faults
-from embedded.ministack.http.request_memory import install_request_memory
+from embedded.ministack.http.request_memory import install_request_memory, with_known_caller
 from embedded.ministack.http.services import (
     add_service,
     ecr_resource_arn,
@@ -221,17 +224,20 @@ async def _serve(settings: ServerSettings) -> None:
     if settings.parent_pipe < 0:
         start_inventory(settings.root, sagemaker.unfinished_jobs)
     closed = asyncio.Event()
+    # Modules and tables of services live as long as the process: garbage collections need not look at them.
+    gc.freeze()
     served = with_direct_route(application())
     if settings.violations is not None:
         log_to(settings.violations)
         served = with_request_check(served)
     # After the check of the signature, and before that of the parameters, as on AWS.
-    served = with_access_check(with_faults(served, faults), settings.endpoint.account_id)
+    served = with_faults(served, faults)
+    served, own = with_access_check(served, settings.endpoint.account_id), with_known_caller(served)
     snapshots = _start_persistence(settings, store, sagemaker, service_quotas) if settings.persist else None
     if snapshots is not None:
-        served = snapshots.counted(served)
+        served, own = snapshots.counted(served), snapshots.counted(own)
         snapshot_task = asyncio.create_task(snapshots.run())
-    calls.serve(served)
+    calls.serve(own)
     listener = socket.socket(fileno=settings.socket)
     server = asyncio.create_task(serve_http(served, listener, settings.certificate, settings.private_key, closed))
     await asyncio.wait({server, asyncio.create_task(ended.wait())}, return_when=asyncio.FIRST_COMPLETED)
@@ -255,6 +261,7 @@ def _install_corrections(settings: ServerSettings, store: ContentStore) -> None:
     install_object_versions()
     install_batch_actions()
     install_queue_polling(settings.time_scale)
+    install_stream_limit()
     _install_iam(settings)
     install_missing_image_error()
     install_message_moves()
@@ -271,6 +278,7 @@ def _install_corrections(settings: ServerSettings, store: ContentStore) -> None:
     install_managed_key()
     install_limits()
     install_partition_filters()
+    install_expression_cache()
     name_resources("ecr", ecr_resource_arn)
     name_resources("glue", glue_resource_arn)
     name_resources("iam", iam_resource_arn)

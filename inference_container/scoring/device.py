@@ -1,5 +1,6 @@
 """Determines whether this container may use a GPU, without importing a GPU library."""
 
+import functools
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -34,14 +35,20 @@ def visible_gpus(devices: Path = _DEVICES, variables: Mapping[str, str] = os.env
     """Return CUDA's names of the GPUs that this container may use: numbers, unless a variable has others."""
     if any(variables.get(name, "all") in _HIDES_ALL for name in _VISIBILITY):
         return ()
-    # A GPU is nvidia0, nvidia1, ...; nvidiactl and nvidia-uvm exist without a GPU too.
-    numbered = (path.name.removeprefix("nvidia") for path in devices.glob("nvidia[0-9]*"))
-    count = sum(number.isdigit() for number in numbered)
+    count = _count_gpus(devices)
     chosen = variables.get(_VISIBILITY[0])
     if not count or chosen is None:
         # CUDA counts from 0, whatever the numbers of the files.
         return tuple(map(str, range(count)))
     return tuple(name.strip() for name in chosen.split(","))
+
+
+@functools.cache
+def _count_gpus(devices: Path) -> int:
+    """Return the number of GPUs. Each model asks for it, and it does not change while a container runs."""
+    # A GPU is nvidia0, nvidia1, ...; nvidiactl and nvidia-uvm exist without a GPU too.
+    numbered = (path.name.removeprefix("nvidia") for path in devices.glob("nvidia[0-9]*"))
+    return sum(number.isdigit() for number in numbered)
 
 
 def worker_variables(number: int, gpus: Sequence[str]) -> dict[str, str]:

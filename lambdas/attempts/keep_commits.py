@@ -7,6 +7,7 @@ replaces. Commits that an earlier call has written are not copied again.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -26,6 +27,8 @@ from lambdas.stage.buckets.expired import is_gone
 from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.observability import logger
 from lambdas.stage.parallel import in_parallel
+
+T = TypeVar("T")
 
 MAX_KEPT_BYTES = 200 << 30
 """Largest output that is copied, in bytes. S3 copies it within a function's time."""
@@ -74,11 +77,10 @@ def keep_commits(spec: JobSpec, store: ObjectStore, rules: ChecksumRules) -> Non
         is_kept[pair] = True
     copier = _Copier(spec, store, rules, len(pairs))
     for source in spec.sources:
-        if all(is_kept):
-            break
-        for kept in copier.copy(_until_gone(source, _kept_of(source, spec, pairs, is_kept, store))):
-            for pair in kept.pairs:
-                is_kept[pair] = True
+        for found in _until_gone(source, _kept_of(source, spec, pairs, is_kept, store)):
+            for kept in copier.copy(_until_gone(source, found)):
+                for pair in kept.pairs:
+                    is_kept[pair] = True
     logger.info("kept the commits of earlier executions", copied=copier.copied, kept=sum(is_kept), expected=len(pairs))
 
 
@@ -155,8 +157,15 @@ class _Copier:
                 raise KeptOutputsLeftError(self._spec.job_id, self.copied)
 
 
-def _kept_of(source: JobSource, spec: JobSpec, pairs: Pairs, is_kept: bytearray, store: ObjectStore) -> Iterator[_Kept]:
-    """Yield the commits of a source that count for the job, with their outputs as they are in S3."""
+def _kept_of(
+    source: JobSource, spec: JobSpec, pairs: Pairs, is_kept: bytearray, store: ObjectStore
+) -> Iterator[Iterator[_Kept]]:
+    """Yield the commits in each place of a source that count for the job, with their outputs as they are in S3.
+
+    What is kept of one place must be in `is_kept` before the next one is read: they may have the same commits.
+    """
+    if all(is_kept):
+        return
     old = _find_spec(source, store)
     if old is None:
         return
@@ -176,9 +185,12 @@ def _kept_of(source: JobSource, spec: JobSpec, pairs: Pairs, is_kept: bytearray,
         is_same = pairs.object(pair) == old_pairs.object(old_pair)
         return pair if is_same and keeps_commit(commit, old_pairs.model(old_pair).version, pairs.model(pair)) else None
 
+    yield _commits_in(Place(old), old_pairs, spec, pairs, counts=counts, store=store)
+    if all(is_kept):
+        return
     # Attempts on spot capacity may have written something after their execution had ended.
-    for place in (Place(old), *spot_places(old, store).values()):
-        yield from _commits_in(place, old_pairs, spec, pairs, counts=counts, store=store)
+    for place in spot_places(old, store).values():
+        yield _commits_in(place, old_pairs, spec, pairs, counts=counts, store=store)
 
 
 def _spot_commits(place: Place, pairs: Pairs, is_kept: bytearray, store: ObjectStore) -> Iterator[_Kept]:
@@ -212,10 +224,13 @@ def _commits_in(
     skips = old.fleet is not None and old.fleet.unmatched == SKIP
     is_shared = layout.is_shared_output("predictions", spec.output_layout)
     waiting: dict[int, dict[int, Commit]] = {}
+    is_found = bytearray(len(pairs))
+    # The newest first: an object whose outputs were lost has several commits.
     for old_pair, commit in read_ledger(place, old_pairs, store, unexpected):
         pair = counts(old_pair, commit)
         is_whole = (
             pair is not None
+            and not is_found[pair]
             and not commit_problem(commit, old_pairs, old_pair, files, skips=skips)
             and all(output.bytes <= MAX_KEPT_BYTES for output in commit.outputs)
         )
@@ -224,13 +239,14 @@ def _commits_in(
         # Models that share an output are kept together.
         first, count = (pair - pair % len(pairs.models), len(pairs.models)) if is_shared else (pair, 1)
         found = waiting.setdefault(first, {})
-        found.setdefault(pair, commit)
+        found[pair] = commit
+        is_found[pair] = True
         if len(found) == count:
             del waiting[first]
             yield _Kept(tuple(found), tuple(found.values()), _copies(found.values(), place, Place(spec)))
 
 
-def _until_gone(source: JobSource, found: Iterator[_Kept]) -> Iterator[_Kept]:
+def _until_gone(source: JobSource, found: Iterator[T]) -> Iterator[T]:
     """Yield what is found until a file of the source turns out to have expired. The rest is scored."""
     try:
         yield from found

@@ -8,7 +8,7 @@ from contract.table.records import ExecutionRecord
 from contract.workflow.messages import ExecutionPlan
 from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.planning.execution_record import record_plan
-from lambdas.planning.scoring.form_jobs import PlannedJob, largest_first
+from lambdas.planning.scoring.form_jobs import PlannedJob, in_order
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.observability import logger, publish_counts
 from lambdas.stage.parallel import in_parallel
@@ -36,7 +36,7 @@ def write_plan(
         store.add_skipped(execution_id, skipped)
         logger.warning("objects of the upload manifest are skipped", count=len(skipped))
         publish_counts(deployment.settings.stage, {"ObjectsSkipped": len(skipped)})
-    items = largest_first(item for job in jobs for item in job.items)
+    items = in_order(item for job in jobs for item in job.items)
     snapshots = {(item.dataset, item.snapshot.part): item.snapshot for item in items}
     # Each text is made where it is written, because all of them together would not fit into memory.
     written = in_parallel(lambda snapshot: store.add_snapshot(execution_id, snapshot), snapshots.values())

@@ -163,8 +163,35 @@ def _write_open_objects(
 def _waiting(job: JobRecord, wait: int) -> AttemptPlan | TrainingAttemptPlan:
     """Return a plan without an attempt: every field that the workflow reads, and the time to wait."""
     if job.kind is ExecutionKind.TRAINING:
-        return TrainingAttemptPlan("", (), {}, "", "", {}, False, {}, 0, {}, False, wait_seconds=wait)
-    return AttemptPlan(False, "", "", "", "", "", "", "", "", {}, 0, {}, wait_seconds=wait)
+        return TrainingAttemptPlan(
+            training_job_name="",
+            channels=(),
+            hyperparameters={},
+            output_uri="",
+            checkpoints_uri="",
+            resources={},
+            spot=False,
+            stopping_condition={},
+            longest_seconds=0,
+            environment={},
+            unchanged=False,
+            wait_seconds=wait,
+        )
+    return AttemptPlan(
+        nothing_left=False,
+        sagemaker_job_name="",
+        spec_uri="",
+        snapshot_uri="",
+        data_manifest_uri="",
+        models_manifest_uri="",
+        predictions_uri="",
+        quarantine_uri="",
+        ledger_uri="",
+        cluster={},
+        max_runtime_seconds=0,
+        environment={},
+        wait_seconds=wait,
+    )
 
 
 def _attempt_plan(pointer: JobPointer, job: JobRecord, attempt: AttemptRecord, deployment: Deployment) -> AttemptPlan:

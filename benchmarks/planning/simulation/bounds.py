@@ -2,13 +2,9 @@
 
 import math
 
-from benchmarks.planning.simulation.execution import Noise, busy_seconds, usd_per_second, vcpus_of
+from benchmarks.planning.simulation.execution import busy_seconds, usd_per_second, vcpus_of
 from benchmarks.planning.simulation.scenarios import BYTES_PER_ROW, BYTES_PER_SECOND, STARTUP_SECONDS, TYPES, Draw
 from contract.job.limits import MAX_MODELS_PER_JOB
-
-_MOST_ROUNDS = 50
-SLOW = 1.3
-"""Factor between the median and the 90th percentile of a start-up."""
 
 
 def cost_bound(draw: Draw, deadline_seconds: float = math.inf) -> float:
@@ -38,22 +34,6 @@ def time_bound(draw: Draw) -> float:
     """
     rounds = math.ceil(len(draw.models) / sum(draw.scenario.quotas.values()))
     return max(rounds * STARTUP_SECONDS, STARTUP_SECONDS + max(_work_seconds(draw), _slowest_seconds(draw)))
-
-
-def safe_time_bound(draw: Draw, noise: Noise) -> float:
-    """Return the end that a deadline must allow so that a perfectly divided execution survives one failure.
-
-    The instances of the quotas run the same number of equal jobs, of which the last one is slow and
-    fails at its end. Its repetition is slow too. More and shorter jobs make the repetition shorter,
-    and cost start-ups.
-    """
-    fewest = math.ceil(len(draw.models) / sum(draw.scenario.quotas.values()))
-    ends = []
-    for rounds in range(fewest, max(fewest, _MOST_ROUNDS) + 1):
-        job = max(_work_seconds(draw) / rounds, _slowest_seconds(draw))
-        each = STARTUP_SECONDS + job
-        ends.append((rounds - 1) * each + SLOW * each + noise.retry_wait + SLOW * each)
-    return min(ends)
 
 
 def _work_seconds(draw: Draw) -> float:

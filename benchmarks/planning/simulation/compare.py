@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import mean
 
-from benchmarks.planning.simulation.bounds import cost_bound, safe_time_bound, time_bound
+from benchmarks.planning.simulation.bounds import cost_bound, time_bound
 from benchmarks.planning.simulation.execution import Item, Noise, Outcome, packed_items, planned_items, simulate
+from benchmarks.planning.simulation.reference import safe_time_bound
 from benchmarks.planning.simulation.scenarios import Draw, Scenario
 from contract.planner.algorithm.best import best_plan
 from contract.planner.algorithm.preparation import prepare
@@ -15,6 +16,8 @@ PACKINGS = (1, 10, 100)
 """Fixed numbers of models per job."""
 DEADLINES = (1.0, 1.25, 1.5, 2.0)
 """Deadlines as multiples of `safe_time_bound`."""
+EXECUTIONS = 10
+"""Times that each plan with a deadline is executed, with a noise of its own each time."""
 NOISE = Noise()
 
 
@@ -39,8 +42,10 @@ class OfDeadline:
     """As a multiple of `safe_time_bound`."""
     hours: float
     """Mean deadline in hours."""
+    executions: int
+    """Of all seeds."""
     met: int
-    """Seeds in which the execution ended in time."""
+    """Executions that ended in time."""
     cost_to_bound: float
 
 
@@ -108,16 +113,18 @@ def _compare(way: str, draws: Sequence[Draw], bounds: Sequence[float], items: Se
 
 def _with_deadline(draws: Sequence[Draw], planners: Sequence[_Planner], factor: float) -> OfDeadline:
     met, ratios, ends = 0, [], []
+    executions = range(EXECUTIONS)
     for draw, planner in zip(draws, planners, strict=True):
         deadline = factor * safe_time_bound(draw, NOISE)
-        outcome = _run(draw, planner.items(deadline))
-        met += outcome.makespan <= deadline and not outcome.failed_jobs
-        ratios.append(outcome.cost / cost_bound(draw, deadline))
+        items = planner.items(deadline)
+        outcomes = [_run(draw, items, number) for number in executions]
+        met += sum(outcome.makespan <= deadline and not outcome.failed_jobs for outcome in outcomes)
+        ratios.append(mean(outcome.cost for outcome in outcomes) / cost_bound(draw, deadline))
         ends.append(deadline)
-    return OfDeadline(factor, mean(ends) / 3_600, met, mean(ratios))
+    return OfDeadline(factor, mean(ends) / 3_600, len(draws) * len(executions), met, mean(ratios))
 
 
-def _run(draw: Draw, items: Sequence[Item]) -> Outcome:
+def _run(draw: Draw, items: Sequence[Item], number: int = 0) -> Outcome:
     scenario = draw.scenario
-    rng = random.Random(f"{scenario.name}/{draw.seed}/execution")  # noqa: S311 - a simulation
+    rng = random.Random(f"{scenario.name}/{draw.seed}/execution/{number}")  # noqa: S311 - a simulation
     return simulate(items, max_concurrency=scenario.max_concurrency, quotas=scenario.quotas, noise=NOISE, rng=rng)

@@ -61,17 +61,18 @@ class Outcome:
 
 
 def planned_items(draw: Draw, plan: CapacityPlan) -> list[Item]:
-    """Return the items of a plan with their true times."""
+    """Return the items of a plan with their true times, in the order in which they are expected to start."""
     true = {model.work.model_id: model for models in draw.models.values() for model in models}
-    items = []
+    items: list[tuple[float, Item]] = []
     for job in plan.jobs:
         models = [true[name] for name in job.models]
         seconds = [busy_seconds(models, job.instance_type, size) for size in job.shard_bytes]
         if job.is_split:
-            items += [Item(job.instance_type, 1, each) for each in seconds]
+            parts = [Item(job.instance_type, 1, each) for each in seconds]
         else:
-            items.append(Item(job.instance_type, job.instance_count, max(seconds)))
-    return items
+            parts = [Item(job.instance_type, job.instance_count, max(seconds))]
+        items += zip(job.starts, parts, strict=True)
+    return [item for _, item in sorted(items, key=lambda pair: pair[0])]
 
 
 def packed_items(draw: Draw, models_per_job: int, instance_type: str = "ml.m5.xlarge") -> list[Item]:

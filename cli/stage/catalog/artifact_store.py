@@ -8,6 +8,7 @@ that of a concurrent registration of the same bytes.
 import base64
 import contextlib
 import hashlib
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,21 @@ class StoredArtifact:
     @property
     def address(self) -> str:
         return layout.s3_uri(self.bucket, self.key)
+
+
+def send_small_bodies_at_once(s3: Any) -> None:
+    """Let a client send a body of bytes with the head of its request.
+
+    botocore sends the content of any PutObject after S3 has asked for it, which takes another round trip.
+    That pays for large files, which S3 may refuse.
+    """
+    # botocore's own handler is for all operations, and runs after those of one.
+    s3.meta.events.register_last("before-call.s3", _expect_nothing)
+
+
+def _expect_nothing(params: dict[str, Any], **_: Any) -> None:
+    if isinstance(params.get("body"), io.BytesIO):
+        params["headers"].pop("Expect", None)
 
 
 def store_artifact(s3: Any, bucket: str, model_id: str, version: str, artifact: Artifact) -> StoredArtifact:
@@ -97,10 +113,11 @@ def check_key_is_free(s3: Any, bucket: str, model_id: str, version: str, artifac
 def _upload(s3: Any, bucket: str, key: str, artifact: Artifact) -> Mapping[str, Any]:
     checksum = base64.b64encode(bytes.fromhex(artifact.sha256)).decode()
     with artifact.path.open("rb") as file:
+        body = file.read() if artifact.size <= _ASKED_FROM_BYTES else file
         answer: Mapping[str, Any] = s3.put_object(
             Bucket=bucket,
             Key=key,
-            Body=file,
+            Body=body,
             Metadata={_SHA256_METADATA: artifact.sha256},
             ChecksumSHA256=checksum,
             IfNoneMatch="*",

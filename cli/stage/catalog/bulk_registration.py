@@ -1,21 +1,21 @@
 """Registration of all of many models or of none: validated first, made current last."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from cli.artifact_check.check import check_artifact
-from cli.documents.artifact import fetch_artifact, hash_artifact
+from cli.artifact_check.check import CheckedArtifact, check_artifact
+from cli.documents.artifact import Artifact, fetch_artifact, hash_artifact
 from cli.documents.bulk_file import BulkLine, LineProblem, merge_lines
 from cli.documents.model_document import ModelDocument
 from cli.failures import CommandError
-from cli.stage.catalog.catalog import Catalog, NewVersion
-from cli.stage.catalog.catalog_table import KnownModel, now
+from cli.stage.catalog.catalog import Catalog
+from cli.stage.catalog.catalog_table import KnownModel, check_version_size
+from cli.stage.catalog.stoppable_threads import check_stop, in_threads
 from cli.stage.catalog.superseded import SetBack, SetBackError, find_set_back
+from cli.stage.catalog.version_writes import NewVersion
 from contract.catalog.model_spec import assumptions
 from contract.catalog.models import Model, ModelVersion
 from contract.problems import InvalidInputError, Problem
@@ -23,8 +23,8 @@ from contract.problems import InvalidInputError, Problem
 _THREADS = 16
 """Threads that check and store models, one per connection of a client."""
 
-A = TypeVar("A")
-B = TypeVar("B")
+_MODELS_PER_READ = 50
+"""Models that one thread reads from the catalog at a time: two keys each, in one request."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,10 @@ class _Checked:
     """A line with a valid artifact, and the equal version that the catalog has, if any."""
 
     line: BulkLine
-    sha256: str
-    size: int
+    wanted: ModelVersion
+    """The version to write, without its number."""
     known: KnownModel
     existing: ModelVersion | None
-    current: str
-    """Name of the current version; empty if there is none."""
     set_back: SetBack | None
     notes: tuple[str, ...]
 
@@ -90,20 +88,20 @@ def register_all(
     def store(item: _Checked, stop: threading.Event) -> NewVersion:
         document = item.line.document
         if item.existing is not None:
-            return NewVersion(document, item.existing, is_new=False, replaces=item.current)
+            return NewVersion(document, item.existing, is_new=False, before=item.known.model)
         with fetch_artifact(document.artifact, file.parent, catalog.s3) as (path, _):
             artifact = None if path is None else hash_artifact(path)
-            _check_stop(stop)
-            if artifact is None or artifact.sha256 != item.sha256:
+            check_stop(stop)
+            if artifact is None or artifact.sha256 != item.wanted.spec.artifact_sha256:
                 raise CommandError(
                     f"line {item.line.number}: the artifact {document.artifact} changed while models were "
                     "being registered. No model was registered. Run the command again."
                 )
             # A version that was written since it was read has its artifact stored under its name.
-            version, _stored = catalog.store(document, artifact, item.known, registered_by)
-        return NewVersion(document, version, is_new=True)
+            version, _stored = catalog.store(document, item.wanted, artifact, item.known)
+        return NewVersion(document, version, is_new=True, before=item.known.model)
 
-    versions = list(_in_threads(store, checked))
+    versions = list(in_threads(store, checked, _THREADS))
     notice(f"Registering {len(versions):,} versions and making them current ...")
     models = tuple(catalog.write_all(versions, changed_by=registered_by))
     notes: dict[str, list[int]] = {}
@@ -120,15 +118,30 @@ def _check(
     registered_by: str,
     check_models: Callable[[Sequence[ModelDocument]], Sequence[Sequence[Problem]]],
 ) -> list[_Checked]:
+    known = _read_models(catalog, lines)
+
     def check(line: BulkLine, stop: threading.Event) -> _Checked | list[LineProblem]:
         try:
-            return _check_line(catalog, line, file.parent, registered_by, stop)
+            found, artifact = _check_artifact(catalog, line.document, file.parent, stop)
+            of_model = known[line.document.model_id]
+            wanted = found.document.model_version(
+                found.document.version or "1",
+                artifact.sha256,
+                artifact.size,
+                registered_by=registered_by,
+                tags=found.document.tags_for(of_model.model),
+            )
+            check_version_size(wanted)
+            existing = _find_existing(catalog, found.document, wanted, artifact, of_model)
+            set_back = find_set_back(of_model.model, list(of_model.versions.values()), artifact.sha256, existing)
+            notes = (*assumptions(wanted.spec), *found.notes)
+            return _Checked(replace(line, document=found.document), wanted, of_model, existing, set_back, notes)
         except InvalidInputError as error:
             return _of_line(line, error.problems)
 
     checked: list[_Checked] = []
     problems: list[LineProblem] = []
-    for result in _in_threads(check, lines):
+    for result in in_threads(check, lines, _THREADS):
         if isinstance(result, _Checked):
             checked.append(result)
         else:
@@ -143,56 +156,62 @@ def _check(
     return checked
 
 
+def _read_models(catalog: Catalog, lines: Sequence[BulkLine]) -> dict[str, KnownModel]:
+    """Return what the catalog has of the lines' models, by id."""
+    wanted = [(line.document.model_id, line.document.version or "1") for line in lines]
+    parts = [wanted[start : start + _MODELS_PER_READ] for start in range(0, len(wanted), _MODELS_PER_READ)]
+    found: dict[str, KnownModel] = {}
+    for models in in_threads(lambda part, _: catalog.read_all(part), parts, _THREADS):
+        found |= models
+    return found
+
+
 def _of_line(line: BulkLine, problems: Sequence[Problem]) -> list[LineProblem]:
     return [LineProblem(line.number, problem, line.document.model_id) for problem in problems]
 
 
-def _check_line(catalog: Catalog, line: BulkLine, folder: Path, registered_by: str, stop: threading.Event) -> _Checked:
-    """Check a line's artifact and record, and find the version that it is already registered as.
+def _check_artifact(
+    catalog: Catalog, document: ModelDocument, folder: Path, stop: threading.Event
+) -> tuple[CheckedArtifact, Artifact]:
+    """Check a line's artifact.
 
     Raises:
-        InvalidInputError: when the line cannot be registered.
+        InvalidInputError: when the line cannot be registered with it.
     """
-    with fetch_artifact(line.document.artifact, folder, catalog.s3) as (path, missing):
+    with fetch_artifact(document.artifact, folder, catalog.s3) as (path, missing):
         if path is None:
             raise InvalidInputError("artifact", missing)
-        _check_stop(stop)
-        found = check_artifact(path, line.document)
+        check_stop(stop)
+        found = check_artifact(path, document)
         if found.problems:
             raise InvalidInputError("artifact", found.problems)
-        _check_stop(stop)
-        artifact = hash_artifact(path)
-    document = found.document
-    known = catalog.read_with_deleted(document.model_id)
-    before, existing = known.model, known.versions
-    # Refuses a record that is too large.
-    wanted = document.model_version(
-        document.version or "1",
-        artifact.sha256,
-        artifact.size,
-        registered_at=now(),
-        registered_by=registered_by,
-        tags=document.tags_for(before),
-    )
-    taken = existing.get(document.version or "")
-    current = "" if before is None else before.current_version
+        check_stop(stop)
+        return found, hash_artifact(path)
+
+
+def _find_existing(
+    catalog: Catalog, document: ModelDocument, wanted: ModelVersion, artifact: Artifact, known: KnownModel
+) -> ModelVersion | None:
+    """Return the version that the document is already registered as, if any.
+
+    Raises:
+        InvalidInputError: when the document's version is another one, was deleted, or cannot be stored.
+    """
     if document.version is None:
-        alike = [version for version in existing.values() if _same(version, wanted)]
-        taken = max(alike, key=lambda known: (known.spec.version == current, known.registered_at), default=None)
-    elif taken is not None and not _same(taken, wanted):
+        current = "" if known.model is None else known.model.current_version
+        alike = [version for version in known.versions.values() if _same(version, wanted)]
+        return max(alike, key=lambda version: (version.spec.version == current, version.registered_at), default=None)
+    taken = known.versions.get(document.version)
+    if taken is not None and not _same(taken, wanted):
         expected = "a version that does not exist yet, or exists with the same artifact and record"
         raise InvalidInputError("version", [Problem("version", document.version, expected)])
-    elif gone := known.deleted.get(document.version):
+    if gone := known.deleted.get(document.version):
         expected = f"a version that was never used (it was deleted at {gone.deleted_at}, and predictions may name it)"
         remedy = "Leave the version out to get the next free number."
         raise InvalidInputError("version", [Problem("version", document.version, expected, remedy)])
-    elif taken is None and (why := catalog.storage_problem(document, artifact)):
+    if taken is None and (why := catalog.storage_problem(document, artifact)):
         raise InvalidInputError("version", [Problem("version", document.version, f"a version that is free ({why})")])
-    notes = (*assumptions(wanted.spec), *found.notes)
-    set_back = find_set_back(before, list(existing.values()), artifact.sha256, taken)
-    return _Checked(
-        replace(line, document=document), artifact.sha256, artifact.size, known, taken, current, set_back, notes
-    )
+    return taken
 
 
 def _same(version: ModelVersion, wanted: ModelVersion) -> bool:
@@ -200,34 +219,6 @@ def _same(version: ModelVersion, wanted: ModelVersion) -> bool:
     spec = replace(wanted.spec, version=version.spec.version)
     when, who = version.registered_at, version.registered_by
     return version == replace(wanted, spec=spec, registered_at=when, registered_by=who, tags=version.tags)
-
-
-def _in_threads(function: Callable[[A, threading.Event], B], items: Iterable[A]) -> Iterator[B]:
-    """Call the function for each item. Its event is set after the first error and after Ctrl-C."""
-    stop = threading.Event()
-    with ThreadPoolExecutor(_THREADS) as threads:
-        try:
-            yield from threads.map(partial(_with_event, function, stop), items)
-        except BaseException:
-            # Queued items are not started, and running ones end at their next step.
-            stop.set()
-            threads.shutdown(cancel_futures=True)
-            raise
-
-
-def _with_event(function: Callable[[A, threading.Event], B], stop: threading.Event, item: A) -> B:
-    _check_stop(stop)
-    return function(item, stop)
-
-
-def _check_stop(stop: threading.Event) -> None:
-    """End a thread whose result nobody waits for.
-
-    Raises:
-        CommandError: when the event is set.
-    """
-    if stop.is_set():
-        raise CommandError("The registration was interrupted. Run the command again to continue.")
 
 
 def bulk_json(result: BulkResult) -> dict[str, Any]:

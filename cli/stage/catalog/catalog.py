@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -17,19 +16,20 @@ from cli.stage.catalog.artifact_store import (
     StoredArtifact,
     check_key_is_free,
     remove_artifact,
+    send_small_bodies_at_once,
     store_artifact,
 )
 from cli.stage.catalog.catalog_table import (
-    TRANSACTION_ITEMS,
+    MAX_TRIES,
     CatalogTable,
     KnownModel,
     VersionTakenError,
+    check_version_size,
     error_status,
-    fits_transaction,
     now,
-    put_size,
 )
 from cli.stage.catalog.superseded import SetBackError, find_set_back
+from cli.stage.catalog.version_writes import NewVersion, write_versions
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract import layout
@@ -38,9 +38,6 @@ from contract.catalog.model_spec import assumptions
 from contract.catalog.models import CurrentChange, Model, ModelVersion
 from contract.problems import InvalidInputError, Problem
 from contract.status import VersionState
-
-MAX_TRIES = 5
-"""Maximum number of tries of a change while others change the same model."""
 
 _SERVER_ERROR = 500
 """Lowest HTTP status after which a write may or may not have happened."""
@@ -56,24 +53,13 @@ class Registered:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class NewVersion:
-    """A version that becomes current."""
-
-    document: ModelDocument
-    version: ModelVersion
-    is_new: bool
-    """Whether its record is not written yet."""
-    replaces: str = ""
-    """The current version that the caller has seen; empty if there was none. Matters unless `is_new`."""
-
-
 class Catalog:
     """The models of one deployment."""
 
     def __init__(self, connection: Connection, deployment: Deployment) -> None:
-        self._table = CatalogTable(connection.resource("dynamodb").Table(deployment.table_name))
-        self.s3 = connection.client("s3")
+        self._table = CatalogTable(connection.resource("dynamodb").Table(deployment.table_name), connection)
+        self.s3 = connection.bulk_client("s3")
+        send_small_bodies_at_once(self.s3)
         self._bucket = deployment.models_bucket
 
     # ---- reading ---------------------------------------------------------------------------------
@@ -112,6 +98,10 @@ class Catalog:
     def read_with_deleted(self, model_id: str) -> KnownModel:
         """Return a model, its versions, and the names of those that were deleted."""
         return self._table.read_with_deleted(model_id)
+
+    def read_all(self, wanted: Sequence[tuple[str, str]]) -> dict[str, KnownModel]:
+        """Return many models by id, each for a version that is wanted: see `CatalogTable.read_all`."""
+        return self._table.read_all(wanted)
 
     @contextmanager
     def artifact(self, version: ModelVersion) -> Iterator[Path]:
@@ -192,7 +182,15 @@ class Catalog:
         set_back = find_set_back(before, list(known.versions.values()), artifact.sha256, None)
         if set_back is not None and not allow_backwards:
             raise SetBackError([set_back])
-        version, stored = self.store(document, artifact, known, registered_by)
+        wanted = document.model_version(
+            document.version or "1",
+            artifact.sha256,
+            artifact.size,
+            registered_by=registered_by,
+            tags=document.tags_for(before),
+        )
+        check_version_size(wanted)
+        version, stored = self.store(document, wanted, artifact, known)
         change = CurrentChange(version.spec.version, version.registered_at, registered_by, "registered")
         try:
             model = document.model(before, change)
@@ -213,37 +211,25 @@ class Catalog:
         return ""
 
     def store(
-        self,
-        document: ModelDocument,
-        artifact: Artifact,
-        known: KnownModel,
-        registered_by: str,
+        self, document: ModelDocument, wanted: ModelVersion, artifact: Artifact, known: KnownModel
     ) -> tuple[ModelVersion, StoredArtifact]:
-        """Upload the artifact; return its version, which is not written yet.
+        """Upload the artifact; return the wanted version with its name and time. It is not written yet.
 
         Raises:
-            InvalidInputError: when the version's record is too large; nothing is uploaded.
             ArtifactTakenError: when another artifact is stored under the version's name.
         """
         number = _next_number([*known.versions, *known.deleted])
         while True:
             name = document.version or str(number)
-            # Refuses a record that is too large.
-            version = document.model_version(
-                name,
-                artifact.sha256,
-                artifact.size,
-                registered_at=now(),
-                registered_by=registered_by,
-                tags=document.tags_for(known.model),
-            )
             try:
-                return version, store_artifact(self.s3, self._bucket, document.model_id, name, artifact)
+                stored = store_artifact(self.s3, self._bucket, document.model_id, name, artifact)
             except ArtifactTakenError:
                 # An interrupted registration has stored an artifact with this number.
                 if document.version is not None:
                     raise
                 number += 1
+                continue
+            return replace(wanted, spec=replace(wanted.spec, version=name), registered_at=now()), stored
 
     # ---- choosing the current version ------------------------------------------------------------
 
@@ -305,60 +291,9 @@ class Catalog:
             return after
         raise CommandError(f"Another command is changing model {model_id}. Try again.")
 
-    def write_all(self, wanted: Sequence[NewVersion], *, changed_by: str) -> Iterator[Model]:
-        """Write versions whose artifacts are stored, and make them current, in few transactions.
-
-        A version is written together with its model or not at all.
-
-        Raises:
-            CommandError: when concurrent changes of the same models do not stop, a new version exists, an old one
-                was deleted, or would replace another than the caller has seen.
-        """
-        done = 0
-        while done < len(wanted):
-            for _ in range(MAX_TRIES):
-                try:
-                    models = self._write_batch(wanted[done : done + TRANSACTION_ITEMS], changed_by)
-                    break
-                except VersionTakenError:
-                    continue
-            else:
-                raise CommandError(
-                    f"Another command is changing the same models: {done:,} of {len(wanted):,} are registered now. "
-                    "Run the command again to continue with the others."
-                )
-            done += len(models)
-            yield from models
-
-    def _write_batch(self, wanted: Sequence[NewVersion], changed_by: str) -> list[Model]:
-        """Write as many of the first versions as one transaction holds; return their models."""
-        known = self._table.models([item.document.model_id for item in wanted])
-        changed_at = now()
-        models: list[Model] = []
-        batch: list[dict[str, Any]] = []
-        size = 0
-        for item in wanted:
-            before = known.get(item.document.model_id)
-            change = CurrentChange(item.version.spec.version, changed_at, changed_by, "registered")
-            after = item.document.model(before, change)
-            actions = [self._table.put_version(item.version)] if item.is_new else []
-            if after != before:
-                if not item.is_new:
-                    if before is not None and before.current_version not in (change.version, item.replaces):
-                        if batch:
-                            break
-                        raise CommandError(_overtaken_message(before, change.version))
-                    # Otherwise a version that was deleted meanwhile would become current.
-                    actions.append(self._table.version_exists(after.model_id, change.version))
-                actions += self._table.put_model(after, before)
-            size += put_size(actions)
-            if not fits_transaction(len(batch) + len(actions), size):
-                break
-            batch += actions
-            models.append(after)
-        if batch:
-            self._table.write(*batch)
-        return models
+    def write_all(self, wanted: Sequence[NewVersion], *, changed_by: str) -> list[Model]:
+        """Write versions whose artifacts are stored, and make them current: see `write_versions`."""
+        return write_versions(self._table, wanted, changed_by)
 
     def set_enabled(self, model_id: str, enabled: bool) -> Model:
         """Include a model in executions, or exclude it.
@@ -395,13 +330,6 @@ def is_earlier(version: str, other: str, versions: Mapping[str, ModelVersion]) -
     """Return whether a version was registered before another one; False if one was deleted."""
     both = version in versions and other in versions
     return both and versions[version].registered_at < versions[other].registered_at
-
-
-def _overtaken_message(model: Model, version: str) -> str:
-    return (
-        f"Version {model.current_version} of model {model.model_id} has become current while the registration was "
-        f"running, so version {version} was not made current. Run the command again: it says what would be set back."
-    )
 
 
 def unknown_model_message(model_id: str) -> str:

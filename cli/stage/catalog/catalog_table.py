@@ -1,14 +1,18 @@
 """Models and their versions as items of the table: reads, and writes under conditions."""
 
+import random
+import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from boto3.dynamodb.conditions import Attr, Key
+from boto3.dynamodb.types import TypeSerializer
 from botocore.exceptions import ClientError
 
-from cli.stage.connection import query_items
+from cli.stage.connection import Connection, query_items
 from contract.catalog.models import DeletedVersion, Model, ModelVersion
 from contract.table import catalog_items, records
 from contract.table.catalog_ids import Kind, catalog_id_key, catalog_id_queries, model_id_of
@@ -19,11 +23,22 @@ _BATCH_GET_ITEMS = 100
 """Maximum number of keys that DynamoDB accepts in one BatchGetItem call."""
 TRANSACTION_ITEMS = 100
 """Maximum number of actions that DynamoDB accepts in one transaction."""
+MAX_TRIES = 5
+"""Maximum number of tries of a change while others change the same model."""
 _TRANSACTION_BYTES = MAX_TRANSACTION_BYTES // 2
 """Largest sum of the items that are put in one transaction, in bytes.
 
 A request is larger than its items.
 """
+_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Pauses after a transaction that DynamoDB throttled, in seconds. botocore does not repeat it.
+
+All ids are in one partition, which takes about 15 transactions per second that each add 33 of them.
+"""
+_THROTTLED = frozenset({"ThrottlingError", "ProvisionedThroughputExceeded"})
+_ITEMS = frozenset({"Item", "Key", "ExpressionAttributeValues"})
+"""Arguments of actions that hold values of items."""
+_SERIALIZER = TypeSerializer()
 _ABSENT = f"attribute_not_exists({records.PARTITION_KEY})"
 
 
@@ -46,8 +61,11 @@ class KnownModel:
 class CatalogTable:
     """The catalog's items in the table of one deployment."""
 
-    def __init__(self, table: Any) -> None:
+    def __init__(self, table: Any, connection: Connection) -> None:
         self._table = table
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._writer: Any = None
 
     def read(self, model_id: str) -> tuple[Model | None, Mapping[str, ModelVersion]]:
         """Return a model, or None, and its versions by name."""
@@ -71,6 +89,26 @@ class CatalogTable:
                 else:
                     versions[version.spec.version] = version
         return KnownModel(model, versions, deleted)
+
+    def read_all(self, wanted: Sequence[tuple[str, str]]) -> dict[str, KnownModel]:
+        """Return models by id, each for the name of a version that is wanted.
+
+        Two keys are read per model. A model is new if it has no current version and if the wanted version
+        was never written: new models take no further request. Versions of it that wait for approval under
+        other names are not read.
+        """
+        keys = [
+            key
+            for model_id, version in wanted
+            for key in (catalog_items.model_key(model_id), catalog_items.version_key(model_id, version))
+        ]
+        found = {str(item[records.PARTITION_KEY]) for item in self.items(keys, records.PARTITION_KEY)}
+        return {
+            model_id: self.read_with_deleted(model_id)
+            if catalog_items.model_key(model_id)[records.PARTITION_KEY] in found
+            else KnownModel(None, {}, {})
+            for model_id, _ in wanted
+        }
 
     def all_models(self) -> list[Model]:
         """Return every model, by id. All reads are consistent."""
@@ -100,11 +138,12 @@ class CatalogTable:
         ]
         return sorted(found, key=lambda recipe: recipe.model_id)
 
-    def items(self, keys: Sequence[dict[str, str]]) -> Iterator[dict[str, Any]]:
-        """Yield the items with these keys that exist, in any order."""
+    def items(self, keys: Sequence[dict[str, str]], attributes: str = "") -> Iterator[dict[str, Any]]:
+        """Yield the items with these keys that exist, in any order; all their attributes if none are named."""
         name = self._table.name
+        projection = {"ProjectionExpression": attributes} if attributes else {}
         for start in range(0, len(keys), _BATCH_GET_ITEMS):
-            batch = {"Keys": list(keys[start : start + _BATCH_GET_ITEMS]), "ConsistentRead": True}
+            batch = {"Keys": list(keys[start : start + _BATCH_GET_ITEMS]), "ConsistentRead": True, **projection}
             wanted: Mapping[str, Any] = {name: batch}
             while wanted:
                 answer = self._table.meta.client.batch_get_item(RequestItems=wanted)
@@ -169,13 +208,29 @@ class CatalogTable:
         Raises:
             VersionTakenError: when a condition does not hold.
         """
-        try:
-            self._table.meta.client.transact_write_items(TransactItems=list(actions))
-        except ClientError as error:
-            reasons = [reason.get("Code") for reason in error.response.get("CancellationReasons", [])]
-            if "ConditionalCheckFailed" in reasons or "TransactionConflict" in reasons:
-                raise VersionTakenError from error
-            raise
+        serialized = list(map(_serialized, actions))
+        for seconds in (*_PAUSES, None):
+            try:
+                self._transactions().transact_write_items(TransactItems=serialized)
+            except ClientError as error:
+                reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
+                if reasons & {"ConditionalCheckFailed", "TransactionConflict"}:
+                    raise VersionTakenError from error
+                if seconds is None or not reasons & _THROTTLED:
+                    raise
+                time.sleep(random.uniform(seconds / 2, seconds))  # noqa: S311 - not for secrets
+            else:
+                return
+
+    def _transactions(self) -> Any:
+        """Return the client of transactions. It is created by the first one, of any thread.
+
+        The table's own client copies all values of a request twice to find those to convert.
+        """
+        with self._lock:
+            if self._writer is None:
+                self._writer = self._connection.bulk_client("dynamodb")
+            return self._writer
 
     def set_enabled(self, model_id: str, enabled: bool) -> Model | None:
         """Include a model in executions or exclude it; return it, or None if it does not exist."""
@@ -198,6 +253,30 @@ def catalog_ids(table: Any, kind: Kind) -> list[str]:
     """Return the ids of all models, or of those that have a recipe; some may have been deleted."""
     found = (item for query in catalog_id_queries(kind) for item in query_items(table, **query))
     return list(dict.fromkeys(map(model_id_of, found)))
+
+
+def _serialized(action: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an action with the values of its items as DynamoDB's API takes them.
+
+    >>> _serialized({"Delete": {"TableName": "some-table", "Key": {"pk": "MODEL#"}}})
+    {'Delete': {'TableName': 'some-table', 'Key': {'pk': {'S': 'MODEL#'}}}}
+    """
+    [(kind, arguments)] = action.items()
+    return {
+        kind: {
+            name: {key: _SERIALIZER.serialize(item) for key, item in value.items()} if name in _ITEMS else value
+            for name, value in arguments.items()
+        }
+    }
+
+
+def check_version_size(version: ModelVersion) -> None:
+    """Check that the table takes a version's record.
+
+    Raises:
+        InvalidInputError: when it is too large.
+    """
+    catalog_items.version_item(version)
 
 
 def put_size(actions: Sequence[Mapping[str, Any]]) -> int:

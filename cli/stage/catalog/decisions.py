@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from cli.failures import CommandError
-from cli.stage.catalog.catalog import MAX_TRIES, unknown_model_message, unknown_version_message
-from cli.stage.catalog.catalog_table import CatalogTable, VersionTakenError, now
+from cli.stage.catalog.catalog import unknown_model_message, unknown_version_message
+from cli.stage.catalog.catalog_table import MAX_TRIES, CatalogTable, VersionTakenError, now
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract.catalog.models import CurrentChange, Model, ModelVersion, VersionDecision
@@ -21,7 +21,7 @@ class Decisions:
     """
 
     def __init__(self, connection: Connection, deployment: Deployment) -> None:
-        self._table = CatalogTable(connection.resource("dynamodb").Table(deployment.table_name))
+        self._table = CatalogTable(connection.resource("dynamodb").Table(deployment.table_name), connection)
 
     def approve(
         self, model_id: str, version: str, *, changed_by: str = "", reason: str = ""

@@ -53,7 +53,7 @@ class ModelDeletion:
         self._s3 = connection.client("s3")
         self._bucket = deployment.models_bucket
         self._table = connection.resource("dynamodb").Table(deployment.table_name)
-        self._catalog = CatalogTable(self._table)
+        self._catalog = CatalogTable(self._table, connection)
 
     def check_model(self, model_id: str) -> tuple[str, ...]:
         """Check that nothing needs a model; return the names of its versions.

@@ -6,8 +6,8 @@ from typing import Any
 
 from cli.documents.recipe_document import RecipeDocument
 from cli.failures import CommandError
-from cli.stage.catalog.catalog import MAX_TRIES, Catalog
-from cli.stage.catalog.catalog_table import CatalogTable, VersionTakenError, catalog_ids, now
+from cli.stage.catalog.catalog import Catalog
+from cli.stage.catalog.catalog_table import MAX_TRIES, CatalogTable, VersionTakenError, catalog_ids, now
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract import training_layout
@@ -21,7 +21,7 @@ class Recipes:
 
     def __init__(self, connection: Connection, deployment: Deployment) -> None:
         self._table = connection.resource("dynamodb").Table(deployment.table_name)
-        self._items = CatalogTable(self._table)
+        self._items = CatalogTable(self._table, connection)
         self._catalog = Catalog(connection, deployment)
         self._s3 = connection.client("s3")
         self._bucket = deployment.models_bucket

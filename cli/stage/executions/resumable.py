@@ -22,7 +22,7 @@ class Resumable:
     """The catalog of one deployment, asked for what an ended execution has scored."""
 
     def __init__(self, connection: Connection, deployment: Deployment) -> None:
-        self._table = CatalogTable(connection.resource("dynamodb").Table(deployment.table_name))
+        self._table = CatalogTable(connection.resource("dynamodb").Table(deployment.table_name), connection)
         self._fleets = Fleets(connection, deployment)
 
     def check(self, request: ExecutionRequest, old: Snapshot) -> None:

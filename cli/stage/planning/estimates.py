@@ -64,7 +64,7 @@ def read_estimates(connection: Connection, deployment: Deployment, model_ids: Se
         CommandError: naming ids that are neither of a model nor of a fleet.
     """
     table = connection.resource("dynamodb").Table(deployment.table_name)
-    catalog = CatalogTable(table)
+    catalog = CatalogTable(table, connection)
     wanted = list(dict.fromkeys(model_ids)) or [*catalog_ids(table, "MODEL"), *_fleet_ids(table)]
     own = list(_records(catalog, wanted))
     samples = samples_of([*_shared(table), *own])

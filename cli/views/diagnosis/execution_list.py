@@ -9,7 +9,7 @@ from rich.text import Text
 
 from cli.stage.diagnosis.execution_list import ListedExecution
 from cli.views.executions.executions import status_text
-from cli.views.tables import add_row, duration_text, plain_table, shown_time
+from cli.views.tables import add_row, exact_duration, plain_table, shown_time
 from contract.status import ExecutionKind
 
 
@@ -27,7 +27,7 @@ def executions_table(listed: Sequence[ListedExecution], now: datetime) -> Table:
             execution.execution_id,
             status_text(execution.status),
             shown_time(execution.started_at.isoformat()),
-            duration_text(_seconds(execution, now)),
+            exact_duration(_seconds(execution, now)),
             "" if execution.jobs is None else f"{execution.jobs:,}",
             f"{execution.jobs_failed:,}" if execution.jobs_failed else "",
         ]

@@ -8,7 +8,7 @@ from cli.stage.executions.execution_snapshot import Snapshot
 from cli.views.executions.deadline import deadline_line
 from cli.views.executions.execution_figures import committed_objects, ended_at, expected_end, started_at
 from cli.views.planning.figures import figures_lines
-from cli.views.tables import counted, duration_text, one_line, shown_time, size_text
+from cli.views.tables import counted, exact_duration, one_line, shown_time, size_text
 from contract import layout
 from contract.status import ExecutionKind
 
@@ -41,11 +41,11 @@ def fact_lines(snapshot: Snapshot) -> list[str]:
 def _times(snapshot: Snapshot, start: datetime) -> str:
     began = f"Started {shown_time(start.isoformat())}"
     if (end := ended_at(snapshot)) is not None:
-        took = duration_text((end - start).total_seconds())
+        took = exact_duration((end - start).total_seconds())
         return f"{began}, ended {shown_time(end.isoformat())}, took {took}"
     if snapshot.ended:
         return began
-    running = f"{began}, running for {duration_text((snapshot.read_at - start).total_seconds())}"
+    running = f"{began}, running for {exact_duration((snapshot.read_at - start).total_seconds())}"
     expected = expected_end(snapshot)
     return f"{running}, expected end {shown_time(expected.isoformat())} (an estimate)" if expected else running
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from cli.stage.executions.execution_snapshot import Snapshot
 from cli.views.executions.execution_figures import ended_at, predicted_end
-from cli.views.tables import duration_text, shown_time
+from cli.views.tables import exact_duration, shown_time
 from contract.deadlines.lateness import Lateness, lateness_of
 from contract.deadlines.predicted_end import PredictedEnd
 
@@ -52,7 +52,7 @@ def deadline_line(snapshot: Snapshot) -> str:
     found = deadline_of(snapshot)
     if found is None:
         return ""
-    begin, distance = f"Deadline {shown_time(found.at.isoformat())}", duration_text(abs(found.seconds_left))
+    begin, distance = f"Deadline {shown_time(found.at.isoformat())}", exact_duration(abs(found.seconds_left))
     if found.ended:
         return f"{begin}: missed by {distance}" if found.lateness else f"{begin}: kept, {distance} before it"
     left = f"{distance} left" if found.seconds_left >= 0 else f"{distance} ago"

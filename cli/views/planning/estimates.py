@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import RenderableType
 
 from cli.stage.planning.estimates import StageEstimates
-from cli.views.tables import add_row, counted, duration_text, plain_table, size_text
+from cli.views.tables import add_row, counted, exact_duration, plain_table, size_text
 from contract.planner.estimates import Estimate
 
 _ANY_TYPE = "any type"
@@ -44,7 +44,7 @@ def estimates_view(found: StageEstimates) -> Iterator[RenderableType]:
     for kind in found.types:
         startup = kind.startup_seconds
         source = "measured" if startup.count else "default"
-        times = map(duration_text, (startup.value, startup.low, startup.high))
+        times = map(exact_duration, (startup.value, startup.low, startup.high))
         download = _transfer_text(kind.download_bytes_per_second)
         add_row(types, kind.instance_type or _ANY_TYPE, *times, f"{startup.count:,}", source, download)
     yield types

@@ -63,8 +63,7 @@ def _schedule_jobs(problem: PlanningProblem, formed: Sequence[FormedJob]) -> Cap
     ordered = sorted(formed, key=lambda formed: (-formed.job.seconds.value, formed.job.models))
     value, low, high = (_schedule(problem, ordered, bound) for bound in ("value", "low", "high"))
     starts = iter(value.starts)
-    timed = [replace(job, starts_at=min([next(starts) for _ in items])) for job, items in ordered]
-    # In the order of their starts, so that no job takes a place while it waits for instances.
+    timed = [replace(job, starts=tuple(next(starts) for _ in items)) for job, items in ordered]
     jobs = tuple(sorted(timed, key=lambda job: job.starts_at))
     costs = [job.cost for job in jobs if job.cost is not None]
     count = min((job.seconds.count for job in jobs), default=0)

@@ -1,13 +1,16 @@
 """Plans that may be the best: for sets of instance types and durations of the longest job."""
 
+import math
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
+from statistics import NormalDist
 
 from contract.planner.algorithm.assign import assignments
 from contract.planner.algorithm.options import Option
 from contract.planner.algorithm.preparation import Preparation
-from contract.planner.algorithm.schedule import Item, schedule
+from contract.planner.algorithm.schedule import Item, Schedule, schedule
 from contract.planner.algorithm.work import GroupWork
 from contract.planner.problem import PlanningProblem
 
@@ -26,6 +29,16 @@ _RETRY_SECONDS = 60.0
 """Time between the failure of an attempt and the next one."""
 _FEW = 5
 """Candidates that are returned for a deadline."""
+_BANDS = (1.0, 0.6, 0.3, 0.15)
+"""Shares of the bands that a plan leaves room for before a deadline, from the safest on."""
+_FAILURES = 0.01
+"""Share of attempts that are taken to fail."""
+_SMALL_RISK = 0.002
+_RISK_SPARE = 1.1
+"""Before a deadline that no plan is safe for, a plan may be late with this multiple of the smallest probability, or
+with a small one, if it is cheaper."""
+_NORMAL = NormalDist()
+_HIGH = _NORMAL.inv_cdf(0.9)
 
 
 class Candidate:
@@ -55,37 +68,68 @@ class Candidate:
         return max(self.longest, by_quota, seconds / self._problem.max_concurrency, by_pace)
 
     @cached_property
+    def _expected(self) -> Schedule:
+        return self._schedule(0)
+
+    @cached_property
     def makespan(self) -> float:
         """Expected end in seconds."""
-        return self._makespan(lambda option: (option.longest, option.mean))
+        return self._expected.makespan
 
     @cached_property
     def makespan_high(self) -> float:
         """End in seconds if every job takes the 90th percentile of its time."""
-        return self._makespan(lambda option: (option.longest_high, option.mean_high))
+        return self._schedule(1).makespan
 
-    def end(self, band: float, repetitions: float) -> float:
-        """Return the end with a share of the bands, and with the longest job repeated."""
-        high = self.makespan_high - self.makespan if band else 0.0
-        repeated = self.longest + band * (self.longest_high - self.longest) + _RETRY_SECONDS
-        return self.makespan + band * high + repetitions * repeated
+    def end_of_repetition(self, band: float) -> float:
+        """Return the end in seconds with a share of the bands, if the longest job is repeated."""
+        slower = self.makespan_high - self.makespan + self.longest_high - self.longest if band else 0.0
+        return self.makespan + self.longest + band * slower + _RETRY_SECONDS
 
-    def _makespan(self, seconds: Callable[[Option], tuple[float, float]]) -> float:
-        items: list[Item] = []
-        for work, option in self.choices:
-            name = work.machine.pool
-            instances, count = (
-                (1, option.jobs * option.instances) if option.is_split else (option.instances, option.jobs)
-            )
-            longest, mean = seconds(option)
-            items += [Item(name, instances, longest), *[Item(name, instances, mean)] * (count - 1)]
-        items.sort(key=lambda item: -item.seconds)
+    def is_in_time_repeated(self, deadline: float, band: float) -> bool:
+        return self.bound + self.longest <= deadline and self.end_of_repetition(band) <= deadline
+
+    def risk(self, deadline: float) -> float:
+        """Return about the probability that the end is after a deadline, because of the bands or a failed attempt."""
+        deviation = (self.makespan_high / self.makespan - 1) / _HIGH
+
+        def late(end: float) -> float:
+            return _NORMAL.cdf((end - deadline) / (deviation * end)) if deviation else float(end > deadline)
+
+        found = late(self.makespan)
+        ends = Counter(
+            (round(start) + round(item.seconds), round(item.seconds), startup)
+            for (item, startup), start in zip(self._items(0), self._expected.starts, strict=True)
+        )
+        for (end, seconds, startup), count in ends.items():
+            # An attempt fails halfway through its work, or at its end.
+            lost = (startup + seconds) / 2, seconds
+            found += _FAILURES * count * sum(late(end + _RETRY_SECONDS + each) for each in lost) / len(lost)
+        return found
+
+    def _schedule(self, band: float) -> Schedule:
+        """Return when the items run, with a share of the bands."""
         return schedule(
-            items,
+            [item for item, _ in self._items(band)],
             max_concurrency=self._problem.max_concurrency,
             quotas=self._problem.quotas,
             starts_per_second=self._problem.starts_per_second,
-        ).makespan
+        )
+
+    def _items(self, band: float) -> list[tuple[Item, float]]:
+        """Return what the Map runs, longest first, each with its start-up."""
+        found: list[tuple[Item, float]] = []
+        for work, option in self.choices:
+            instances, count = (
+                (1, option.jobs * option.instances) if option.is_split else (option.instances, option.jobs)
+            )
+            longest = option.longest + band * (option.longest_high - option.longest)
+            mean = option.mean + band * (option.mean_high - option.mean)
+            startup = work.machine.startup_of(instances).value
+            name = work.machine.pool
+            found += [(Item(name, instances, longest), startup)]
+            found += [(Item(name, instances, mean), startup)] * (count - 1)
+        return sorted(found, key=lambda pair: -pair[0].seconds)
 
 
 def candidates(problem: PlanningProblem, prepared: Preparation) -> list[Candidate]:
@@ -123,31 +167,37 @@ def rank(problem: PlanningProblem, found: Sequence[Candidate]) -> list[Candidate
             (candidate for candidate in cheapest if candidate.weight <= limit),
             key=lambda candidate: (candidate.makespan, candidate.weight),
         )
-    for risk in _RISKS:
-        fitting = _first(cheapest, problem.deadline_seconds, *risk)
+    deadline = problem.deadline_seconds
+    for band in _BANDS:
+        fitting = _least_risk(cheapest, deadline, partial(Candidate.is_in_time_repeated, deadline=deadline, band=band))
         if fitting:
             return fitting
-    return _fastest(found)
+    just = [candidate for candidate in cheapest if candidate.is_in_time_repeated(deadline, 0.0)]
+    if just:
+        return sorted(just, key=lambda candidate: candidate.end_of_repetition(0.0))[:_FEW]
+    return _least_risk(cheapest, deadline, lambda candidate: candidate.makespan <= deadline) or _fastest(found)
 
 
-_RISKS = ((1.0, 1.0), (0.6, 1.0), (0.3, 1.0), (0.15, 1.0), (0.3, 0.6), (0.15, 0.3), (0.3, 0.0), (0.0, 0.0))
-"""What a plan leaves room for, from the safest on: a share of the band, and repetitions of the longest job."""
-
-
-def _first(cheapest: Sequence[Candidate], deadline: float, band: float, repetitions: float) -> list[Candidate]:
-    fitting = []
+def _least_risk(
+    cheapest: Sequence[Candidate], deadline: float, is_possible: Callable[[Candidate], bool]
+) -> list[Candidate]:
+    """Return the cheapest possible candidates with a small probability to be late, else those with the smallest."""
+    quiet: list[Candidate] = []
+    risks: list[tuple[float, Candidate]] = []
     for candidate in cheapest:
-        if candidate.bound + candidate.longest * repetitions > deadline:
-            continue
-        if candidate.end(band, repetitions) <= deadline:
-            fitting.append(candidate)
-            if len(fitting) == _FEW:
-                break
-    return fitting
+        if candidate.bound <= deadline and is_possible(candidate):
+            risk = candidate.risk(deadline)
+            risks.append((risk, candidate))
+            if risk <= _SMALL_RISK:
+                quiet.append(candidate)
+                if len(quiet) == _FEW:
+                    break
+    limit = min((risk for risk, _ in risks), default=0.0) * _RISK_SPARE
+    return quiet or [candidate for risk, candidate in risks if risk <= limit]
 
 
 def _fastest(found: Sequence[Candidate]) -> list[Candidate]:
-    best = float("inf")
+    best = math.inf
     exact = []
     for candidate in sorted(found, key=lambda candidate: (candidate.bound, candidate.weight)):
         if candidate.bound > best * TIME_SPARE:

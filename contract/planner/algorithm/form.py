@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from contract.planner.algorithm.options import Option, fits, largest_job
+from contract.planner.algorithm.shards import Shards
 from contract.planner.algorithm.work import GroupWork, Load, add_up
 from contract.planner.estimates import Estimate
 from contract.planner.plan import JobCapacity
@@ -20,20 +21,18 @@ class FormedJob(NamedTuple):
 
 def form_jobs(work: GroupWork, option: Option, default_volume_gb: int) -> list[FormedJob]:
     """Return the jobs of a piece of work; an empty list if some model fits on no volume."""
-    largest = max(work.dataset.divide(option.instances, always=work.group.spot).sizes)
+    shards = work.dataset.divide(option.instances, always=work.group.spot)
     bins: list[list[int]] = []
     loads: list[Load] = []
     for jobs in _growing(option.jobs, len(work.loads), work.group.is_fleet):
-        bins = _share_models(work, jobs, largest)
+        bins = _share_models(work, jobs, max(shards.sizes))
         loads = [add_up([work.loads[index] for index in models]) for models in bins]
-        if all(_holds(work, load, largest) for load in loads):
+        if all(_holds(work, load, shards) for load in loads):
             break
     # Single models may take longer than allowed: a note says so. But each must fit on its volume.
-    if not all(fits(work, load, largest) for load in loads):
+    if not all(fits(work, load, max(shards.sizes)) for load in loads):
         return []
-    return [
-        _job(work, models, load, option.instances, default_volume_gb) for models, load in zip(bins, loads, strict=True)
-    ]
+    return [_job(work, models, load, shards, default_volume_gb) for models, load in zip(bins, loads, strict=True)]
 
 
 def _growing(jobs: int, models: int, is_fleet: bool) -> list[int]:
@@ -45,9 +44,10 @@ def _growing(jobs: int, models: int, is_fleet: bool) -> list[int]:
     return counts
 
 
-def _holds(work: GroupWork, load: Load, largest: int) -> bool:
+def _holds(work: GroupWork, load: Load, shards: Shards) -> bool:
     has_memory = work.group.is_fleet or load.models == 1 or load.artifact_bytes <= work.model_room
-    in_time = work.seconds(load, largest).high <= work.group.max_runtime_seconds
+    largest = max(shards.sizes)
+    in_time = work.seconds(load, largest, shards.together).high <= work.group.max_runtime_seconds
     return has_memory and in_time and fits(work, load, largest)
 
 
@@ -79,10 +79,9 @@ def _share_models(work: GroupWork, jobs: int, largest_shard: int) -> list[list[i
     return [sorted(models) for models in bins if models]
 
 
-def _job(work: GroupWork, models: Sequence[int], load: Load, instances: int, default_volume_gb: int) -> FormedJob:
-    shards = work.dataset.divide(instances, always=work.group.spot)
+def _job(work: GroupWork, models: Sequence[int], load: Load, shards: Shards, default_volume_gb: int) -> FormedJob:
     largest = max(shards.sizes)
-    longest = work.seconds(load, largest)
+    longest = work.seconds(load, largest, shards.together)
     items = tuple(work.seconds(load, size) for size in shards.sizes) if shards.is_split else (longest,)
     busy = sum(item.value for item in items) * (1 if shards.is_split else len(shards.sizes))
     needed = work.disk_gb(load, largest)
@@ -96,7 +95,7 @@ def _job(work: GroupWork, models: Sequence[int], load: Load, instances: int, def
         shard_bytes=shards.sizes,
         volume_gb=work.machine.size.disk_gb or work.group.fixed.volume_size_gb or max(default_volume_gb, needed),
         seconds=longest,
-        starts_at=0.0,
+        starts=(0.0,) * len(items),
         instance_seconds=busy,
         rows=work.rows,
         spot=work.machine.spot,

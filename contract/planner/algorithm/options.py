@@ -12,6 +12,10 @@ _STEP = 1.25
 """Factor between the numbers of jobs that are tried, from 8 on."""
 
 
+_ROUNDS = (1, 2, 3, 4, 5, 6)
+"""Numbers of jobs that an instance does one after another, for which the number of jobs leaves none idle."""
+
+
 class Option(NamedTuple):
     """One way to divide the work. Times are in seconds, and those of average jobs."""
 
@@ -71,14 +75,15 @@ def _possible(work: GroupWork, quota: int | None, places: int) -> Iterable[Optio
     for instances in _instance_counts(work, quota, places):
         longest_shard = work.dataset.longest(instances)
         is_split = work.is_split(instances)
-        for jobs in _job_counts(work, largest, max(1, places // instances)):
+        for jobs in _job_counts(work, largest, places, instances):
             load = share_of(work.total, 1 / jobs)
             if not fits(work, load, longest_shard):
                 continue
-            longest = work.seconds(load, longest_shard)
+            together = 1 if is_split else instances
+            longest = work.seconds(load, longest_shard, together)
             heaviest = longest
             if work.heaviest.row_seconds > load.row_seconds:
-                heaviest = work.seconds(work.heaviest, longest_shard)
+                heaviest = work.seconds(work.heaviest, longest_shard, together)
             each = work.value_seconds(load, work.dataset.total / instances) if is_split else longest.value
             seconds = each * jobs * instances
             yield Option(
@@ -94,7 +99,7 @@ def _possible(work: GroupWork, quota: int | None, places: int) -> Iterable[Optio
             )
 
 
-def _job_counts(work: GroupWork, largest: int, places: int) -> list[int]:
+def _job_counts(work: GroupWork, largest: int, places: int, instances: int) -> list[int]:
     """Return numbers of jobs: few, then growing ones, and those that fill all places evenly."""
     models = len(work.loads)
     if work.group.is_fleet:
@@ -102,7 +107,8 @@ def _job_counts(work: GroupWork, largest: int, places: int) -> list[int]:
     fewest = math.ceil(models / largest)
     if work.group.fixed.models_per_job is not None:
         return [fewest]
-    counts, count = {models, *(places * rounds for rounds in (1, 2, 3, 4))}, fewest
+    counts = {models, *(max(1, places * rounds // instances) for rounds in _ROUNDS)}
+    count = fewest
     while count < models:
         counts.add(count)
         count = max(count + 1, math.ceil(count * _STEP) if count >= 8 else 0)

@@ -3,9 +3,13 @@
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 MAX_IMBALANCE = 1.2
 """Largest size of a shard, as a multiple of the mean, that SageMaker may deal."""
+
+_SHARED = 4
+"""Objects of a part up to which the largest part is known better than by its mean."""
 
 
 @dataclass(frozen=True)
@@ -15,6 +19,11 @@ class Shards:
     is_split: bool
     """Whether these are parts of about equal bytes, each a job of one instance."""
     sizes: tuple[int, ...]
+
+    @property
+    def together(self) -> int:
+        """Number of instances that start and end as one job."""
+        return 1 if self.is_split else len(self.sizes)
 
 
 class Dataset:
@@ -42,8 +51,17 @@ class Dataset:
         if instances == 1:
             return self.total
         if self.is_split(instances):
-            return max(self.largest, self.total / instances)
+            # Of one object more than there are parts, two share a part: and so on.
+            shared = (
+                (count + 1) * self._descending[count * instances]
+                for count in range(1, min(_SHARED, (self.objects - 1) // instances) + 1)
+            )
+            return max(self.largest, self.total / instances, *shared)
         return max(self._deal(instances))
+
+    @cached_property
+    def _descending(self) -> list[int]:
+        return sorted(self._sizes, reverse=True)
 
     def divide(self, instances: int, *, always: bool = False) -> Shards:
         """Return the shards of at most as many instances as there are objects.
@@ -65,7 +83,7 @@ class Dataset:
     def _balance(self, instances: int) -> tuple[int, ...]:
         # By bytes, then by number of objects, as `lambdas.planning.scoring.shards.balance` does.
         loads = [(0, 0, number) for number in range(min(instances, self.objects))]
-        for size in sorted(self._sizes, reverse=True):
+        for size in self._descending:
             total, length, number = loads[0]
             heapq.heapreplace(loads, (total + size, length + 1, number))
         return tuple(total for total, _, _ in sorted(loads, key=lambda load: load[2]))

@@ -6,7 +6,7 @@ while it uploads. Of an instance with v vCPUs, v workers score at once.
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -57,11 +57,19 @@ class Machine:
     upload: Estimate
     usd_per_hour: float | None
     spot: bool = False
+    _startups: dict[int, Estimate] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def pool(self) -> str:
         """Name of the instances that share a quota."""
         return pool_name(self.instance_type, spot=self.spot)
+
+    def startup_of(self, instances: int) -> Estimate:
+        """Return the time until the slowest instance of a job has started."""
+        found = self._startups.get(instances)
+        if found is None:
+            found = self._startups[instances] = self.startup.slowest_of(instances)
+        return found
 
     @property
     def weight(self) -> float:
@@ -83,29 +91,30 @@ class GroupWork:
     total: Load
     bytes_per_row: Estimate
 
-    def value_seconds(self, load: Load, shard_bytes: float) -> float:
-        """Return the expected time of an instance that scores a shard with models."""
+    def value_seconds(self, load: Load, shard_bytes: float, instances: int = 1) -> float:
+        """Return the expected time of an instance that scores a shard with models, of several that start together."""
         machine = self.machine
         moved = (shard_bytes + load.artifact_bytes) / machine.download.value
         work = shard_bytes / self.bytes_per_row.value * load.row_seconds / self.workers(load)
         upload = shard_bytes * self.output_ratio(load) / machine.upload.value
-        return machine.startup.value + moved + load.load_seconds + max(work, upload)
+        return machine.startup_of(instances).value + moved + load.load_seconds + max(work, upload)
 
-    def seconds(self, load: Load, shard_bytes: float) -> Estimate:
+    def seconds(self, load: Load, shard_bytes: float, instances: int = 1) -> Estimate:
         """Return the same with its band: the spreads of start-up, transfer and work are independent."""
         machine, per_row = self.machine, self.bytes_per_row
-        value = self.value_seconds(load, shard_bytes)
+        startup = machine.startup_of(instances)
+        value = self.value_seconds(load, shard_bytes, instances)
         moved = shard_bytes * (1 + self.output_ratio(load)) + load.artifact_bytes
         rows = shard_bytes / per_row.value / self.workers(load)
         work = rows * load.row_seconds
         fast = math.hypot(
-            machine.startup.value - machine.startup.low,
+            startup.value - startup.low,
             moved / machine.download.value - moved / machine.download.high,
             work - rows * load.row_seconds_low * per_row.value / per_row.high,
             rows * math.sqrt(load.square_low),
         )
         slow = math.hypot(
-            machine.startup.high - machine.startup.value,
+            startup.high - startup.value,
             moved / machine.download.low - moved / machine.download.value,
             rows * load.row_seconds_high * per_row.value / per_row.low - work,
             rows * math.sqrt(load.square_high),

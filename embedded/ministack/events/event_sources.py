@@ -18,6 +18,8 @@ _LARGEST_BATCH_BYTES = 6 * 1024 * 1024
 _RECORD_BYTES = 1_000
 """Estimated size of an event record without its body, in bytes."""
 _LARGEST_PLAIN_BATCH = 10
+_CHECK_SECONDS = 1.0
+"""Time between two checks of the role of a mapping whose queue is empty, in seconds."""
 
 
 def install_object_versions() -> None:
@@ -72,13 +74,17 @@ def install_queue_polling(time_scale: float) -> None:
     handlers = provisioners._RESOURCE_HANDLERS["AWS::Lambda::EventSourceMapping"]
     ministack_provision = handlers["create"]
     first_seen: dict[str, float] = {}
+    next_check: dict[str, float] = {}
 
     def concurrency(esm: dict[str, Any], function: Any, config: dict[str, Any], queue: Any = None) -> int:
-        denied = _denied(config.get("Role", ""), esm["EventSourceArn"])
-        if denied:
-            esm["LastProcessingResult"] = f"PROBLEM: {denied}"
-            return 0
         waiting = _visible(queue or {})
+        # The poller of all mappings looks at each queue whenever a record of a stream is written.
+        if waiting or next_check.get(esm["UUID"], 0.0) <= time.monotonic():
+            next_check[esm["UUID"]] = time.monotonic() + _CHECK_SECONDS
+            denied = _denied(config.get("Role", ""), esm["EventSourceArn"])
+            if denied:
+                esm["LastProcessingResult"] = f"PROBLEM: {denied}"
+                return 0
         if not waiting:
             first_seen.pop(esm["UUID"], None)
             return 0

@@ -9,14 +9,14 @@ from email.utils import formatdate
 from typing import Any
 
 from embedded.ministack.errors import MinistackChangedError
-from embedded.ministack.http.messages import Message, Receive, Send, answer, header_map, query_map
-from embedded.ministack.http.request_memory import signed_request
+from embedded.ministack.http.messages import Message, Receive, Send, answer
+from embedded.ministack.http.request_memory import SignedRequest, signed_request
 
 _HOSTS = ("localhost", "127.0.0.1")
 _JSON_SERVICES = frozenset({"dynamodb", "events", "logs", "sagemaker", "states"})
 """Services whose requests all have the path `/` and name their operation in a header."""
-_METHODS = ("GET", "PUT", "POST", "DELETE")
-"""Methods of S3. HEAD has rules of its own."""
+_METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE")
+"""Methods of S3."""
 _OTHER_ROUTES = ("/iceberg", "/v20180820/")
 """Paths that ministack does not give to S3."""
 _NEEDED = (
@@ -39,11 +39,10 @@ def with_direct_route(application: Any) -> Any:
         raise MinistackChangedError(f"ministack's application has no {missing[0]}: install the pinned version")
 
     async def serve(scope: Message, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and signed_request() is not None:
-            headers = header_map(scope)
-            if _is_plain(scope, headers):
-                await _answer(scope, headers, receive, send)
-                return
+        request = signed_request()
+        if scope["type"] == "http" and request is not None and _is_plain(scope, request.headers):
+            await _answer(scope, request, receive, send)
+            return
         await application(scope, receive, send)
 
     return serve
@@ -64,12 +63,12 @@ def _is_plain(scope: Message, headers: Mapping[str, str]) -> bool:
     return is_json and scope["method"] == "POST" and path == "/"
 
 
-async def _answer(scope: Message, headers: dict[str, str], receive: Receive, send: Send) -> None:
+async def _answer(scope: Message, request: SignedRequest, receive: Receive, send: Send) -> None:
     from ministack import app
     from ministack.core.responses import StreamingResponse
+    from ministack.services import s3
 
-    request = signed_request()
-    method, path, query = scope["method"], scope["path"], query_map(scope)
+    method, path, headers, query = scope["method"], scope["path"], dict(request.headers), request.query
     client = (scope.get("client") or ("127.0.0.1",))[0]
     if scope.get("scheme") == "https":
         headers.setdefault("x-forwarded-proto", "https")
@@ -77,7 +76,7 @@ async def _answer(scope: Message, headers: dict[str, str], receive: Receive, sen
     if app.AUTH:
         is_secure = headers.get("x-forwarded-proto", "").split(",")[0].strip().lower() == "https"
         app.pin_request_origin(client, is_secure)
-    key = request.access_key_id if request else ""
+    key = request.access_key_id
     app.set_request_account_id(app._request_account_scope(key) if app.AUTH else key)
     app.set_request_region(app.extract_region(headers, query))
     if app.AUTH:
@@ -95,6 +94,10 @@ async def _answer(scope: Message, headers: dict[str, str], receive: Receive, sen
     status, answered, content = await app._dispatch_service_request(
         method, path, headers, body, query, str(uuid.uuid4())
     )
+    # ministack leaves out and adds headers of an object, so that they are those of S3's answers without a body.
+    is_head = method == "HEAD" and s3.is_standard_object_request(method, path, headers, query)
+    if is_head:
+        status, answered, content = s3.format_head_response(path, headers, (status, answered, content))
     named = {name.lower() for name in answered}
     if "date" not in named:
         answered["Date"] = formatdate(usegmt=True)
@@ -102,7 +105,7 @@ async def _answer(scope: Message, headers: dict[str, str], receive: Receive, sen
         await app._send_streaming_response(send, receive, status, answered, content)
         return
     content = content if isinstance(content, bytes) else content.encode()
-    if "content-length" not in named:
+    if "content-length" not in named and not is_head:
         answered["Content-Length"] = str(len(content))
     sent = app._asgi_header_list(answered)
     await send({"type": "http.response.start", "status": status, "headers": sent})

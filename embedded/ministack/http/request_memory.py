@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+from embedded.http.in_process import CALLER
 from embedded.ministack.errors import MinistackChangedError
+from embedded.ministack.http.messages import Message, Receive, Send, header_map, query_map
 
 _CONTENT_TYPES = 1_000
 _UNREAD = object()
@@ -22,9 +24,11 @@ _UNREAD = object()
 
 @dataclass
 class SignedRequest:
-    """A request whose signature in its headers is valid, until it is answered."""
+    """A request whose signature in its headers is valid, or that this process makes, until it is answered."""
 
     access_key_id: str
+    headers: dict[str, str]
+    query: dict[str, list[str]]
     principals: dict[tuple[str, str], Any] = field(default_factory=dict)
     body: bytes = b""
     content: Any = _UNREAD
@@ -36,9 +40,9 @@ _current: ContextVar[SignedRequest | None] = ContextVar("signed_request", defaul
 
 
 @contextmanager
-def remembered(access_key_id: str) -> Iterator[None]:
-    """Remember what is found out of a request with a valid signature, until the block ends."""
-    request = SignedRequest(access_key_id)
+def remembered(access_key_id: str, headers: dict[str, str], query: dict[str, list[str]]) -> Iterator[None]:
+    """Remember what is found out of a request, whose caller is known, until the block ends."""
+    request = SignedRequest(access_key_id, headers, query)
     token = _current.set(request)
     try:
         yield
@@ -52,6 +56,16 @@ def signed_request() -> SignedRequest | None:
     """Return the current request; None if it is answered, or is not signed in its headers."""
     request = _current.get()
     return None if request is None or request.is_answered else request
+
+
+def with_known_caller(application: Any) -> Any:
+    """Wrap an application so that it serves the requests of `InProcessCalls`."""
+
+    async def serve(scope: Message, receive: Receive, send: Send) -> None:
+        with remembered(scope[CALLER], header_map(scope), query_map(scope)):
+            await application(scope, receive, send)
+
+    return serve
 
 
 def parsed(body: bytes | str) -> Any:

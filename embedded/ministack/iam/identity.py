@@ -8,6 +8,7 @@ import json
 import secrets
 import time
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 SESSION_SECONDS = 12 * 3600
@@ -57,6 +58,12 @@ def role_credentials(role_arn: str, session_name: str) -> Credentials:
     return credentials
 
 
+class _PolicyPart(dict[str, Any]):
+    """An object of a policy's JSON. A statement keeps what ministack makes of it."""
+
+    parsed: list[Any] | None = None
+
+
 def install_policy_cache() -> None:
     """Parse each text of a policy once, and compare each of its statements once with an action.
 
@@ -67,34 +74,45 @@ def install_policy_cache() -> None:
     parse = iam_evaluator.parse_policy_document
     parse_once = functools.lru_cache(_CACHED_POLICIES)(parse)
 
+    @functools.lru_cache(_CACHED_POLICIES)
+    def read_once(text: str) -> Any:
+        return json.loads(text, object_hook=_PolicyPart)
+
     def parse_policy_document(document: str | dict[str, Any]) -> list[Any]:
-        return list(parse_once(document) if isinstance(document, str) else parse(document))
+        if isinstance(document, str):
+            return list(parse_once(document))
+        statements = document.get("Statement") if isinstance(document, dict) else None
+        if not isinstance(statements, list) or not all(isinstance(each, _PolicyPart) for each in statements):
+            return list(parse(document))
+        # Some statements of a resource's policy, which `read_once` has returned.
+        for statement in statements:
+            if statement.parsed is None:
+                statement.parsed = parse({"Statement": [statement]})
+        return [parsed for statement in statements for parsed in statement.parsed]
+
+    def names_action(statement: Any, action: str) -> bool:
+        known: dict[str, bool] = statement.__dict__.setdefault("known_actions", {})
+        found = known.get(action)
+        if found is None:
+            if len(known) >= _KNOWN_ACTIONS:
+                known.clear()
+            found = known[action] = iam_evaluator._action_matches(action, statement.actions, statement.not_actions)
+        return found
 
     def first_match(context: Any, statements: list[Any], effect: str) -> Any:
         for statement in statements:
             if (
                 statement.effect == effect
-                and _names_action(statement, context.action)
+                and names_action(statement, context.action)
                 and iam_evaluator._resource_matches(context.resource_arn, statement.resources, statement.not_resources)
                 and iam_evaluator._conditions_met(statement.conditions, context)
             ):
                 return statement
         return None
 
+    iam_evaluator.json = SimpleNamespace(loads=read_once, dumps=json.dumps, JSONDecodeError=json.JSONDecodeError)
     iam_evaluator.parse_policy_document = parse_policy_document
     iam_evaluator._first_match = first_match
-
-
-def _names_action(statement: Any, action: str) -> bool:
-    """Return whether a statement is about an action. The answers are kept with the statement."""
-    from ministack.core import iam_evaluator
-
-    known: dict[str, bool] = statement.__dict__.setdefault("known_actions", {})
-    if action not in known:
-        if len(known) >= _KNOWN_ACTIONS:
-            known.clear()
-        known[action] = iam_evaluator._action_matches(action, statement.actions, statement.not_actions)
-    return known[action]
 
 
 def authorize(role_arn: str, action: str, resource: str, context: dict[str, Any] | None = None) -> bool:

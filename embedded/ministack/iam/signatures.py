@@ -59,7 +59,8 @@ def with_access_check(application: Any, account_id: str) -> Any:
             if refusal := _refusal(scope["path"], headers):
                 await answer(send, 403, {"content-type": "text/plain; charset=utf-8"}, refusal.encode())
                 return
-            failure, access_key_id, receive = await _check_signature(scope, headers, receive, account_id)
+            query = query_map(scope)
+            failure, access_key_id, receive = await _check_signature(scope, headers, query, receive, account_id)
             if isinstance(failure, ServiceError):
                 _, sent, text = error_answer((failure.code, failure.message), scope, headers)
                 await answer(send, failure.status, sent, b"" if scope["method"] == "HEAD" else text)
@@ -68,7 +69,7 @@ def with_access_check(application: Any, account_id: str) -> Any:
                 await answer(send, *error_answer(failure, scope, headers))
                 return
             if access_key_id:
-                with remembered(access_key_id):
+                with remembered(access_key_id, headers, query):
                     await application(scope, receive, send)
                 return
         await application(scope, receive, send)
@@ -93,12 +94,11 @@ def _refusal(path: str, headers: Mapping[str, str]) -> str:
 
 
 async def _check_signature(
-    scope: Message, headers: Mapping[str, str], receive: Receive, account_id: str
+    scope: Message, headers: Mapping[str, str], query: dict[str, list[str]], receive: Receive, account_id: str
 ) -> tuple[Failure | ServiceError | None, str, Receive]:
     """Return the signature's failure, the access key of a signature in the headers, and the channel to receive from."""
     from ministack.core import sigv4
 
-    query = query_map(scope)
     presigned = "authorization" not in headers
     if presigned and "AWSAccessKeyId" in query and "X-Amz-Signature" not in query:
         return _legacy_url_failure(scope, query, account_id), "", receive

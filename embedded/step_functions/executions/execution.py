@@ -36,6 +36,7 @@ class Execution:
         self.role_arn = role_arn
         self.cancellation = cancellation
         self.done = threading.Event()
+        self._texts: dict[str, str] = {}
         parts = record["executionArn"].split(":")
         self.region, self.account_id = parts[3], parts[4]
 
@@ -53,7 +54,7 @@ class Execution:
             if len(self.record["events"]) >= HISTORY_LIMIT_EVENTS - 1:
                 text = f"The execution reached the maximum number of history events ({HISTORY_LIMIT_EVENTS})."
                 raise TaskError("States.Runtime", text)
-            event = workflows.add_event(self.record, kind, details, previous)
+            event = workflows.add_event(self.record, kind, self._sharing_texts(details), previous)
             if self.record["status"] != "RUNNING":
                 # StopExecution and the time limit end the record before the states have ended: keep
                 # the end as the last event.
@@ -62,6 +63,21 @@ class Execution:
                 events[-2]["id"], events[-1]["id"] = events[-1]["id"], event
                 event = int(events[-2]["id"])
             return event
+
+    def _sharing_texts(self, details: dict[str, Any]) -> dict[str, Any]:
+        """Return the details of an event with the texts of earlier ones, as a state's output is the next one's input.
+
+        The history stays in memory when the execution has ended.
+        """
+        return {
+            name: {
+                key: self._texts.setdefault(text, text) if isinstance(text, str) else text
+                for key, text in member.items()
+            }
+            if isinstance(member, dict)
+            else member
+            for name, member in details.items()
+        }
 
     def succeed(self, output: Any, previous: int) -> None:
         text = dump(output)

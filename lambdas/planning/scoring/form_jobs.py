@@ -86,9 +86,16 @@ class PlannedJob:
         return round(seconds * min(1.0, self.input_bytes / largest), 1)
 
     @property
-    def size(self) -> float:
-        """Size by which jobs are ordered: expected seconds if the planner was free to choose, else bytes to score."""
-        return self.estimated_seconds if self.is_chosen else self.input_bytes * self.commits_per_object
+    def order(self) -> tuple[float, float, str]:
+        """Key by which jobs and parts are ordered: their expected start if the planner was free to choose, then size.
+
+        In the order of their starts, none takes a place of the Map while it waits for instances of its type.
+        """
+        if self.expected is None or not self.is_chosen:
+            return 0.0, -self.input_bytes * self.commits_per_object, self.job_id
+        starts = self.expected.starts
+        start = min(starts) if self.part is None else starts[min(self.part.number, len(starts)) - 1]
+        return start, -self.estimated_seconds, self.job_id
 
     @property
     def image(self) -> ImageVariant:
@@ -182,12 +189,12 @@ class JobForming:
 
 
 def form_jobs(groups: Sequence[JobGroup], capacity: Capacity = without_plan) -> list[PlannedJob]:
-    """Return the jobs, largest first, so that the longest does not start last. A fleet is one job.
+    """Return the jobs in the order in which they start, so that the longest does not start last. A fleet is one job.
 
     Without `capacity`, jobs have as many models as may share one.
     """
     divisions: dict[tuple[str, int, bool], Division] = {}
-    return largest_first([_divided(_job(chunk), divisions) for chunk in capacity(groups)])
+    return in_order([_divided(_job(chunk), divisions) for chunk in capacity(groups)])
 
 
 def _job(chunk: PlannedChunk) -> PlannedJob:
@@ -206,8 +213,8 @@ def _job(chunk: PlannedChunk) -> PlannedJob:
     )
 
 
-def largest_first(jobs: Iterable[PlannedJob]) -> list[PlannedJob]:
-    return sorted(jobs, key=lambda job: (-job.size, job.job_id))
+def in_order(jobs: Iterable[PlannedJob]) -> list[PlannedJob]:
+    return sorted(jobs, key=lambda job: job.order)
 
 
 def _divided(job: PlannedJob, divisions: dict[tuple[str, int, bool], Division]) -> PlannedJob:

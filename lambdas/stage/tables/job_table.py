@@ -47,6 +47,12 @@ class JobState:
     """None if the attempt was not opened yet."""
     execution: ExecutionRecord | None
 
+    def is_job_newer(self, number: int) -> bool:
+        """Return whether attempt `number` was opened or ended, with its job, between the reads of the two."""
+        runs = (self.job.status, self.job.attempt) == (JobStatus.RUNNING, number)
+        seen = self.attempt is not None and self.attempt.status is AttemptStatus.RUNNING
+        return self.job.attempt >= number and (self.attempt is None or (seen and not runs))
+
 
 class JobTable(ExecutionTable, Tallies, Waits, CatalogTable, StagePrices):
     """Reads and writes the records of executions, jobs and attempts, and registers what was trained.
@@ -96,8 +102,7 @@ class JobTable(ExecutionTable, Tallies, Waits, CatalogTable, StagePrices):
             records.read_item(AttemptRecord, opened) if opened else None,
             records.read_item(ExecutionRecord, execution) if execution else None,
         )
-        if state.attempt is None and state.job.attempt >= attempt:
-            # It was opened, with its job, between the reads of the two.
+        if state.is_job_newer(attempt):
             return replace(state, attempt=self.find_attempt(execution_id, job_id, attempt))
         return state
 
@@ -107,7 +112,7 @@ class JobTable(ExecutionTable, Tallies, Waits, CatalogTable, StagePrices):
 
     def planned_at(self, execution_id: str) -> str:
         """Return when the execution's jobs were planned; empty if it has none."""
-        first = next(iter(self._query_execution(JobRecord, execution_id, records.JOB_SORT_PREFIX)), None)
+        first = next(self._query_execution(JobRecord, execution_id, records.JOB_SORT_PREFIX, page_items=1), None)
         return first.created_at if first else ""
 
     def close_job(self, job: JobRecord, *, ended_at: str, kind: FailureKind, reason: str) -> JobRecord:
@@ -310,7 +315,10 @@ class JobTable(ExecutionTable, Tallies, Waits, CatalogTable, StagePrices):
             return JobClosedError(job.execution_id, job.job_id, current.status)
         return StaleEventError(job.job_id, attempt, current.status, current.attempt)
 
-    def _query_execution(self, cls: type[R], execution_id: str, sort_prefix: str) -> Iterator[R]:
+    def _query_execution(
+        self, cls: type[R], execution_id: str, sort_prefix: str, page_items: int | None = None
+    ) -> Iterator[R]:
+        """Yield the records below a prefix, page by page: of `page_items`, else of as many as DynamoDB returns."""
         pages = self._dynamodb.get_paginator("query").paginate(
             TableName=self._table_name,
             KeyConditionExpression=f"{records.PARTITION_KEY} = :execution AND begins_with({records.SORT_KEY}, :prefix)",
@@ -319,6 +327,7 @@ class JobTable(ExecutionTable, Tallies, Waits, CatalogTable, StagePrices):
                 ":prefix": sort_prefix,
             },
             ConsistentRead=True,
+            PaginationConfig={"PageSize": page_items},
         )
         for page in pages:
             yield from (records.read_item(cls, item) for item in page["Items"])

@@ -1,7 +1,7 @@
 """Everything that an execution left behind, read from the table, S3, SageMaker, Step Functions and the logs."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,12 +100,6 @@ def collect(stage: Stage, execution_id: str) -> Evidence:
     workflow = client(stage, "stepfunctions").describe_execution(
         executionArn=stage.executions.execution_arn(execution_id)
     )
-    sagemaker = client(stage, "sagemaker")
-    opened = [
-        job["ProcessingJobName"]
-        for status in _OPEN_JOBS
-        for job in sagemaker.list_processing_jobs(StatusEquals=status, MaxResults=100)["ProcessingJobSummaries"]
-    ]
     return Evidence(
         execution_id=execution_id,
         workflow=workflow["status"],
@@ -113,9 +107,19 @@ def collect(stage: Stage, execution_id: str) -> Evidence:
         jobs=tuple(
             _read_job(stage, job, tuple(item for item in attempts if item.job_id == job.job_id)) for job in jobs
         ),
-        open_sagemaker_jobs=tuple(opened),
+        open_sagemaker_jobs=tuple(_open_jobs(stage)),
         summary=_json(stage, layout.summary_key(execution_id)),
     )
+
+
+def _open_jobs(stage: Stage) -> Iterator[str]:
+    """Yield the SageMaker jobs of the stage that have not ended."""
+    sagemaker = client(stage, "sagemaker")
+    for status in _OPEN_JOBS:
+        for job in sagemaker.list_processing_jobs(StatusEquals=status, MaxResults=100)["ProcessingJobSummaries"]:
+            yield job["ProcessingJobName"]
+        for job in sagemaker.list_training_jobs(StatusEquals=status, MaxResults=100)["TrainingJobSummaries"]:
+            yield job["TrainingJobName"]
 
 
 def _read_job(stage: Stage, job: JobRecord, attempts: tuple[AttemptRecord, ...]) -> JobEvidence:
@@ -155,7 +159,7 @@ def _scored(stage: Stage, attempt: AttemptRecord) -> tuple[str, ...]:
     if not attempt.sagemaker_job_name:
         return ()
     logs = client(stage, "logs")
-    group = "/aws/sagemaker/ProcessingJobs"
+    group = f"/aws/sagemaker/{'Training' if attempt.spot else 'Processing'}Jobs"
     try:
         events = logs.filter_log_events(
             logGroupName=group, logStreamNamePrefix=f"{attempt.sagemaker_job_name}/", limit=10_000
@@ -186,10 +190,7 @@ def progress(stage: Stage, execution_id: str) -> list[str]:
     for run in workflow.list_map_runs(executionArn=arn)["mapRuns"]:
         for child in workflow.list_executions(mapRunArn=run["mapRunArn"], statusFilter="RUNNING")["executions"]:
             lines += _newest_events(workflow, child["name"], child["executionArn"])
-    for job in client(stage, "sagemaker").list_processing_jobs(MaxResults=100)["ProcessingJobSummaries"]:
-        if job["ProcessingJobStatus"] in _OPEN_JOBS:
-            lines.append(f"SageMaker job {job['ProcessingJobName']}: {job['ProcessingJobStatus']}")
-    return lines
+    return [*lines, *(f"SageMaker job {name}: has not ended" for name in _open_jobs(stage))]
 
 
 def _newest_events(workflow: Any, name: str, arn: str) -> list[str]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from embedded.faults import Fault
-from tests.e2e.reliability.random_faults import FAULTS, WEATHER
+from tests.e2e.reliability.random_faults import FAULTS, SPOT_FAULTS, WEATHER
 from tests.e2e.reliability.small_fleet import LAYOUTS, MODELS, Layout
 from tests.e2e.reliability.world import World
 from tests.e2e.stage import Stage
@@ -29,6 +29,8 @@ class FleetMachine(RuleBasedStateMachine):
     counts: ClassVar[Counter[str]]
     names: ClassVar[str]
     examples: ClassVar[int]
+    spot: ClassVar[bool] = False
+    """Whether executions score on spot capacity."""
     is_first: ClassVar[bool]
     """Whether the next example is the first one of a seed."""
 
@@ -49,7 +51,7 @@ class FleetMachine(RuleBasedStateMachine):
             assume(False)
         FleetMachine.examples += 1
         name = f"{self.names}-{FleetMachine.examples}-{layout.replace('_', '-')}"
-        self.world = World.create(self.stage, name, layout, self.counts)
+        self.world = World.create(self.stage, name, layout, self.counts, spot=self.spot)
         self.world.start(*faults)
 
     @rule(faults=_faults)
@@ -108,6 +110,23 @@ class FleetMachine(RuleBasedStateMachine):
                 self.world.finish()
             finally:
                 self.world.close()
+
+
+class SpotFleetMachine(FleetMachine):
+    """The same with executions that score on spot capacity, which is taken back again and again."""
+
+    spot = True
+
+    @rule(faults=st.lists(SPOT_FAULTS, min_size=1, max_size=2))
+    def add_spot_faults(self, faults: list[Fault]) -> None:
+        for fault in faults:
+            self.world.add(fault)
+
+    @rule(faults=st.lists(SPOT_FAULTS, min_size=1, max_size=2))
+    def start_with_spot_faults(self, faults: list[Fault]) -> None:
+        self.world.settle()
+        self.world.calm()
+        self.world.start(*faults)
 
 
 def machine_settings(examples: int, steps: int, *, shrink: bool) -> settings:

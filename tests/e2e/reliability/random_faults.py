@@ -18,6 +18,7 @@ from embedded.faults import (
     Happening,
     InstanceClock,
     InstanceQuota,
+    InterruptSpot,
     KeyUnusable,
     KillInstance,
     LoseEvent,
@@ -109,6 +110,16 @@ WEATHER = st.one_of(_STORMY, _STRUCK)
 """The faults of an execution."""
 
 
+SPOT_FAULTS = st.one_of(
+    st.builds(InterruptSpot, count=_counts),
+    st.builds(InterruptSpot, count=_counts, uploads=st.integers(1, 6)),
+    st.builds(InterruptSpot, count=_counts, after_log=st.just("object_scored")),
+    st.builds(CorruptUpload, key=st.just("spot/*/checkpoints/*"), count=_counts),
+    st.builds(FailUpload, key=st.just("spot/*/checkpoints/*"), count=_counts),
+)
+"""Faults of training jobs that score on spot capacity."""
+
+
 _OUTPUT_AREAS = ("predictions/", "joined/", "fleets/", "quarantine/", "/ledger/")
 
 
@@ -116,12 +127,12 @@ def disturbed_by(happened: Iterable[Happening], *, keys: Iterable[str], stopped:
     """Return what the faults that happened may have caused.
 
     An output that did not arrive, or arrived damaged, is scored again although the ledger has its commit. So
-    are outputs of an instance that was lost before it had uploaded them.
+    are outputs of an instance that was lost or taken before it had uploaded them.
     """
     names = {PurePosixPath(key).name: key for key in keys}
     outputs: set[str] = set()
     for happening in happened:
-        if happening.kind == KillInstance.KIND or "/ledger/" in happening.place:
+        if happening.kind in (KillInstance.KIND, InterruptSpot.KIND) or "/ledger/" in happening.place:
             return Disturbed(outputs=set(names.values()), stopped=stopped)
         if any(area in happening.place for area in _OUTPUT_AREAS):
             outputs |= {key for name, key in names.items() if name in happening.place}

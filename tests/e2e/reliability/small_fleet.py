@@ -83,6 +83,8 @@ class SmallFleet:
     stage: Stage
     name: str
     layout: Layout
+    spot: bool = False
+    """Whether its executions score on spot capacity."""
     contents: dict[tuple[str, str], pa.Table] = field(default_factory=dict)
     """Rows of each object that the dataset ever had, by key and ETag."""
     objects: dict[str, str] = field(default_factory=dict)
@@ -97,9 +99,9 @@ class SmallFleet:
     rows_given: int = 0
 
     @classmethod
-    def create(cls, stage: Stage, name: str, layout: Layout, *, objects: int = 4) -> "SmallFleet":
+    def create(cls, stage: Stage, name: str, layout: Layout, *, objects: int = 4, spot: bool = False) -> "SmallFleet":
         """Put objects into a dataset, and register the models."""
-        made = cls(stage, name, layout)
+        made = cls(stage, name, layout, spot)
         for number in range(objects):
             made.put(f"{number}.parquet", rows=2_000 if layout == "split" and number < 1 else 20 + number)
         if layout == "fleet":
@@ -115,7 +117,7 @@ class SmallFleet:
 
     def request(self, **fields: Any) -> dict[str, Any]:
         """Return the input of an execution that scores everything."""
-        tolerance = {"tolerated_quarantine_fraction": 0.5}
+        tolerance = {"tolerated_quarantine_fraction": 0.5, **({"spot": True} if self.spot else {})}
         if self.layout == "fleet":
             return {"fleets": [self.name], **tolerance, **fields}
         joined = (

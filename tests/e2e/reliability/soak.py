@@ -22,13 +22,15 @@ from embedded.cdk.deploy import deploy
 from embedded.cdk.synth import synthesize
 from embedded.ministack.functions.fork_server import share_models
 from embedded.server.embedded_aws import EmbeddedAws
-from tests.e2e.reliability.fleet_machine import FleetMachine, machine_settings
+from tests.e2e.reliability.fleet_machine import FleetMachine, SpotFleetMachine, machine_settings
 from tests.e2e.reliability.world import PromiseBrokenError
 from tests.e2e.stage import Stage, environment, find_stage
 
 ROOT = Path(__file__).parents[3]
 STEPS = 6
 """Largest number of rules per example."""
+_SPOT_SEEDS = 3
+"""Seeds that this divides score on spot capacity."""
 
 
 def run(number: int, arguments: argparse.Namespace, assembly: Path, log: Path) -> None:
@@ -64,7 +66,8 @@ def run_seed(stage: Stage, number: int, arguments: argparse.Namespace, log: Path
     began, failure = time.monotonic(), ""
     try:
         examples = machine_settings(arguments.examples, STEPS, shrink=arguments.shrink)
-        run_state_machine_as_test(seed(number)(FleetMachine), settings=examples)
+        machine = SpotFleetMachine if number % _SPOT_SEEDS == 0 else FleetMachine
+        run_state_machine_as_test(seed(number)(machine), settings=examples)
     except BaseException as error:  # a defect of the test must not end the run either
         if isinstance(error, KeyboardInterrupt):
             raise

@@ -65,9 +65,9 @@ class World:
     log: list[str] = field(default_factory=list)
 
     @classmethod
-    def create(cls, stage: Stage, name: str, layout: Layout, counts: Counter[str]) -> "World":
+    def create(cls, stage: Stage, name: str, layout: Layout, counts: Counter[str], *, spot: bool = False) -> "World":
         stage.aws.faults.clear()
-        world = cls(stage, SmallFleet.create(stage, name, layout), counts)
+        world = cls(stage, SmallFleet.create(stage, name, layout, spot=spot), counts)
         world.seen = world.seen_at_start = len(stage.aws.faults.happened())
         return world
 

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from botocore.client import BaseClient
 
+from contract.pool.pool_records import JobKind
+from contract.status import AttemptStatus, FailureKind
+from lambdas.errors import JobClosedError
 from lambdas.stage.sagemaker_jobs import SageMakerJobs
 from lambdas.stage.tables.job_table import JobTable
-from tests.unit.lambdas.builders import Stage, pointer_event, summary_event
+from tests.unit.lambdas.builders import STARTED_AT, Stage, pointer_event, summary_event
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -44,6 +47,18 @@ def test_record_attempt_reads_twice_and_opens_an_attempt_with_its_lease(
     assert [lease.sagemaker_job_name for lease in planned.deployment.pools.leases()] == [
         planned.attempt().sagemaker_job_name
     ]
+
+
+def test_a_start_slot_takes_one_request_when_the_last_one_was_free_too(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pools = stage.deployment.pools
+    pools.take_start_slot(JobKind.PROCESSING, 10_000, 1_000)
+    with counted(monkeypatch) as requests:
+        waits = [pools.take_start_slot(JobKind.PROCESSING, now, 1_000) for now in (20_000, 30_000)]
+        assert (waits, requests) == ([0, 0], {"UpdateItem": 2})
+        waits = [pools.take_start_slot(JobKind.PROCESSING, 30_000, 1_000) for _ in range(3)]
+        assert (waits, requests) == ([1_000, 2_000, 3_000], {"UpdateItem": 6})
 
 
 def test_verify_output_makes_no_request_per_object_except_for_checksums(
@@ -97,3 +112,23 @@ def test_an_attempt_that_is_opened_between_two_reads_is_read_again(opened: Stage
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(JobTable, "_get_each", before_it_was_opened)
         assert table.job_state("e-1", "delays-ua", 1).attempt == opened.attempt()
+
+
+def test_an_attempt_that_ends_between_two_reads_is_read_again(opened: Stage, record: Step) -> None:
+    """Otherwise a late call gets instances for a job that has failed."""
+    table = opened.deployment.table
+    running = table.job_state("e-1", "delays-ua", 1)
+    table.close_job(running.job, ended_at=STARTED_AT, kind=FailureKind.STOPPED, reason="a reason")
+    opened.deployment.pools.release(running.job.sagemaker_job_name)
+    reads = JobTable._get_each
+
+    def before_it_ended(self: JobTable, *keys: Any) -> list[Any]:
+        job, attempt, execution = reads(self, *keys)
+        return [job, attempt and {**attempt, "status": AttemptStatus.RUNNING.value}, execution]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(JobTable, "_get_each", before_it_ended)
+        assert table.job_state("e-1", "delays-ua", 1).attempt == opened.attempt()
+        with pytest.raises(JobClosedError):
+            record(pointer_event())
+    assert list(opened.deployment.pools.leases()) == []

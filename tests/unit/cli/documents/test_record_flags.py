@@ -16,7 +16,8 @@ from cli.documents import record_flags
 from cli.documents.model_document import Draft, ModelDocument, read_draft
 from cli.documents.record_flags import GROUPS, RecordFlag
 from cli.documents.reference import model_schema
-from contract.catalog.model_fields import ComputeFields, Feature, PredictionFields, RegistrationFields, ScoringFields
+from contract.catalog.compute_fields import ComputeFields
+from contract.catalog.model_fields import Feature, PredictionFields, RegistrationFields, ScoringFields
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute, ModelVersion
 from contract.checks import Range

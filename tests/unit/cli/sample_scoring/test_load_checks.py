@@ -5,7 +5,7 @@ many at once.
 import json
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,16 @@ def document(model_id: str, **fields: Any) -> ModelDocument:
     return ModelDocument(
         model_id=model_id, artifact=model_id, dataset="d", model_file="model", method="predict", **values
     )
+
+
+@pytest.mark.parametrize(("models", "sizes"), [(1, [1]), (4, [2, 2]), (10, [3, 3, 3, 1]), (12, [3, 3, 3, 3])])
+def test_processes_load_batches_of_one_size(models: int, sizes: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load_checks, "_MODELS_PER_PROCESS", 3)
+    monkeypatch.setattr(load_checks, "_cores", lambda: 2)
+    documents = [document(f"m-{number}") for number in range(models)]
+    batches, processes = load_checks._plan(documents, range(models), 1 << 40)
+    assert [len(batch) for batch in batches] == sizes
+    assert processes == min(2, models)
 
 
 def problems_of(folder: Path, models: Mapping[str, tuple[bytes, dict[str, Any]]]) -> dict[str, tuple[Problem, ...]]:

@@ -2,8 +2,10 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,10 +13,11 @@ from botocore.exceptions import EndpointConnectionError
 
 from cli import main as entry
 from cli.documents.bulk_file import read_bulk
-from cli.stage.catalog.bulk_registration import _in_threads
-from cli.stage.catalog.catalog import Catalog, NewVersion
-from cli.stage.catalog.catalog_table import CatalogTable
+from cli.stage.catalog.catalog import Catalog
+from cli.stage.catalog.catalog_table import CatalogTable, VersionTakenError
 from cli.stage.catalog.model_deletion import ModelDeletion
+from cli.stage.catalog.stoppable_threads import in_threads
+from cli.stage.catalog.version_writes import NewVersion
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract.catalog.model_fields import Feature
@@ -73,6 +76,70 @@ def test_bulk_registers_more_models_than_one_transaction_holds(
     model, [version] = catalog.show("m-007")
     assert (model.tags, len(model.history)) == ({"team": "ads"}, 1)
     assert version.registered_by == model.history[0].changed_by != ""
+
+
+def test_bulk_makes_one_request_per_new_model_besides_those_for_many(
+    catalog: Catalog, account: Connection, tmp_path: Path
+) -> None:
+    path = write_lines(tmp_path, *(line_of(f"m-{number:03}") for number in range(60)))
+    calls: Counter[str] = Counter()
+    account.session().events.register("before-call", lambda model, **_: calls.update([model.name]))
+    assert entry.main(["models", "register", "--bulk", str(path)]) == 0
+    once = {"DescribeStacks", "GetCallerIdentity"}
+    assert {name: count for name, count in calls.items() if name not in once} == {
+        "BatchGetItem": 2,
+        "PutObject": 60,
+        "TransactWriteItems": 2,
+    }
+
+
+def test_bulk_gives_no_number_of_a_deleted_model_again(
+    catalog: Catalog, deletion: ModelDeletion, tmp_path: Path
+) -> None:
+    path = write_lines(tmp_path, line_of("a"), line_of("b"))
+    assert entry.main(["models", "register", "--bulk", str(path)]) == 0
+    deletion.delete_model("a")
+    assert current_versions(catalog) == {"b": "1"}
+    assert entry.main(["models", "register", "--bulk", str(path)]) == 0
+    assert current_versions(catalog) == {"a": "2", "b": "1"}
+
+
+def test_bulk_repeats_a_transaction_that_was_throttled(
+    catalog: Catalog, account: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setattr("cli.stage.catalog.catalog_table._PAUSES", (0.0, 0.0))
+    path = write_lines(tmp_path, line_of("a"))
+    reasons = [{"Code": "None"}, {"Code": "ThrottlingError"}, {"Code": "None"}]
+    answer = {"Error": {"Code": "TransactionCanceledException", "Message": ""}, "CancellationReasons": reasons}
+    throttled = [1, 2, 3, 4, 5]
+    account.session().events.register(
+        "before-call.dynamodb.TransactWriteItems",
+        lambda **_: (SimpleNamespace(status_code=400), answer) if throttled and throttled.pop() else None,
+    )
+    assert entry.main(["models", "register", "--bulk", str(path)]) == 4
+    assert len(throttled) == 2  # three tries
+    assert "TransactionCanceledException" in capsys.readouterr().err
+    assert catalog.models() == []
+    assert entry.main(["models", "register", "--bulk", str(path)]) == 0
+    assert current_versions(catalog) == {"a": "1"}
+
+
+def test_bulk_says_what_has_been_registered_when_others_keep_changing_a_model(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    names = [f"m-{number:03}" for number in range(40)]
+    path = write_lines(tmp_path, *(line_of(name) for name in names))
+    write = CatalogTable.write
+
+    def refuse_the_last(self: CatalogTable, *actions: Any) -> None:
+        if any("MODEL#m-039" in str(action) for action in actions):
+            raise VersionTakenError
+        write(self, *actions)
+
+    monkeypatch.setattr(CatalogTable, "write", refuse_the_last)
+    assert entry.main(["models", "register", "--bulk", str(path)]) == 2
+    assert "Another command is changing the same models: 33 of 40 are registered now" in capsys.readouterr().err
+    assert current_versions(catalog) == dict.fromkeys(names[:33], "1")
 
 
 def test_bulk_says_what_is_assumed_about_missing_values(catalog: Catalog, tmp_path: Path, capsys: Captured) -> None:
@@ -214,7 +281,7 @@ def test_bulk_names_the_model_whose_record_is_too_large(
     path = write_lines(tmp_path, line_of("small"), line_of("large", tags=tags))
     assert entry.main(["models", "register", "--bulk", str(path)]) == 2
     shown = capsys.readouterr().err
-    assert "line 2: size of the record: got '44" in shown
+    assert "line 2, model large: size of the record: got '44" in shown
     assert "at most 409,600 bytes, DynamoDB's limit for a record (tags takes" in shown
     assert catalog.models() == []
     assert connection.client("s3").list_objects_v2(Bucket="some-models")["KeyCount"] == 0
@@ -226,16 +293,7 @@ def test_bulk_keeps_a_concurrent_change_of_a_model(
     path = write_lines(tmp_path, line_of("a"), line_of("b"))
     assert entry.main(["models", "register", "--bulk", str(path)]) == 0
     make_archive(tmp_path / "model.tar.gz", {"model.joblib": b"new model"})
-    read = CatalogTable.models
-    others = ["a"]
-
-    def read_then_disable(self: CatalogTable, model_ids: Sequence[str]) -> dict[str, Model]:
-        found = read(self, model_ids)
-        while others:
-            catalog.set_enabled(others.pop(), False)
-        return found
-
-    monkeypatch.setattr(CatalogTable, "models", read_then_disable)
+    while_artifacts_are_stored(monkeypatch, lambda: catalog.set_enabled("a", False))
     assert entry.main(["models", "register", "--bulk", str(path)]) == 0
     assert {m.model_id: (m.current_version, m.enabled) for m, _ in catalog.models()} == {
         "a": ("2", False),
@@ -331,7 +389,7 @@ def test_running_threads_end_at_their_next_step_after_an_interruption() -> None:
         return item
 
     with pytest.raises(KeyboardInterrupt):
-        list(_in_threads(work, range(3)))
+        list(in_threads(work, range(3), 3))
     assert set(ended) <= {1, 2}
 
 
@@ -385,7 +443,7 @@ def while_artifacts_are_stored(monkeypatch: pytest.MonkeyPatch, change: Callable
     """Let another command change the catalog between the checks of a bulk registration and its writes."""
     write_all = Catalog.write_all
 
-    def change_first(self: Catalog, wanted: Sequence[NewVersion], *, changed_by: str) -> Iterator[Model]:
+    def change_first(self: Catalog, wanted: Sequence[NewVersion], *, changed_by: str) -> list[Model]:
         change()
         return write_all(self, wanted, changed_by=changed_by)
 

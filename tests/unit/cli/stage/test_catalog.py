@@ -1,4 +1,5 @@
 import hashlib
+import random
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -175,6 +176,19 @@ def test_registration_keeps_a_concurrent_change(
     assert done.model.enabled is False
 
 
+def test_only_a_large_artifact_waits_until_s3_asks_for_it(
+    catalog: Catalog, document: ModelDocument, connection: Connection
+) -> None:
+    expected: list[str | None] = []
+    catalog.s3.meta.events.register(
+        "request-created.s3.PutObject", lambda request, **_: expected.append(request.headers.get("Expect"))
+    )
+    catalog.register(document)
+    archive = make_archive(Path(document.artifact), {"model.joblib": random.Random(1).randbytes(2 << 20)})
+    catalog.register(replace(document, artifact=str(archive)))
+    assert expected == [None, "100-continue"]
+
+
 def stored_versions(connection: Connection) -> list[str]:
     found = connection.client("s3").list_object_versions(Bucket="some-models").get("Versions", [])
     return [version["Key"] for version in found]
@@ -260,9 +274,11 @@ def test_wide_model_is_registered_and_read_again(catalog: Catalog, document: Mod
     assert version.spec.features == features
 
 
-def test_columns_that_do_not_fit_compressed_are_refused_with_their_size(document: ModelDocument) -> None:
+def test_columns_that_do_not_fit_compressed_are_refused_with_their_size(
+    catalog: Catalog, document: ModelDocument
+) -> None:
     names = (hashlib.sha256(str(number).encode()).hexdigest() for number in range(20_000))
     with pytest.raises(InvalidInputError) as refused:
-        replace(document, features=tuple(Feature(name, "double") for name in names))
+        catalog.register(replace(document, features=tuple(Feature(name, "double") for name in names)))
     assert "at most 409,600 bytes, DynamoDB's limit for a record (features takes" in str(refused.value)
     assert "of them, compressed)" in str(refused.value)

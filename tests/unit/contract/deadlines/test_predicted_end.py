@@ -20,7 +20,13 @@ seconds = st.floats(1.0, 10_000.0)
 jobs = st.lists(
     st.builds(JobProgress, st.just(JobStatus.SUCCEEDED), seconds, seconds, st.just(1.0))
     | st.builds(JobProgress, st.just(JobStatus.RUNNING), seconds, seconds, st.floats(0.0, 1.0))
-    | st.builds(JobProgress, st.sampled_from([JobStatus.PENDING, JobStatus.WAITING]), seconds, st.just(0.0))
+    | st.builds(
+        JobProgress,
+        st.sampled_from([JobStatus.PENDING, JobStatus.WAITING]),
+        seconds,
+        st.just(0.0),
+        waits_for_instances=st.booleans(),
+    )
     | st.builds(JobProgress, st.just(JobStatus.FAILED), seconds, seconds),
     max_size=12,
 )
@@ -37,6 +43,15 @@ def test_waiting_jobs_follow_the_running_ones() -> None:
     # One place is free after 200 seconds, and the plan's band is 240 to 450 for 300 seconds.
     found = predict_end([RUNNING, PENDING, PENDING], 1, NOW, Estimate(900.0, 720.0, 1_350.0))
     assert seconds_until(found) == (140 + 2 * 240, 200 + 2 * 300, 350 + 2 * 450)
+
+
+def test_an_execution_whose_jobs_wait_for_a_quota_is_expected_to_keep_the_places_that_it_has() -> None:
+    waiting = replace(PENDING, waits_for_instances=True)
+    planned = Estimate(300.0, 300.0, 300.0)
+    assert seconds_until(predict_end([RUNNING, PENDING, PENDING], 3, NOW, planned)) == (300.0, 300.0, 300.0)
+    assert seconds_until(predict_end([RUNNING, waiting, PENDING], 3, NOW, planned)) == (300.0, 800.0, 800.0)
+    # Nothing of it runs: it has to get one place at least.
+    assert seconds_until(predict_end([waiting, PENDING], 3, NOW, planned)) == (300.0, 600.0, 600.0)
 
 
 def test_jobs_that_took_twice_as_long_as_expected_double_the_rest() -> None:

@@ -7,6 +7,7 @@ from contract.planner.estimates import Estimates
 from contract.planner.prices import PriceTable, RegionPrices
 from contract.planner.problem import Fixed, ModelGroup, ModelWork, PlanningProblem
 from contract.pool.pool_records import JobKind, quota_key
+from tests.unit.contract.planner.problems import exact_estimates
 
 PRICES = PriceTable("2026-01-01", "a test", {"eu-central-1": RegionPrices({"ml.m5.xlarge": 0.3, "ml.m5.2xlarge": 0.6})})
 
@@ -114,6 +115,32 @@ def test_unequal_objects_are_split_into_parts_of_equal_bytes() -> None:
     [job] = plan.jobs
     assert job.is_split
     assert job.shard_bytes == (10_000_000_000, 10_000_000_000)
+
+
+def test_parts_have_the_starts_that_the_plan_expects() -> None:
+    unequal = [2_000_000_000, *[100_000_000] * 100]
+    plan = choose_plan(problem(2, Fixed(instance_count=3), datasets={"flights": unequal}, max_concurrency=4))
+    assert [len(job.starts) for job in plan.jobs] == [3, 3]
+    starts = sorted(start for job in plan.jobs for start in job.starts)
+    assert starts[:4] == [0, 1, 2, 3]
+    assert starts[4] > 240, "only four parts run at once"
+    assert [job.starts_at for job in plan.jobs] == [min(job.starts) for job in plan.jobs]
+
+
+def test_before_a_tight_deadline_jobs_are_short_enough_to_be_repeated() -> None:
+    """The cheapest plan that is in time without a failure has one round of long jobs."""
+    models = tuple(ModelWork(f"model-{number}", "onnx", 0) for number in range(1_000))
+    tight = problem(
+        groups=(ModelGroup("all", "flights", models, AUTO),),
+        estimates=exact_estimates(rows_per_second=1e5, datasets=["flights"]),
+        quotas={"ml.m5.xlarge": 20},
+        datasets={"flights": [100_000_000] * 10},
+    )
+    fastest = choose_plan(replace(tight, objective="time")).makespan.value
+    plan = choose_plan(replace(tight, deadline_seconds=fastest * 1.8))
+    assert plan.meets_deadline
+    longest = max(job.seconds.value for job in plan.jobs)
+    assert plan.makespan.value + longest + 60 <= fastest * 1.8
 
 
 def test_the_volume_grows_with_the_shard_and_its_outputs() -> None:

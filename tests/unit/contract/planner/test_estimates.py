@@ -44,3 +44,28 @@ def test_keys_of_loading_have_the_format_and_the_magnitude_of_the_artifact() -> 
     assert format_class("onnx", 3_000_000) == format_class("onnx", 9_000_000) == "onnx/10MB"
     samples = Samples({"load": {"onnx/10MB": [0.5] * 5}})
     assert Estimates(samples).load_seconds("onnx", 3_000_000).value == 0.5
+
+
+def test_a_job_of_several_instances_waits_for_the_slowest_start() -> None:
+    startup = Estimates(Samples({"startup": {"ml.m5.xlarge": [200.0, 220.0, 240.0, 260.0, 280.0]}}))
+    one = startup.startup_seconds("ml.m5.xlarge")
+    several = [one.slowest_of(number).value for number in (1, 2, 4, 16)]
+    assert several[0] == 240
+    assert several == sorted(set(several))
+    assert one.slowest_of(16).high < 2 * one.high
+
+
+def test_starts_that_take_no_time_have_no_slowest_one() -> None:
+    found = Estimates(Samples({"startup": {"ml.m5.xlarge": [0.0] * 5}})).startup_seconds("ml.m5.xlarge")
+    assert (found.value, found.slowest_of(20).value) == (0, 0)
+
+
+def test_few_start_ups_say_less_about_the_next_one_than_many() -> None:
+    few, many = [200.0, 220.0, 240.0, 260.0, 280.0], [200.0, 220.0, 240.0, 260.0, 280.0] * 4
+    of_few, of_many = (
+        Estimates(Samples({"startup": {"ml.m5.xlarge": values}})).startup_seconds("ml.m5.xlarge")
+        for values in (few, many)
+    )
+    assert of_few.value == of_many.value == 240
+    assert of_few.low < of_many.low < 200 * 1.1
+    assert 260 < of_many.high < of_few.high

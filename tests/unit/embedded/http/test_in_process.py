@@ -8,10 +8,11 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError, HTTPClientError
 
-from embedded.http.in_process import InProcessCalls
+from embedded.http.in_process import CALLER, InProcessCalls
 
 Message = dict[str, Any]
 BIG = 20 << 20
@@ -24,7 +25,8 @@ async def store(
     """A small S3: PUT, GET and HEAD of objects."""
     key, found = scope["raw_path"].decode(), scope["raw_path"].decode() in STORED
     assert dict(scope["headers"])[b"host"] == b"localhost:1"
-    assert dict(scope["headers"])[b"authorization"].startswith(b"AWS4-HMAC-SHA256 ")
+    assert b"Credential=KEY/00000000/us-east-1/s3/aws4_request" in dict(scope["headers"])[b"authorization"]
+    assert scope[CALLER] == "KEY"
     if key.endswith("/broken"):
         raise RuntimeError("for a test")
     if scope["method"] == "PUT":
@@ -63,10 +65,12 @@ def client_of(calls: InProcessCalls) -> Any:
     config = Config(
         request_checksum_calculation="when_required",
         s3={"addressing_style": "path"},
+        signature_version=UNSIGNED,
         retries={"total_max_attempts": 1},
     )
-    key = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "us-east-1"}
-    return calls.use_for(boto3.client("s3", endpoint_url="https://localhost:1", config=config, **key))
+    client = boto3.client("s3", endpoint_url="https://localhost:1", config=config, region_name="us-east-1")
+    calls.use_for(client, "KEY")
+    return client
 
 
 def test_objects_are_written_and_read_without_a_connection(calls: InProcessCalls) -> None:

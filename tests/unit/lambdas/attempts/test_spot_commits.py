@@ -13,7 +13,7 @@ from contract.job.spot_time import SpotTime
 from contract.status import JobStatus
 from lambdas.attempts import keep_commits as module
 from lambdas.errors import KeptOutputsLeftError, OutputIncompleteError
-from tests.unit.lambdas.builders import Stage, failure_event, outputs_prefix, plan_event, pointer_event
+from tests.unit.lambdas.builders import Stage, failure_event, outputs_prefix, plan_event, pointer_event, summary_event
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 LOST = {
@@ -60,8 +60,8 @@ def outputs(stage: Stage) -> list[str]:
     return [key for key in stage.result_keys() if key.startswith(layout.OUTPUT_PREFIXES)]
 
 
-def commits(stage: Stage) -> list[str]:
-    prefix = layout.ledger_prefix("e-1", "delays-ua")
+def commits(stage: Stage, execution_id: str = "e-1") -> list[str]:
+    prefix = layout.ledger_prefix(execution_id, "delays-ua")
     names = [key.removeprefix(prefix) for key in stage.result_keys() if key.startswith(prefix)]
     return sorted(
         commit.object
@@ -128,6 +128,18 @@ def test_nothing_is_copied_twice(spot: Stage) -> None:
     on_write(spot, lambda: found.append(1))
     module.keep_spot_commits(spot.spec(), store, rules)
     assert found == []
+
+
+def test_a_resumed_execution_keeps_each_commit_once(
+    spot: Stage, plan: Step, record: Step, verify: Step, summarize: Step
+) -> None:
+    """The commits are in the ledger of the job, and where its attempt had written them."""
+    commit_on_spot(spot)
+    verify(verified())
+    summarize(summary_event({"failure": {"Error": "Fleetscore.ExecutionStopped", "Cause": ""}}))
+    plan(plan_event({"resume": "e-1"}, "e-2"))
+    assert record(pointer_event(execution_id="e-2"))["nothing_left"]
+    assert commits(spot, "e-2") == ["a.parquet", "b.parquet"]
 
 
 def test_the_next_call_continues_when_the_time_has_ended(

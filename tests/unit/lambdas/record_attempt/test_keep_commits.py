@@ -58,6 +58,17 @@ def left(stage: Stage, result: dict[str, Any]) -> list[str]:
     return [name.removeprefix("flights/") for name in stage.read_json(key)[1:]]
 
 
+def test_an_object_with_several_commits_is_kept_once(opened: Stage, summarize: Step, plan: Step, record: Step) -> None:
+    """Its outputs were lost after the first attempt had committed it, so another one has scored it again."""
+    opened.commit(objects=1)
+    opened.commit()
+    assert committed(opened, "e-1") == ["a.parquet", "a.parquet", "b.parquet"]
+    summarize(summary_event({"failure": {"Error": "Fleetscore.ExecutionStopped", "Cause": ""}}))
+    plan(plan_event({"resume": "e-1"}, "e-2"))
+    assert record(pointer_event(execution_id="e-2"))["nothing_left"]
+    assert committed(opened) == ["a.parquet", "b.parquet"]
+
+
 def test_kept_objects_are_copied_and_committed_and_the_rest_is_scored(resumed: Stage, record: Step) -> None:
     result = record(pointer_event(execution_id="e-2"))
     assert result["nothing_left"] is False

@@ -10,6 +10,7 @@ import pytest
 from ministack.services import dynamodb, s3
 
 from embedded.ministack.http.direct_route import with_direct_route
+from embedded.ministack.http.messages import header_map, query_map
 from embedded.ministack.http.request_memory import remembered
 
 KEY = "AKIAFLEETSCORELOCAL1"
@@ -50,7 +51,7 @@ def answer(application: Any, asked: tuple[dict[str, Any], bytes]) -> tuple[int, 
         sent.append(message)
 
     async def call() -> None:
-        with remembered(KEY):
+        with remembered(KEY, header_map(scope), query_map(scope)):
             await application(scope, receive, send)
 
     asyncio.run(call())
@@ -67,6 +68,9 @@ def table(operation: str, **fields: Any) -> tuple[dict[str, Any], bytes]:
 REQUESTS = {
     "get": request("GET", "/bucket/a%20b", range="bytes=1-2"),
     "absent": request("GET", "/bucket/absent"),
+    "head": request("HEAD", "/bucket/a%20b"),
+    "head-of-absent": request("HEAD", "/bucket/absent"),
+    "head-of-bucket": request("HEAD", "/bucket"),
     "list": request("GET", "/bucket", query="list-type=2&prefix=a&start-after="),
     "put": request("PUT", "/bucket/new", b"content", content_type="text/x"),
     "cut-off": request("PUT", "/bucket/cut", b"content", content_length="9"),
@@ -100,7 +104,7 @@ def test_answers_are_those_of_ministack(name: str, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     "asked",
     [
-        request("HEAD", "/bucket/a"),
+        request("OPTIONS", "/bucket/a"),
         request("GET", "/no-such-bucket/a"),
         request("GET", "/a", host="bucket.localhost:4566"),
         request("GET", "/iceberg/v1/config"),

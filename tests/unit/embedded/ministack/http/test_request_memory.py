@@ -49,14 +49,14 @@ def texts(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def test_the_body_is_parsed_once(texts: list[Any]) -> None:
-    with remembered("key"):
+    with remembered("key", {}, {}):
         iam_actions.dynamodb_resource_arns(BODY, "us-east-1", "1")
         iam_actions.dynamodb_service_context(BODY)
         assert parsed(BODY) is parsed(BODY)
         assert parsed(bytes(bytearray(BODY))) == {"TableName": "t"}
     parsed(BODY)
     assert texts == [BODY] * 3
-    with remembered("key"), pytest.raises(json.JSONDecodeError):
+    with remembered("key", {}, {}), pytest.raises(json.JSONDecodeError):
         parsed(b"{")
 
 
@@ -68,7 +68,7 @@ def test_a_thread_of_an_answered_request_reads_policies_again(role: Any) -> None
     def policies() -> Any:
         return iam_evaluator.resolve_principal(key, arn.split(":")[4]).policies
 
-    with remembered(key):
+    with remembered(key, {}, {}):
         before = policies()
         assert len(before) == 1
         iam._roles["reader"]["InlinePolicies"] = {}
@@ -85,7 +85,7 @@ def test_a_verified_signature_is_not_checked_again() -> None:
         ministack.app.pin_signed_request("GET", "/", {}, headers)
         return iam_evaluator._signed_request.get(), iam_evaluator._verified_key.get(), iam_evaluator._anonymous.get()
 
-    with remembered("key"):
+    with remembered("key", {}, {}):
         assert contextvars.copy_context().run(pin) == (None, "key", False)
     request, verified, is_anonymous = contextvars.copy_context().run(pin)
     assert (request.access_key_id, verified, is_anonymous) == ("key", "", False)
