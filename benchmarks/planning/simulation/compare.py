@@ -79,6 +79,17 @@ class _Planner:
         return planned_items(self._draw, best_plan(problem, self._prepared))
 
 
+@dataclass(frozen=True)
+class AtBound:
+    """Executions with the earliest safe end as their deadline."""
+
+    scenario: str
+    models: int
+    first_seed: int
+    seeds: int
+    found: OfDeadline
+
+
 def compare(scenario: Scenario, seeds: int, deadlines: Iterable[float] = DEADLINES) -> Comparison:
     """Simulate a scenario with as many seeds. Each draws its own models, data, samples and noise."""
     draws = [scenario.draw(seed) for seed in range(seeds)]
@@ -98,6 +109,13 @@ def compare(scenario: Scenario, seeds: int, deadlines: Iterable[float] = DEADLIN
         ways=tuple(ways),
         deadlines=tuple(_with_deadline(draws, planners, factor) for factor in deadlines),
     )
+
+
+def at_bound(scenario: Scenario, seeds: int, first_seed: int) -> AtBound:
+    """Simulate deadlines at the earliest safe end, with as many seeds from the first one on."""
+    draws = [scenario.draw(first_seed + number) for number in range(seeds)]
+    found = _with_deadline(draws, [_Planner(draw) for draw in draws], 1.0)
+    return AtBound(scenario.name, scenario.models, first_seed, seeds, found)
 
 
 def _compare(way: str, draws: Sequence[Draw], bounds: Sequence[float], items: Sequence[Sequence[Item]]) -> Compared:
@@ -126,5 +144,5 @@ def _with_deadline(draws: Sequence[Draw], planners: Sequence[_Planner], factor: 
 
 def _run(draw: Draw, items: Sequence[Item], number: int = 0) -> Outcome:
     scenario = draw.scenario
-    rng = random.Random(f"{scenario.name}/{draw.seed}/execution/{number}")  # noqa: S311 - a simulation
+    rng = random.Random(f"{scenario.name}/{scenario.models}/{draw.seed}/execution/{number}")  # noqa: S311 - a simulation
     return simulate(items, max_concurrency=scenario.max_concurrency, quotas=scenario.quotas, noise=NOISE, rng=rng)
