@@ -33,12 +33,16 @@ signal.pause()
 """Starts a child process, writes an output, and waits."""
 
 
-def start_job(server: EmbeddedAws, aws: Aws, context: Path) -> str:
-    """Start a job that waits for a signal, and return its name."""
+def register(server: EmbeddedAws, context: Path, code: str) -> None:
     context.mkdir()
-    (context / "main.py").write_text(PRELUDE + CODE)
+    (context / "main.py").write_text(PRELUDE + code)
     (context / "Dockerfile").write_text('FROM python\nCOPY main.py /app/\nENTRYPOINT ["python", "/app/main.py"]')
     server.images.register(IMAGE, context)
+
+
+def start_job(server: EmbeddedAws, aws: Aws, context: Path) -> str:
+    """Start a job that waits for a signal, and return its name."""
+    register(server, context, CODE)
     outputs = s3_outputs(f"s3://{aws.bucket}/", "started", mode="Continuous")
     request = job_request(aws, IMAGE, ProcessingOutputConfig=outputs)
     aws.client("sagemaker").create_processing_job(**request)
@@ -58,6 +62,26 @@ def test_boto3_starts_and_stops_a_job_over_tls(embedded_aws: EmbeddedAws, tmp_pa
         ProcessingJobName=name, WaiterConfig={"Delay": 0.1, "MaxAttempts": 300}
     )
     assert sagemaker.describe_processing_job(ProcessingJobName=name)["ProcessingJobStatus"] == "Stopped"
+
+
+def test_a_job_reads_objects_of_any_name_and_writes_its_log(embedded_aws: EmbeddedAws, tmp_path: Path) -> None:
+    aws = account_of(embedded_aws.endpoint)
+    register(embedded_aws, tmp_path / "context", "for each in sorted((INPUT / 'in').iterdir()): print(each.name)")
+    names = ["a b+c.txt", "d%20e&f.txt", "g<h>\x01.txt", "ü?#.txt"]
+    for name in names:
+        aws.put(f"in/ö+&/{name}")
+    aws.put("in/other")
+    aws.role_arn = aws.make_role(allow("s3:GetObject", "s3:ListBucket", "logs:*"))
+    inputs = [s3_input("in", f"s3://{aws.bucket}/in/ö+&/")]
+    request = job_request(aws, IMAGE, ProcessingInputs=inputs)
+    sagemaker, name = aws.client("sagemaker"), request["ProcessingJobName"]
+    sagemaker.create_processing_job(**request)
+    sagemaker.get_waiter("processing_job_completed_or_stopped").wait(
+        ProcessingJobName=name, WaiterConfig={"Delay": 0.1, "MaxAttempts": 300}
+    )
+    group = "/aws/sagemaker/ProcessingJobs"
+    events = aws.client("logs").filter_log_events(logGroupName=group, logStreamNamePrefix=name)["events"]
+    assert [event["message"] for event in events] == names
 
 
 def test_the_callers_policies_apply_to_the_arn_of_the_job(embedded_aws: EmbeddedAws) -> None:
