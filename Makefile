@@ -73,7 +73,7 @@ test: $(STAMP)-test style ## Check style and types, run every test, then compare
 	@export PATH="$(CURDIR)/$(BIN):$$PATH" AWS_CALL_RECORDING="$(CURDIR)/$(CALL_RECORDING)"; \
 	trap 'kill -INT $$(jobs -p) 2>/dev/null || true; wait' EXIT; failed=0; \
 	$(BIN)/mypy $(TYPED) > build/types.txt 2>&1 & types=$$!; \
-	$(PYTEST) --numprocesses 3 tests/e2e > build/e2e.txt 2>&1 & e2e=$$!; \
+	$(PYTEST) --no-loadscope-reorder --numprocesses 3 tests/e2e > build/e2e.txt 2>&1 & e2e=$$!; \
 	for group in $(UNIT_GROUPS); do $(PYTEST) --numprocesses 2 $$group || failed=1; \
 	  wait $$types || { cat build/types.txt; exit 1; }; done; cat build/types.txt; \
 	echo "End-to-end tests, whose output until their end is in build/e2e.txt:"; \

@@ -18,7 +18,8 @@ from infra.removal import removal_policy
 from infra.settings import AppSettings
 from infra.stack_outputs import Storage
 
-METRICS_NAMESPACE = "Fleetscore"
+METRICS_NAMESPACE, METRICS_SERVICE = "Fleetscore", "fleetscore"
+"""Namespace of the functions' metrics, and their value of the dimension `service`."""
 ONE_VCPU_MB = 1_769
 """Memory at which Lambda gives a function one whole vCPU, in MB; less memory means less CPU."""
 
@@ -89,7 +90,7 @@ class FunctionFactory:
             environment={
                 environment.STAGE: self._settings.stage,
                 **spec.variables,
-                "POWERTOOLS_SERVICE_NAME": "fleetscore",
+                "POWERTOOLS_SERVICE_NAME": METRICS_SERVICE,
                 "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
                 "POWERTOOLS_LOG_LEVEL": self._settings.log_level,
             },

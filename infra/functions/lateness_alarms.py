@@ -4,8 +4,8 @@ from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
-_NAMESPACE, _SERVICE = "Fleetscore", "fleetscore"
-"""Where functions publish metrics: see `lambdas.stage.observability`."""
+from infra.functions.function_factory import METRICS_NAMESPACE, METRICS_SERVICE
+
 _ALARMS = {
     "DeadlinesAtRisk": "Executions are expected to end after their deadline",
     "DeadlinesMissed": "Executions have missed their deadline, or will for certain",
@@ -24,9 +24,9 @@ class LatenessAlarms(Construct):
                 name,
                 alarm_description=f"{description}. fleetscore status shows when they are expected to end",
                 metric=cloudwatch.Metric(
-                    namespace=_NAMESPACE,
+                    namespace=METRICS_NAMESPACE,
                     metric_name=name,
-                    dimensions_map={"service": _SERVICE, "stage": stage},
+                    dimensions_map={"service": METRICS_SERVICE, "stage": stage},
                     statistic=cloudwatch.Stats.SUM,
                     period=Duration.minutes(5),
                 ),

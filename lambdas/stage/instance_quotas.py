@@ -42,10 +42,6 @@ class InstanceQuotas:
         self._unwritten: AccountQuotas | None = None
         """What was read last and is not in the table."""
 
-    def current(self) -> Quotas:
-        """Return the quotas as the setting and the table have them."""
-        return self.known(self._pools.quotas())
-
     def known(self, account: AccountQuotas | None) -> Quotas:
         """Return the quotas as the setting has them, and the table's as they were read."""
         return Quotas(self._declared, account.instances if account is not None else {})

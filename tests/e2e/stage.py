@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +229,7 @@ def features_of(table: pa.Table) -> Any:
     return table.select([feature.name for feature in FEATURES]).to_pandas()
 
 
+@cache
 def train_xgboost(seed: int) -> xgboost.XGBClassifier:
     table = people(500, seed)
     labels = np.asarray(table["visits"]) + np.random.default_rng(seed).normal(0, 5, 500) > 15
@@ -236,6 +237,7 @@ def train_xgboost(seed: int) -> xgboost.XGBClassifier:
     return model.fit(features_of(table), labels)
 
 
+@cache
 def train_sklearn(seed: int) -> Any:
     table = people(500, seed)
     frame = features_of(table).fillna(0.0)

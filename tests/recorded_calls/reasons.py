@@ -155,6 +155,12 @@ _IN_RARE_CASES = (
         "The schedule describes the jobs of leases that no event has released.",
     ),
     Reason(
+        "ReconcileRole*",
+        "states:DescribeExecution",
+        "*:execution:*/*:*",
+        "The schedule asks whether the child execution of a lease runs, if no record tells that its job has ended.",
+    ),
+    Reason(
         "CheckRequestRole*",
         "dynamodb:Query s3:GetObject",
         _ANY,
@@ -164,7 +170,7 @@ _IN_RARE_CASES = (
         "CheckRequestRole*",
         "servicequotas:List*",
         _ANY,
-        "The check reads the account's quotas when those in the table are old; the tests' are of the first plan.",
+        "The check reads the account's quotas when those in the table are old.",
     ),
     Reason(
         "ClassifyFailureRole*",

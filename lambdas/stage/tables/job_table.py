@@ -47,6 +47,12 @@ class JobState:
     """None if the attempt was not opened yet."""
     execution: ExecutionRecord | None
 
+    def is_job_newer(self, number: int) -> bool:
+        """Return whether attempt `number` was opened or ended, with its job, between the reads of the two."""
+        runs = (self.job.status, self.job.attempt) == (JobStatus.RUNNING, number)
+        seen = self.attempt is not None and self.attempt.status is AttemptStatus.RUNNING
+        return self.job.attempt >= number and (self.attempt is None or (seen and not runs))
+
 
 class JobTable(ExecutionTable, Tallies, Waits, CatalogTable, StagePrices):
     """Reads and writes the records of executions, jobs and attempts, and registers what was trained.
@@ -96,8 +102,7 @@ class JobTable(ExecutionTable, Tallies, Waits, CatalogTable, StagePrices):
             records.read_item(AttemptRecord, opened) if opened else None,
             records.read_item(ExecutionRecord, execution) if execution else None,
         )
-        if state.attempt is None and state.job.attempt >= attempt:
-            # It was opened, with its job, between the reads of the two.
+        if state.is_job_newer(attempt):
             return replace(state, attempt=self.find_attempt(execution_id, job_id, attempt))
         return state
 

@@ -15,6 +15,8 @@ from lambdas.stage.tables.table import Table, in_transactions
 
 _MAX_TRIES = 5
 """Tries to write a manifest while concurrent executions write it too."""
+_IS_NOT_OLDER = "attribute_not_exists(#place) OR #place <= :place"
+"""Condition of a write that must not replace a later pointer."""
 
 
 class LatestPointers(Table):
@@ -60,7 +62,7 @@ class LatestPointers(Table):
             if before is None or before.get(PLACE, "") <= item[PLACE]
         ]
         if not self._write_together([self._put_latest(item) for item, _ in moving]):
-            moving = [(item, is_new) for item, is_new in moving if self._write_all([self._put_latest(item)])]
+            moving = [(item, is_new) for item, is_new in moving if self._put_one(item)]
         return [(read_latest(item), is_new) for item, is_new in moving]
 
     def _put_latest(self, item: dict[str, Any]) -> dict[str, Any]:
@@ -68,11 +70,14 @@ class LatestPointers(Table):
             "Put": {
                 "TableName": self._table_name,
                 "Item": item,
-                "ConditionExpression": "attribute_not_exists(#place) OR #place <= :place",
+                "ConditionExpression": _IS_NOT_OLDER,
                 "ExpressionAttributeNames": {"#place": PLACE},
                 "ExpressionAttributeValues": {":place": item[PLACE]},
             }
         }
+
+    def _put_one(self, item: dict[str, Any]) -> bool:
+        return self._put(item, condition=_IS_NOT_OLDER, names={"#place": PLACE}, values={":place": item[PLACE]})
 
     def _put_manifest(self, moved: tuple[LatestPredictions, bool]) -> bool:
         """Write the manifest if it is still the one that was compared. That of a new pointer is expected not to exist.

@@ -13,6 +13,7 @@ from contract.table import records
 from embedded.ministack.functions.fork_server import share_models
 from tests.unit.atomic_requests import one_request_at_a_time
 from tests.unit.cli.builders import Stacks
+from tests.unit.moto_state import made_once_in_moto
 
 REGION = "eu-central-1"
 
@@ -47,24 +48,28 @@ def connection(stacks: Stacks, monkeypatch: pytest.MonkeyPatch) -> Iterator[Conn
 
 @pytest.fixture
 def deployment(connection: Connection, stacks: Stacks) -> Deployment:
-    s3 = connection.client("s3")
-    for bucket in ("datasets", "models", "results"):
-        s3.create_bucket(Bucket=f"some-{bucket}", CreateBucketConfiguration={"LocationConstraint": REGION})
-        s3.put_bucket_versioning(Bucket=f"some-{bucket}", VersioningConfiguration={"Status": "Enabled"})
-    keys = (records.PARTITION_KEY, records.SORT_KEY, records.INDEX_PARTITION_KEY, records.INDEX_SORT_KEY)
-    connection.client("dynamodb").create_table(
-        TableName="some-table",
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in keys],
-        KeySchema=key_schema(records.PARTITION_KEY, records.SORT_KEY),
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": records.INDEX_NAME,
-                "KeySchema": key_schema(records.INDEX_PARTITION_KEY, records.INDEX_SORT_KEY),
-                "Projection": {"ProjectionType": "ALL"},
-            }
-        ],
-    )
+
+    def make() -> None:
+        s3 = connection.client("s3")
+        for bucket in ("datasets", "models", "results"):
+            s3.create_bucket(Bucket=f"some-{bucket}", CreateBucketConfiguration={"LocationConstraint": REGION})
+            s3.put_bucket_versioning(Bucket=f"some-{bucket}", VersioningConfiguration={"Status": "Enabled"})
+        keys = (records.PARTITION_KEY, records.SORT_KEY, records.INDEX_PARTITION_KEY, records.INDEX_SORT_KEY)
+        connection.client("dynamodb").create_table(
+            TableName="some-table",
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in keys],
+            KeySchema=key_schema(records.PARTITION_KEY, records.SORT_KEY),
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": records.INDEX_NAME,
+                    "KeySchema": key_schema(records.INDEX_PARTITION_KEY, records.INDEX_SORT_KEY),
+                    "Projection": {"ProjectionType": "ALL"},
+                }
+            ],
+        )
+
+    made_once_in_moto("deployment", REGION, make)
     definition = {"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}
     machine = connection.client("stepfunctions").create_state_machine(
         name="fleetscore-dev", definition=json.dumps(definition), roleArn="arn:aws:iam::123456789012:role/workflow"

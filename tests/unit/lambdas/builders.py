@@ -36,6 +36,7 @@ from lambdas.planning.scoring.assignments import Assignment
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.resources import resources
 from tests.unit.checksums import crc64nvme
+from tests.unit.moto_state import made_once_in_moto
 
 REGION = "eu-central-1"
 STARTED_AT = "2026-01-05T10:00:00.123Z"
@@ -179,22 +180,23 @@ class Stage:
             VARIABLES[name]
             for name in (environment.DATASETS_BUCKET, environment.MODELS_BUCKET, environment.RESULTS_BUCKET)
         )
-        for bucket in (self.datasets, self.models, self.results):
-            self.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
-        self.table: Any = self._create_table()
+        made_once_in_moto("stage", REGION, self._create)
+        self.table: Any = self.dynamodb.Table(VARIABLES[environment.TABLE_NAME])
 
     @property
     def deployment(self) -> Deployment:
         return resources().deployment
 
-    def _create_table(self) -> Any:
+    def _create(self) -> None:
+        for bucket in (self.datasets, self.models, self.results):
+            self.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
         keys = (
             records.PARTITION_KEY,
             records.SORT_KEY,
             records.INDEX_PARTITION_KEY,
             records.INDEX_SORT_KEY,
         )
-        return self.dynamodb.create_table(
+        self.dynamodb.create_table(
             TableName=VARIABLES[environment.TABLE_NAME],
             BillingMode="PAY_PER_REQUEST",
             AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],

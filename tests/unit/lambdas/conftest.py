@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from lambdas.summarize_execution.handler import handler as summarize_execution_h
 from lambdas.verify_output.handler import handler as verify_output_handler
 from tests.unit.atomic_requests import one_request_at_a_time
 from tests.unit.lambdas.builders import REGION, VARIABLES, Context, Stage, plan_event, pointer_event
+from tests.unit.moto_state import made_once_in_moto
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -61,17 +63,26 @@ plan_training = _step(plan_training_handler)
 register = _step(register_model_version_handler)
 
 
+def _settings() -> list[str | None]:
+    """Return the functions' variables, which a test may have changed."""
+    return [os.environ.get(name) for name in VARIABLES]
+
+
 @pytest.fixture
 def planned(stage: Stage, plan: Step) -> Stage:
     """Return a stage with one planned job of two objects."""
-    stage.register()
-    stage.upload()
-    plan(plan_event({}))
+
+    def make() -> None:
+        stage.register()
+        stage.upload()
+        plan(plan_event({}))
+
+    made_once_in_moto("planned", REGION, make, _settings())
     return stage
 
 
 @pytest.fixture
 def opened(planned: Stage, record: Step) -> Stage:
     """Return a stage with one job whose first attempt is open."""
-    record(pointer_event())
+    made_once_in_moto("opened", REGION, lambda: record(pointer_event()), _settings())
     return planned

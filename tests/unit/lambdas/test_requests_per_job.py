@@ -9,9 +9,11 @@ import pytest
 from botocore.client import BaseClient
 
 from contract.pool.pool_records import JobKind
+from contract.status import AttemptStatus, FailureKind
+from lambdas.errors import JobClosedError
 from lambdas.stage.sagemaker_jobs import SageMakerJobs
 from lambdas.stage.tables.job_table import JobTable
-from tests.unit.lambdas.builders import Stage, pointer_event, summary_event
+from tests.unit.lambdas.builders import STARTED_AT, Stage, pointer_event, summary_event
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -110,3 +112,23 @@ def test_an_attempt_that_is_opened_between_two_reads_is_read_again(opened: Stage
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(JobTable, "_get_each", before_it_was_opened)
         assert table.job_state("e-1", "delays-ua", 1).attempt == opened.attempt()
+
+
+def test_an_attempt_that_ends_between_two_reads_is_read_again(opened: Stage, record: Step) -> None:
+    """Otherwise a late call gets instances for a job that has failed."""
+    table = opened.deployment.table
+    running = table.job_state("e-1", "delays-ua", 1)
+    table.close_job(running.job, ended_at=STARTED_AT, kind=FailureKind.STOPPED, reason="a reason")
+    opened.deployment.pools.release(running.job.sagemaker_job_name)
+    reads = JobTable._get_each
+
+    def before_it_ended(self: JobTable, *keys: Any) -> list[Any]:
+        job, attempt, execution = reads(self, *keys)
+        return [job, attempt and {**attempt, "status": AttemptStatus.RUNNING.value}, execution]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(JobTable, "_get_each", before_it_ended)
+        assert table.job_state("e-1", "delays-ua", 1).attempt == opened.attempt()
+        with pytest.raises(JobClosedError):
+            record(pointer_event())
+    assert list(opened.deployment.pools.leases()) == []

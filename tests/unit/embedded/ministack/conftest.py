@@ -12,7 +12,7 @@ import pytest
 from ministack.services import iam, stepfunctions
 
 # ministack's Cognito writes a key there when it is imported.
-_STATE = tempfile.TemporaryDirectory(prefix="ministack-")
+_STATE = tempfile.TemporaryDirectory(prefix="state-of-ministack-")
 os.environ["STATE_DIR"] = _STATE.name
 
 Call = Callable[..., dict[str, Any]]

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -124,6 +125,23 @@ def test_late_and_doubled_events_of_an_older_execution_change_nothing(stage: Sta
     assert latest_execution(stage) == "e-2"
 
 
+def test_pointers_of_a_throttled_transaction_are_written_one_by_one(stage: Stage, summarize: Step) -> None:
+    """The client does not retry throttled transactions."""
+    run(stage, "e-1", STARTED_AT)
+    run(stage, "e-2", LATER)
+    older, newer = manifest_of(stage, summarize, "e-1"), manifest_of(stage, summarize, "e-2", LATER)
+    dynamodb = boto3.resource("dynamodb").meta.client
+    reasons = [{"Code": "ThrottlingError"}]
+    answer = {"Error": {"Code": "TransactionCanceledException", "Message": ""}, "CancellationReasons": reasons}
+    dynamodb.meta.events.register(
+        "before-call.dynamodb.TransactWriteItems", lambda **_: (SimpleNamespace(status_code=400), answer)
+    )
+    pointers = LatestPointers(dynamodb, stage.deployment.settings.table_name, stage.deployment.store)
+    assert pointers.move([newer]) == 1
+    assert pointers.move([older]) == 0
+    assert latest_execution(stage) == "e-2"
+
+
 @pytest.mark.parametrize("is_first", [True, False])
 def test_an_execution_that_was_overtaken_does_not_replace_the_newer_manifest(
     stage: Stage, summarize: Step, is_first: bool
@@ -158,9 +176,9 @@ def test_an_execution_that_was_overtaken_does_not_replace_the_newer_manifest(
     assert latest_execution(stage) == "e-2"
 
 
-def manifest_of(stage: Stage, summarize: Step, execution_id: str) -> LatestPredictions:
+def manifest_of(stage: Stage, summarize: Step, execution_id: str, planned_at: str = STARTED_AT) -> LatestPredictions:
     """Return the pointer that an execution writes, and remove it again."""
-    summarize(summary_event({}, execution_id))
+    summarize(summary_event({}, execution_id, planned_at))
     found = manifest(stage)
     stage.s3.delete_object(Bucket=stage.results, Key=found.key)
     stage.table.delete_item(Key=latest_key(found.dataset, found.model_id))
