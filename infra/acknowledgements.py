@@ -17,7 +17,7 @@ from infra.compute.job_roles import OUTPUT_PATTERNS, SCORING_LOG_GROUP, TRAINING
 from infra.dead_letters import DeadLetters
 from infra.definitions.scoring_definition import MAP_LABEL
 from infra.definitions.training_definition import MAP_LABEL as TRAINING_MAP_LABEL
-from infra.functions.workflow_functions import latest_arn, outputs_arns
+from infra.functions.workflow_permissions import latest_arn, outputs_arns
 from infra.settings import AppSettings
 from infra.stack_outputs import Storage, any_state_machine_arn, child_executions_arns, executions_arns, jobs_arns
 from infra.stacks.compute import ComputeStack

@@ -124,7 +124,7 @@ class RequestCheck:
     """Objects of the datasets, each counted once, however many models read it."""
     input_bytes: int = 0
     jobs: tuple[CheckedJob, ...] = ()
-    """Training jobs first, then the largest: the first ones, or all if they were wanted."""
+    """In the order in which they start, training jobs first: the first ones, or all if they were wanted."""
     notes: tuple[str, ...] = ()
     """Notes about effects that may be unexpected, but are allowed."""
     resume: ResumeCounts | None = None

@@ -82,17 +82,23 @@ class Session:
         return AWSResponse(request.url, exchange.status, HeadersDict(exchange.headers), exchange.body)
 
     def request(
-        self, method: str, path: str, headers: dict[str, str] | None = None, body: BinaryIO | None = None
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str] | None = None,
+        body: BinaryIO | bytes | None = None,
+        *,
+        query: str = "",
     ) -> Exchange:
-        """Send a request that has no query, and return it with its response.
+        """Send a request, and return it with its response.
 
         Args:
-            path: The path as in a URL.
+            path: The path as in a URL, and so is `query`.
 
         Raises:
             HTTPClientError: The application has not answered.
         """
-        return self._exchange(method, path, "", {"host": "localhost", **(headers or {})}, body)
+        return self._exchange(method, path, query, {"host": "localhost", **(headers or {})}, body)
 
     def _exchange(self, method: str, path: str, query: str, headers: dict[str, Any], body: Any) -> Exchange:
         headers = {**headers, "authorization": self._authorization}

@@ -15,7 +15,7 @@ from botocore.config import Config
 
 from embedded.http.in_process import InProcessCalls
 from embedded.ministack.iam.identity import Credentials
-from embedded.sagemaker.object_client import ObjectClient
+from embedded.sagemaker.plain_clients import LogClient, ObjectClient
 from embedded.server.endpoint import Endpoint
 
 TRANSFERS = 8
@@ -108,4 +108,5 @@ class ClientFactory:
         if self._calls is None:
             return client
         session = self._calls.use_for(client, credentials.access_key_id)
-        return ObjectClient(client, session) if service == "s3" else client
+        plain = {"s3": ObjectClient, "logs": LogClient}.get(service)
+        return client if plain is None else plain(client, session)

@@ -26,14 +26,7 @@ from embedded.faults import Faults
 from embedded.http.in_process import InProcessCalls
 from embedded.http.server import serve_http
 from embedded.images.image_store import ImageStore
-from embedded.ministack.cloudformation.new_names import install_new_names
 from embedded.ministack.events.delivery_faults import deliver_event
-from embedded.ministack.events.event_sources import (
-    install_batch_actions,
-    install_object_versions,
-    install_queue_polling,
-)
-from embedded.ministack.events.message_moves import install_message_moves
 from embedded.ministack.events.schedules import (
     all_schedules,
     install_schedule_check,
@@ -41,57 +34,25 @@ from embedded.ministack.events.schedules import (
     remove_schedule,
 )
 from embedded.ministack.events.service_events import install_scheduled_rules, put_service_event
-from embedded.ministack.events.stream_records import install_stream_limit
-from embedded.ministack.expressions import install_expression_cache
 from embedded.ministack.functions import (
-    install_call_logs,
-    install_forked_workers,
-    install_function_errors,
-    install_lambda_actions,
     stop_function_workers,
 )
-from embedded.ministack.glue import glue_resource_arn, install_partition_filters
-from embedded.ministack.http.application import application, enforces_iam
+from embedded.ministack.http.application import application
 from embedded.ministack.http.direct_route import with_direct_route
-from embedded.ministack.http.limits import install_limits
 from embedded.ministack.http.request_checks import with_request_check
 from embedded.ministack.http.request_faults import with_faults
-from embedded.ministack.http.request_memory import install_request_memory, with_known_caller
+from embedded.ministack.http.request_memory import with_known_caller
 from embedded.ministack.http.services import (
     add_service,
-    ecr_resource_arn,
-    events_resource_arn,
-    iam_resource_arn,
-    name_resources,
 )
-from embedded.ministack.iam.bus_policies import install_bus_policies
-from embedded.ministack.iam.call_recording import install_call_recording
-from embedded.ministack.iam.conditions import install_conditions
 from embedded.ministack.iam.execution_role import install_execution_role
 from embedded.ministack.iam.identity import (
     authorize,
-    install_administrator,
-    install_policy_cache,
     may_assume,
     role_credentials,
 )
 from embedded.ministack.iam.signatures import with_access_check
-from embedded.ministack.iam.simulation import install_simulation
-from embedded.ministack.iam.template_check import install_condition_check
-from embedded.ministack.images import install_missing_image_error
-from embedded.ministack.monitoring.alarms import install_alarms, start_evaluation
-from embedded.ministack.monitoring.logs import install_filter_patterns, install_log_limit, install_log_search
-from embedded.ministack.monitoring.metrics import (
-    install_embedded_metrics,
-    install_execution_metrics,
-    install_metric_queries,
-)
-from embedded.ministack.s3.buckets import install_bucket_not_empty_error, install_bucket_properties
-from embedded.ministack.s3.checksums import install_checksums
-from embedded.ministack.s3.copies import install_copies
-from embedded.ministack.s3.listing import install_listings
-from embedded.ministack.s3.object_contents import ContentStore, install_objects_on_disk
-from embedded.ministack.s3.objects import install_managed_key, install_multipart_times, install_restore_status
+from embedded.ministack.s3.object_contents import ContentStore
 from embedded.ministack.step_functions.tasks import add_task_integration
 from embedded.prices import service as prices
 from embedded.quotas import service as quotas
@@ -99,26 +60,22 @@ from embedded.requests.violations import log_to
 from embedded.sagemaker.instances.disks import own_mounts
 from embedded.sagemaker.instances.guard import delete_folder
 from embedded.sagemaker.jobs.job import Job, epoch_milliseconds
-from embedded.sagemaker.requests.condition_keys import CREATIONS, condition_keys
 from embedded.sagemaker.service import TARGET_PREFIX, SageMakerService, resource_arn
 from embedded.sagemaker.task_integration import RESOURCES, run_job
 from embedded.scheduler.clock import EmbeddedClock
 from embedded.scheduler.service import SOURCE, SWEEP_SECONDS, SchedulerService
+from embedded.server.corrections import install_corrections
 from embedded.server.endpoint import Endpoint
 from embedded.server.fault_injection import install_faults, jumped
 from embedded.server.inventory import start_inventory
 from embedded.server.persistence import OBJECTS, SnapshotWriter
-from embedded.step_functions import service
 from embedded.step_functions.executions import running
 from embedded.step_functions.executions.restart import end_interrupted
-from embedded.step_functions.tasks import task_tokens
 
 LOCK_FILE = "lock"
 """File that the server keeps locked, so that other processes can check whether it runs."""
 _GRACE_SECONDS = 0.5
 _REUSE_SECONDS = 3600.0
-_ALARM_SECONDS = 10.0
-"""Longest time between two evaluations of the alarms, in seconds. On AWS, it is a minute."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +168,9 @@ async def _serve(settings: ServerSettings) -> None:
     if settings.parent_pipe >= 0:
         threading.Thread(target=_wait_for_parent, args=(settings.parent_pipe, loop, ended), daemon=True).start()
     store = ContentStore(settings.root / OBJECTS, keep_dropped=settings.persist)
-    _install_corrections(settings, store)
+    install_corrections(
+        settings.endpoint, store, time_scale=settings.time_scale, call_recording=settings.call_recording
+    )
     faults = Faults(fault_folder(settings.root))
     install_faults(faults)
     calls = InProcessCalls()
@@ -252,40 +211,6 @@ async def _serve(settings: ServerSettings) -> None:
         server.result()
 
 
-def _install_corrections(settings: ServerSettings, store: ContentStore) -> None:
-    service.install(settings.time_scale)
-    install_call_logs()
-    install_function_errors()
-    install_forked_workers()
-    install_lambda_actions()
-    install_object_versions()
-    install_batch_actions()
-    install_queue_polling(settings.time_scale)
-    install_stream_limit()
-    _install_iam(settings)
-    install_missing_image_error()
-    install_message_moves()
-    _install_monitoring(settings.time_scale)
-    install_objects_on_disk(store)
-    install_checksums()
-    install_listings()
-    install_copies()
-    install_bucket_not_empty_error()
-    install_bucket_properties()
-    install_new_names()
-    install_restore_status()
-    install_multipart_times()
-    install_managed_key()
-    install_limits()
-    install_partition_filters()
-    install_expression_cache()
-    name_resources("ecr", ecr_resource_arn)
-    name_resources("glue", glue_resource_arn)
-    name_resources("iam", iam_resource_arn)
-    name_resources("events", events_resource_arn)
-    name_resources("states", task_tokens.resource_arn)
-
-
 def _start_persistence(
     settings: ServerSettings, store: ContentStore, sagemaker: SageMakerService, service_quotas: quotas.ServiceQuotas
 ) -> SnapshotWriter:
@@ -302,30 +227,6 @@ def _start_persistence(
         # In a thread, because announcing a failure may call this server.
         threading.Thread(target=end_interrupted, name="end-interrupted", daemon=True).start()
     return snapshots
-
-
-def _install_iam(settings: ServerSettings) -> None:
-    if enforces_iam():
-        install_administrator(settings.endpoint.access_key_id, settings.endpoint.secret_access_key)
-    install_policy_cache()
-    install_request_memory()
-    install_conditions({f"sagemaker:{operation}": condition_keys for operation in CREATIONS})
-    install_bus_policies()
-    install_condition_check()
-    install_simulation()
-    if settings.call_recording is not None:
-        install_call_recording(settings.call_recording)
-
-
-def _install_monitoring(time_scale: float) -> None:
-    install_log_limit()
-    install_log_search()
-    install_filter_patterns()
-    install_embedded_metrics()
-    install_execution_metrics()
-    install_metric_queries()
-    install_alarms()
-    start_evaluation(min(_ALARM_SECONDS, max(0.5, 60 * time_scale)))
 
 
 def _close(sagemaker: SageMakerService) -> None:

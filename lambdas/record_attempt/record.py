@@ -68,7 +68,8 @@ def record_attempt(
         if job.status in FINAL_JOB_STATUSES:
             raise JobClosedError(job.execution_id, job.job_id, job.status)
         raise StaleEventError(job.job_id, event.attempt, job.status, job.attempt)
-    elif attempt.sagemaker_job_name:
+    elif attempt.sagemaker_job_name and job.waiting_for:
+        # Otherwise this is a repeated call. The instances may be released already, and nobody would release them again.
         if wait := admission.of(job, attempt.instance_type, attempt.instance_count):
             return _waiting(job, wait)
         # SageMaker has refused it before, and may do so again.

@@ -44,7 +44,7 @@ def write_versions(table: CatalogTable, wanted: Sequence[NewVersion], changed_by
 
     Raises:
         CommandError: when concurrent changes of the same models do not stop, a new version exists, an old one
-            was deleted, or would replace another than the caller has seen.
+            was deleted, or a model has another current version than the caller has seen.
     """
     size = TRANSACTION_ITEMS // _ACTIONS_PER_MODEL
     parts = [wanted[start : start + size] for start in range(0, len(wanted), size)]
@@ -100,12 +100,11 @@ def _write_batch(
         after = item.document.model(before, change)
         actions = [table.put_version(item.version)] if item.is_new else []
         if after != before:
+            if _is_overtaken(item, before):
+                if batch:
+                    break
+                raise CommandError(_overtaken_message(item, before))
             if not item.is_new:
-                seen = item.before.current_version if item.before is not None else ""
-                if before is not None and before.current_version not in (change.version, seen):
-                    if batch:
-                        break
-                    raise CommandError(_overtaken_message(before, change.version))
                 # Otherwise a version that was deleted meanwhile would become current.
                 actions.append(table.version_exists(after.model_id, change.version))
             actions += table.put_model(after, before)
@@ -119,8 +118,24 @@ def _write_batch(
     return models
 
 
-def _overtaken_message(model: Model, version: str) -> str:
+def _is_overtaken(item: NewVersion, before: Model | None) -> bool:
+    """Return whether the model has another current version than the caller has seen, or was deleted since.
+
+    What would be set back was decided by the version that the caller has seen.
+    """
+    seen = item.before.current_version if item.before is not None else ""
+    found = before.current_version if before is not None else ""
+    return found not in (item.version.spec.version, seen)
+
+
+def _overtaken_message(item: NewVersion, before: Model | None) -> str:
+    version = item.version.spec.version
+    if before is None:
+        return (
+            f"Model {item.document.model_id} was deleted while the registration was running, so version {version} "
+            "was not made current. Run the command again to register it as a new model."
+        )
     return (
-        f"Version {model.current_version} of model {model.model_id} has become current while the registration was "
+        f"Version {before.current_version} of model {before.model_id} has become current while the registration was "
         f"running, so version {version} was not made current. Run the command again: it says what would be set back."
     )

@@ -58,7 +58,8 @@ def deadline_line(snapshot: Snapshot) -> str:
     left = f"{distance} left" if found.seconds_left >= 0 else f"{distance} ago"
     if found.predicted is None and found.lateness is None:
         return f"{begin}, {left}"
-    return f"{begin}, {left}{_expected(found.predicted)}: {_VERDICTS[found.lateness]}"
+    verdict = _VERDICTS[found.lateness] if found.seconds_left >= 0 else "it is missed"
+    return f"{begin}, {left}{_expected(found.predicted)}: {verdict}"
 
 
 def deadline_json(snapshot: Snapshot) -> dict[str, Any] | None:

@@ -60,7 +60,7 @@ def _totals_lines(expected: ExpectedCapacity, jobs: Iterable[CheckedJob]) -> lis
         lines.append(f"Deadline: {shown_time(expected.deadline_at)}, {_against_deadline(expected, end)}")
     for name, needed in sorted(figures.quota_needed.items()):
         quota = expected.quotas.get(name)
-        limit = "the account's quota is not known" if quota is None else f"the account's quota is {quota:,}"
+        limit = "the quota is not known" if quota is None else f"the quota is {quota:,}"
         lines.append(f"Instances at once: {needed:,} x {name}; {limit}")
     largest = max((job.volume_gb for job in jobs), default=0)
     if largest:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import escape
@@ -18,7 +18,9 @@ from embedded.ministack.errors import MinistackChangedError
 PAGE_KEYS = 1_000
 """Most keys in an answer."""
 _FULL_OBJECT = "FULL_OBJECT"
-_CHANGED = ("_collect_list_entries", "_list_objects_v2")
+_MAX_KEYS = 2**31 - 1
+"""Largest number of keys that a request may name."""
+_CHANGED = ("_collect_list_entries", "_list_objects_v1", "_list_objects_v2")
 
 
 class Objects(dict[str, Any]):
@@ -68,7 +70,31 @@ def install_listings() -> None:
 
     s3._buckets.__class__ = Buckets
     s3._collect_list_entries = collect_entries
-    s3._list_objects_v2 = _list_objects_v2
+    s3._list_objects_v1 = _with_checked_query(s3._list_objects_v1)
+    s3._list_objects_v2 = _with_checked_query(_list_objects_v2)
+
+
+def _with_checked_query(list_objects: Callable[[str, dict[str, Any]], Any]) -> Callable[[str, dict[str, Any]], Any]:
+    """Let a listing refuse queries as S3 does, and return at most a page."""
+    from ministack.services import s3
+
+    def refusal(message: str, bucket: str) -> Any:
+        return s3._error("InvalidArgument", message, 400, f"/{bucket}")
+
+    def listed(name: str, query: dict[str, Any]) -> Any:
+        if s3._ensure_bucket(name) is None:
+            return s3._no_such_bucket(name)
+        try:
+            most = int(s3._qp(query, "max-keys") or PAGE_KEYS)
+        except ValueError:
+            return refusal("Provided max-keys not an integer or within integer range", name)
+        if not 0 <= most <= _MAX_KEYS:
+            return refusal(f"Argument maxKeys must be an integer between 0 and {_MAX_KEYS}", name)
+        if "continuation-token" in query and _decoded(s3._qp(query, "continuation-token")) is None:
+            return refusal("The continuation token provided is incorrect", name)
+        return list_objects(name, {**query, "max-keys": [str(min(most, PAGE_KEYS))]})
+
+    return listed
 
 
 def _rows(keys: list[str], prefix: str, delimiter: str, after: str) -> Iterator[tuple[str, bool]]:
@@ -92,6 +118,8 @@ def collect_entries(
     """Return keys, common prefixes, whether there are more, and the last of both."""
     found: tuple[list[str], list[str]] = [], []
     last = ""
+    if not max_keys:
+        return *found, False, last
     for count, (row, is_prefix) in enumerate(_rows(objects.keys_in_order, prefix, delimiter, start_after)):
         if count >= max_keys:
             return *found, True, last
@@ -112,7 +140,7 @@ def _list_objects_v2(name: str, query: dict[str, Any]) -> Any:
         return str(s3._qp(query, parameter, default))
 
     prefix, delimiter, token, after = map(given, ("prefix", "delimiter", "continuation-token", "start-after"))
-    most, encoding = min(int(given("max-keys", str(PAGE_KEYS))), PAGE_KEYS), given("encoding-type")
+    most, encoding = int(given("max-keys")), given("encoding-type")
     owner = ""
     if given("fetch-owner").lower() == "true":
         owner = f"<Owner><ID>{s3._canonical_owner_id()}</ID><DisplayName>ministack</DisplayName></Owner>"
@@ -152,9 +180,9 @@ def _described(record: Mapping[str, Any]) -> str:
     )
 
 
-def _decoded(token: str) -> str:
-    """Return the last row of the page before, which the token of a page is."""
+def _decoded(token: str) -> str | None:
+    """Return the last row of the page before, which the token of a page is; None if it is no such token."""
     try:
-        return base64.b64decode(token).decode()
+        return base64.b64decode(token, validate=True).decode() or None
     except (binascii.Error, ValueError):
-        return token
+        return None

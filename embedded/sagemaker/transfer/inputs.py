@@ -7,7 +7,7 @@ import json
 import posixpath
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,14 +113,23 @@ def _prefix_objects(s3: Any, uri: str, role_arn: str) -> list[RemoteObject]:
     bucket, prefix = split_s3_uri(uri)
     objects = []
     try:
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-            for entry in page.get("Contents", []):
-                relative = _below_prefix(entry["Key"], prefix)
-                if relative:  # skip the empty object that marks the prefix itself as a folder
-                    objects.append(RemoteObject(bucket, entry["Key"], relative))
+        for key in _keys(s3, bucket, prefix):
+            relative = _below_prefix(key, prefix)
+            if relative:  # skip the empty object that marks the prefix itself as a folder
+                objects.append(RemoteObject(bucket, key, relative))
     except (ClientError, BotoCoreError) as error:
         raise _download_failure("ListObjectsV2", uri, error, "s3:ListBucket", role_arn) from error
     return objects
+
+
+def _keys(s3: Any, bucket: str, prefix: str) -> Iterator[str]:
+    token: dict[str, str] = {}
+    while True:
+        page = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, **token)
+        yield from (entry["Key"] for entry in page.get("Contents", []))
+        if "NextContinuationToken" not in page:
+            return
+        token = {"ContinuationToken": page["NextContinuationToken"]}
 
 
 def _below_prefix(key: str, prefix: str) -> str:

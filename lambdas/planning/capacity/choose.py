@@ -9,6 +9,7 @@ from contract.catalog.instance_types import has_local_storage
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute
 from contract.planner.choose import choose_plan
+from contract.planner.estimates import Estimate
 from contract.planner.figures import PlanFigures, figures_of
 from contract.planner.plan import CapacityPlan, JobCapacity
 from contract.planner.problem import PlanningProblem, pool_name, priced_kind
@@ -77,6 +78,9 @@ class CapacityPlanner:
         by_group: dict[str, list[JobCapacity]] = {}
         for job in self.plan.jobs:
             by_group.setdefault(job.group, []).append(job)
+        for group in groups:
+            if group.is_kept:
+                by_group[group.name] = [self._kept_job(group, chunk) for chunk in group.largest_chunks()]
         return [chunk for group in groups for chunk in self._chunks(group, by_group.get(group.name, []))]
 
     def check_deadline(self, deadline: datetime, planned_at: datetime) -> list[Problem]:
@@ -114,6 +118,25 @@ class CapacityPlanner:
             for name, spot in sorted(used)
         }
         return {name: price for name, price in found.items() if price is not None}
+
+    def _kept_job(self, group: JobGroup, models: Sequence[ModelSpec]) -> JobCapacity:
+        """Return what a job needs that only copies what is kept: no instance. It comes after those that score."""
+        compute = group.compute
+        return JobCapacity(
+            group=group.name,
+            models=tuple(spec.model_id for spec in models),
+            instance_type=compute.instance_type or "",
+            instance_count=compute.instance_count or 1,
+            is_split=False,
+            shard_bytes=(0,),
+            volume_gb=compute.volume_size_gb or 1,
+            seconds=Estimate(0.0, 0.0, 0.0, 0),
+            starts=(self.plan.makespan.value if self.plan else 0.0,),
+            instance_seconds=0.0,
+            rows=0,
+            cost=0.0,
+            spot=bool(compute.spot),
+        )
 
     def _chunks(self, group: JobGroup, jobs: Sequence[JobCapacity]) -> list[PlannedChunk]:
         if group.fleet is not None:

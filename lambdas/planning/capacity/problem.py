@@ -37,9 +37,12 @@ def form_problem(
     basis: PlanningBasis,
     seconds_left: float | None,
 ) -> PlanningProblem:
-    """Return the problem of an execution whose deadline is in `seconds_left` seconds, if it has one."""
+    """Return the problem of an execution whose deadline is in `seconds_left` seconds, if it has one.
+
+    Groups that are kept as a whole need no capacity, and are not in it.
+    """
     datasets: dict[str, Sequence[int]] = {}
-    found = tuple(_group(group, datasets, defaults) for group in groups)
+    found = tuple(_group(group, datasets, defaults) for group in groups if not group.is_kept)
     stage_type = defaults.compute.instance_type or ""
     return PlanningProblem(
         groups=found,

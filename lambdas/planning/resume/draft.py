@@ -88,10 +88,17 @@ def jobs_that_keep(
     if not is_joined:
         # A job scores an object with all of its models, also if only one lacks it.
         groups = {model_id: coverage.group(model_id) for model_id in scorers}
-    left = {name: 1 - coverage.kept(name) / max(1, coverage.pairs(name)) for name in scorers}
+    left = {name: _share_left(coverage, name) for name in scorers}
     jobs = forming.jobs(groups, left)
     order = {source: number for number, source in enumerate(coverage.sources)}
     return [_with_sources(job, coverage, order) for job in jobs], coverage
+
+
+def _share_left(coverage: Coverage, name: str) -> float:
+    pairs = max(1, coverage.pairs(name))
+    # Uncounted commits may be missing, so the job may need an instance.
+    least = 0.0 if coverage.is_exact else 1 / pairs
+    return max(least, 1 - coverage.kept(name) / pairs)
 
 
 def _digests(job: PlannedJob) -> dict[str, str]:

@@ -50,6 +50,11 @@ class JobGroup:
         return self.snapshot.dataset
 
     @property
+    def is_kept(self) -> bool:
+        """Whether earlier executions have made all commits, so that its jobs only copy and start no instance."""
+        return self.left <= 0
+
+    @property
     def max_models_per_job(self) -> int:
         """Most models of a job, whatever the planner would choose."""
         return max(1, min(MAX_MODELS_PER_JOB, MAX_COMMITS // max(1, len(self.snapshot.objects))))
@@ -154,7 +159,7 @@ def form_groups(
             joined_nulls=request.joined_nulls,
             chunks=tuple(split),
             models_per_job=size,
-            left=share.get(specs[0].model_id, 1.0),
+            left=max((share[spec.model_id] for spec in specs if spec.model_id in share), default=1.0),
         )
         # Any models of a group may share a job, if the planner decides.
         found += [one] if size else [replace(one, models=agreeing, chunks=None) for agreeing in split]

@@ -61,7 +61,7 @@ def test_plan_shows_jobs_time_quota_and_cost(answer: Answer, capsys: Captured) -
         "… and 1 more job; --json shows all",
         "Duration: 14 min (10 min to 21 min), until about 2026-03-01 22:14:00 UTC",
         "Deadline: 2026-03-01 22:20:00 UTC, met with 6 min to spare, but not at the long end of the band",
-        "Instances at once: 2 x ml.m5.xlarge; the account's quota is 20",
+        "Instances at once: 2 x ml.m5.xlarge; the quota is 20",
         "Disk: up to 30 GB per instance",
         "Instances: 0.70 instance-hours, 0.16 USD (prices of 2026-11-30: AWS Price List API)",
         "Alternatives:",
@@ -110,7 +110,7 @@ def test_missed_deadline_and_missing_price_are_said(answer: Answer, capsys: Capt
     assert entry.main(["plan"]) == 0
     out = capsys.readouterr().out
     assert "Deadline: 2026-03-01 22:10:00 UTC, missed by 4 min" in out
-    assert "2 x ml.m5.xlarge; the account's quota is not known" in out
+    assert "2 x ml.m5.xlarge; the quota is not known" in out
     assert "the cost is not known, because an instance type has no price" in out
 
 

@@ -491,6 +491,42 @@ def test_bulk_sets_no_model_back_that_got_a_version_meanwhile(
     assert "a: equals version 1, but version 2 is current" in capsys.readouterr().err
 
 
+def test_bulk_replaces_no_version_that_became_current_meanwhile_with_an_older_artifact(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    roll_back_in_bulk(catalog, tmp_path)
+    catalog.promote("a", "1")
+    path = tmp_path / "changed.jsonl"
+    path.write_text(json.dumps(line_of("a", max_attempts=7)))
+    with monkeypatch.context() as patch:
+        # Version 1 is current when it is checked, and has the same artifact.
+        while_artifacts_are_stored(patch, lambda: catalog.promote("a", "2"))
+        assert entry.main(["models", "register", "--bulk", str(path)]) == 2
+    assert "Version 2 of model a has become current" in capsys.readouterr().err
+    assert current_versions(catalog) == {"a": "2"}
+    assert entry.main(["models", "register", "--bulk", str(path)]) == 2
+    assert "a: has the artifact of version 1, but version 2 is current" in capsys.readouterr().err
+
+
+def test_bulk_does_not_bring_a_model_back_that_was_deleted_meanwhile(
+    catalog: Catalog, deletion: ModelDeletion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    path = write_lines(tmp_path, line_of("a"))
+    assert entry.main(["models", "register", "--bulk", str(path)]) == 0
+    make_archive(tmp_path / "model.tar.gz", {"model.joblib": b"new model"})
+    with monkeypatch.context() as patch:
+        while_artifacts_are_stored(patch, lambda: deletion.delete_model("a"))
+        assert entry.main(["models", "register", "--bulk", str(path)]) == 2
+    assert "Model a was deleted while the registration was running" in capsys.readouterr().err
+    assert current_versions(catalog) == {}
+    assert entry.main(["models", "register", "--bulk", str(path)]) == 0
+    [(model, version)] = catalog.models()
+    assert version is not None
+    with catalog.artifact(version) as stored:
+        assert stored.read_bytes() == (tmp_path / "model.tar.gz").read_bytes()
+    assert model.current_version == version.spec.version
+
+
 def test_an_old_artifact_needs_a_flag_for_one_model_too(catalog: Catalog, tmp_path: Path, capsys: Captured) -> None:
     for name in ("old", "new"):
         make_archive(tmp_path / f"{name}.tar.gz", {"model.joblib": name.encode()})

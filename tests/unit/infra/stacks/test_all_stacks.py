@@ -108,9 +108,17 @@ def test_every_function_has_its_own_role_with_only_its_table_actions(assembly: A
             table_actions.setdefault(role, set()).update(actions)
     assert table_actions == {
         "PlanExecution": {"GetItem", "BatchGetItem", "PutItem", "Query"},
-        "RecordAttempt": {"ConditionCheckItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"},
-        "VerifyOutput": {"DeleteItem", "GetItem", "PutItem", "UpdateItem"},
-        "ClassifyFailure": {"DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"},
+        "RecordAttempt": {
+            "BatchGetItem",
+            "ConditionCheckItem",
+            "DeleteItem",
+            "GetItem",
+            "PutItem",
+            "Query",
+            "UpdateItem",
+        },
+        "VerifyOutput": {"BatchGetItem", "DeleteItem", "GetItem", "PutItem", "UpdateItem"},
+        "ClassifyFailure": {"BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"},
         "PrepareTraining": {"GetItem", "BatchGetItem", "PutItem", "Query"},
         "PlanTraining": {"GetItem", "BatchGetItem", "PutItem", "Query"},
         "RegisterModelVersion": {"DeleteItem", "GetItem", "BatchGetItem", "PutItem"},

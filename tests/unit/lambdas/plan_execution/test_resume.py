@@ -211,6 +211,34 @@ def test_models_share_a_job_only_if_they_lack_the_same_objects(
     assert stage.spec("e-2", "a.and-1-more").sources == (JobSource("e-1", "a"), JobSource("e-1", "b"))
 
 
+@pytest.mark.parametrize("more", [{}, {"models_per_job": "auto", "deadline": "PT9H"}], ids=["records", "planner"])
+def test_the_estimate_has_no_instances_for_jobs_that_only_copy(
+    stage: Stage, plan: Step, record: Step, summarize: Step, more: dict[str, Any]
+) -> None:
+    for model_id in ("a", "b", "c"):
+        stage.register(model_id)
+    stage.upload()
+    plan(plan_event({}))
+    for job_id, objects in (("a", 2), ("b", 2), ("c", 1)):
+        record(pointer_event(job_id))
+        stage.commit(job_id=job_id, objects=objects)
+    stop(summarize)
+    some, none = check({**RESUME, **more}), check({**RESUME, **more, "models": ["a", "b"]})
+    assert some.expected is not None
+    assert none.expected is not None
+    only_c = check({**more, "models": ["c"]}).expected
+    assert only_c is not None
+    assert (some.expected.figures.jobs, none.expected.figures.jobs) == (1, 0)
+    assert some.expected.figures.quota_needed == only_c.figures.quota_needed
+    assert some.expected.figures.seconds.value == pytest.approx(only_c.figures.seconds.value, rel=0.01)
+    assert (none.expected.figures.seconds.value, none.expected.figures.instance_hours) == (0, 0)
+    seconds = {job.job_id[0]: job.seconds.value for job in some.jobs if job.seconds}
+    assert seconds["c"] > 0
+    assert {value for name, value in seconds.items() if name != "c"} == {0}
+    plan(plan_event({**RESUME, **more}, "e-2"))
+    assert sorted(model_id for models in jobs(stage).values() for model_id in models) == ["a", "b", "c"]
+
+
 def test_models_of_a_joined_output_stay_together(stage: Stage, plan: Step, record: Step, summarize: Step) -> None:
     for model_id in ("a", "b", "c"):
         stage.register(model_id)
@@ -255,6 +283,8 @@ def test_commits_of_another_image_are_kept_with_a_note(stopped: Stage, plan: Ste
 def test_too_many_commits_are_estimated(stopped: Stage, plan: Step, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(coverage, "MAX_COUNTED", 1)
     found = check(RESUME)
+    assert found.expected is not None
+    assert found.expected.figures.jobs == 1
     assert found.resume == ResumeCounts(2, 1, 0, 1, is_exact=False)
     assert "commits of e-1: at most 1 of 2 kept; they are too many to count here" in found.notes
     plan(plan_event(RESUME, "e-2"))

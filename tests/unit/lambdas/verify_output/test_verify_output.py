@@ -63,6 +63,23 @@ def test_instances_that_are_contended_at_first_are_released_afterwards(
     assert list(opened.deployment.pools.leases()) == []
 
 
+def test_a_late_call_that_opens_the_attempt_again_takes_no_released_instances(
+    opened: Stage, record: Step, verify: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened.commit()
+    release = PoolTable.release
+
+    def release_and_open_again(self: PoolTable, name: str, pool: PoolName | None = None) -> bool:
+        released = release(self, name, pool)
+        record(pointer_event())
+        return released
+
+    monkeypatch.setattr(PoolTable, "release", release_and_open_again)
+    verify(pointer_event())
+    assert list(opened.deployment.pools.leases()) == []
+    assert [pool.held for pool in opened.deployment.pools.pools()] == [0]
+
+
 def test_a_missing_commit_is_named_and_the_job_stays_open(opened: Stage, verify: Step) -> None:
     opened.commit(objects=1)
     with pytest.raises(OutputIncompleteError, match=r"1 of 2 commits .*delays-ua/b\.parquet: no commit"):

@@ -57,7 +57,7 @@ def test_what_the_record_says_is_shown_when_nothing_tells_the_end() -> None:
     assert deadline_line(snapshot_of(8, estimated=0.0)).endswith(", 8 min 0 s left")
     warned = snapshot_of(8, estimated=0.0, lateness=Lateness.LIKELY)
     assert deadline_line(warned).endswith(", 8 min 0 s left: it will probably be missed")
-    assert deadline_line(snapshot_of(-8, estimated=0.0)).endswith(", 8 min 0 s ago: it will be missed")
+    assert deadline_line(snapshot_of(-8, estimated=0.0)).endswith(", 8 min 0 s ago: it is missed")
 
 
 def test_an_execution_that_has_ended_has_kept_or_missed_it() -> None:

@@ -1,5 +1,6 @@
 """Listings answer as ministack's do, without a look at all keys of the bucket."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,13 @@ def pages(**query: Any) -> list[dict[str, list[str | None]]]:
         asked["continuation-token"] = str(texts["NextContinuationToken"][0])
 
 
+def refusal(query: dict[str, list[str]]) -> str:
+    """Return the error document of a listing that is refused."""
+    status, _, content = asyncio.run(s3.handle_request("GET", "/bucket", {}, b"", query))
+    assert status == 400, content
+    return bytes(content).decode()
+
+
 @given(st.lists(KEYS, max_size=20), st.data())
 def test_rows_are_those_of_ministack(keys: list[str], data: st.DataObject) -> None:
     plain: dict[str, Any] = {}
@@ -64,7 +72,7 @@ def test_rows_are_those_of_ministack(keys: list[str], data: st.DataObject) -> No
     assert objects.keys_in_order == sorted(plain)
     asked = (
         data.draw(st.text("ab/é", max_size=3)), data.draw(st.sampled_from(["", "/", "ab"])),
-        data.draw(st.integers(0, 6)), data.draw(KEYS),
+        data.draw(st.integers(1, 6)), data.draw(KEYS),
     )  # fmt: skip
     assert collect_entries(objects, *asked) == s3._collect_list_entries(plain, *asked)
 
@@ -92,6 +100,39 @@ def test_pages_follow_each_other() -> None:
 def test_a_page_has_at_most_a_thousand_keys() -> None:
     [page] = pages(max_keys=PAGE_KEYS + 1)
     assert (page["MaxKeys"], page["KeyCount"]) == ([str(PAGE_KEYS)], ["0"])
+
+
+@pytest.mark.usefixtures("bucket")
+@pytest.mark.parametrize("version", [{"list-type": ["2"]}, {}])
+def test_a_page_of_no_keys_is_the_last_one(version: dict[str, list[str]]) -> None:
+    send("PUT", "/bucket/a", b"1")
+    assert b"<IsTruncated>false</IsTruncated>" in send("GET", "/bucket", query={**version, "max-keys": ["0"]})[1]
+
+
+@pytest.mark.usefixtures("bucket")
+@pytest.mark.parametrize("version", [{"list-type": ["2"]}, {}])
+@pytest.mark.parametrize("number", ["-1", "2147483648", "few"])
+def test_a_wrong_number_of_keys_is_refused(version: dict[str, list[str]], number: str) -> None:
+    assert "<Code>InvalidArgument</Code>" in refusal({**version, "max-keys": [number]})
+
+
+@pytest.mark.usefixtures("bucket")
+@pytest.mark.parametrize("token", ["", "garbage!", "YWI", "/w=="])
+def test_a_token_of_no_page_is_refused(token: str) -> None:
+    query = {"list-type": ["2"], "continuation-token": [token]}
+    assert "<Message>The continuation token provided is incorrect</Message>" in refusal(query)
+
+
+@pytest.mark.usefixtures("bucket")
+def test_the_first_version_of_the_api_returns_a_thousand_keys_too() -> None:
+    objects = s3._buckets["bucket"]["objects"]
+    send("PUT", "/bucket/a", b"1")
+    for number in range(PAGE_KEYS):
+        objects[f"b{number}"] = objects["a"]
+    content = send("GET", "/bucket", query={"max-keys": ["5000"]})[1]
+    assert content.count(b"<Key>") == PAGE_KEYS
+    assert b"<MaxKeys>1000</MaxKeys>" in content
+    assert b"<IsTruncated>true</IsTruncated>" in content
 
 
 @pytest.mark.usefixtures("bucket")
