@@ -109,7 +109,7 @@ def _may_share(group: ModelGroup) -> bool:
 
 def _estimate_notes(works: Sequence[Works]) -> Iterable[str]:
     first = [next(iter(by_type.values())) for by_type in works]
-    models = sum(len(work.loads) for work in first)
+    models = sum(len(work.model_loads) for work in first)
     unmeasured = round(sum(work.total.unmeasured for work in first))
     if unmeasured:
         yield (

@@ -70,6 +70,15 @@ class ModelGroup:
     """Whether its jobs are training jobs on spot capacity, with prices and quotas of their own."""
     max_models_per_job: int = MAX_MODELS_PER_JOB
     """Limit that applies to `auto` too, such as that of joined outputs."""
+    job_sizes: tuple[int, ...] = ()
+    """Models of each job, in the order of `models`, if that is fixed; empty if the planner divides the models."""
+
+    @property
+    def is_given(self) -> bool:
+        """Whether nothing is left to choose: the jobs run as they are, and the plan only estimates them."""
+        fixed = self.fixed
+        compute = (fixed.instance_type, fixed.instance_count, fixed.volume_size_gb)
+        return None not in compute and (self.is_fleet or fixed.models_per_job is not None)
 
     @property
     def alike(self) -> tuple[object, ...]:
@@ -82,11 +91,12 @@ class ModelGroup:
             self.max_models_per_job,
             self.shared_output_ratio,
             self.spot,
+            self.job_sizes,
         )
 
     def sharing(self) -> "ModelGroup":
         """Return the group with the number of models per job left to the planner."""
-        return replace(self, fixed=replace(self.fixed, models_per_job=None))
+        return replace(self, fixed=replace(self.fixed, models_per_job=None), job_sizes=())
 
 
 @dataclass(frozen=True)

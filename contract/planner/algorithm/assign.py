@@ -66,7 +66,7 @@ def _slow_apart(by_type: Works) -> list[Works]:
     if not slow:
         return [by_type]
     others = [index for index, load in enumerate(first.loads) if load.row_seconds <= limit]
-    return [{name: work.of_models(indexes) for name, work in by_type.items()} for indexes in (slow, others)]
+    return [{name: work.of_loads(indexes) for name, work in by_type.items()} for indexes in (slow, others)]
 
 
 def _assign(problem: PlanningProblem, works: Sequence[Works], types: Sequence[str]) -> list[GroupWork]:
@@ -124,7 +124,7 @@ def _divide(problem: PlanningProblem, on: Sequence[GroupWork]) -> list[GroupWork
             taken += row_seconds[order[end]]
             end += 1
         if end > start:
-            parts.append(work.of_models(sorted(order[start:end])))
+            parts.append(work.of_loads(sorted(order[start:end])))
         start = end
     return parts
 

@@ -46,15 +46,15 @@ def _plan(problem: PlanningProblem, candidate: Candidate) -> CapacityPlan:
     for work, option in candidate.choices:
         formed = form_jobs(work, option, problem.default_volume_gb)
         jobs += formed
-        if not formed:
+        if not formed or any(each.needed_gb > work.disk_limit_gb for each in formed):
             problems.append(_too_large(work, option))
     return replace(_schedule_jobs(problem, jobs), problems=tuple(problems))
 
 
 def _too_large(work: GroupWork, option: Option) -> Problem:
-    model = max(work.loads, key=lambda load: work.disk_gb(load, work.dataset.longest(option.instances)))
-    needed = work.disk_gb(model, work.dataset.longest(option.instances))
-    expected = f"at least {needed:,} GB, for a shard with its outputs and the largest model"
+    needed = max(work.disk_gb(load, work.dataset.longest(option.instances)) for load in work.loads)
+    largest = "models of the largest job" if work.group.job_sizes else "largest model"
+    expected = f"at least {needed:,} GB, for a shard with its outputs and the {largest}"
     remedy = "Raise volume_size_gb or instance_count, or split the dataset."
     return Problem(f"{work.group.name}: volume_size_gb", work.disk_limit_gb, expected, remedy)
 
@@ -63,7 +63,7 @@ def _schedule_jobs(problem: PlanningProblem, formed: Sequence[FormedJob]) -> Cap
     ordered = sorted(formed, key=lambda formed: (-formed.job.seconds.value, formed.job.models))
     value, low, high = (_schedule(problem, ordered, bound) for bound in ("value", "low", "high"))
     starts = iter(value.starts)
-    timed = [replace(job, starts=tuple(next(starts) for _ in items)) for job, items in ordered]
+    timed = [replace(job, starts=tuple(next(starts) for _ in items)) for job, items, _ in ordered]
     jobs = tuple(sorted(timed, key=lambda job: job.starts_at))
     costs = [job.cost for job in jobs if job.cost is not None]
     count = min((job.seconds.count for job in jobs), default=0)
@@ -85,7 +85,7 @@ def _schedule_jobs(problem: PlanningProblem, formed: Sequence[FormedJob]) -> Cap
 def _schedule(problem: PlanningProblem, ordered: Sequence[FormedJob], bound: str) -> Schedule:
     items = [
         Item(job.pool, 1 if job.is_split else job.instance_count, getattr(seconds, bound))
-        for job, items in ordered
+        for job, items, _ in ordered
         for seconds in items
     ]
     return schedule(

@@ -17,10 +17,12 @@ class FormedJob(NamedTuple):
 
     job: JobCapacity
     items: tuple[Estimate, ...]
+    needed_gb: int
+    """What its volume must hold. A job of which all is fixed may have less."""
 
 
 def form_jobs(work: GroupWork, option: Option, default_volume_gb: int) -> list[FormedJob]:
-    """Return the jobs of a piece of work; an empty list if some model fits on no volume."""
+    """Return the jobs of a piece of work; an empty list if some model fits on no volume, unless all is fixed."""
     shards = work.dataset.divide(option.instances, always=work.group.spot)
     bins: list[list[int]] = []
     loads: list[Load] = []
@@ -30,7 +32,7 @@ def form_jobs(work: GroupWork, option: Option, default_volume_gb: int) -> list[F
         if all(_holds(work, load, shards) for load in loads):
             break
     # Single models may take longer than allowed: a note says so. But each must fit on its volume.
-    if not all(fits(work, load, max(shards.sizes)) for load in loads):
+    if not (work.group.is_given or all(fits(work, load, max(shards.sizes)) for load in loads)):
         return []
     return [_job(work, models, load, shards, default_volume_gb) for models, load in zip(bins, loads, strict=True)]
 
@@ -54,7 +56,7 @@ def _holds(work: GroupWork, load: Load, shards: Shards) -> bool:
 def _share_models(work: GroupWork, jobs: int, largest_shard: int) -> list[list[int]]:
     """Return the indexes of the models of each job, in jobs of about equal time.
 
-    Models that are alike stay in their order. So do those of a fixed number per job.
+    Models that are alike stay in their order. So do those of a fixed number per job, and fixed jobs.
     """
     count = len(work.loads)
     fixed = work.group.fixed.models_per_job
@@ -71,7 +73,7 @@ def _share_models(work: GroupWork, jobs: int, largest_shard: int) -> list[list[i
     times = [load.row_seconds * rows + load.load_seconds + load.artifact_bytes / rate for load in work.loads]
     bins: list[list[int]] = [[] for _ in range(jobs)]
     loads = [(0.0, number) for number in range(jobs)]
-    for index in sorted(range(count), key=lambda index: (-times[index], work.model_ids[index])):
+    for index in sorted(range(count), key=lambda index: (-times[index], work.names[index])):
         time, number = heapq.heappop(loads)
         bins[number].append(index)
         if len(bins[number]) < most:
@@ -88,7 +90,7 @@ def _job(work: GroupWork, models: Sequence[int], load: Load, shards: Shards, def
     price = work.machine.usd_per_hour
     job = JobCapacity(
         group=work.group.name,
-        models=tuple(work.model_ids[index] for index in models),
+        models=tuple(name for index in models for name in work.names[index]),
         instance_type=work.machine.instance_type,
         instance_count=len(shards.sizes),
         is_split=shards.is_split,
@@ -101,4 +103,4 @@ def _job(work: GroupWork, models: Sequence[int], load: Load, shards: Shards, def
         spot=work.machine.spot,
         cost=None if price is None else price * busy / 3_600,
     )
-    return FormedJob(job, items)
+    return FormedJob(job, items, needed)

@@ -36,6 +36,7 @@ def _obstacle(problem: PlanningProblem, works: Sequence[GroupWork]) -> Problem:
         1, min(MAX_INSTANCES, work.dataset.objects, quota or MAX_INSTANCES)
     )
     needed = work.disk_gb(fewest, work.dataset.longest(min(instances, max(1, work.dataset.objects))))
-    expected = f"at least {needed:,} GB, for a shard with its outputs and one model"
+    models = "the models of a job" if work.group.job_sizes else "one model"
+    expected = f"at least {needed:,} GB, for a shard with its outputs and {models}"
     remedy = "Raise volume_size_gb or instance_count, or split the dataset."
     return Problem(f"{subject}: volume_size_gb", work.disk_limit_gb, expected, remedy)

@@ -52,11 +52,13 @@ def options(work: GroupWork, quota: int | None, places: int) -> list[Option]:
 
 
 def largest_job(work: GroupWork) -> int:
-    """Return how many models of the group can share a job; 0 if not even one."""
+    """Return how many models of the group, or fixed jobs, can share a job; 0 if not even one."""
     group, models = work.group, len(work.loads)
     if group.is_fleet:
         return models
     by_commits = MAX_COMMITS // max(1, work.dataset.objects)
+    if group.job_sizes:
+        return min(1, by_commits)
     limit = min(models, group.fixed.models_per_job or models, group.max_models_per_job, by_commits)
     average = work.total.artifact_bytes / models
     by_memory = int(work.model_room / average) if average else models
@@ -77,7 +79,7 @@ def _possible(work: GroupWork, quota: int | None, places: int) -> Iterable[Optio
         is_split = work.is_split(instances)
         for jobs in _job_counts(work, largest, places, instances):
             load = share_of(work.total, 1 / jobs)
-            if not fits(work, load, longest_shard):
+            if not (work.group.is_given or fits(work, load, longest_shard)):
                 continue
             together = 1 if is_split else instances
             longest = work.seconds(load, longest_shard, together)

@@ -1,7 +1,6 @@
 """What is computed once per problem, and shared by the plans that are compared."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from contract.planner.algorithm.options import Option, options
 from contract.planner.algorithm.shards import Dataset
@@ -29,7 +28,7 @@ class Preparation:
         known = self._options_of.get((id(work), *limits))
         if known is None:
             # Groups that are alike, such as models with datasets of the same sizes, share their options.
-            load = work.total, work.heaviest, work.bytes_per_row
+            load = len(work.loads), work.total, work.heaviest, work.bytes_per_row
             key = work.group.alike, work.machine.pool, load, work.dataset.shape, limits
             found = self._options.get(key)
             if found is None:
@@ -39,12 +38,7 @@ class Preparation:
 
     def with_shared_jobs(self) -> "Preparation":
         """Return the same work, with the number of models per job left to the planner."""
-        return Preparation(
-            [
-                {name: replace(work, group=work.group.sharing()) for name, work in by_type.items()}
-                for by_type in self.works
-            ]
-        )
+        return Preparation([{name: work.sharing() for name, work in by_type.items()} for by_type in self.works])
 
 
 def prepare(problem: PlanningProblem) -> Preparation:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import accumulate, pairwise, repeat
 from typing import NamedTuple
 
 from contract.catalog.instance_types import MAX_VOLUME_GB
@@ -85,9 +86,12 @@ class GroupWork:
     group: ModelGroup
     machine: Machine
     dataset: Dataset
-    model_ids: tuple[str, ...]
     loads: tuple[Load, ...]
-    """One per model."""
+    """What is not divided: one per model, or one per job if the group's jobs are fixed."""
+    names: tuple[tuple[str, ...], ...]
+    """The models of each load."""
+    model_loads: tuple[Load, ...]
+    """One per model of the group."""
     total: Load
     bytes_per_row: Estimate
 
@@ -158,14 +162,19 @@ class GroupWork:
 
     @cached_property
     def heaviest(self) -> Load:
-        """The slowest model."""
+        """The slowest model or fixed job."""
         return max(self.loads, key=lambda load: load.row_seconds)
 
-    def of_models(self, indexes: Sequence[int]) -> "GroupWork":
-        """Return the work of some of the models."""
+    def of_loads(self, indexes: Sequence[int]) -> "GroupWork":
+        """Return the work of some of the models or fixed jobs."""
         loads = tuple(self.loads[index] for index in indexes)
-        ids = tuple(self.model_ids[index] for index in indexes)
-        return replace(self, model_ids=ids, loads=loads, total=add_up(loads))
+        names = tuple(self.names[index] for index in indexes)
+        return replace(self, names=names, loads=loads, total=add_up(loads))
+
+    def sharing(self) -> "GroupWork":
+        """Return the work of the whole group, with the number of models per job left to the planner."""
+        names = tuple((model.model_id,) for model in self.group.models)
+        return replace(self, group=self.group.sharing(), names=names, loads=self.model_loads)
 
 
 def machine_of(problem: PlanningProblem, instance_type: str, spot: bool) -> Machine:
@@ -183,14 +192,17 @@ def machine_of(problem: PlanningProblem, instance_type: str, spot: bool) -> Mach
 
 def group_work(problem: PlanningProblem, group: ModelGroup, dataset: Dataset, machine: Machine) -> GroupWork:
     """Return the work of a group on an instance type."""
-    loads = tuple(_loads(problem, group, machine.instance_type))
+    model_loads = tuple(_loads(problem, group, machine.instance_type))
+    edges = list(accumulate(group.job_sizes or repeat(1, len(group.models)), initial=0))
+    spans = [slice(*pair) for pair in pairwise(edges)]
     return GroupWork(
         group=group,
         machine=machine,
         dataset=dataset,
-        model_ids=tuple(model.model_id for model in group.models),
-        loads=loads,
-        total=add_up(loads),
+        loads=tuple(add_up(model_loads[span]) for span in spans) if group.job_sizes else model_loads,
+        names=tuple(tuple(model.model_id for model in group.models[span]) for span in spans),
+        model_loads=model_loads,
+        total=add_up(model_loads),
         bytes_per_row=problem.estimates.bytes_per_row(group.measured_dataset or group.dataset),
     )
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 
 from contract.catalog.instance_types import MAX_VOLUME_GB
 from contract.catalog.model_spec import ModelSpec
@@ -64,13 +65,15 @@ def _group(group: JobGroup, datasets: dict[str, Sequence[int]], defaults: PlanDe
     dataset = _add_dataset(group, datasets)
     shares_outputs = group.output_layout in ("joined", "fleet")
     shared = max(map(_output_ratio, group.models[:1]), default=0.0) if shares_outputs else 0.0
+    jobs = group.chunks if group.fleet is None and group.models_per_job != 1 else None
+    models = group.models if jobs is None else tuple(chain.from_iterable(jobs))
     return ModelGroup(
         name=group.name,
         dataset=dataset,
         measured_dataset=group.dataset,
         models=tuple(
             ModelWork(spec.model_id, spec.format, spec.artifact_bytes, 0.0 if shares_outputs else _output_ratio(spec))
-            for spec in group.models
+            for spec in models
         ),
         fixed=_fixed(group.fixed, group.models_per_job, defaults),
         max_runtime_seconds=group.compute.max_runtime_seconds or 86_400,
@@ -79,6 +82,7 @@ def _group(group: JobGroup, datasets: dict[str, Sequence[int]], defaults: PlanDe
         needs_gpu=_needs_gpu(group, defaults),
         spot=bool(group.compute.spot),
         max_models_per_job=group.max_models_per_job,
+        job_sizes=tuple(map(len, jobs or ())),
     )
 
 
@@ -101,11 +105,9 @@ def volume_gb(group: JobGroup, models: Sequence[ModelSpec], job: JobCapacity) ->
     """Return the GB of the volume of a job with these models: the plan's, or more if that was for less.
 
     Of a resumed execution, the plan has the bytes that are left on average, which may be those of the
-    largest object. Of a fixed number of models per job, it may have divided the models further.
+    largest object.
     """
-    names = {spec.model_id for spec in models}
-    is_as_planned = group.left >= 1 and names == set(job.models)
-    if is_as_planned or group.fixed.volume_size_gb is not None:
+    if group.left >= 1 or group.fixed.volume_size_gb is not None:
         return job.volume_gb
     sizes = [item.size for item in sorted(group.snapshot.objects, key=lambda item: item.key)]
     shard = max(Dataset(sizes).divide(min(job.instance_count, len(sizes)), always=job.spot).sizes, default=0)

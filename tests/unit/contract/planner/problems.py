@@ -51,14 +51,19 @@ def problems(draw: st.DrawFn) -> PlanningProblem:
             volume_size_gb=draw(st.none() | st.sampled_from([30, 2_000])),
             models_per_job=draw(st.none() | st.sampled_from([1, 3, 1_000])),
         )
+        is_fleet, per_job = draw(st.booleans()), fixed.models_per_job or 1
+        is_divided = per_job > 1 and not is_fleet and draw(st.booleans())
         group = ModelGroup(
             name=f"group-{number}",
             dataset=draw(st.sampled_from(sorted(datasets))),
             models=models,
             fixed=fixed,
             max_runtime_seconds=draw(st.sampled_from([3_600, 86_400, 432_000])),
-            is_fleet=draw(st.booleans()),
+            is_fleet=is_fleet,
             shared_output_ratio=draw(st.sampled_from([0.0, 1.0])),
+            job_sizes=tuple(len(models[start : start + per_job]) for start in range(0, len(models), per_job))
+            if is_divided
+            else (),
         )
         groups.append(group)
     return PlanningProblem(

@@ -176,3 +176,46 @@ def test_notes_of_thousands_of_groups_are_short() -> None:
     assert len(plan.jobs) == 2_000
     assert sum(map(len, plan.notes)) < 5_000
     assert "So may jobs of 1,995 more." in plan.notes
+
+
+def test_the_times_of_fixed_jobs_are_those_of_exactly_these_jobs() -> None:
+    """Their models need more memory than the planner would give one job, and its own division has three jobs."""
+    models = tuple(ModelWork(f"model-{number}", "onnx", 600_000_000) for number in range(5))
+    fixed = ModelGroup("flights", "flights", models, Fixed("ml.m5.xlarge", 1, 30, models_per_job=4), job_sizes=(1, 4))
+    plan = choose_plan(problem(groups=(fixed,)))
+    assert [job.models for job in plan.jobs] == [tuple(f"model-{n}" for n in (1, 2, 3, 4)), ("model-0",)]
+    large, small = plan.jobs
+    assert large.seconds.value > 2 * small.seconds.value
+    assert plan.makespan.value == large.starts_at + large.seconds.value
+    assert not plan.problems
+
+
+def test_sharing_is_offered_for_fixed_jobs_with_all_their_models() -> None:
+    whole = group(100, Fixed(models_per_job=2))
+    plan = choose_plan(problem(groups=(replace(whole, job_sizes=(2,) * 50),)))
+    [shared] = [found for found in plan.alternatives if "models_per_job" in found.change]
+    assert len(plan.jobs) == 50
+    alone = choose_plan(problem(100, AUTO))
+    assert (shared.cost, shared.makespan_seconds) == (alone.cost, alone.makespan.value)
+
+
+def test_fixed_jobs_are_divided_between_types_as_a_whole() -> None:
+    whole = replace(group(400, Fixed(models_per_job=4)), job_sizes=(4,) * 100)
+    quotas = {"ml.m5.xlarge": 5, "ml.m5.2xlarge": 5}
+    plan = choose_plan(
+        problem(groups=(whole,), quotas=quotas, instance_types=tuple(quotas), objective="time", deadline_seconds=None)
+    )
+    assert {job.instance_type for job in plan.jobs} == set(quotas)
+    assert sorted(job.models for job in plan.jobs) == [
+        tuple(f"model-{n:05d}" for n in range(start, start + 4)) for start in range(0, 400, 4)
+    ]
+
+
+def test_a_model_that_its_fixed_volume_cannot_hold_is_part_of_the_figures() -> None:
+    models = (ModelWork("large", "onnx", 20 * 10**9), ModelWork("small", "onnx", 1_000))
+    fixed = Fixed("ml.m5.xlarge", 1, 30)
+    plan = choose_plan(problem(groups=(ModelGroup("flights", "flights", models, fixed),)))
+    assert sorted(job.models for job in plan.jobs) == [("large",), ("small",)]
+    [found] = plan.problems
+    assert found.field == "flights: volume_size_gb"
+    assert "at least 41 GB" in found.expected

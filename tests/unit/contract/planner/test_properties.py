@@ -1,6 +1,7 @@
 """Properties of every plan."""
 
 from dataclasses import replace
+from itertools import islice
 
 from hypothesis import given
 
@@ -29,21 +30,22 @@ def test_a_plan_keeps_every_limit(problem: PlanningProblem) -> None:
         planned = sorted(name for job in jobs for name in job.models)
         if planned or not any(found.field.startswith(group.name) for found in plan.problems):
             assert planned == [model.model_id for model in group.models], "each model has exactly one job"
+        is_small = any(found.field == f"{group.name}: volume_size_gb" for found in plan.problems)
         for job in jobs:
             check_job(problem, group, job)
+            assert is_held(problem, group, job) or (is_small and group.is_given)
+        if jobs and group.job_sizes:
+            ids = iter([model.model_id for model in group.models])
+            assert sorted(job.models for job in jobs) == [tuple(islice(ids, size)) for size in group.job_sizes]
             if job.seconds.high > group.max_runtime_seconds:
                 assert any("max_runtime_seconds" in note and group.name in note for note in plan.notes)
 
 
 def check_job(problem: PlanningProblem, group: ModelGroup, job: JobCapacity) -> None:
     sizes = problem.datasets[group.dataset]
-    models = [model for model in group.models if model.model_id in job.models]
+    models = job.models
     assert sum(job.shard_bytes) == sum(sizes)
     assert job.instance_count == len(job.shard_bytes) <= len(sizes)
-    share = len(group.models) if group.is_fleet else 1
-    outputs = group.shared_output_ratio + sum(model.output_ratio for model in models) / share
-    held = max(job.shard_bytes) * (1 + outputs) + sum(model.artifact_bytes for model in models)
-    assert held <= job.volume_gb * 1e9, "the volume holds a shard, its outputs and the models"
     assert job.volume_gb <= MAX_VOLUME_GB
     if not group.is_fleet:
         assert len(models) * len(sizes) <= MAX_COMMITS
@@ -53,6 +55,15 @@ def check_job(problem: PlanningProblem, group: ModelGroup, job: JobCapacity) -> 
     if not job.instance_type.startswith("ml.g5."):
         assert group.fixed.volume_size_gb in (None, job.volume_gb)
     assert 0 <= job.seconds.low <= job.seconds.value <= job.seconds.high
+
+
+def is_held(problem: PlanningProblem, group: ModelGroup, job: JobCapacity) -> bool:
+    """Return whether the volume holds a shard, its outputs and the models."""
+    models = [model for model in group.models if model.model_id in job.models]
+    share = len(group.models) if group.is_fleet else 1
+    outputs = group.shared_output_ratio + sum(model.output_ratio for model in models) / share
+    held = max(job.shard_bytes) * (1 + outputs) + sum(model.artifact_bytes for model in models)
+    return held <= job.volume_gb * 1e9
 
 
 @examples(quick=20, fuzz=1_000)

@@ -56,6 +56,19 @@ def test_estimates_know_the_rate_at_which_the_stage_creates_jobs(
     assert estimate.seconds.value == pytest.approx(90 + each, abs=1), "the last job is created 90 seconds later"
 
 
+def test_estimates_of_a_fixed_number_of_models_per_job_are_those_of_the_real_jobs(stage: Stage, plan: Step) -> None:
+    """The planner itself would give each of these models a job, because of their time limit."""
+    for number in range(2):
+        stage.register(f"m-{number:02d}", compute=Compute(max_runtime_seconds=300))
+    stage.upload(keys=["0.parquet"], size=1_000)
+    plan(plan_event({"models_per_job": 2}))
+    [job_id] = planned_jobs(stage)
+    estimate = stage.execution().estimate
+    assert estimate is not None
+    assert estimate.jobs == 1
+    assert estimate.seconds.value == pytest.approx(stage.job(job_id).estimated_seconds, abs=1)
+
+
 def test_auto_packs_small_models_into_few_jobs_that_have_them_all(stage: Stage, plan: Step) -> None:
     register_many(stage, 30)
     assert plan(plan_event({"models_per_job": "auto"}))["job_count"] < 5
