@@ -74,8 +74,7 @@ class Reconciliation(Construct):
                 f"SageMaker {word} Job State Change",
                 {
                     f"{word}JobName": events.Match.prefix(f"{stage}-"),
-                    # VerifyOutput follows the end of a completed job, and releases its instances.
-                    f"{word}JobStatus": ["InProgress", "Failed", "Stopped"],
+                    f"{word}JobStatus": ["InProgress", "Completed", "Failed", "Stopped"],
                 },
             )
         events.Rule(

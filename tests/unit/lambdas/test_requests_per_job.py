@@ -89,6 +89,18 @@ def test_the_start_of_a_job_takes_two_reads_of_the_table(
     assert requests == {"GetItem": 1, "BatchGetItem": 1}
 
 
+def test_the_end_of_a_verified_job_takes_one_read(
+    opened: Stage, verify: Step, reconcile: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = opened.job().sagemaker_job_name
+    detail = {"ProcessingJobName": name, "ProcessingJobArn": f"arn:{name}", "ProcessingJobStatus": "Completed"}
+    opened.commit()
+    verify(pointer_event())
+    with counted(monkeypatch) as requests:
+        reconcile({"source": "aws.sagemaker", "detail": detail})
+    assert requests == {"GetItem": 1}
+
+
 def test_the_end_of_an_execution_takes_one_request_per_new_pointer(
     opened: Stage, verify: Step, summarize: Step, monkeypatch: pytest.MonkeyPatch
 ) -> None:
