@@ -22,13 +22,10 @@ _TRIED = 5
 def best_plan(problem: PlanningProblem, prepared: Preparation) -> CapacityPlan:
     """Return the best plan, without advice. `prepared` may be that of a problem with other quotas."""
     found = candidates(problem, prepared)
-    ranked = rank(problem, found)[:_TRIED] if found else []
-    plans = []
-    for candidate in ranked:
-        plan = _plan(problem, candidate)
-        plans.append(plan)
-        if plan.meets_deadline is not False and not plan.problems:
-            break
+    plans = _plans(problem, rank(problem, found)) if found else []
+    if problem.objective == "time" and found:
+        # If jobs must be divided further than their average, the fastest candidate may end after the cheapest.
+        plans += _plans(problem, rank(replace(problem, objective="cost", deadline_seconds=None), found))
     problems = tuple(obstacles(problem, prepared))
     if not plans:
         return replace(_schedule_jobs(problem, []), problems=problems)
@@ -38,6 +35,17 @@ def best_plan(problem: PlanningProblem, prepared: Preparation) -> CapacityPlan:
     limit = min(plan.makespan.value for plan in left) * TIME_SPARE
     best = next(plan for plan in left if plan.makespan.value <= limit)
     return replace(best, problems=(*problems, *best.problems))
+
+
+def _plans(problem: PlanningProblem, ranked: Sequence[Candidate]) -> list[CapacityPlan]:
+    """Form the jobs of the best candidates until a plan keeps the deadline and has no problem."""
+    plans = []
+    for candidate in ranked[:_TRIED]:
+        plan = _plan(problem, candidate)
+        plans.append(plan)
+        if plan.meets_deadline is not False and not plan.problems:
+            break
+    return plans
 
 
 def _plan(problem: PlanningProblem, candidate: Candidate) -> CapacityPlan:
