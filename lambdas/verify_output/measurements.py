@@ -15,6 +15,8 @@ _DIGITS = ".4g"
 """Precision of seconds: a job may have a thousand models, and its record must stay small."""
 _MAX_STARTUP_SECONDS = 86_400.0
 """Longest start-up or download that is believed."""
+_LEAST_SECONDS = 0.001
+"""Times come in whole milliseconds, and a start-up in the same one is known."""
 _LEAST_DOWNLOAD_BYTES = 256 << 20
 _LEAST_DOWNLOAD_SECONDS = 1.0
 """Less tells nothing about the rate of a download."""
@@ -110,7 +112,7 @@ def _startup_seconds(description: Mapping[str, Any]) -> float:
     if created is None or started is None:
         return 0.0
     seconds = (started - created).total_seconds()
-    return _rounded(seconds) if 0 < seconds <= _MAX_STARTUP_SECONDS else 0.0
+    return _rounded(max(seconds, _LEAST_SECONDS)) if 0 <= seconds <= _MAX_STARTUP_SECONDS else 0.0
 
 
 def _time(value: Any) -> datetime | None:

@@ -107,6 +107,11 @@ def test_a_description_without_times_measures_no_start_up(
     assert samples.of("rows", model_key("delays-ua", opened.job().compute.instance_type or "")) == (20.0,)
 
 
+def test_a_start_up_within_one_millisecond_is_measured(opened: Stage, verify: Step, summarize: Step) -> None:
+    score(opened, verify, summarize, {"CreationTime": 1_000, "ProcessingStartTime": 1_000})
+    assert list(samples_of(opened).by_kind["startup"].values()) == [(0.001,)]
+
+
 def test_a_closing_succeeds_although_the_estimates_cannot_be_written(
     opened: Stage, verify: Step, summarize: Step, monkeypatch: pytest.MonkeyPatch
 ) -> None:
