@@ -84,8 +84,9 @@ def test_a_deadline_that_will_be_missed_is_announced_once(
 ) -> None:
     stage.put_dataset("due", {"a.parquet": people(20, 1)})
     stage.register("due", Gate(shared_folder), dataset="due")
-    deadline = (datetime.now(UTC) + timedelta(seconds=10)).isoformat()
-    execution_id = stage.executions.start(json.dumps({"models": ["due"], "deadline": deadline}), "due")
+    deadline = datetime.now(UTC) + timedelta(seconds=10)
+    request = {"models": ["due"], "deadline": deadline.isoformat()}
+    execution_id = stage.executions.start(json.dumps(request), "due")
     wait_for((shared_folder / "waiting").exists, "the model waits")
 
     def announced() -> list[dict[str, Any]]:
@@ -106,6 +107,8 @@ def test_a_deadline_that_will_be_missed_is_announced_once(
 
     wait_for(lambda: alarm_states()["DeadlinesMissed"] == "ALARM", "the alarm goes off")
 
+    # The command has a clock of its own.
+    wait_for(lambda: datetime.now(UTC) > deadline, "the deadline passes")
     assert main(["status", "due"]) == 0
     assert "it is missed" in capsys.readouterr().out
     (shared_folder / "open").touch()

@@ -77,23 +77,28 @@ def test_each_model_gets_its_own_time_and_a_part_of_the_common_time(
     engine = engine_in_process(job, models)
     way(engine, job)  # First calls import libraries.
 
-    started = time.perf_counter()
-    written = way(engine, job)
-    elapsed = time.perf_counter() - started
-
-    seconds = {
-        model.model_id: sum(
-            output.seconds + each.common_seconds
-            for each in written
-            for output in each.outputs
-            if output.model_id == model.model_id
-        )
-        for model in models
-    }
     calls = 1 if way is in_a_group else len(job.objects)
-    assert seconds["slow"] >= calls * BUSY_SECONDS
-    assert 0 < seconds["quick"] < seconds["slow"]
-    assert sum(seconds.values()) <= elapsed * (2 if way is on_two_threads else 1)
+    quick: list[float] = []
+    slow_ones: list[float] = []
+    for _ in range(3):
+        started = time.perf_counter()
+        written = way(engine, job)
+        elapsed = time.perf_counter() - started
+        seconds = {
+            model.model_id: sum(
+                output.seconds + each.common_seconds
+                for each in written
+                for output in each.outputs
+                if output.model_id == model.model_id
+            )
+            for model in models
+        }
+        assert seconds["slow"] >= calls * BUSY_SECONDS
+        assert sum(seconds.values()) <= elapsed * (2 if way is on_two_threads else 1)
+        quick.append(seconds["quick"])
+        slow_ones.append(seconds["slow"])
+    # A busy machine may interrupt one call of the quick model.
+    assert 0 < min(quick) < min(slow_ones)
 
 
 def test_the_ledger_has_the_seconds(tmp_path: Path) -> None:
