@@ -13,7 +13,7 @@ def release_instances(sagemaker_job_name: str, deployment: Deployment, pool: Poo
 
     To name its pool saves a request.
 
-    Best effort. If this call fails, the schedule of Reconcile releases the lease.
+    Best effort. If this call fails, the event about the job's end or the schedule of Reconcile releases it.
     """
     if not sagemaker_job_name:
         return True
