@@ -6,6 +6,7 @@ from typing import Any
 import moto.core.models
 import moto.core.responses
 from moto import mock_aws
+from moto.core.base_backend import BaseBackend
 from moto.core.serialize import BaseJSONSerializer
 from moto.dynamodb.exceptions import ItemSizeTooLarge
 from moto.dynamodb.models.dynamo_type import DynamoType, Item, LimitedSizeDict
@@ -18,6 +19,19 @@ __all__ = ["mock_aws"]
 moto.core.responses.method_names_from_class = functools.cache(moto.core.responses.method_names_from_class)
 # Each start of moto registers a thousand patterns with `responses`, for requests of other libraries than boto3.
 moto.core.models.RESPONSES_METHODS = []
+
+_urls: Any = BaseBackend.urls
+_URLS: dict[type[BaseBackend], Any] = {}
+
+
+def _urls_of_class(self: BaseBackend) -> Any:
+    if type(self) not in _URLS:
+        _URLS[type(self)] = _urls.fget(self)
+    return _URLS[type(self)]
+
+
+# moto makes the URLs of a service from patterns at each request.
+BaseBackend.urls = property(_urls_of_class)
 
 _LARGEST_ITEM_BYTES = 405_000
 """moto's limit."""
