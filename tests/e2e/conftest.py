@@ -60,6 +60,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(SessionRecorder(folder))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _patience() -> Iterator[None]:
+    """Let `watch`, and commands that wait, await the final records longer than a user waits: this machine is busy."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cli.views.executions.progress._SECONDS_TO_CLOSE", 180.0)
+        yield
+
+
 @pytest.fixture(scope="session")
 def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Synthesize the stage `dev` once per run."""
