@@ -166,6 +166,8 @@ def check_unique(field: str, values: list[str]) -> list[Problem]:
     >>> [str(problem) for problem in check_unique("key_columns", ["id", "day", "id"])]
     ["key_columns: got ['id'], expected each name once"]
     """
+    if len(set(values)) == len(values):
+        return []
     repeated = sorted(value for value, count in Counter(values).items() if count > 1)
     return [Problem(field, repeated, "each name once")] if repeated else []
 

@@ -1,9 +1,11 @@
 """Test loads of many models in isolated processes, to find those that a job would refuse."""
 
+import errno
 import importlib.util
 import math
 import os
 import re
+import shutil
 import signal
 import tempfile
 import threading
@@ -16,12 +18,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from cli.documents.artifact import lacks_room, unpack_artifact
+from cli.documents.artifact import lacks_room, unreadable_artifact
 from cli.documents.model_document import ModelDocument
 from cli.failures import CommandError
 from cli.sample_scoring.container_process import run_container_code
 from contract import codec
-from contract.archives import NoRoomError
 from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT
 from contract.free_memory import UNKNOWN_BYTES, free_memory
 from contract.json_text import dump_json, parse_json
@@ -39,8 +40,8 @@ _LIBRARIES: dict[str, str] = {
 """Modules of the frameworks that load models without running code of them."""
 _MODELS_PER_PROCESS = 2_500
 """Largest number of models per process, whose start takes as long as loading 1,000 small models."""
-_UNPACKED_BYTES = 2 << 30
-"""Size of unpacked models above which no further ones are unpacked for a process, in bytes."""
+_COPIED_BYTES = 2 << 30
+"""Size of artifacts above which no further ones are copied for a process, in bytes."""
 _LOAD_SECONDS = 300
 """Longest time to load one model."""
 _PROCESS_BYTES = 2 << 30
@@ -163,41 +164,45 @@ def _load_batch(
     left = list(models)
     while left and not stop.is_set():
         with tempfile.TemporaryDirectory(prefix="fleetscore-models-") as folder:
-            unpacked, left = _unpack(left, Path(folder), open_artifact, found)
-            found.update(_load_unpacked(unpacked, Path(folder), limits, stop))
+            copied, left = _copy(left, Path(folder), open_artifact, found)
+            found.update(_load_copied(copied, Path(folder), limits, stop))
     return found
 
 
-def _unpack(
+def _copy(
     models: Sequence[tuple[int, ModelDocument]], root: Path, open_artifact: OpenArtifact, found: dict[int, _Result]
 ) -> tuple[list[tuple[int, ModelDocument]], list[tuple[int, ModelDocument]]]:
-    """Unpack models below `root`, as many as fit; return them and the remaining ones."""
-    unpacked: list[tuple[int, ModelDocument]] = []
+    """Copy artifacts to `root`, as many as fit; return their models and the remaining ones."""
+    copied: list[tuple[int, ModelDocument]] = []
     size = 0
     for place, (number, document) in enumerate(models):
-        if size > _UNPACKED_BYTES:
-            return unpacked, list(models[place:])
-        folder = root / str(number)
-        result = _unpack_one(document, folder, open_artifact)
+        if size > _COPIED_BYTES:
+            return copied, list(models[place:])
+        copy = root / str(number)
+        result = _copy_one(document, copy, open_artifact)
         if result.problems:
             found[number] = result
         else:
-            unpacked.append((number, document))
-            size += sum(file.stat().st_size for file in folder.rglob("*"))
-    return unpacked, []
+            copied.append((number, document))
+            size += copy.stat().st_size
+    return copied, []
 
 
-def _unpack_one(document: ModelDocument, folder: Path, open_artifact: OpenArtifact) -> _Result:
+def _copy_one(document: ModelDocument, copy: Path, open_artifact: OpenArtifact) -> _Result:
     with open_artifact(document) as (path, missing):
         if path is None:
             return _Result(tuple(missing))
         try:
-            return _Result(tuple(unpack_artifact(path, folder, document.model_file)))
-        except NoRoomError as error:
-            return _Result((lacks_room(path, error),), depends_on_machine=True)
+            shutil.copyfile(path, copy)
+        except OSError as error:
+            copy.unlink(missing_ok=True)
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                return _Result((lacks_room(path, error),), depends_on_machine=True)
+            return _Result((unreadable_artifact(path, error),))
+    return _Result()
 
 
-def _load_unpacked(
+def _load_copied(
     models: Sequence[tuple[int, ModelDocument]], root: Path, limits: _Limits, stop: threading.Event
 ) -> Iterator[tuple[int, _Result]]:
     """Yield the result of each model, with a new process after each one that ended its process."""
@@ -219,7 +224,7 @@ def _run(models: Sequence[tuple[int, ModelDocument]], root: Path, limits: _Limit
     with requests.open("w", encoding="utf-8") as file:
         for number, document in models:
             spec = document.spec(document.version or "1", "0" * 64, 0)
-            line = {"spec": codec.to_json(spec), "file": str(root / str(number) / document.model_file)}
+            line = {"spec": codec.to_json(spec), "artifact": str(root / str(number))}
             file.write(dump_json(line) + "\n")
     arguments = [str(requests), str(written), str(limits.load_seconds), str(limits.memory_bytes)]
     ended = run_container_code("scoring.load_checks", arguments, root=root, variables=_ONE_THREAD)
@@ -244,6 +249,8 @@ def _ending(code: int, log: str, limits: _Limits) -> str:
 
 
 def _result_of(document: ModelDocument, answer: dict[str, Any]) -> _Result:
+    if "no_room" in answer:
+        return _Result((lacks_room(document.artifact, answer["no_room"]),), depends_on_machine=True)
     why = answer.get("problem") or answer.get("error")
     if not why:
         return _Result()

@@ -18,7 +18,7 @@ from contract.checks import raise_if_any
 from contract.json_text import JsonError, parse_json
 from contract.names import NEW_EXECUTION_NAME
 from contract.problems import InvalidInputError, Problem
-from contract.status import ExecutionKind, JobStatus
+from contract.status import ExecutionKind, FailureKind, JobStatus
 from contract.table import records
 from contract.table.job_parts import group_parts, whole_job
 from contract.table.job_progress import ledger_prefixes
@@ -222,10 +222,15 @@ class Executions:
         )
 
     def _committed(self, execution_id: str, jobs: tuple[JobRecord, ...]) -> dict[str, int]:
-        # A training job commits nothing before it ends. A failed job's record may have its count.
+        # A training job commits nothing before it ends. A failed job's record may have its count. A job that
+        # was stopped may have committed its last objects after its record was closed.
         scoring = [job for job in jobs if job.kind is ExecutionKind.SCORING and job.attempt]
         running = [job for job in scoring if job.status in (JobStatus.RUNNING, JobStatus.WAITING)]
-        failed = [job for job in scoring if job.status is JobStatus.FAILED and not job.commits]
+        failed = [
+            job
+            for job in scoring
+            if job.status is JobStatus.FAILED and (not job.commits or job.failure_kind is FailureKind.STOPPED)
+        ]
         counted = [*running, *failed][:_COUNTED_JOBS]
         if not counted:
             return {}

@@ -11,11 +11,12 @@ import pytest
 from cli.main import main
 from cli.stage.diagnosis.attempt_logs import AttemptLogs
 from cli.stage.executions.execution_snapshot import Snapshot
+from cli.views.executions.execution_figures import objects_done
 from contract import layout, spot_layout
 from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus
 from contract.table.records import JobRecord
 from embedded.faults import InterruptSpot, KillInstance, NoCapacity, ServerError
-from tests.e2e.failing_models import RefusesOneRow, WaitsToBeKilled
+from tests.e2e.failing_models import RefusesOneRow, WaitsToBeKilled, refusing_graph
 from tests.e2e.stage import Stage, people, train_xgboost, wait_for
 
 DATASET = "spotted"
@@ -28,7 +29,7 @@ def _models(stage: Stage) -> Iterator[None]:
     bad.loc[7, "visits"] = RefusesOneRow.REFUSED_VISITS
     stage.put_dataset(DATASET, {"a.parquet": pa.Table.from_pandas(bad), "b.parquet": people(30, 2, first_row=50)})
     stage.register("spot-a", train_xgboost(1), dataset=DATASET)
-    stage.register("spot-picky", RefusesOneRow(), dataset=DATASET)
+    stage.register("spot-picky", refusing_graph(), dataset=DATASET)
     yield
     for model_id in MODELS:
         stage.catalog.set_enabled(model_id, enabled=False)
@@ -64,7 +65,12 @@ def scored_objects(stage: Stage, snapshot: Snapshot, job_id: str) -> list[str]:
 
 @pytest.mark.parametrize("output_layout", ["per_model", "joined"])
 def test_the_outputs_are_those_of_a_processing_job(stage: Stage, output_layout: str) -> None:
-    request = {"models": list(MODELS), "tolerated_quarantine_fraction": 0.1, "output_layout": output_layout}
+    request = {
+        "models": list(MODELS),
+        "models_per_job": len(MODELS),
+        "tolerated_quarantine_fraction": 0.1,
+        "output_layout": output_layout,
+    }
     on_demand = stage.run(request, f"spot-not-{output_layout}")
     on_spot = stage.run({**request, "spot": True}, f"spot-yes-{output_layout}")
     assert (on_spot.status, on_spot.reason) == (ExecutionStatus.SUCCEEDED, "")
@@ -133,10 +139,10 @@ def test_a_stopped_execution_keeps_its_commits_and_is_resumed_without_spot(stage
     execution_id = stage.executions.start('{"models": ["spot-stop"]}', "spot-stopped")
     wait_for((shared_folder / "waiting").exists, "an object is committed and another one is scored")
     assert main(["stop", execution_id]) == 0
-    stopped = stage.executions.snapshot(execution_id)
-    assert (stopped.status, stopped.jobs[0].commits) == ("ABORTED", 1)
-    # The container has written its last segment while it was being stopped.
+    # SageMaker uploads checkpoints until the container has ended, perhaps after the records are closed.
     wait_for(lambda: outputs(stage, execution_id, "stopped-on-spot"), "what is committed is copied")
+    stopped = stage.executions.snapshot(execution_id)
+    assert (stopped.status, objects_done(stopped.jobs[0], stopped)) == ("ABORTED", 1)
     (described,) = training_jobs(stage, execution_id, "spot-stop")
     assert described["TrainingJobStatus"] == "Stopped"
     resumed = stage.run({"resume": execution_id, "spot": False}, "spot-resumed")
@@ -169,9 +175,7 @@ def test_no_spot_capacity_ends_the_job_with_what_to_do(stage: Stage) -> None:
     assert "set spot to false" in job.reason
     (described,) = training_jobs(stage, "spot-none", "spot-none")
     assert described["SecondaryStatus"] == "MaxWaitTimeExceeded"
-    resumed = stage.run({"resume": "spot-none", "spot": False}, "spot-none-resumed")
     stage.catalog.set_enabled("spot-none", enabled=False)
-    assert resumed.status == ExecutionStatus.SUCCEEDED
 
 
 def test_a_function_that_ends_between_copies_and_commits_leaves_nothing_to_score_again(stage: Stage) -> None:

@@ -2,8 +2,10 @@
 many at once.
 """
 
+import errno
 import json
 import re
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -17,12 +19,10 @@ import pytest
 import xgboost
 
 from cli import main as entry
-from cli.documents.artifact import unpack_artifact
 from cli.documents.model_document import ModelDocument
 from cli.sample_scoring import load_checks
 from cli.sample_scoring.load_checks import find_load_problems
 from cli.stage.connection import Connection
-from contract.archives import NoRoomError
 from contract.catalog.model_fields import Feature
 from contract.problems import Problem
 from tests.unit.cli.builders import make_archive
@@ -166,14 +166,25 @@ def test_model_that_needs_more_memory_than_its_share_is_tried_again_alone(
 def test_model_for_which_others_leave_no_room_is_tried_again_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unpack_on_small_disk(path: Path, folder: Path, model_file: str) -> list[Problem]:
-        if any(folder.parent.iterdir()):
-            raise NoRoomError("No space left on device")
-        return unpack_artifact(path, folder, model_file)
+    def copy_to_small_disk(source: Path, target: Path) -> None:
+        if any(target.parent.iterdir()):
+            target.write_bytes(b"a part")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        target.write_bytes(source.read_bytes())
 
-    monkeypatch.setattr(load_checks, "unpack_artifact", unpack_on_small_disk)
+    monkeypatch.setattr(load_checks.shutil, "copyfile", copy_to_small_disk)
     monkeypatch.setattr(load_checks, "_cores", lambda: 1)
     assert problems_of(tmp_path, {"first": (identity(), {}), "second": (identity(), {})}) == {"first": (), "second": ()}
+
+
+def test_model_that_fits_on_no_disk_is_a_problem_that_names_its_folder() -> None:
+    answer = {"no_room": "No space left on device"}
+    result = load_checks._result_of(document("large"), answer)
+    assert result.depends_on_machine
+    assert str(result.problems[0]) == (
+        f"artifact: got 'large', expected an artifact that can be unpacked below {tempfile.gettempdir()} "
+        "(No space left on device). Set TMPDIR to a folder with more room."
+    )
 
 
 def test_no_model_is_loaded_after_an_interruption() -> None:
@@ -186,4 +197,4 @@ def test_no_model_is_loaded_after_an_interruption() -> None:
         raise AssertionError("an artifact was opened")
 
     assert load_checks._load_batch([(0, document)], opened, limits, stop) == {}
-    assert list(load_checks._load_unpacked([(0, document)], Path(), limits, stop)) == []
+    assert list(load_checks._load_copied([(0, document)], Path(), limits, stop)) == []

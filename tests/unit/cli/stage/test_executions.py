@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from cli.stage.executions.execution_snapshot import Snapshot, WorkflowState
 from cli.stage.executions.executions import Executions, new_name
 from contract import layout
 from contract.problems import InvalidInputError
-from contract.status import ExecutionStatus, JobStatus
+from contract.status import ExecutionStatus, FailureKind, JobStatus
 from contract.table import records
 from tests.unit.cli.builders import (
     NOW,
@@ -105,6 +106,23 @@ def test_snapshot_of_an_ended_execution_has_committed_objects_of_failed_jobs(
     arn = executions.execution_arn("nightly-1")
     connection.client("stepfunctions").stop_execution(executionArn=arn)
     assert executions.snapshot("nightly-1").committed == {"ads": 1}
+
+
+def test_commits_of_a_stopped_job_count_that_are_newer_than_its_record(
+    executions: Executions, table: Any, connection: Connection
+) -> None:
+    executions.start("{}", "nightly-1")
+    table.put_item(Item=records.execution_item(any_execution()))
+    ended = running_job("ads", status=JobStatus.FAILED, commits=1)
+    for job in (
+        replace(ended, failure_kind=FailureKind.STOPPED),
+        replace(ended, job_id="churn", failure_kind=FailureKind.DATA),
+    ):
+        table.put_item(Item=records.job_item(job))
+        for content in (b"1", b"2"):
+            segment = layout.ledger_prefix("nightly-1", job.job_id) + layout.segment_name(1, content)
+            connection.client("s3").put_object(Bucket="some-results", Key=segment, Body=content)
+    assert executions.snapshot("nightly-1").committed == {"ads": 2}
 
 
 def test_attempts_are_grouped_by_job_in_order(executions: Executions, table: Any) -> None:
