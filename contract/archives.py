@@ -67,13 +67,13 @@ def list_files(
 
 
 def unpack(archive: Path, target: Path) -> list[str]:
-    """Unpack an archive into a new folder, and return the sorted paths of its files.
+    """Unpack an archive into a new or empty folder, and return the sorted paths of its files.
 
     All users can read the files, and only the owner can change them.
 
     Raises ArchiveError or NoRoomError.
     """
-    target.mkdir(parents=True)
+    target.mkdir(parents=True, exist_ok=True)
     target.chmod(_FOLDER_MODE)
     root = target.resolve()
     names: list[str] = []
@@ -249,7 +249,7 @@ def _make_folder(root: Path, name: str) -> Path:
             folder.mkdir()
             folder.chmod(_FOLDER_MODE)
     # The rules above already prevent links; this check holds even if one of them has a gap.
-    if folder.resolve() != folder:
+    if folder != root and folder.resolve() != folder:
         raise ArchiveError(f"member {name!r} leads outside the archive's folder: pack the archive again")
     return folder
 

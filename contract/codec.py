@@ -5,6 +5,7 @@ import collections
 import dataclasses
 import enum
 import functools
+import json
 import sys
 import types
 import typing
@@ -136,6 +137,8 @@ def _field_names(kind: type) -> tuple[str, ...] | None:
 
 def _surrogate_problems(data: Json) -> list[Problem]:
     """Return a problem per name and text with a lone surrogate, such as "\\ud800" in JSON."""
+    if not has_lone_surrogate(json.dumps(data, ensure_ascii=False, default=str)):
+        return []
     expected = "text without halves of surrogate pairs"
     problems: list[Problem] = []
     waiting: collections.deque[tuple[str, Json]] = collections.deque([("", data)])
@@ -155,6 +158,8 @@ class _Field(NamedTuple):
     """A field of a dataclass."""
 
     decode: Decoder
+    scalar: type | None
+    """Type of values that need no decoding."""
     is_required: bool
     has_value: bool
     """Whether its default is a value, and no function."""
@@ -166,11 +171,23 @@ def _fields(cls: type) -> dict[str, _Field]:
     return {
         field.name: _Field(
             decode=_decoder(hints[field.name]),
+            scalar=_scalar(hints[field.name]),
             is_required=field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING,
             has_value=field.default is not dataclasses.MISSING,
         )
         for field in dataclasses.fields(cls)
     }
+
+
+def _scalar(expected: Any) -> type | None:
+    """Return the type of JSON values that are valid as they are: `str` for `str` and `str | None`."""
+    choices = [choice for choice in typing.get_args(expected) if choice is not type(None)]
+    only = choices[0] if len(choices) == 1 and _is_union(expected) else expected
+    return only if only in _PLAIN else None
+
+
+def _is_union(expected: Any) -> bool:
+    return typing.get_origin(expected) in (typing.Union, types.UnionType)
 
 
 @functools.cache
@@ -180,10 +197,10 @@ def _decoder(expected: Any) -> Decoder:  # noqa: PLR0911 - one return per kind
     Looking at the type takes longer than decoding.
     """
     origin, arguments = typing.get_origin(expected), typing.get_args(expected)
-    if origin in (typing.Union, types.UnionType):
+    if _is_union(expected):
         return functools.partial(_decode_optional, tuple(choice for choice in arguments if choice is not type(None)))
     if origin is tuple:
-        return functools.partial(_decode_items, _decoder(arguments[0]))
+        return functools.partial(_decode_items, _decoder(arguments[0]), _scalar(arguments[0]))
     if origin in (dict, Mapping, typing.get_origin(Mapping[str, str])):
         return functools.partial(_decode_mapping, _decoder(arguments[1]))
     if origin is typing.Literal:
@@ -222,10 +239,12 @@ def _takes(expected: Any, value: Json) -> bool:
     return is_object if isinstance(value, Mapping) else not is_object and origin is not tuple
 
 
-def _decode_items(decode: Decoder, value: Json, path: str, problems: list[Problem]) -> Any:
+def _decode_items(decode: Decoder, scalar: type | None, value: Json, path: str, problems: list[Problem]) -> Any:
     if not isinstance(value, (list, tuple)):
         problems.append(Problem(path, value, "a list"))
         return None
+    if scalar is not None and all(type(item) is scalar for item in value):
+        return tuple(value)
     return tuple(decode(item, f"{path}[{index}]", problems) for index, item in enumerate(value))
 
 
@@ -278,14 +297,20 @@ def _decode_dataclass(cls: type, value: Json, path: str, problems: list[Problem]
     arguments: dict[str, Any] = {}
     missing = False
     for name, field in fields.items():
+        if name not in value:
+            if field.is_required:
+                problems.append(Problem(f"{prefix}{name}", None, MISSING_VALUE))
+                missing = True
+            continue
+        if type(value[name]) is field.scalar:
+            arguments[name] = value[name]
+            continue
         found = len(problems)
-        if name in value:
-            decoded = field.decode(value[name], f"{prefix}{name}", problems)
-            if len(problems) == found:
-                arguments[name] = decoded
-        elif field.is_required:
-            problems.append(Problem(f"{prefix}{name}", None, MISSING_VALUE))
-        missing = missing or (len(problems) > found and not field.has_value)
+        decoded = field.decode(value[name], f"{prefix}{name}", problems)
+        if len(problems) == found:
+            arguments[name] = decoded
+        else:
+            missing = missing or not field.has_value
     if missing:
         return None
     # Build even if a field with a default was refused, so that one try reports every problem.

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from cli.failures import error_code
 from contract import layout
-from contract.archives import NoRoomError, unpack
+from contract.archives import unpack
 from contract.problems import Problem
 from contract.tar_members import ArchiveError
 
@@ -60,9 +60,9 @@ def unreadable_artifact(path: Path, error: Exception) -> Problem:
     return Problem("artifact", str(path), f"a gzip-compressed tar archive of plain files ({error})")
 
 
-def lacks_room(path: Path, error: NoRoomError) -> Problem:
-    expected = f"an artifact that can be unpacked below {tempfile.gettempdir()} ({error})"
-    return Problem("artifact", str(path), expected, "Set TMPDIR to a folder with more room.")
+def lacks_room(artifact: Path | str, why: object) -> Problem:
+    expected = f"an artifact that can be unpacked below {tempfile.gettempdir()} ({why})"
+    return Problem("artifact", str(artifact), expected, "Set TMPDIR to a folder with more room.")
 
 
 def unpack_artifact(path: Path, folder: Path, model_file: str) -> list[Problem]:

@@ -103,4 +103,9 @@ def values_of(cls: type, record: Any) -> dict[str, Any]:
     >>> values_of(Size, Box(3, "tea"))
     {'width': 3}
     """
-    return {field.name: getattr(record, field.name) for field in dataclasses.fields(cls)}
+    return {name: getattr(record, name) for name in _names(cls)}
+
+
+@functools.cache
+def _names(cls: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(cls))

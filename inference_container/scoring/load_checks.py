@@ -1,21 +1,25 @@
 """Loads models as a job does: `python -m scoring.load_checks REQUESTS ANSWERS SECONDS BYTES`.
 
 For `fleetscore models register`, which loads models without running them, many in one process.
-REQUESTS has a line of JSON per model: its `spec`, a `ModelSpec`, and the path of its `file`.
-ANSWERS gets a line when the process is ready, and then one per model as soon as it was loaded. So
-when a model ends the process, it is the first one without an answer.
+REQUESTS has a line of JSON per model: its `spec`, a `ModelSpec`, and the path of its `artifact`.
+Artifacts are unpacked one at a time, into a folder beside ANSWERS. ANSWERS gets a line when the
+process is ready, and then one per model as soon as it was loaded. So when a model ends the process,
+it is the first one without an answer. Removing REQUESTS ends the process after the current model.
 """
 
 import contextlib
 import json
+import shutil
 import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 from contract import codec
+from contract.archives import NoRoomError, unpack
 from contract.catalog.model_spec import ModelSpec
 from contract.json_text import parse_json
+from contract.tar_members import ArchiveError
 from scoring.errors import ConfigurationError, ScoringError, one_line
 from scoring.models import load_model, loader_format, loader_of, preload
 
@@ -50,23 +54,44 @@ def main(requests: Path, answers: Path, seconds: int, max_bytes: int) -> int:
     _limit_memory(max_bytes)
     # The default action ends the process even while a library does not return to Python.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    folder = answers.parent / "unpacked"
     # To a file, because libraries may print to stdout.
     with answers.open("w", encoding="utf-8") as written:
         written.write(json.dumps({"ready": True}) + "\n")
         written.flush()
         for line in lines:
-            signal.alarm(seconds)
-            written.write(json.dumps(_answer(line)) + "\n")
+            if not requests.exists():
+                break
+            written.write(json.dumps(_answer(line, folder, seconds)) + "\n")
             written.flush()
-    signal.alarm(0)
     return 0
 
 
-def _answer(request: dict[str, Any]) -> dict[str, Any]:
+def _answer(request: dict[str, Any], folder: Path, seconds: int) -> dict[str, Any]:
     try:
-        return check_record(codec.from_json(ModelSpec, request["spec"]), Path(request["file"]))
+        spec = codec.from_json(ModelSpec, request["spec"])
+        _empty(folder)
+        unpack(Path(request["artifact"]), folder)
+        signal.alarm(seconds)
+        return check_record(spec, folder / spec.model_file)
+    except NoRoomError as error:
+        return {"no_room": str(error)}
+    except ArchiveError as error:
+        return {"error": f"its artifact cannot be unpacked: {error}"}
     except Exception as error:
         return {"error": one_line(error)}
+    finally:
+        signal.alarm(0)
+
+
+def _empty(folder: Path) -> None:
+    """Make `folder` an empty folder. Some file systems take milliseconds to remove and create one."""
+    folder.mkdir(exist_ok=True)
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _limit_memory(max_bytes: int) -> None:
