@@ -25,20 +25,26 @@ _MOST_DESCRIPTORS = 4096
 class _ForkedProcess:
     """What `subprocess.Popen` returns, as far as the supervisor uses it."""
 
-    def __init__(self, args: Sequence[str], environment: Mapping[str, str], kept: Sequence[int]) -> None:
+    def __init__(
+        self, args: Sequence[str], environment: Mapping[str, str], kept: Sequence[int], *, reads_errors: bool
+    ) -> None:
         child_stdin, stdin = os.pipe()
         stdout, child_stdout = os.pipe()
+        stderr, child_stderr = os.pipe() if reads_errors else (None, 2)
         sys.stdout.flush()
         sys.stderr.flush()
         self.pid = os.fork()
         if self.pid == 0:
-            _work(args, environment, kept, child_stdin, child_stdout)
+            _work(args, environment, kept, (child_stdin, child_stdout, child_stderr))
         self.returncode: int | None = None
         self._ended = os.pidfd_open(self.pid)
         self.stdin = os.fdopen(stdin, "wb", buffering=0)
         self.stdout = os.fdopen(stdout, "rb", buffering=0)
         os.close(child_stdin)
         os.close(child_stdout)
+        self.stderr = None if stderr is None else os.fdopen(stderr, "rb", buffering=0)
+        if reads_errors:
+            os.close(child_stderr)
 
     def wait(self, timeout: float | None = None) -> int:
         if self.returncode is None:
@@ -54,12 +60,14 @@ class _ForkedProcess:
         signal.pidfd_send_signal(self._ended, signal.SIGKILL)
 
 
-def _work(args: Sequence[str], environment: Mapping[str, str], kept: Sequence[int], stdin: int, stdout: int) -> Never:
+def _work(args: Sequence[str], environment: Mapping[str, str], kept: Sequence[int], streams: Sequence[int]) -> Never:
     try:
-        os.dup2(stdin, 0)
-        os.dup2(stdout, 1)
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
         for first, stop in itertools.pairwise([2, *sorted(kept), _MOST_DESCRIPTORS]):
             os.closerange(first + 1, stop)
+        # The supervisor's streams may make events of what is printed.
+        sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", buffering=1, closefd=False)
         os.environ.clear()
         os.environ.update(environment)
         module = args.index("-m") + 1
@@ -75,7 +83,7 @@ def _start(args: Sequence[str], **options: Any) -> Any:
     if sys.platform != "linux" or threading.active_count() > 1:
         # A fork of a process with threads can hang.
         return subprocess.Popen(args, **options)
-    return _ForkedProcess(args, options["env"], options["pass_fds"])
+    return _ForkedProcess(args, options["env"], options["pass_fds"], reads_errors=options["stderr"] == subprocess.PIPE)
 
 
 def install() -> None:

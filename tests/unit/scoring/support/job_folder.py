@@ -152,9 +152,11 @@ class JobFolder:
         )
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        cold = self.cold or self.command_prefix or environment
+        # Libraries do not read our own variables.
+        others = [name for name in environment if not name.startswith("FLEETSCORE_")]
+        cold = self.cold or self.command_prefix or others
         if not cold and {loader_format(model) for model in self.models} <= _WARM_FORMATS:
-            return run_warm(_SCORED.format(arguments=arguments), self.environment(), _LIBRARIES)
+            return run_warm(_SCORED.format(arguments=arguments), self.environment(**environment), _LIBRARIES)
         with self.start(*arguments, **environment) as process:
             out, err = process.communicate(timeout=DEADLINE_SECONDS)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
