@@ -1,6 +1,7 @@
 """Which folder may import which packages. All import statements are checked, also in functions."""
 
 import ast
+import functools
 import subprocess
 import sys
 import tomllib
@@ -65,33 +66,53 @@ def files(folder: str) -> list[Path]:
     return [path] if path.is_file() else sorted(path.rglob("*.py"))
 
 
+@functools.cache
+def import_statements(path: Path) -> list[tuple[ast.Import | ast.ImportFrom, bool]]:
+    """Return each import of a file, and whether it runs when the file is imported."""
+    found: list[tuple[ast.Import | ast.ImportFrom, bool]] = []
+    ahead: list[tuple[ast.AST, bool]] = [(ast.parse(path.read_text(), str(path)), True)]
+    while ahead:
+        node, at_load = ahead.pop()
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found.append((node, at_load))
+            continue
+        at_load = at_load and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        # Only these have statements.
+        for field in ("body", "orelse", "handlers", "finalbody", "cases"):
+            inner = getattr(node, field, None)
+            ahead.extend((child, at_load) for child in (inner if isinstance(inner, list) else []))
+    return found
+
+
 def imports(path: Path) -> Iterator[tuple[int, str]]:
     """Yield line and top-level package of each import of a file."""
-    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+    for node, _ in import_statements(path):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name.partition(".")[0]) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        else:
             assert node.level == 0, f"{path}:{node.lineno}: a relative import, write an absolute one"
             yield node.lineno, (node.module or "").partition(".")[0]
 
 
 def imported_modules(path: Path) -> Iterator[str]:
     """Yield the full name of each module that a file imports."""
-    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+    for node, _ in import_statements(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        else:
             yield node.module or ""
 
 
-def imported_names(path: Path) -> Iterator[str]:
-    """Yield the full names of the modules and of the objects that a file imports."""
-    for node in ast.walk(ast.parse(path.read_text(), str(path))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+def imported_names(path: Path, *, only_at_load: bool = False) -> Iterator[str]:
+    """Yield the names that a file imports: `a.b` and `a` for `from a import b`."""
+    for node, at_load in import_statements(path):
+        if only_at_load and not at_load:
+            continue
+        yield from (
+            alias.name if isinstance(node, ast.Import) else f"{node.module}.{alias.name}" for alias in node.names
+        )
+        if isinstance(node, ast.ImportFrom):
             yield str(node.module)
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 @pytest.mark.parametrize("folder", [folder for folder in ALLOWED if (ROOT / folder).exists()])
@@ -209,21 +230,7 @@ def module_imports() -> dict[str, set[str]]:
         for path in (parent / folder).rglob("*.py"):
             parts = path.relative_to(parent).with_suffix("").parts
             modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return {name: {*top_level_imports(path)} & modules.keys() for name, path in modules.items()}
-
-
-def top_level_imports(path: Path) -> Iterator[str]:
-    """Yield the names that a file imports outside functions: `a.b` and `a` for `from a import b`."""
-    ahead: list[ast.AST] = [ast.parse(path.read_text(), str(path))]
-    while ahead:
-        node = ahead.pop()
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-            yield str(node.module)
-        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            ahead.extend(ast.iter_child_nodes(node))
+    return {name: {*imported_names(path, only_at_load=True)} & modules.keys() for name, path in modules.items()}
 
 
 def import_cycle(imported: dict[str, set[str]]) -> list[str]:
@@ -246,3 +253,30 @@ def import_cycle(imported: dict[str, set[str]]) -> list[str]:
 def test_an_import_cycle_is_found() -> None:
     assert import_cycle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
     assert import_cycle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_imports_are_found_in_every_statement(tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    path.write_text(
+        """
+if a: import m0
+else: import m1
+for a in b: import m2
+while a: import m3
+try: import m4
+except E: import m5
+else: import m6
+finally: import m7
+with a: import m8
+match a:
+    case 1: import m9
+class C:
+    import m10
+    async def f(self): import m11
+def f():
+    class D: import m12
+""",
+        encoding="utf-8",
+    )
+    assert set(imported_modules(path)) == {f"m{number}" for number in range(13)}
+    assert set(imported_names(path, only_at_load=True)) == {f"m{number}" for number in range(11)}
