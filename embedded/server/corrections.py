@@ -9,7 +9,7 @@ from embedded.ministack.events.event_sources import (
     install_queue_polling,
 )
 from embedded.ministack.events.message_moves import install_message_moves
-from embedded.ministack.events.stream_records import install_stream_limit
+from embedded.ministack.events.stream_records import install_stream_polling
 from embedded.ministack.expressions import install_expression_cache
 from embedded.ministack.functions import (
     install_call_logs,
@@ -77,7 +77,7 @@ def install_corrections(
     install_object_versions()
     install_batch_actions()
     install_queue_polling(time_scale)
-    install_stream_limit()
+    install_stream_polling(time_scale)
     _install_iam(endpoint, call_recording)
     install_missing_image_error()
     install_message_moves()
