@@ -60,16 +60,16 @@ class Fraction:
 
 @dataclass(frozen=True)
 class Matches:
-    """A text that a pattern matches completely."""
+    """A text that a pattern matches completely. The pattern is compiled when it is first needed."""
 
-    pattern: re.Pattern[str]
+    pattern: str
     expected: str
     """Description of matching texts, for error messages."""
     remedy: str = ""
     json_type: Literal["string"] = "string"
 
     def accepts(self, value: str) -> bool:
-        return self.pattern.fullmatch(value) is not None
+        return re.fullmatch(self.pattern, value) is not None
 
     def problems(self, field: str, value: str | None) -> list[Problem]:
         if value is None or self.accepts(value):
@@ -77,7 +77,7 @@ class Matches:
         return [Problem(field, value, self.expected, self.remedy)]
 
     def keywords(self) -> dict[str, Any]:
-        return {"pattern": f"^(?:{self.pattern.pattern})$"}
+        return {"pattern": f"^(?:{self.pattern})$"}
 
 
 @dataclass(frozen=True)

@@ -43,15 +43,15 @@ class RelativePath:
         return {"minLength": 1}
 
 
-MODEL_ID = Matches(re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"), _LETTERS)
-FLEET_ID_OR_NONE = Matches(re.compile(rf"(?:{MODEL_ID.pattern.pattern})?"), f"the id of a fleet: {_LETTERS}")
-DATASET_NAME = Matches(re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"), _LETTERS)
+MODEL_ID = Matches(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?", _LETTERS)
+FLEET_ID_OR_NONE = Matches(rf"(?:{MODEL_ID.pattern})?", f"the id of a fleet: {_LETTERS}")
+DATASET_NAME = Matches(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?", _LETTERS)
 VERSION = Matches(
-    re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?"),
+    r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?",
     "1 to 64 of letters, digits, '.', '-' and '_', with a letter or digit at both ends",
 )
-SHA256 = Matches(re.compile(r"[0-9a-f]{64}"), "64 lower-case hexadecimal digits")
-INSTANCE_TYPE = Matches(re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9]+"), "a SageMaker instance type such as 'ml.m5.xlarge'")
+SHA256 = Matches(r"[0-9a-f]{64}", "64 lower-case hexadecimal digits")
+INSTANCE_TYPE = Matches(r"ml\.[a-z0-9-]+\.[a-z0-9]+", "a SageMaker instance type such as 'ml.m5.xlarge'")
 
 
 @dataclass(frozen=True)
@@ -75,16 +75,14 @@ class InstanceTypes:
 MAX_LARGER_TYPES = 10
 """Most instance types that a job may change to."""
 JOB_ID = Matches(
-    re.compile(
-        rf"{MODEL_ID.pattern.pattern}(?:\.and-[1-9][0-9]{{0,2}}-more|\.fleet)?"
-        r"(?:\.part-[1-9][0-9]{0,2}-of-[1-9][0-9]{0,2})?"
-    ),
+    rf"{MODEL_ID.pattern}(?:\.and-[1-9][0-9]{{0,2}}-more|\.fleet)?"
+    r"(?:\.part-[1-9][0-9]{0,2}-of-[1-9][0-9]{0,2})?",
     "the id of the job's first model, followed by '.and-<n>-more' when it has more models, or the id of a fleet, "
     "followed by '.fleet'; then '.part-<n>-of-<n>' when it is a part",
 )
 """Ids of jobs. They are folder names in S3, and values of the Hive partition `job_id`."""
 EXECUTION_NAME = Matches(
-    re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._=+@-]{1,80}"),
+    r"(?!\.{1,2}$)[A-Za-z0-9._=+@-]{1,80}",
     "1 to 80 of letters, digits and any of . _ = + @ -, but not '.' or '..'",
     "Start the execution again with a valid name.",
 )
@@ -92,18 +90,18 @@ EXECUTION_NAME = Matches(
 
 All characters are ASCII, so each takes one byte in an S3 key. `.` and `..` are names of folders.
 """
-NEW_EXECUTION_NAME = Matches(re.compile(r"[0-9A-Za-z_-]{1,80}"), "1 to 80 letters, digits, '-' and '_'")
+NEW_EXECUTION_NAME = Matches(r"[0-9A-Za-z_-]{1,80}", "1 to 80 letters, digits, '-' and '_'")
 """Names that the command gives to executions: they need no quoting in a shell, a URL or a log
 filter."""
 UPLOAD_MANIFEST = Matches(
-    re.compile(rf"uploads/{DATASET_NAME.pattern.pattern}/[A-Za-z0-9][A-Za-z0-9._-]*\.json"),
+    rf"uploads/{DATASET_NAME.pattern}/[A-Za-z0-9][A-Za-z0-9._-]*\.json",
     "the key of an upload manifest in the results bucket, uploads/<dataset>/<name>.json",
 )
 OBJECT_KEY = RelativePath()
 _LETTER = r"A-Za-z0-9\u00c0-\u061b\u061d-\u180d\u180f-\u1fff\u3040-\ud7ff"
 """Letters and digits of all common scripts, without characters that nobody sees."""
 LABEL = Matches(
-    re.compile(rf"[{_LETTER}][{_LETTER} ._:/=+@-]{{0,63}}"),
+    rf"[{_LETTER}][{_LETTER} ._:/=+@-]{{0,63}}",
     "1 to 64 letters, digits, spaces or any of . _ : / = + @ -, beginning with a letter or digit",
 )
 

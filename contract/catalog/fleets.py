@@ -1,7 +1,6 @@
 """A fleet's record: models that together score one dataset, each row by the model that its route
 names."""
 
-import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -17,7 +16,7 @@ QUARANTINE, SKIP, MODEL_START = "quarantine", "skip", "model:"
 """What happens to rows of no model: they go to quarantine, are left out of the output, or are scored
 by the model whose id follows."""
 UNMATCHED = Matches(
-    re.compile(rf"{QUARANTINE}|{SKIP}|{MODEL_START}{MODEL_ID.pattern.pattern}"),
+    rf"{QUARANTINE}|{SKIP}|{MODEL_START}{MODEL_ID.pattern}",
     f"{QUARANTINE!r}, {SKIP!r} or '{MODEL_START}<model id>'",
 )
 

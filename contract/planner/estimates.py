@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import NormalDist
 from typing import Literal
 
 MAX_SAMPLES = 20
@@ -21,7 +20,6 @@ SampleKind = Literal["startup", "download", "upload", "rows", "bytes-per-row", "
 
 _ENOUGH = 5
 """Samples from which on their percentiles are taken as they are."""
-_NORMAL = NormalDist()
 _PREDICTION = 4.5
 """Widens a band of n samples by a power of 1 + 4.5/n: about Student's distribution, for 5 to 20 samples."""
 
@@ -71,8 +69,13 @@ class Estimate:
         if number == 1 or self.low <= 0:
             return self
 
+        # Few processes need it, and it imports ten modules.
+        from statistics import NormalDist  # noqa: PLC0415
+
+        normal = NormalDist()
+
         def quantile(share: float) -> float:
-            place = _NORMAL.inv_cdf(share ** (1 / number)) / _NORMAL.inv_cdf(0.9)
+            place = normal.inv_cdf(share ** (1 / number)) / normal.inv_cdf(0.9)
             ratio = self.high / self.value if place > 0 else self.value / self.low
             return float(self.value * ratio**place)
 

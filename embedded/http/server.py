@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,16 @@ Application = Callable[[Message, Callable[[], Awaitable[Message]], Send], Awaita
 
 _IDLE_SECONDS = 75
 """Time after which a connection without a request is closed, in seconds."""
+_READ_BYTES = 1 << 16
+"""Read buffer of a TLS connection, in bytes. Each worker of a function keeps several connections."""
 
 
 async def serve_http(
     application: Application, listener: socket.socket, certificate: Path, private_key: Path, closed: asyncio.Event
 ) -> None:
     """Serve an ASGI application over TLS on a listening socket until `closed` is set."""
+    # asyncio reserves four times as much for each connection, and has no setting for it.
+    SSLProtocol.max_size = _READ_BYTES
     server = _Server(
         uvicorn.Config(
             application,
@@ -39,16 +44,22 @@ async def serve_http(
             proxy_headers=False,
             access_log=False,
             log_config=None,
-        )
+        ),
+        closed,
     )
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    await asyncio.wait({serving, asyncio.create_task(closed.wait())}, return_when=asyncio.FIRST_COMPLETED)
-    server.should_exit = True
-    await serving
+    await server.serve(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves the signals to the process."""
+    """A server that leaves the signals to the process, and serves until an event."""
+
+    def __init__(self, config: uvicorn.Config, closed: asyncio.Event) -> None:
+        super().__init__(config)
+        self._closed = closed
+
+    async def main_loop(self) -> None:
+        # uvicorn's wakes ten times a second to renew the headers that are disabled here.
+        await self._closed.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

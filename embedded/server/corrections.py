@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from embedded.ministack.cloudformation.new_names import install_new_names
+from embedded.ministack.dynamodb.expressions import install_expression_cache
+from embedded.ministack.dynamodb.values import install_value_caches
 from embedded.ministack.events.event_sources import (
     install_batch_actions,
     install_object_versions,
@@ -10,7 +12,6 @@ from embedded.ministack.events.event_sources import (
 )
 from embedded.ministack.events.message_moves import install_message_moves
 from embedded.ministack.events.stream_records import install_stream_polling
-from embedded.ministack.expressions import install_expression_cache
 from embedded.ministack.functions import (
     install_call_logs,
     install_forked_workers,
@@ -95,6 +96,7 @@ def install_corrections(
     install_limits()
     install_partition_filters()
     install_expression_cache()
+    install_value_caches()
     name_resources("ecr", ecr_resource_arn)
     name_resources("glue", glue_resource_arn)
     name_resources("iam", iam_resource_arn)

@@ -6,11 +6,15 @@ capacity, says so in its environment. All run in this process, because SageMaker
 process 1. `fleetscore doctor --job` passes `inspect`.
 """
 
+import gc
+import importlib
 import runpy
 import sys
 
 from contract.container_paths import scores_in_training_job
-from launcher import inspection
+
+_MODULES = {"scoring": "scoring.job.job", "training": "training.job"}
+"""The module of each package that imports what the package needs."""
 
 
 def main() -> None:
@@ -18,6 +22,8 @@ def main() -> None:
         case ["train", *rest]:
             package = "scoring" if scores_in_training_job() else "training"
         case ["inspect"]:
+            from launcher import inspection  # noqa: PLC0415 - few containers need it
+
             inspection.main()
             return
         case ["serve", *_]:
@@ -25,6 +31,11 @@ def main() -> None:
         case rest:
             package = "scoring"
     sys.argv[1:] = rest
+    # Imports make many objects that stay, and hardly any garbage.
+    gc.disable()
+    importlib.import_module(_MODULES[package])
+    gc.freeze()
+    gc.enable()
     runpy.run_module(package, run_name="__main__", alter_sys=True)
 
 

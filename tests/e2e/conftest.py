@@ -27,22 +27,23 @@ UPLOADS = [
 
 # The files that take longest, in this order: no worker is left alone with one of them at the end.
 SLOW_FILES = (
+    "scoring/test_spot.py",
+    "clients/test_cdk_cli.py",
+    "triggers/test_backfill.py",
     "scoring/test_resume.py",
     "models/test_training.py",
-    "scoring/test_spot.py",
-    "faults/test_job_faults.py",
-    "triggers/test_backfill.py",
-    "scoring/test_changed_outputs.py",
-    "reliability/test_audit.py",
-    "clients/test_cdk_cli.py",
-    "scoring/test_fleets.py",
-    "triggers/test_events.py",
-    "scoring/test_capacity.py",
-    "extend/test_batch.py",
-    "clients/test_read_predictions.py",
     "clients/test_command.py",
+    "extend/test_batch.py",
+    "scoring/test_capacity.py",
+    "triggers/test_events.py",
+    "reliability/test_audit.py",
+    "scoring/test_changed_outputs.py",
+    "clients/test_documented_clients.py",
     "triggers/test_uploads.py",
     "scoring/test_tables.py",
+    "faults/test_clocks.py",
+    "scoring/test_fleets.py",
+    "extend/test_orchestration.py",
 )
 
 
@@ -58,6 +59,14 @@ def pytest_configure(config: pytest.Config) -> None:
     # Workers of pytest-xdist report to the process that started them.
     if folder is not None and not hasattr(config, "workerinput"):
         config.pluginmanager.register(SessionRecorder(folder))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patience() -> Iterator[None]:
+    """Let `watch`, and commands that wait, await the final records longer than a user waits: this machine is busy."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cli.views.executions.progress._SECONDS_TO_CLOSE", 180.0)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -70,6 +70,7 @@ class Stage:
             s3.put_object(Bucket=self.deployment.datasets_bucket, Key=layout.dataset_prefix(dataset) + key, Body=body)
 
     def register(self, model_id: str, model: Any, *, dataset: str, **fields: Any) -> None:
+        """Register a model: an estimator, or the bytes of an ONNX graph."""
         path = self.folder / f"{model_id}.tar.gz"
         name, format_ = write_artifact(path, model)
         document = ModelDocument(
@@ -79,7 +80,7 @@ class Stage:
             **{
                 "format": format_,
                 "model_file": name,
-                "method": "predict_proba",
+                "method": "predict" if format_ == "onnx" else "predict_proba",
                 "features": FEATURES,
                 "key_columns": ("row",),
                 **fields,
@@ -125,10 +126,17 @@ class Stage:
             workflows.update_state_machine(stateMachineArn=machine, definition=deployed)
 
     def summary(self, execution_id: str) -> ExecutionSummary:
-        body = self.client("s3").get_object(
-            Bucket=self.deployment.results_bucket, Key=layout.summary_key(execution_id)
-        )["Body"]
-        return codec.loads(ExecutionSummary, body.read())
+        """Return the summary of an execution. It is written shortly after the records of a stopped one are closed."""
+        bucket, key = self.deployment.results_bucket, layout.summary_key(execution_id)
+
+        def read() -> bytes | None:
+            try:
+                body: bytes = self.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+            except self.client("s3").exceptions.NoSuchKey:
+                return None
+            return body
+
+        return codec.loads(ExecutionSummary, wait_for(read, f"{key} is written"))
 
     def result_keys(self, prefix: str) -> list[str]:
         pages = (
@@ -250,6 +258,9 @@ def write_artifact(path: Path, model: Any) -> tuple[str, str]:
     if isinstance(model, xgboost.XGBModel):
         name, format_ = "model.ubj", "xgboost-sklearn-ubj"
         model.save_model(path.parent / name)
+    elif isinstance(model, bytes):
+        name, format_ = "model.onnx", "onnx"
+        (path.parent / name).write_bytes(model)
     else:
         name, format_ = "model.joblib", "sklearn-joblib"
         # By value, because the image lacks the classes of these tests.

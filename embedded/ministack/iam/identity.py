@@ -65,7 +65,7 @@ class _PolicyPart(dict[str, Any]):
 
 
 def install_policy_cache() -> None:
-    """Parse each text of a policy once, and compare each of its statements once with an action.
+    """Parse each text of a policy once, and compare each of its statements once with an action and a condition key.
 
     ministack parses all policies of a caller twice per request, and compares all patterns of all statements.
     """
@@ -110,9 +110,20 @@ def install_policy_cache() -> None:
                 return statement
         return None
 
+    def names_condition_key(policies: list[list[Any]], prefix: str) -> bool:
+        return any(prefix_is_named(statement, prefix) for statements in policies for statement in statements)
+
+    def prefix_is_named(statement: Any, prefix: str) -> bool:
+        known: dict[str, bool] = statement.__dict__.setdefault("known_prefixes", {})
+        if prefix not in known:
+            known[prefix] = ministack_names_condition_key([[statement]], prefix)
+        return known[prefix]
+
+    ministack_names_condition_key = iam_evaluator._names_condition_key
     iam_evaluator.json = SimpleNamespace(loads=read_once, dumps=json.dumps, JSONDecodeError=json.JSONDecodeError)
     iam_evaluator.parse_policy_document = parse_policy_document
     iam_evaluator._first_match = first_match
+    iam_evaluator._names_condition_key = names_condition_key
 
 
 def authorize(role_arn: str, action: str, resource: str, context: dict[str, Any] | None = None) -> bool:

@@ -14,6 +14,8 @@ from embedded.sagemaker.jobs.job import Job, SpotInterrupted
 from embedded.sagemaker.transfer.outputs import OutputUpload
 
 _SCORED_OBJECT = re.compile(SCORED_OBJECT)
+_IDLE_INTERVALS = 5
+"""Number of intervals between two looks while no fault concerns the job: most jobs never have one."""
 
 
 class FaultWatch:
@@ -24,7 +26,7 @@ class FaultWatch:
         is_running: Returns whether the instance of a host runs.
         kill: Kills the instance that a fault names.
         set_clock: Sets the clocks that a fault names.
-        interval_seconds: Time between two looks at the faults.
+        interval_seconds: Time between two looks at the faults while one concerns the job.
     """
 
     def __init__(
@@ -83,7 +85,7 @@ class FaultWatch:
         """Act on the faults that are due, until `stop` is set."""
         while True:
             self._act()
-            if stop.wait(self._interval_seconds):
+            if stop.wait(self._interval_seconds * (1 if self._known else _IDLE_INTERVALS)):
                 return
             self._refresh()
 

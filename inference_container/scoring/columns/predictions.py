@@ -145,6 +145,9 @@ def _column(field: pa.Field, values: Any, missing: dict[int, str]) -> pa.Array:
         if pa.types.is_string(field.type):
             column = pa.array([_text(value) for value in values.tolist()], pa.string())
         else:
+            if values.dtype == np.float32 and pa.types.is_float64(field.type):
+                # Arrow would do the same, but importing its functions takes longer than scoring a small object.
+                values = values.astype(np.float64)
             column = numeric_column(values)
             column = column if column.type == field.type else column.cast(field.type)
     except (pa.ArrowException, TypeError) as error:

@@ -2,11 +2,14 @@
 
 import base64
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from awscrt.checksums import crc64nvme
-
 _READ_BYTES = 1 << 18
+_POLYNOMIAL = 0x9A6C9329AC4BC9B5
+_ALL_BITS = (1 << 64) - 1
+_BYTES_IN_PYTHON = 1 << 16
+"""Bytes of which a process computes checksums in Python: importing awscrt takes longer than these."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ NOTHING = PrefixDigest(0, 0)
 
 def extended(digest: PrefixDigest, data: bytes | memoryview) -> PrefixDigest:
     """Return the digest of the bytes of `digest` followed by `data`."""
-    return PrefixDigest(crc64nvme(data, digest.crc), digest.bytes + len(data))
+    return PrefixDigest(_crc64nvme(data, digest.crc), digest.bytes + len(data))
 
 
 def digest_of(path: Path, prefix: PrefixDigest = NOTHING) -> str:
@@ -46,3 +49,43 @@ def digest_of(path: Path, prefix: PrefixDigest = NOTHING) -> str:
 def as_text(digest: PrefixDigest) -> str:
     """Return a digest in Base64, as S3 shows it."""
     return base64.b64encode(digest.crc.to_bytes(8, "big")).decode()
+
+
+class _Crc64Nvme:
+    """Continues a CRC64NVME with further bytes: the first ones in Python, all others with awscrt.
+
+    A small job writes a few kilobytes, and importing awscrt, which collects random numbers for connections, would
+    take a tenth of its processor time.
+    """
+
+    def __init__(self, bytes_in_python: int) -> None:
+        self._left = bytes_in_python
+
+    def __call__(self, data: bytes | memoryview, crc: int) -> int:
+        if len(data) <= self._left:
+            self._left -= len(data)
+            return _in_python(data, crc)
+        self._left = 0
+        from awscrt.checksums import crc64nvme  # noqa: PLC0415 - see the class
+
+        return int(crc64nvme(data, crc))
+
+
+def _in_python(data: bytes | memoryview, crc: int) -> int:
+    table = _table()
+    crc ^= _ALL_BITS
+    for byte in data:
+        crc = table[(crc ^ byte) & 0xFF] ^ crc >> 8
+    return crc ^ _ALL_BITS
+
+
+@cache
+def _table() -> list[int]:
+    """Return the remainders of all bytes."""
+    remainders = list(range(256))
+    for _ in range(8):
+        remainders = [value >> 1 ^ (_POLYNOMIAL if value & 1 else 0) for value in remainders]
+    return remainders
+
+
+_crc64nvme = _Crc64Nvme(_BYTES_IN_PYTHON)

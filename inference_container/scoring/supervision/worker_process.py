@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from contract.catalog.model_formats import ModelFormat
@@ -163,10 +163,11 @@ class WorkerProcess:
         while self.waiting and self.waiting[0].start_after <= self._computed_count:
             self.computing.append(self.waiting.popleft())
 
-    def receive(self) -> list[Event] | None:
+    def receive(self) -> Iterator[Event] | None:
         """Return the messages that have arrived, waiting for data; None after the worker's end.
 
-        Raises InvalidEventError for what is not a message: model code can write to the pipe.
+        Raises InvalidEventError for what is not a message: model code can write to the pipe. The messages before it
+        are returned first, because they are about other objects.
         """
         data = os.read(self.fileno(), 1 << 16)
         if not data:
@@ -175,10 +176,10 @@ class WorkerProcess:
         if b"\n" not in data:
             if len(self._received) > MAX_EVENT_BYTES:
                 raise InvalidEventError(f"it has more than {MAX_EVENT_BYTES:,} bytes")
-            return []
+            return iter(())
         *lines, rest = self._received.split(b"\n")
         self._received = rest
-        return [decode_event(bytes(line)) for line in lines]
+        return (decode_event(bytes(line)) for line in lines)
 
     def has_ended_with_open_pipe(self) -> bool:
         """Return whether the process has ended and its messages are read, but its pipe is open.

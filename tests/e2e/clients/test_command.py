@@ -21,14 +21,13 @@ from cli.main import main
 from cli.sandbox.isolation import probe
 from cli.stage.connection import Connection
 from cli.stage.deployment import find_deployment
-from contract.catalog.model_fields import Feature
 from contract.status import ExecutionStatus, JobStatus
 from embedded.server.detached import detached_endpoint, detached_root, leftover_text, start_detached
 from embedded.server.embedded_aws import EmbeddedAws
 from embedded.server.inventory import INVENTORY_FILE
 from embedded.server.persistence import SNAPSHOT_FILE
 from embedded.server.process import LOCK_FILE
-from tests.e2e.failing_models import Gate, NeverEnds
+from tests.e2e.failing_models import NeverEnds
 from tests.e2e.stage import Stage, environment, people, wait_for
 from tests.unit.cli.builders import make_archive
 
@@ -67,25 +66,6 @@ def test_the_command_registers_a_model_runs_it_and_shows_its_status(
     assert (printed["status"], printed["note"], printed["step_functions"]["status"]) == ("SUCCEEDED", "", "SUCCEEDED")
     [job] = printed["jobs"]
     assert (job["rows_in"], job["objects_committed"], len(job["attempts"])) == (2 * ROWS, 2, 1)
-
-
-def test_watch_reports_a_stopped_execution_as_aborted(
-    stage: Stage, arguments: list[str], shared_folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    # The model waits, so the execution runs until it is stopped.
-    stage.register("stopped-by-command", Gate(shared_folder), dataset="by-command", features=(Feature("a", "double"),))
-    execution_id = stage.executions.start(json.dumps({"models": ["stopped-by-command"]}), "by-command-2")
-    wait_for((shared_folder / "waiting").exists, "the model waits")
-    # `{}` in other tests scores every enabled model, so disable this one.
-    stage.catalog.set_enabled("stopped-by-command", False)
-    arn = stage.executions.execution_arn(execution_id)
-    stage.client("stepfunctions").stop_execution(executionArn=arn, cause="enough")
-    capsys.readouterr()
-    assert main(["watch", "--json", execution_id]) == 1
-    printed = json.loads(capsys.readouterr().out)
-    assert (printed["status"], printed["ended"], printed["record"]["status"]) == ("ABORTED", True, "FAILED")
-    assert "The execution was stopped by hand: enough" in printed["reason"]
-    assert {job["status"] for job in printed["jobs"]} <= {"FAILED"}
 
 
 @pytest.fixture

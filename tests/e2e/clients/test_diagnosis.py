@@ -9,6 +9,7 @@ import pytest
 
 from cli.main import main
 from contract import layout
+from contract.status import ExecutionStatus, FailureKind
 from tests.e2e.failing_models import Gate, RefusesOneRow
 from tests.e2e.stage import Stage, people, train_xgboost, wait_for
 
@@ -125,7 +126,11 @@ def test_why_leads_from_the_job_to_the_row_and_its_value(stage: Stage, capsys: C
 
 
 @pytest.mark.usefixtures("failures")
-def test_why_names_an_artifact_that_was_replaced(capsys: Captured) -> None:
+def test_why_names_an_artifact_that_was_replaced_and_is_never_loaded(stage: Stage, capsys: Captured) -> None:
+    snapshot = stage.executions.snapshot(WRONG_DIGEST)
+    (job,) = snapshot.jobs
+    assert (snapshot.status, job.failure_kind, job.attempt) == (ExecutionStatus.FAILED, FailureKind.MODEL, 1)
+    assert stage.predictions("diag", "diag-replaced", WRONG_DIGEST) == {}
     sources, answer = explained(capsys, WRONG_DIGEST)
     assert sources[-1] == "exit message of its container"
     assert "its artifact has SHA-256" in answer["steps"][-1]["text"]

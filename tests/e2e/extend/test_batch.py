@@ -17,10 +17,10 @@ from contract import layout
 from contract.job.ledger import Commit
 from contract.status import ExecutionStatus
 from embedded.faults import AccessDenied
-from examples.extend.batch import app, submit
+from examples.extend.batch import submit
 from examples.extend.batch.entry import ARRAY_INDEX, ARRAY_SIZE, PERMANENT_EXIT_CODE
 from examples.extend.batch.submit import array_jobs
-from tests.e2e.failing_models import AlwaysFails, WaitsToBeKilled
+from tests.e2e.failing_models import WaitsToBeKilled, failing_graph
 from tests.e2e.stage import Stage, people, train_xgboost, wait_for
 
 ROOT = Path(__file__).parents[3]
@@ -74,6 +74,8 @@ class Children:
 @pytest.fixture(scope="module")
 def children(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Children:
     """Create the construct's job role in the embedded AWS, with its synthesized policy."""
+    from examples.extend.batch import app  # noqa: PLC0415 - it takes a second of each process that collects the tests
+
     outdir = tmp_path_factory.mktemp("batch")
     app.build_app(CONTEXT, outdir / "cdk.out").synth()
     template = json.loads((outdir / "cdk.out" / "fleetscore-dev-batch.template.json").read_text())
@@ -221,7 +223,7 @@ def test_a_child_that_batch_stops_keeps_what_it_has_scored(
 
 def test_a_failure_that_would_repeat_has_an_exit_code_of_its_own(stage: Stage, children: Children) -> None:
     stage.put_dataset("bad-on-batch", {"a.parquet": people(5, 1)})
-    stage.register("bad-on-batch", AlwaysFails(), dataset="bad-on-batch")
+    stage.register("bad-on-batch", failing_graph(), dataset="bad-on-batch")
     [request] = planned(stage, "bad-on-batch", models=["bad-on-batch"])
     stage.catalog.set_enabled("bad-on-batch", enabled=False)
     code, log = children.run(request, 0)

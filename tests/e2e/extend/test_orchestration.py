@@ -9,7 +9,7 @@ import pytest
 from contract import layout
 from embedded.faults import KillInstance
 from tests.e2e.clients.test_documented_clients import blocks
-from tests.e2e.failing_models import AlwaysFails
+from tests.e2e.failing_models import failing_graph
 from tests.e2e.stage import Stage, people, train_xgboost, wait_for
 
 WAITING_FOR_TOKEN, TOKEN_ROLE, WAITING_FOR_EXECUTION, EXECUTION_ROLE = blocks("docs/extend.md", "json")
@@ -40,6 +40,7 @@ class Workflow:
         iam.put_role_policy(RoleName=name, PolicyName="documented", PolicyDocument=policy)
         created = self.states.create_state_machine(name=name, definition=definition, roleArn=role)
         self.machine = created["stateMachineArn"]
+        self._taken: set[str] = set()
 
     def run(self, name: str, *models: str) -> dict[str, Any]:
         """Run the workflow to its end, and return its description."""
@@ -55,12 +56,15 @@ class Workflow:
         return found
 
     def published(self) -> list[str]:
-        """Take what the workflow has published since the last call."""
+        """Take what the workflow has published since the last call. A queue may deliver a message twice."""
         sqs = self.stage.client("sqs")
         messages = sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10).get("Messages", ())
         for message in messages:
             sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=message["ReceiptHandle"])
-        return [message["Body"] for message in messages]
+        bodies = {message["MessageId"]: message["Body"] for message in messages}
+        new = [body for message_id, body in bodies.items() if message_id not in self._taken]
+        self._taken |= bodies.keys()
+        return new
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +73,7 @@ def models(stage: Stage) -> Iterator[tuple[str, str]]:
     stage.put_dataset("orchestrated", {"a.parquet": people(20, 1)})
     stage.register("orchestrated", train_xgboost(1), dataset="orchestrated")
     stage.register("orchestrated-2", train_xgboost(2), dataset="orchestrated", max_attempts=1)
-    stage.register("orchestrated-bad", AlwaysFails(), dataset="orchestrated")
+    stage.register("orchestrated-bad", failing_graph(), dataset="orchestrated")
     yield "orchestrated", "orchestrated-bad"
     for name in ("orchestrated", "orchestrated-2", "orchestrated-bad"):
         stage.catalog.set_enabled(name, enabled=False)

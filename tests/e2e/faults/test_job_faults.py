@@ -78,22 +78,33 @@ def test_a_failed_attempt_is_followed_by_another(
 
 
 @pytest.mark.parametrize(
-    ("name", "fault"),
+    ("name", "faults"),
     [
-        ("throttled-table", Throttle(service="dynamodb", operation="*Item*", caller="*Plan*", count=2)),
-        ("throttled-function", Throttle(service="lambda", operation="Invoke", caller="*/faulty-throttled-function*")),
-        ("function-error", ServerError(service="lambda", resource="*Verify*", when="after")),
-        ("quota", InstanceQuota(instances=1, others=1, count=1)),
-        ("sagemaker-error", ServerError(service="sagemaker", operation="CreateProcessingJob")),
-        ("crash", CrashFunction(function="*RecordAttempt*")),
-        ("crash-before", CrashFunction(function="*Verify*", when="before")),
-        ("time-out", TimeOutFunction(function="*Plan*")),
-        ("slow-upload", SlowUpload(key="predictions/*", seconds=0.5)),
+        (
+            "refused-requests",
+            (
+                Throttle(service="dynamodb", operation="*Item*", caller="*Plan*", count=2),
+                Throttle(service="lambda", operation="Invoke", caller="*/faulty-refused-requests*"),
+                ServerError(service="lambda", resource="*Verify*", when="after"),
+                ServerError(service="sagemaker", operation="CreateProcessingJob"),
+                SlowUpload(key="predictions/*", seconds=0.5),
+            ),
+        ),
+        (
+            "ended-functions",
+            (
+                CrashFunction(function="*RecordAttempt*"),
+                CrashFunction(function="*Verify*", when="before"),
+                TimeOutFunction(function="*Plan*"),
+            ),
+        ),
+        ("quota", (InstanceQuota(instances=1, others=1, count=1),)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_the_workflow_recovers(faulty: Stage, name: str, fault: Fault) -> None:
-    execution = run(faulty, f"faulty-{name}", fault)
+def test_the_workflow_recovers(faulty: Stage, name: str, faults: tuple[Fault, ...]) -> None:
+    """Several faults happen in one execution, because `make soak` has each of them alone."""
+    execution = run(faulty, f"faulty-{name}", *faults)
     assert execution.status == ExecutionStatus.SUCCEEDED, execution.reason
     predictions = faulty.predictions("faulty-people", MODEL, f"faulty-{name}")
     assert sum(table.num_rows for table in predictions.values()) == 150

@@ -13,7 +13,7 @@ from tests.e2e.models.test_training import any_recipe, labelled, set_recipe
 from tests.e2e.stage import Stage, people, train_xgboost
 
 TAGS = {"lag": "yes"}
-EVERY_TAGGED = {"models": {"tags": TAGS}}
+EVERY_TAGGED = {"models": {"tags": TAGS}, "models_per_job": 3}
 
 
 @pytest.fixture

@@ -197,7 +197,7 @@ def test_a_version_refused_by_the_rule_is_kept_and_never_scored(trainable: Stage
 
 
 def test_a_version_is_scored_only_after_its_approval(trainable: Stage) -> None:
-    set_recipe(trainable, "careful", sklearn_recipe(promotion={"mode": "approval"}))
+    set_recipe(trainable, "careful", any_recipe(promotion={"mode": "approval"}))
     snapshot = train(trainable, "train-careful", "careful")
     assert snapshot.status == ExecutionStatus.SUCCEEDED
     (version,) = versions(trainable, "careful").values()
@@ -286,7 +286,7 @@ def set_script(stage: Stage, model_id: str, script: str, folder: Path, **changes
     (source / "train.py").write_text(script, encoding="utf-8")
     path = folder / "recipe.json"
     code = {"program": "train.py", "source": "source"}
-    path.write_text(json.dumps(sklearn_recipe(trainer="script", estimator=None, code=code, **changes)))
+    path.write_text(json.dumps(any_recipe(trainer="script", code=code, hyperparameters={}, **changes)))
     Recipes(stage.connection, stage.deployment).set(read_recipe(model_id, path))
 
 
@@ -302,14 +302,13 @@ if not saved.exists():
 
 SCRIPT = f"""
 import json, os, pathlib
-import joblib, pandas
-from sklearn.linear_model import LogisticRegression
+import pyarrow.dataset, xgboost
 
-folder = pathlib.Path(os.environ["SM_CHANNEL_TRAIN"])
-frame = pandas.concat(pandas.read_parquet(path) for path in sorted(folder.rglob("*.parquet"))).fillna(0.0)
-model = LogisticRegression().fit(frame[{[feature.name for feature in FEATURES]!r}], frame["late"])
+table = pyarrow.dataset.dataset(os.environ["SM_CHANNEL_TRAIN"], format="parquet").to_table()
+features = table.select({[feature.name for feature in FEATURES]!r})
+model = xgboost.train({{"objective": "binary:logistic"}}, xgboost.DMatrix(features, table["late"]), 2)
 target = pathlib.Path(os.environ["SM_MODEL_DIR"])
-joblib.dump(model, target / "model.joblib")
+model.save_model(target / "model.ubj")
 (target / "metrics.json").write_text(json.dumps({{"auc": 0.75}}))
 """
 

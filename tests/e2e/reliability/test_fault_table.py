@@ -10,7 +10,7 @@ import pytest
 from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus
 from tests.e2e.reliability.evidence import Evidence
 from tests.e2e.reliability.fault_table import OUTCOMES, TABLE, Case, as_markdown
-from tests.e2e.reliability.world import World
+from tests.e2e.reliability.world import SECONDS_TO_CLOSE, World
 from tests.e2e.stage import Stage, wait_for
 
 RUN = [case for case in TABLE if case.quick or os.environ.get("FLEETSCORE_SOAK")]
@@ -36,7 +36,8 @@ def test_a_fault_has_the_outcome_of_the_table(world: World, case: Case) -> None:
         world.start(*case.faults)
     if case.action:
         _act(world, case)
-    evidence = world.settle()
+    # On a busy machine, the records close late without a fault, too.
+    evidence = world.settle(SECONDS_TO_CLOSE if case.outcome == "closed late" else 120.0)
     assert evidence is not None
     assert world.happened(), "the fault did not happen"
     _check(case, evidence, reconciled=world.reconciled)

@@ -23,7 +23,8 @@ _SECONDS_TO_END = 900.0
 _SECONDS_TO_HAPPEN = 60.0
 """Longest time in which a running execution shows no sign: no event, and no fault that it meets."""
 _SECONDS_BETWEEN_SIGNS = 5.0
-_SECONDS_TO_CLOSE = 8.0
+SECONDS_TO_CLOSE = 8.0
+"""Longest time until the records close, before the reconciler is called."""
 _SECONDS_TO_IDLE = 60.0
 _OPEN = ("RUNNING", "PENDING_REDRIVE")
 
@@ -154,18 +155,18 @@ class World:
         self.evidence = None
         self.counts["redrive"] += 1
 
-    def settle(self) -> Evidence | None:
+    def settle(self, seconds_to_close: float = SECONDS_TO_CLOSE) -> Evidence | None:
         """Wait for the end of the execution and for its records to close, and audit it."""
         if not self.execution_id:
             return None
         if self.evidence is not None:
             return self.evidence
         self._wait_for_end()
-        self._wait_for_records()
+        self._wait_for_records(seconds_to_close)
         # A stopped job has time to end, and uploads its outputs then.
         self._wait(self._is_idle, _SECONDS_TO_IDLE)
         # A plan goes on although its execution was stopped, and closes the jobs that it has written meanwhile.
-        self._wait_for_records()
+        self._wait_for_records(seconds_to_close)
         evidence, found = self._audit()
         self._count()
         status = evidence.record.status if evidence.record else "no record"
@@ -175,8 +176,8 @@ class World:
         self.evidence = evidence
         return evidence
 
-    def _wait_for_records(self) -> None:
-        if self._wait(self._closed, _SECONDS_TO_CLOSE):
+    def _wait_for_records(self, seconds: float) -> None:
+        if self._wait(self._closed, seconds):
             return
         self._note("reconcile")
         self.reconciled = True

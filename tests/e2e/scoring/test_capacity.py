@@ -1,6 +1,5 @@
 """Executions share a quota: each job waits for its instances without using up attempts, and nothing leaks."""
 
-import itertools
 import json
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -90,13 +89,12 @@ def test_two_executions_share_one_instance(shared: Stage) -> None:
     set_quota(shared, 1)
     names = ("share-one", "share-two")
     for name in names:
-        start(shared, name)
+        start(shared, name, models=["shared-a"])
     check_first_attempts([shared.watch(name) for name in names])
     jobs = [job for name in names for job in shared.processing_jobs(name)]
     times = sorted((job["CreationTime"], job["ProcessingEndTime"]) for job in jobs)
-    assert len(times) == 4
-    for (_, ended), (created, _) in itertools.pairwise(times):
-        assert created >= ended - timedelta(seconds=0.1), "two jobs ran at once"
+    (_, ended), (created, _) = times
+    assert created >= ended - timedelta(seconds=0.1), "two jobs ran at once"
 
 
 @pytest.mark.parametrize(

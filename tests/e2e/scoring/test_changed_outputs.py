@@ -11,7 +11,7 @@ from cli.stage.executions.execution_snapshot import Snapshot
 from contract import layout
 from contract.status import AttemptStatus, ExecutionStatus, FailureKind
 from embedded.faults import CorruptUpload
-from tests.e2e.failing_models import RefusesOneRow
+from tests.e2e.failing_models import RefusesOneRow, refusing_graph
 from tests.e2e.stage import Stage, people, train_xgboost
 from tests.unit.checksums import crc64nvme
 
@@ -27,7 +27,7 @@ def _models(stage: Stage) -> Iterator[None]:
     frame.loc[7, "visits"] = RefusesOneRow.REFUSED_VISITS
     stage.put_dataset(DATASET, {"a.parquet": pa.Table.from_pandas(frame), "b.parquet": people(30, 2)})
     stage.register("changed-a", train_xgboost(1), dataset=DATASET)
-    stage.register("changed-picky", RefusesOneRow(), dataset=DATASET)
+    stage.register("changed-picky", refusing_graph(), dataset=DATASET)
     yield
     for model_id in MODELS:
         stage.catalog.set_enabled(model_id, enabled=False)

@@ -1,5 +1,6 @@
 """A failed job never stops others, is retried only when useful, and is never hidden."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from cli.main import main
 from cli.stage.executions.execution_snapshot import Snapshot
-from contract import layout
 from contract.status import FINAL_EXECUTION_STATUSES, AttemptStatus, ExecutionStatus, FailureKind, JobStatus
 from tests.e2e.failing_models import AlwaysFails, Gate, WaitsToBeKilled
 from tests.e2e.stage import Stage, parquet, people, train_xgboost, wait_for
@@ -58,21 +59,6 @@ def test_a_corrupt_object_fails_its_job_and_keeps_what_was_scored(stage: Stage) 
     assert "cut.parquet" in failed.reason
     assert list(stage.predictions("corrupt", "on-corrupt", "corrupt-object")) == ["good.parquet"]
     assert [commit.object for commit in stage.commits("corrupt-object", "on-corrupt")] == ["good.parquet"]
-
-
-def test_an_artifact_with_another_digest_is_never_loaded(stage: Stage) -> None:
-    stage.put_dataset("digest", {"a.parquet": people(10, 1)})
-    stage.register("exchanged", train_xgboost(1), dataset="digest", version="v1")
-    s3, bucket = stage.client("s3"), stage.deployment.models_bucket
-    key = layout.artifact_key("exchanged", "v1")
-    artifact = bytearray(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
-    artifact[-1] ^= 1
-    s3.put_object(Bucket=bucket, Key=key, Body=bytes(artifact))
-    snapshot = stage.run({"models": ["exchanged"]}, "wrong-digest")
-    failed = job_of(snapshot, "exchanged")
-    assert (snapshot.status, failed.failure_kind, failed.attempt) == (ExecutionStatus.FAILED, FailureKind.MODEL, 1)
-    assert "SHA-256" in failed.reason
-    assert stage.predictions("digest", "exchanged", "wrong-digest") == {}
 
 
 def test_a_retry_after_a_killed_instance_scores_only_missing_objects(stage: Stage, shared_folder: Path) -> None:
@@ -125,13 +111,19 @@ def test_an_object_replaced_while_it_is_scored_fails_the_job(stage: Stage, share
     assert "a.parquet" in failed.reason
 
 
-def test_stopping_an_execution_stops_its_jobs_and_closes_its_records(stage: Stage, shared_folder: Path) -> None:
+def test_stopping_an_execution_stops_its_jobs_and_closes_its_records(
+    stage: Stage, shared_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     stage.put_dataset("stopped", {"a.parquet": people(40, 1)})
     stage.register("stopped", Gate(shared_folder), dataset="stopped")
     execution_id = stage.executions.start('{"models": ["stopped"]}', "stopped-execution")
     wait_for((shared_folder / "waiting").exists, "the model waits")
     stepfunctions, arn = stage.client("stepfunctions"), stage.executions.execution_arn(execution_id)
-    stepfunctions.stop_execution(executionArn=arn)
+    stepfunctions.stop_execution(executionArn=arn, cause="enough")
+    assert main(["watch", "--json", execution_id]) == 1
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["status"], printed["ended"], printed["record"]["status"]) == ("ABORTED", True, "FAILED")
+    assert "The execution was stopped by hand: enough" in printed["reason"]
 
     def statuses() -> list[str]:
         return [job["ProcessingJobStatus"] for job in stage.processing_jobs(execution_id)]

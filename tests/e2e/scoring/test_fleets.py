@@ -1,4 +1,4 @@
-"""Fleets of scikit-learn models: each row is scored by the model of its segment, in one output."""
+"""Fleets: each row is scored by the model of its segment, in one output."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
-from sklearn.ensemble import HistGradientBoostingClassifier
 
 from cli import main as entry
 from cli.stage.executions.execution_snapshot import Snapshot
@@ -21,7 +20,7 @@ from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStat
 from contract.table.records import JobRecord
 from tests.e2e.failing_models import RefusesOneRow, WaitsToBeKilled
 from tests.e2e.scoring.test_failures import kill_containers
-from tests.e2e.stage import Stage, features_of, parquet, people, wait_for
+from tests.e2e.stage import Stage, features_of, parquet, people, train_xgboost, wait_for
 
 FLEET = "segments"
 JOB = f"{FLEET}.fleet"
@@ -30,15 +29,7 @@ ROUTES = {"gold": ("gold", "platinum"), "silver": ("silver",), "bronze": ("bronz
 SEGMENTS = ("gold", "platinum", "silver", "bronze", "unknown", None)
 MODEL_OF = {route: model_id for model_id, routes in ROUTES.items() for route in routes}
 Captured = pytest.CaptureFixture[str]
-
-
-def train(seed: int) -> HistGradientBoostingClassifier:
-    table = people(400, seed)
-    labels = np.asarray(table["visits"]) + np.random.default_rng(seed).normal(0, 6, 400) > 15
-    return HistGradientBoostingClassifier(max_iter=8, random_state=seed).fit(features_of(table), labels)
-
-
-MODELS = {model_id: train(seed) for seed, model_id in enumerate([*ROUTES, "rest"])}
+MODELS = {model_id: train_xgboost(seed) for seed, model_id in enumerate([*ROUTES, "rest"])}
 
 
 def members_of_segments(rows: int, seed: int, *, first_row: int) -> pa.Table:
@@ -95,8 +86,8 @@ def check_scores(given: pa.Table, scored: pa.Table, models: Mapping[str, str]) -
     assert scored["row"].to_pylist() == frame["row"][kept].tolist()
     assert scored.column_names == [
         *given.column_names,
-        "prediction_False",
-        "prediction_True",
+        "prediction_0",
+        "prediction_1",
         "model_id",
         "model_version",
     ]
@@ -106,7 +97,7 @@ def check_scores(given: pa.Table, scored: pa.Table, models: Mapping[str, str]) -
         of_model = given.filter(pa.array([name == model_id for name in wanted]))
         found = scored.filter(pa.array([name == model_id for name in scored["model_id"].to_pylist()]))
         expected = MODELS[model_id].predict_proba(features_of(of_model))
-        got = np.column_stack([found["prediction_False"].to_numpy(), found["prediction_True"].to_numpy()])
+        got = np.column_stack([found["prediction_0"].to_numpy(), found["prediction_1"].to_numpy()])
         np.testing.assert_array_equal(got, expected)
 
 
@@ -166,20 +157,6 @@ def test_unmatched_rows_go_to_quarantine(fleet: Stage, tmp_path: Path, capsys: C
     assert f"{JOB}, note: fleet {FLEET} of 3 models" in capsys.readouterr().out
 
 
-def test_unmatched_rows_are_skipped(fleet: Stage, capsys: Captured) -> None:
-    snapshot = run(fleet, "fleet-skip", unmatched="skip")
-    assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, "")
-    unmatched = unmatched_rows()
-    assert rows_of(the_job(snapshot)) == (ROWS, ROWS - unmatched, 0, unmatched)
-    found = outputs(fleet, "fleet-skip")
-    for key, table in OBJECTS.items():
-        check_scores(table, found[key], MODEL_OF)
-    assert fleet.summary("fleet-skip").rows_skipped == unmatched
-    assert fleet.result_keys(f"quarantine/dataset={DATASET}/execution_id=fleet-skip/") == []
-    command("status", "fleet-skip")
-    assert f"{unmatched:,} of them skipped" in capsys.readouterr().out
-
-
 def test_unmatched_rows_are_scored_by_the_model_for_them(fleet: Stage) -> None:
     fleet.catalog.set_enabled("rest", enabled=True)
     try:
@@ -193,19 +170,23 @@ def test_unmatched_rows_are_scored_by_the_model_for_them(fleet: Stage) -> None:
         check_scores(table, found[key], {**dict.fromkeys(SEGMENTS, "rest"), **MODEL_OF})
 
 
-def test_routes_may_be_in_the_keys(fleet: Stage) -> None:
+def test_routes_may_be_in_the_keys_and_unmatched_rows_are_skipped(fleet: Stage, capsys: Captured) -> None:
     table = people(50, 7)
     objects = {f"segment={route}/part.parquet": table for route in ("gold", "platinum", "bronze", "other")}
     fleet.put_dataset("people-by-segment", objects)
     snapshot = run(fleet, "fleet-keys", unmatched="skip", dataset="people-by-segment")
     assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, "")
     assert rows_of(the_job(snapshot)) == (200, 150, 0, 50)
+    assert fleet.summary("fleet-keys").rows_skipped == 50
+    assert fleet.result_keys("quarantine/dataset=people-by-segment/execution_id=fleet-keys/") == []
+    command("status", "fleet-keys")
+    assert "50 of them skipped" in capsys.readouterr().out
     found = outputs(fleet, "fleet-keys", "people-by-segment")
     for route in ("gold", "platinum", "bronze"):
         scored = found[f"segment={route}/part.parquet"]
         assert set(scored["model_id"].to_pylist()) == {MODEL_OF[route]}
         expected = MODELS[MODEL_OF[route]].predict_proba(features_of(table))[:, 1]
-        np.testing.assert_array_equal(scored["prediction_True"].to_numpy(), expected)
+        np.testing.assert_array_equal(scored["prediction_1"].to_numpy(), expected)
 
 
 def test_a_fleet_over_a_skewed_dataset_is_split_and_reported_as_one_job(fleet: Stage) -> None:
@@ -248,9 +229,7 @@ class TestFailures:
     def _set(self, stage: Stage, fleet: str, dataset: str, models: Mapping[str, Any]) -> None:
         command("fleets", "set", fleet, "--dataset", dataset, "--route-by", "segment")
         for model_id, model in models.items():
-            # The classes of the models have other names.
-            fields = {"fleet": fleet, "route": (model_id,), "output_columns": ("no", "yes")}
-            stage.register(f"{fleet}-{model_id}", model, dataset=dataset, **fields)
+            stage.register(f"{fleet}-{model_id}", model, dataset=dataset, fleet=fleet, route=(model_id,))
 
     def _clear(self, stage: Stage, fleet: str, models: Mapping[str, Any]) -> None:
         for model_id in models:

@@ -14,7 +14,7 @@ import pytest
 from cli.main import main
 from contract import layout
 from contract.status import ExecutionStatus
-from tests.e2e.failing_models import RefusesOneRow
+from tests.e2e.failing_models import RefusesOneRow, refusing_graph
 from tests.e2e.stage import Stage, features_of, people, train_xgboost
 
 DATASET, EXECUTION = "joined-people", "joined"
@@ -35,7 +35,7 @@ def test_three_models_write_one_table(stage: Stage, given_objects: dict[str, pa.
     models: dict[str, Any] = {"joined-a": train_xgboost(1), "joined-b": train_xgboost(2)}
     for model_id, model in models.items():
         stage.register(model_id, model, dataset=DATASET)
-    stage.register("joined-picky", RefusesOneRow(), dataset=DATASET)
+    stage.register("joined-picky", refusing_graph(), dataset=DATASET)
     request = {
         "models": [*models, "joined-picky"],
         "output_layout": "joined",

@@ -5,7 +5,7 @@ import json
 from contract import codec, layout
 from contract.status import ExecutionStatus
 from contract.table.latest_predictions import LatestPredictions
-from tests.e2e.failing_models import RefusesOneRow
+from tests.e2e.failing_models import RefusesOneRow, refusing_graph
 from tests.e2e.stage import Stage, people, train_xgboost
 
 DATASET = "latest-people"
@@ -25,7 +25,7 @@ def test_reruns_move_the_pointer_and_failed_or_late_ones_do_not(stage: Stage) ->
     bad.loc[3, "visits"] = RefusesOneRow.REFUSED_VISITS
     stage.put_dataset(DATASET, {"a.parquet": good})
     stage.register("latest-steady", train_xgboost(1), dataset=DATASET)
-    stage.register("latest-picky", RefusesOneRow(), dataset=DATASET)
+    stage.register("latest-picky", refusing_graph(), dataset=DATASET)
     request = {"models": ["latest-steady", "latest-picky"]}
     assert stage.run(request, "latest-1").status == ExecutionStatus.SUCCEEDED
     found = latest(stage, "latest-picky")

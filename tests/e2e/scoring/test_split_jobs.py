@@ -6,7 +6,7 @@ from rich.console import Console
 from cli.views.executions.executions import jobs_table
 from contract import layout
 from contract.status import ExecutionStatus, FailureKind, JobStatus
-from tests.e2e.failing_models import RefusesOneRow
+from tests.e2e.failing_models import RefusesOneRow, refusing_graph
 from tests.e2e.stage import Stage, join_by_key, people, train_xgboost
 
 NAME = "skewed-job"
@@ -59,7 +59,7 @@ def test_a_part_that_fails_is_named_and_the_other_parts_keep_their_joined_output
     bad.loc[17, "visits"] = RefusesOneRow.REFUSED_VISITS
     objects["d.parquet"] = pa.Table.from_pandas(bad, schema=objects["d.parquet"].schema)
     stage.put_dataset("part-fails", objects)
-    models = {"part-fails-a": train_xgboost(1), "part-fails-b": RefusesOneRow()}
+    models = {"part-fails-a": train_xgboost(1), "part-fails-b": refusing_graph()}
     for model_id, model in models.items():
         stage.register(model_id, model, dataset="part-fails", instance_count=3)
     request = {"models": list(models), "output_layout": "joined"}

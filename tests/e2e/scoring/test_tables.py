@@ -15,7 +15,6 @@ from contract.status import ExecutionStatus
 from tests.e2e.stage import Stage, people, train_xgboost
 
 deltalake = pytest.importorskip("deltalake")
-tables = pytest.importorskip("tests.iceberg_tables")
 
 Fleetscore = Callable[..., tuple[int, str]]
 FIELDS = ("row", "age", "visits", "spend")
@@ -110,6 +109,8 @@ def test_a_partitioned_delta_table_in_a_folder_is_scored_by_its_keys(
 
 
 def test_deleted_rows_of_an_iceberg_table_are_not_scored(stage: Stage, fleetscore: Fleetscore, tmp_path: Path) -> None:
+    # Here, because its import takes a second of each process that collects the tests.
+    tables = pytest.importorskip("tests.iceberg_tables")
     stage.register("on-iceberg", train_xgboost(1), dataset="iceberg")
     location = f"s3://{stage.deployment.datasets_bucket}/iceberg"
     table = tables.create_table(tmp_path, location, rows(0, 10))

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from contract.status import ExecutionStatus, FailureKind, JobStatus
-from tests.e2e.failing_models import AlwaysFails, Gate, RefusesOneRow
+from tests.e2e.failing_models import Gate, RefusesOneRow, failing_graph, refusing_graph
 from tests.e2e.stage import Stage, people, wait_for
 
 LEVELS = {
@@ -26,7 +26,7 @@ def test_past_a_level_no_job_starts_and_running_ones_finish(stage: Stage, shared
     stage.put_dataset(f"{level}-1", {"a.parquet": people(3_000, 1)})
     stage.put_dataset(f"{level}-2", {"a.parquet": pa.Table.from_pandas(refused)})
     stage.put_dataset(f"{level}-3", {"a.parquet": people(20, 3)})
-    bad = RefusesOneRow() if level == "rows" else AlwaysFails()
+    bad = refusing_graph() if level == "rows" else failing_graph()
     stage.register(f"{level}-runs", Gate(shared_folder), dataset=f"{level}-1")
     stage.register(f"{level}-bad", bad, dataset=f"{level}-2")
     stage.register(f"{level}-late", Gate(shared_folder), dataset=f"{level}-3")

@@ -87,12 +87,11 @@ def test_a_backfill_scores_what_is_missing_and_nothing_twice(stage: Stage) -> No
 
     # After another upload and with another model, only the new combinations are scored.
     stage.put_dataset(days[1].dataset, {"b.parquet": people(10, 9)})
-    third = Run(stage, *days, models="fill-a,fill-b")
-    assert third.counts == [(SUCCEEDED, 1, 1, 0), (SUCCEEDED, 1, 3, 0), (SUCCEEDED, 1, 1, 0)]
+    third = Run(stage, *days[:2], models="fill-a,fill-b")
+    assert third.counts == [(SUCCEEDED, 1, 1, 0), (SUCCEEDED, 1, 3, 0)]
     assert {name: request_of(stage, name)["models"] for name in third.started} == {
         "fill-20260101-2": ["fill-b"],
         "fill-20260102-2": ["fill-a", "fill-b"],
-        "fill-20260103-2": ["fill-b"],
     }
     jobs = {job.model_ids: job for job in stage.executions.snapshot("fill-20260102-2").jobs}
     assert sum(job.commits_kept for job in jobs.values()) == 1

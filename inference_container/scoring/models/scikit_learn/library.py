@@ -4,7 +4,7 @@ import sys
 import warnings
 from typing import Any
 
-from scoring.models.lazy_imports import import_lazily
+from scoring.lazy_imports import import_lazily, postponed_parts_of_numpy
 
 _LAZY_FUNCTIONS = frozenset({"gmean", "rankdata", "spearmanr"})
 """Functions of scipy.stats that scikit-learn uses in training and for metrics only."""
@@ -22,7 +22,8 @@ def _import_sklearn() -> Any:
     if blocked:
         sys.modules["pandas"] = None  # type: ignore[assignment]
     try:
-        import sklearn.base  # noqa: PLC0415 - this function controls the import
+        with postponed_parts_of_numpy():
+            import sklearn.base  # noqa: PLC0415 - this function controls the import
     finally:
         if blocked:
             del sys.modules["pandas"]

@@ -15,9 +15,9 @@ from contract.catalog.model_spec import ModelSpec
 from scoring.columns.features import FeatureBatch
 from scoring.columns.predictions import output_fields
 from scoring.errors import ModelError
+from scoring.lazy_imports import import_without_sklearn
 from scoring.models import LoadedModel, check_features
 from scoring.models.categories import Categories, input_names, typed_values
-from scoring.models.lazy_imports import import_without_sklearn
 from scoring.models.times import time_notes
 from scoring.models.trees import accelerated_trees
 

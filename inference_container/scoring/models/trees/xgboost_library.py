@@ -12,11 +12,19 @@ from contract.catalog.model_spec import ModelSpec
 from scoring.columns.features import FeatureBatch
 from scoring.device import Device, find_device
 from scoring.errors import ModelError
+from scoring.lazy_imports import import_without_sklearn, postponed
 from scoring.models import check_features
 from scoring.models.categories import Categories, input_names, typed_values
-from scoring.models.lazy_imports import import_without_sklearn
 
-xgboost = import_without_sklearn("xgboost")
+
+def _import_xgboost() -> Any:
+    # SciPy takes three quarters of the import time. It has the classes of sparse matrices, which scoring does not
+    # pass to XGBoost, and a function that only XGBoost's wrappers for scikit-learn call.
+    with postponed({"scipy.sparse": ["csr_matrix"], "scipy.special": ["softmax"]}):
+        return import_without_sklearn("xgboost")
+
+
+xgboost = _import_xgboost()
 
 
 CATEGORY = "c"

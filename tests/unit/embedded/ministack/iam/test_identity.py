@@ -3,10 +3,11 @@ from collections.abc import Callable
 
 import ministack.app
 import pytest
+from ministack.core import iam_evaluator
 from ministack.core.iam_evaluator import resolve_credential, resolve_principal
 from ministack.services import iam, kms
 
-from embedded.ministack.iam.identity import authorize, may_assume, role_credentials
+from embedded.ministack.iam.identity import authorize, install_policy_cache, may_assume, role_credentials
 from tests.unit.embedded.ministack.conftest import Call
 
 Role = Callable[..., str]
@@ -96,3 +97,18 @@ def test_everything_is_allowed_without_iam_enforcement(monkeypatch: pytest.Monke
 def test_arn_that_is_not_a_role_is_named_in_the_error() -> None:
     with pytest.raises(ValueError, match="role_arn: 'reader' is not the ARN of an IAM role"):
         role_credentials("reader", "s")
+
+
+def test_condition_keys_of_statements_are_found_as_by_ministack(monkeypatch: pytest.MonkeyPatch) -> None:
+    from_ministack = iam_evaluator._names_condition_key
+    for name in ("json", "parse_policy_document", "_first_match", "_names_condition_key"):
+        monkeypatch.setattr(iam_evaluator, name, getattr(iam_evaluator, name))
+    install_policy_cache()
+    statement = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    tagged = {**statement, "Condition": {"StringEquals": {"aws:ResourceTag/Team": "a"}}}
+    for statements, expected in (([statement], False), ([statement, tagged], True)):
+        policies = [iam_evaluator.parse_policy_document(json.dumps({"Statement": statements}))]
+        for _ in range(2):
+            assert iam_evaluator._names_condition_key(policies, "aws:resourcetag/") is expected
+            assert not iam_evaluator._names_condition_key(policies, "aws:principaltag/")
+        assert from_ministack(policies, "aws:resourcetag/") is expected

@@ -4,9 +4,13 @@ import importlib
 import importlib.util
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from types import ModuleType
 from typing import Any
+
+_OTHER_PARTS_OF_NUMPY = {"numpy.f2py": (), "numpy.testing": ()}
+"""Parts of numpy that SciPy and scikit-learn import only to have all of numpy's names in a module of theirs."""
 
 
 class LazyModule(ModuleType):
@@ -17,13 +21,13 @@ class LazyModule(ModuleType):
     imports the module only when it is called.
     """
 
-    def __init__(self, name: str, functions: frozenset[str]) -> None:
+    def __init__(self, name: str, functions: Iterable[str]) -> None:
         super().__init__(name)
         self.__spec__ = importlib.util.find_spec(name)
         if self.__spec__ is not None:
             # Submodules can be imported without the module.
             self.__path__ = list(self.__spec__.submodule_search_locations or ())
-        self._functions = functions
+        self._functions = frozenset(functions)
         self._lock = threading.RLock()
 
     def __getattr__(self, name: str) -> Any:
@@ -46,7 +50,7 @@ class LazyModule(ModuleType):
             return importlib.import_module(self.__name__)
 
 
-def import_lazily(name: str, functions: frozenset[str]) -> None:
+def import_lazily(name: str, functions: Iterable[str] = ()) -> None:
     """Install a `LazyModule` for a module of a package, unless it is imported already."""
     if name in sys.modules:
         return
@@ -56,6 +60,32 @@ def import_lazily(name: str, functions: frozenset[str]) -> None:
     sys.modules[name] = module
     # A real import sets this attribute too. Without it, the package would import the module.
     setattr(parent, attribute, module)
+
+
+@contextmanager
+def postponed(modules: Mapping[str, Iterable[str]]) -> Iterator[None]:
+    """Let libraries that are imported in this block import other modules later, when they use them.
+
+    `modules` are modules of numpy and SciPy, which import their parts on first use themselves, so nothing is
+    different after the block. Each has the names that the libraries import from it. They must use these names
+    only as functions and, without calling them, in annotations.
+    """
+    missing = [name for name in modules if name not in sys.modules]
+    for name in missing:
+        import_lazily(name, modules[name])
+    try:
+        yield
+    finally:
+        for name in missing:
+            if isinstance(sys.modules.get(name), LazyModule):
+                del sys.modules[name]
+                package, _, attribute = name.rpartition(".")
+                delattr(sys.modules[package], attribute)
+
+
+def postponed_parts_of_numpy() -> AbstractContextManager[None]:
+    """Import SciPy and scikit-learn, in this block, without numpy's parts for tests and for Fortran."""
+    return postponed(_OTHER_PARTS_OF_NUMPY)
 
 
 def import_without_sklearn(name: str) -> Any:
@@ -70,7 +100,8 @@ def import_without_sklearn(name: str) -> Any:
     if blocked:
         sys.modules["sklearn"] = None  # type: ignore[assignment]
     try:
-        return importlib.import_module(name)
+        with postponed_parts_of_numpy():
+            return importlib.import_module(name)
     finally:
         if blocked:
             del sys.modules["sklearn"]

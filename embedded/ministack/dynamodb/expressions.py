@@ -9,28 +9,20 @@ from typing import Any
 from embedded.ministack.errors import MinistackChangedError
 
 _CACHED = 10_000
-_CHANGED = ("_tokenize", "_condition_syntax_error", "_number_size_bytes")
+_CHANGED = ("_tokenize", "_condition_syntax_error")
 
 
 def install_expression_cache() -> None:
-    """Split each text of an expression into tokens once, and check its syntax once.
-
-    The sizes of numbers are kept, too: ministack measures items several times per write.
-    """
+    """Split each text of an expression into tokens once, and check its syntax once."""
     from ministack.services import dynamodb
 
     if missing := [name for name in _CHANGED if not callable(getattr(dynamodb, name, None))]:
         raise MinistackChangedError(f"ministack's DynamoDB has no {missing[0]}: install the pinned version")
     tokens_of = functools.lru_cache(_CACHED)(dynamodb._tokenize)
-    number_size = dynamodb._number_size_bytes
-    size_of = functools.lru_cache(_CACHED)(number_size)
 
     def tokenize(expression: str) -> list[Any]:
         # Its readers may change the list.
         return list(tokens_of(expression))
 
-    def number_size_bytes(number: Any) -> int:
-        return int(size_of(number) if isinstance(number, str) else number_size(number))
-
-    dynamodb._tokenize, dynamodb._number_size_bytes = tokenize, number_size_bytes
+    dynamodb._tokenize = tokenize
     dynamodb._condition_syntax_error = functools.lru_cache(_CACHED)(dynamodb._condition_syntax_error)

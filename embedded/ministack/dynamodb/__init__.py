@@ -1,0 +1,1 @@
+"""DynamoDB: expressions, attribute values and their sizes, in less time than ministack needs."""
