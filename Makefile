@@ -60,9 +60,9 @@ demo: $(STAMP)-run ## Score all flights of 2013 with 19 models, 16 of them as a 
 # One run of pytest per group: a worker that ran every group would keep the libraries of all in memory.
 # The end-to-end tests run beside the others, because they often wait for the embedded AWS.
 UNIT_GROUPS := \
-  "tests/unit $(addprefix --ignore tests/unit/,scoring training examples cli/sample_scoring)" \
+  "tests/unit $(addprefix --ignore tests/unit/,scoring training examples benchmarks cli/sample_scoring)" \
   "tests/unit/scoring --ignore tests/unit/scoring/models" \
-  "tests/unit/scoring/models tests/unit/cli/sample_scoring tests/unit/training tests/unit/examples"
+  "$(addprefix tests/unit/,scoring/models cli/sample_scoring training examples benchmarks)"
 PYTEST := $(BIN)/python -m pytest --dist loadfile
 # The calls that the end-to-end tests made. The last step compares them with the roles' policies.
 CALL_RECORDING := build/aws-calls

@@ -249,7 +249,7 @@ def _make_folder(root: Path, name: str) -> Path:
             folder.mkdir()
             folder.chmod(_FOLDER_MODE)
     # The rules above already prevent links; this check holds even if one of them has a gap.
-    if folder.resolve() != folder:
+    if folder != root and folder.resolve() != folder:
         raise ArchiveError(f"member {name!r} leads outside the archive's folder: pack the archive again")
     return folder
 

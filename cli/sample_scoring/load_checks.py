@@ -10,7 +10,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -50,6 +50,8 @@ _USABLE = 0.85
 """Share of the free memory that processes may use."""
 _ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 """A process per core loads models. The threads of OpenMP would wait actively for their next work."""
+_REQUESTS = "requests.jsonl"
+"""File of the models that a process loads. The process ends soon after it was removed."""
 _PROGRESS_SECONDS = 5.0
 _SHOWN_LOG_CHARACTERS = 500
 _LACKS_MEMORY = re.compile(r"alloc|memory", re.IGNORECASE)
@@ -87,65 +89,77 @@ def _are_installed(*libraries: str) -> bool:
 
 
 def find_load_problems(
-    documents: Sequence[ModelDocument],
+    documents: Iterable[ModelDocument],
     open_artifact: OpenArtifact,
     *,
+    at_most: int,
     notice: Callable[[str], None] = lambda _: None,
-) -> list[tuple[Problem, ...]]:
-    """Load models as jobs do; return the problems of each document, in order.
+) -> dict[str, tuple[Problem, ...]]:
+    """Load models as jobs do; return the problems of those that have some, by model id.
 
-    A model is not loaded if that would run code of it, or if its library is not installed. The
-    models of one library share a process. If a model ends the process, the others continue in a new
-    one. A model that may have lacked memory or disk space is tried again alone.
+    Models are loaded while `documents`, which yields `at_most` of them, still yields others. A model
+    is not loaded if that would run code of it, or if its library is not installed. The models of one
+    library share a process. If a model ends the process, the others continue in a new one. A model
+    that may have lacked memory or disk space is tried again alone.
 
     Raises:
         CommandError: when the process with the container's code cannot be started.
     """
-    numbers = [number for number, document in enumerate(documents) if is_loadable(document)]
-    found: dict[int, _Result] = {}
     memory = free_memory()
-    batches, processes = _plan(documents, numbers, memory)
+    processes = max(1, min(_cores(), memory // _PROCESS_BYTES, at_most))
     limits = _Limits(_LOAD_SECONDS, _share(memory, processes))
-    if len(documents) > 1 and numbers:
-        notice(f"Loading {len(numbers):,} of {len(documents):,} models as a job does ...")
+    found: dict[str, _Result] = {}
+    loaded: list[ModelDocument] = []
     stop = threading.Event()
-    with ThreadPoolExecutor(processes) as threads:
-        tasks = [
-            threads.submit(_load_batch, [(number, documents[number]) for number in batch], open_artifact, limits, stop)
-            for batch in batches
-        ]
-        shown_at = time.monotonic()
+    with (
+        tempfile.TemporaryDirectory(prefix="fleetscore-models-") as folder,
+        ThreadPoolExecutor(processes) as threads,
+    ):
+        root = Path(folder)
         try:
+            tasks = []
+            for batch in _batches(documents, _batch_size(at_most, processes)):
+                tasks.append(threads.submit(_load_batch, batch, root, open_artifact, limits, stop))
+                loaded += batch
+            if at_most > 1 and tasks:
+                notice(f"Loading {len(loaded):,} models as a job does ...")
+            shown_at = time.monotonic()
             for task in as_completed(tasks):
                 found.update(task.result())
-                if time.monotonic() - shown_at > _PROGRESS_SECONDS and len(found) < len(numbers):
-                    notice(f"Loaded {len(found):,} of {len(numbers):,} models ...")
+                if time.monotonic() - shown_at > _PROGRESS_SECONDS and len(found) < len(loaded):
+                    notice(f"Loaded {len(found):,} of {len(loaded):,} models ...")
                     shown_at = time.monotonic()
         except BaseException:
-            # After Ctrl-C, which ends the processes too, no thread starts another one.
+            # No thread starts another process, and each process ends after the model that it loads.
             stop.set()
+            for requests in root.glob(f"*/{_REQUESTS}"):
+                requests.unlink(missing_ok=True)
             threads.shutdown(cancel_futures=True)
             raise
-    if len(numbers) > 1:
-        for number in [number for number, result in found.items() if result.depends_on_machine]:
-            alone = _Limits(_LOAD_SECONDS, _share(free_memory(), 1))
-            found.update(_load_batch([(number, documents[number])], open_artifact, alone, stop))
-    return [found.get(number, _Result()).problems for number in range(len(documents))]
+        if len(loaded) > 1 or processes > 1:
+            for document in loaded:
+                if found[document.model_id].depends_on_machine:
+                    alone = _Limits(_LOAD_SECONDS, _share(free_memory(), 1))
+                    found.update(_load_batch([document], root, open_artifact, alone, stop))
+    return {model_id: result.problems for model_id, result in found.items() if result.problems}
 
 
-def _plan(documents: Sequence[ModelDocument], numbers: Sequence[int], memory: int) -> tuple[list[list[int]], int]:
-    """Return the models of each process, by document number, and the concurrency."""
-    processes = max(1, min(_cores(), memory // _PROCESS_BYTES, len(numbers)))
-    by_framework: dict[str, list[int]] = {}
-    for number in numbers:
-        by_framework.setdefault(FRAMEWORK_OF_FORMAT[documents[number].format], []).append(number)
-    batches: list[list[int]] = []
-    for group in by_framework.values():
-        # Batches of one size, so that no core is idle during the last one.
-        rounds = math.ceil(len(group) / (processes * _MODELS_PER_PROCESS))
-        size = math.ceil(len(group) / (processes * rounds))
-        batches += [group[start : start + size] for start in range(0, len(group), size)]
-    return batches, max(1, min(processes, len(batches)))
+def _batches(documents: Iterable[ModelDocument], size: int) -> Iterator[list[ModelDocument]]:
+    """Yield the models that can be loaded, up to `size` of one framework at a time."""
+    waiting: dict[str, list[ModelDocument]] = {}
+    for document in filter(is_loadable, documents):
+        framework = FRAMEWORK_OF_FORMAT[document.format]
+        batch = waiting.setdefault(framework, [])
+        batch.append(document)
+        if len(batch) == size:
+            yield waiting.pop(framework)
+    yield from waiting.values()
+
+
+def _batch_size(models: int, processes: int) -> int:
+    """Return how many models a process loads. All load the same number, so that no core is idle at the end."""
+    rounds = math.ceil(models / (processes * _MODELS_PER_PROCESS))
+    return max(1, math.ceil(models / (processes * max(1, rounds))))
 
 
 def _cores() -> int:
@@ -157,35 +171,43 @@ def _share(memory: int, processes: int) -> int:
 
 
 def _load_batch(
-    models: Sequence[tuple[int, ModelDocument]], open_artifact: OpenArtifact, limits: _Limits, stop: threading.Event
-) -> dict[int, _Result]:
+    models: Sequence[ModelDocument], folder: Path, open_artifact: OpenArtifact, limits: _Limits, stop: threading.Event
+) -> dict[str, _Result]:
     """Load models in as many processes as needed, until `stop` is set; return their results."""
-    found: dict[int, _Result] = {}
+    found: dict[str, _Result] = {}
     left = list(models)
     while left and not stop.is_set():
-        with tempfile.TemporaryDirectory(prefix="fleetscore-models-") as folder:
-            copied, left = _copy(left, Path(folder), open_artifact, found)
-            found.update(_load_copied(copied, Path(folder), limits, stop))
+        with tempfile.TemporaryDirectory(dir=folder) as own:
+            copied, left = _copy(left, Path(own), open_artifact, found, stop)
+            found.update(_load_copied(copied, Path(own), limits, stop))
     return found
 
 
 def _copy(
-    models: Sequence[tuple[int, ModelDocument]], root: Path, open_artifact: OpenArtifact, found: dict[int, _Result]
-) -> tuple[list[tuple[int, ModelDocument]], list[tuple[int, ModelDocument]]]:
-    """Copy artifacts to `root`, as many as fit; return their models and the remaining ones."""
-    copied: list[tuple[int, ModelDocument]] = []
+    models: Sequence[ModelDocument],
+    root: Path,
+    open_artifact: OpenArtifact,
+    found: dict[str, _Result],
+    stop: threading.Event,
+) -> tuple[list[ModelDocument], list[ModelDocument]]:
+    """Copy artifacts to `root`, as many as fit, until `stop` is set; return their models and the remaining ones."""
+    copied: list[ModelDocument] = []
     size = 0
-    for place, (number, document) in enumerate(models):
-        if size > _COPIED_BYTES:
+    for place, document in enumerate(models):
+        if size > _COPIED_BYTES or stop.is_set():
             return copied, list(models[place:])
-        copy = root / str(number)
+        copy = _copy_of(document, root)
         result = _copy_one(document, copy, open_artifact)
         if result.problems:
-            found[number] = result
+            found[document.model_id] = result
         else:
-            copied.append((number, document))
+            copied.append(document)
             size += copy.stat().st_size
     return copied, []
+
+
+def _copy_of(document: ModelDocument, root: Path) -> Path:
+    return root / f"{document.model_id}.tar.gz"
 
 
 def _copy_one(document: ModelDocument, copy: Path, open_artifact: OpenArtifact) -> _Result:
@@ -203,29 +225,36 @@ def _copy_one(document: ModelDocument, copy: Path, open_artifact: OpenArtifact) 
 
 
 def _load_copied(
-    models: Sequence[tuple[int, ModelDocument]], root: Path, limits: _Limits, stop: threading.Event
-) -> Iterator[tuple[int, _Result]]:
+    models: Sequence[ModelDocument], root: Path, limits: _Limits, stop: threading.Event
+) -> Iterator[tuple[str, _Result]]:
     """Yield the result of each model, with a new process after each one that ended its process."""
     left = list(models)
     while left and not stop.is_set():
-        answers, ending = _run(left, root, limits)
-        for (number, document), answer in zip(left, answers, strict=False):
-            yield number, _result_of(document, answer)
+        answers, ending = _run(left, root, limits, stop)
+        for document, answer in zip(left, answers, strict=False):
+            yield document.model_id, _result_of(document, answer)
         left = left[len(answers) :]
         if left:
-            number, document = left.pop(0)
-            yield number, _Result((_refusal(document, ending, _UNLOADED),), not ending.startswith("loading"))
+            document = left.pop(0)
+            yield (
+                document.model_id,
+                _Result((_refusal(document, ending, _UNLOADED),), not ending.startswith("loading")),
+            )
 
 
-def _run(models: Sequence[tuple[int, ModelDocument]], root: Path, limits: _Limits) -> tuple[list[dict[str, Any]], str]:
+def _run(
+    models: Sequence[ModelDocument], root: Path, limits: _Limits, stop: threading.Event
+) -> tuple[list[dict[str, Any]], str]:
     """Load models in a process; return the answers that it gave, and how it ended."""
-    requests, written = root / "requests.jsonl", root / "answers.jsonl"
+    requests, written = root / _REQUESTS, root / "answers.jsonl"
     written.unlink(missing_ok=True)
     with requests.open("w", encoding="utf-8") as file:
-        for number, document in models:
+        for document in models:
             spec = document.spec(document.version or "1", "0" * 64, 0)
-            line = {"spec": codec.to_json(spec), "artifact": str(root / str(number))}
+            line = {"spec": codec.to_json(spec), "artifact": str(_copy_of(document, root))}
             file.write(dump_json(line) + "\n")
+    if stop.is_set():  # before the file could be found and removed
+        return [], ""
     arguments = [str(requests), str(written), str(limits.load_seconds), str(limits.memory_bytes)]
     ended = run_container_code("scoring.load_checks", arguments, root=root, variables=_ONE_THREAD)
     # A line without its end was being written when the process ended.

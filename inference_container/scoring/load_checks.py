@@ -4,7 +4,7 @@ For `fleetscore models register`, which loads models without running them, many 
 REQUESTS has a line of JSON per model: its `spec`, a `ModelSpec`, and the path of its `artifact`.
 Artifacts are unpacked one at a time, into a folder beside ANSWERS. ANSWERS gets a line when the
 process is ready, and then one per model as soon as it was loaded. So when a model ends the process,
-it is the first one without an answer.
+it is the first one without an answer. Removing REQUESTS ends the process after the current model.
 """
 
 import contextlib
@@ -60,6 +60,8 @@ def main(requests: Path, answers: Path, seconds: int, max_bytes: int) -> int:
         written.write(json.dumps({"ready": True}) + "\n")
         written.flush()
         for line in lines:
+            if not requests.exists():
+                break
             written.write(json.dumps(_answer(line, folder, seconds)) + "\n")
             written.flush()
     return 0

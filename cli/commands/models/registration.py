@@ -1,6 +1,6 @@
 """`fleetscore models register` and `import`: new versions of models."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -223,9 +223,11 @@ def _register_bulk(invocation: Invocation, file: Path, checks: _Checks) -> ExitS
     deployment = invocation.changed_deployment()
     catalog = Catalog(invocation.connection, deployment)
 
-    def check(documents: Sequence[ModelDocument]) -> Sequence[Sequence[Problem]]:
+    def check(documents: Iterable[ModelDocument], at_most: int) -> Mapping[str, Sequence[Problem]]:
+        if not checks.load:
+            return {}
         opened = partial(_fetch, folder=file.parent, s3=catalog.s3)
-        return find_load_problems(documents, opened, notice=output.notice) if checks.load else [()] * len(documents)
+        return find_load_problems(documents, opened, at_most=at_most, notice=output.notice)
 
     with _set_back_listed(output):
         done = register_all(
@@ -277,7 +279,10 @@ def _register_draft(invocation: Invocation, draft: Draft, infer_schema: Path | N
     catalog = Catalog(invocation.connection, invocation.changed_deployment())
 
     def check(path: Path, document: ModelDocument) -> Sequence[Problem]:
-        return find_load_problems([document], lambda _: nullcontext((path, [])))[0] if checks.load else ()
+        if not checks.load:
+            return ()
+        found = find_load_problems([document], lambda _: nullcontext((path, [])), at_most=1)
+        return found.get(document.model_id, ())
 
     registered_by = caller(invocation.connection)
     with _set_back_listed(output):

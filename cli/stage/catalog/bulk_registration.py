@@ -1,7 +1,8 @@
 """Registration of all of many models or of none: validated first, made current last."""
 
+import collections
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from cli.stage.catalog.version_writes import NewVersion
 from contract.catalog.model_spec import assumptions
 from contract.catalog.models import Model, ModelVersion
 from contract.problems import InvalidInputError, Problem
+
+ModelCheck = Callable[[Iterable[ModelDocument], int], Mapping[str, Sequence[Problem]]]
+"""Returns further problems of models, by model id. The number is the most that the documents can be."""
 
 _THREADS = 16
 """Threads that check and store models, one per connection of a client."""
@@ -59,7 +63,7 @@ def register_all(
     file: Path,
     *,
     registered_by: str,
-    check: Callable[[Sequence[ModelDocument]], Sequence[Sequence[Problem]]] = lambda documents: [()] * len(documents),
+    check: ModelCheck = lambda documents, at_most: {},
     notice: Callable[[str], None] = lambda _: None,
     allow_backwards: bool = False,
 ) -> BulkResult:
@@ -68,8 +72,8 @@ def register_all(
     First all artifacts are stored. Then the versions are written and made current, in transactions.
     An interruption leaves no version that is not current: the next run continues with the artifacts
     and versions that it finds. Paths are relative to the folder of `file`, which messages name.
-    `check` returns further problems of each model; versions that exist already are not checked
-    again.
+    `check` returns further problems of models. It gets each one as soon as its artifact was checked;
+    versions that exist already are not checked again.
 
     Raises:
         InvalidInputError: with every problem of every line, before anything is written.
@@ -116,7 +120,7 @@ def _check(
     lines: Sequence[BulkLine],
     file: Path,
     registered_by: str,
-    check_models: Callable[[Sequence[ModelDocument]], Sequence[Sequence[Problem]]],
+    check_models: ModelCheck,
 ) -> list[_Checked]:
     known = _read_models(catalog, lines)
 
@@ -141,16 +145,23 @@ def _check(
 
     checked: list[_Checked] = []
     problems: list[LineProblem] = []
-    for result in in_threads(check, lines, _THREADS):
-        if isinstance(result, _Checked):
+
+    def new_documents() -> Iterator[ModelDocument]:
+        for result in in_threads(check, lines, _THREADS):
+            if isinstance(result, list):
+                problems.extend(result)
+                continue
             checked.append(result)
-        else:
-            problems += result
+            if result.existing is None:
+                yield result.line.document
+
+    documents = new_documents()
+    of_models = check_models(documents, len(lines))
+    collections.deque(documents, maxlen=0)  # lines that `check_models` did not ask for are checked too
     for line, of_fleet in zip(lines, catalog.fleet_problems([line.document for line in lines]), strict=True):
         problems += _of_line(line, of_fleet)
-    new = [item.line for item in checked if item.existing is None]
-    for line, found in zip(new, check_models([line.document for line in new]), strict=True):
-        problems += _of_line(line, found)
+    for item in checked:
+        problems += _of_line(item.line, of_models.get(item.line.document.model_id, ()))
     if problems:
         raise InvalidInputError(file.name, merge_lines(problems))
     return checked

@@ -40,7 +40,7 @@ def _type_sets(problem: PlanningProblem, works: Sequence[Works]) -> list[tuple[s
 
     def cost(name: str) -> float:
         on = [by_type[name] for by_type in free if name in by_type]
-        return sum(_busy_seconds(work) * work.machine.weight for work in on) / len(on)
+        return sum(work.busy_seconds * work.machine.weight for work in on) / len(on)
 
     def capacity(name: str) -> float:
         size = next(by_type[name] for by_type in free if name in by_type).machine.size
@@ -85,14 +85,14 @@ def _assign(problem: PlanningProblem, works: Sequence[Works], types: Sequence[st
             undecided.append(on)
     # A group that would keep some instances busy for more than a fair share is divided.
     capacity = sum(places(problem, name) for name in types)
-    fair = sum(_busy_seconds(on[0]) for on in undecided) / capacity if undecided else 0.0
+    fair = sum(on[0].busy_seconds for on in undecided) / capacity if undecided else 0.0
     busy = dict.fromkeys(types, 0.0)
     for work in chosen:
         name = work.machine.pool
-        busy[name] = busy.get(name, 0.0) + _busy_seconds(work) / places(problem, name)
-    for on in sorted(undecided, key=lambda on: -_busy_seconds(on[0])):
+        busy[name] = busy.get(name, 0.0) + work.busy_seconds / places(problem, name)
+    for on in sorted(undecided, key=lambda on: -on[0].busy_seconds):
         is_divided = not on[0].group.is_fleet and len(on[0].loads) >= len(on) * _MODELS_TO_DIVIDE
-        if is_divided and _busy_seconds(on[0]) > fair * _MANY_SHARES:
+        if is_divided and on[0].busy_seconds > fair * _MANY_SHARES:
             parts = _divide(problem, on)
         else:
             parts = [min(on, key=lambda work: _end(problem, busy, work))]
@@ -105,13 +105,13 @@ def _assign(problem: PlanningProblem, works: Sequence[Works], types: Sequence[st
 def _end(problem: PlanningProblem, busy: Mapping[str, float], work: GroupWork) -> float:
     """Return until when a type's instances are busy with this work too, if they share all evenly."""
     name = work.machine.pool
-    return busy[name] + _busy_seconds(work) / places(problem, name)
+    return busy[name] + work.busy_seconds / places(problem, name)
 
 
 def _divide(problem: PlanningProblem, on: Sequence[GroupWork]) -> list[GroupWork]:
     """Divide the models of a group between types by what each can do in a second: slow ones to large instances."""
     on = sorted(on, key=lambda work: -work.machine.size.vcpus)
-    speeds = [places(problem, work.machine.pool) / _busy_seconds(work) for work in on]
+    speeds = [places(problem, work.machine.pool) / work.busy_seconds for work in on]
     row_seconds = [load.row_seconds for load in on[0].loads]
     order = sorted(range(len(row_seconds)), key=lambda index: (-row_seconds[index], index))
     whole, taken, start, target = sum(row_seconds), 0.0, 0, 0.0
@@ -127,8 +127,3 @@ def _divide(problem: PlanningProblem, on: Sequence[GroupWork]) -> list[GroupWork
             parts.append(work.of_loads(sorted(order[start:end])))
         start = end
     return parts
-
-
-def _busy_seconds(work: GroupWork) -> float:
-    """Return the time of one instance that does everything."""
-    return work.value_seconds(work.total, work.dataset.total)

@@ -60,7 +60,7 @@ class Machine:
     spot: bool = False
     _startups: dict[int, Estimate] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    @property
+    @cached_property
     def pool(self) -> str:
         """Name of the instances that share a quota."""
         return pool_name(self.instance_type, spot=self.spot)
@@ -154,6 +154,11 @@ class GroupWork:
     def disk_limit_gb(self) -> int:
         """Largest volume that a job of the group can have on this type, in GB."""
         return self.machine.size.disk_gb or self.group.fixed.volume_size_gb or MAX_VOLUME_GB
+
+    @cached_property
+    def busy_seconds(self) -> float:
+        """Expected time of one instance that does all of the work."""
+        return self.value_seconds(self.total, self.dataset.total)
 
     @property
     def rows(self) -> int | None:

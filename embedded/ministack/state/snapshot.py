@@ -11,6 +11,7 @@ from typing import Any
 
 from embedded.ministack.s3.listing import Objects
 from embedded.ministack.s3.object_contents import Content, ContentStore
+from embedded.ministack.step_functions.packed_history import PackedHistory
 
 _OWN = "fleetscore"
 _S3_STORES = ("_object_versions", "_object_tags", "_object_acl", "_object_retention", "_object_legal_hold")
@@ -93,6 +94,8 @@ class _Pickler(pickle.Pickler):
         return value.name if isinstance(value, Content) else None
 
     def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, PackedHistory):
+            return list, (list(value),)
         kind = value if isinstance(value, type) else type(value)
         if (kind.__module__, kind.__qualname__) not in _ALLOWED:
             name = f"{kind.__module__}.{kind.__qualname__}"

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from embedded.ministack.step_functions.packed_history import PackedHistory
+
 Record = dict[str, Any]
 DefinitionCheck = Callable[[str, str, Record, str], Sequence[object]]
 """Returns the problems of (definition, role ARN, logging, type); `str` gives a problem's text."""
@@ -65,8 +67,16 @@ def add_event(record: Record, kind: str, details: dict[str, Any], previous: int)
     `previous` is the id of the event that caused it.
     """
     with EVENT_LOCK:
+        if isinstance(record["events"], PackedHistory):
+            record["events"] = list(record["events"])
         event = _engine()._add_event(record, kind, {"previousEventId": previous, **details})
         return int(event["id"])
+
+
+def pack_history(record: Record) -> None:
+    """Compress the history of an ended execution. `add_event` makes it a list again."""
+    with EVENT_LOCK:
+        record["events"] = PackedHistory(record["events"])
 
 
 def announce_status(record: Record) -> None:

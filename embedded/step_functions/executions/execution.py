@@ -100,6 +100,7 @@ class Execution:
                 return False
             workflows.add_event(self.record, kind, {details: shown}, previous)
             self.record.update(result, stopDate=workflows.timestamp(), status=status)
+            self._texts.clear()
         if "mapRunArn" not in self.record:
             workflows.announce_status(self.record)
         return True

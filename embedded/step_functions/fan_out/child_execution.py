@@ -59,6 +59,8 @@ class ChildExecution:
             self._resume_point = branch.resume_point or self._resume_point
             execution.cancellation.close()
             running.remove(execution)
+            if self.record["status"] == "SUCCEEDED":  # others may be redriven
+                workflows.pack_history(self.record)
 
     def _context(self, execution: Execution, query_language: str) -> dict[str, Any]:
         # As on AWS, a child has its own context, and `$$.Map.Item` exists in the ItemSelector only.

@@ -5,19 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from moto import mock_aws
 
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract.table import records
-from embedded.ministack.functions.fork_server import share_models
 from tests.unit.atomic_requests import one_request_at_a_time
 from tests.unit.cli.builders import Stacks
 from tests.unit.moto_state import made_once_in_moto
+from tests.unit.quick_moto import mock_aws
 
 REGION = "eu-central-1"
-
-share_models()
 
 
 @pytest.fixture(autouse=True)

@@ -4,10 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from embedded.ministack.functions.fork_server import share_models
 from embedded.server.embedded_aws import EmbeddedAws
-
-share_models()
+from tests.unit import quick_clients  # noqa: F401 - tests make many clients
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from moto import mock_aws
 
-from embedded.ministack.functions.fork_server import share_models
 from lambdas.classify_failure.handler import handler as classify_failure_handler
 from lambdas.plan_execution.handler import handler as plan_execution_handler
 from lambdas.plan_training.handler import handler as plan_training_handler
@@ -19,11 +17,9 @@ from lambdas.verify_output.handler import handler as verify_output_handler
 from tests.unit.atomic_requests import one_request_at_a_time
 from tests.unit.lambdas.builders import REGION, VARIABLES, Context, Stage, plan_event, pointer_event
 from tests.unit.moto_state import made_once_in_moto
+from tests.unit.quick_moto import mock_aws
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
-
-
-share_models()
 
 
 @pytest.fixture

@@ -97,3 +97,14 @@ def test_full_disk_is_told_apart_from_a_refused_model(tmp_path: Path, monkeypatc
     monkeypatch.setattr(load_checks, "unpack", refuse)
     found = answer_of(tmp_path, spec_of("sklearn-joblib"), classifier())
     assert found == {"no_room": "No space left on device"}
+
+
+def test_process_ends_when_its_requests_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def remove(spec: ModelSpec, path: Path) -> dict[str, Any]:
+        (tmp_path / "requests.jsonl").unlink()
+        return {"problem": None}
+
+    monkeypatch.setattr(load_checks, "check_record", remove)
+    spec = spec_of("sklearn-joblib")
+    archive = make_archive(tmp_path / "model.tar.gz", {spec.model_file: b""})
+    assert answers_of(tmp_path, [(spec, archive)] * 3) == [{"problem": None}]

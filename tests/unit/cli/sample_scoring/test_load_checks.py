@@ -3,11 +3,12 @@ many at once.
 """
 
 import errno
+import itertools
 import json
 import re
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import xgboost
 
 from cli import main as entry
 from cli.documents.model_document import ModelDocument
+from cli.failures import CommandError
 from cli.sample_scoring import load_checks
 from cli.sample_scoring.load_checks import find_load_problems
 from cli.stage.connection import Connection
@@ -77,7 +79,7 @@ def test_bulk_names_each_model_that_a_job_would_refuse_and_registers_nothing(
     bulk.write_text("".join(json.dumps(line) + "\n" for line in [*lines, record(lacks, model_id="lacks-too")]))
     assert entry.main(["models", "register", "--bulk", str(bulk)]) == 2
     shown = capsys.readouterr().err
-    assert "Loading 4 of 4 models as a job does ..." in shown
+    assert "Loading 4 models as a job does ..." in shown
     assert "models.jsonl has 2 problems:" in shown
     for place in ("line 2, model lacks", "line 4, model lacks-too"):
         assert f"{place}: model_file: got 'model.ubj', expected a model that a job can load with this record" in shown
@@ -103,19 +105,30 @@ def document(model_id: str, **fields: Any) -> ModelDocument:
 @pytest.mark.parametrize(("models", "sizes"), [(1, [1]), (4, [2, 2]), (10, [3, 3, 3, 1]), (12, [3, 3, 3, 3])])
 def test_processes_load_batches_of_one_size(models: int, sizes: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load_checks, "_MODELS_PER_PROCESS", 3)
-    monkeypatch.setattr(load_checks, "_cores", lambda: 2)
     documents = [document(f"m-{number}") for number in range(models)]
-    batches, processes = load_checks._plan(documents, range(models), 1 << 40)
+    batches = list(load_checks._batches(documents, load_checks._batch_size(models, 2)))
     assert [len(batch) for batch in batches] == sizes
-    assert processes == min(2, models)
+    assert list(itertools.chain(*batches)) == documents
+
+
+def test_models_of_one_framework_share_a_batch_and_others_are_not_loaded() -> None:
+    trees = [document(name, format="lightgbm-text") for name in ("t-1", "t-2")]
+    networks = [document(name) for name in ("n-1", "n-2", "n-3")]
+    pickle = document("pickle", format="sklearn-joblib")
+    given = [networks[0], trees[0], pickle, networks[1], networks[2], trees[1]]
+    assert list(load_checks._batches(given, 2)) == [networks[:2], trees, networks[2:]]
 
 
 def problems_of(folder: Path, models: Mapping[str, tuple[bytes, dict[str, Any]]]) -> dict[str, tuple[Problem, ...]]:
     for name, (content, _) in models.items():
         make_archive(folder / name, {"model": content})
     documents = [document(name, **fields) for name, (_, fields) in models.items()]
-    found = find_load_problems(documents, lambda item: nullcontext((folder / item.artifact, [])))
-    return dict(zip(models, found, strict=True))
+
+    def opened(item: ModelDocument) -> Any:
+        return nullcontext((folder / item.artifact, []))
+
+    found = find_load_problems(documents, opened, at_most=len(documents))
+    return {name: found.get(name, ()) for name in models}
 
 
 def test_model_that_crashes_or_hangs_is_named_and_the_others_are_loaded(
@@ -172,7 +185,7 @@ def test_model_for_which_others_leave_no_room_is_tried_again_alone(
             raise OSError(errno.ENOSPC, "No space left on device")
         target.write_bytes(source.read_bytes())
 
-    monkeypatch.setattr(load_checks.shutil, "copyfile", copy_to_small_disk)
+    monkeypatch.setattr("cli.sample_scoring.load_checks.shutil.copyfile", copy_to_small_disk)
     monkeypatch.setattr(load_checks, "_cores", lambda: 1)
     assert problems_of(tmp_path, {"first": (identity(), {}), "second": (identity(), {})}) == {"first": (), "second": ()}
 
@@ -191,10 +204,67 @@ def test_no_model_is_loaded_after_an_interruption() -> None:
     stop = threading.Event()
     stop.set()
     limits = load_checks._Limits(1, 0)
-    document: Any = None
 
     def opened(_: Any) -> Any:
         raise AssertionError("an artifact was opened")
 
-    assert load_checks._load_batch([(0, document)], opened, limits, stop) == {}
-    assert list(load_checks._load_copied([(0, document)], Path(), limits, stop)) == []
+    assert load_checks._load_batch([document("a")], Path(), opened, limits, stop) == {}
+    assert list(load_checks._load_copied([document("a")], Path(), limits, stop)) == []
+
+
+def test_no_artifact_is_copied_after_an_interruption(tmp_path: Path) -> None:
+    stop = threading.Event()
+    opened: list[str] = []
+
+    def interrupt(item: ModelDocument) -> Any:
+        opened.append(item.model_id)
+        stop.set()
+        return nullcontext((make_archive(tmp_path / item.model_id, {"model": identity()}), []))
+
+    assert (
+        load_checks._load_batch([document("a"), document("b")], tmp_path, interrupt, load_checks._Limits(1, 0), stop)
+        == {}
+    )
+    assert opened == ["a"]
+
+
+def test_models_are_loaded_while_others_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load_checks, "_cores", lambda: 1)
+    monkeypatch.setattr(load_checks, "_MODELS_PER_PROCESS", 1)
+    loading = threading.Event()
+
+    def opened(item: ModelDocument) -> Any:
+        loading.set()
+        return nullcontext((make_archive(tmp_path / item.model_id, {"model": identity()}), []))
+
+    def checked() -> Iterator[ModelDocument]:
+        yield document("first")
+        assert loading.wait(60)
+        yield document("second")
+
+    assert find_load_problems(checked(), opened, at_most=2) == {}
+
+
+def test_error_of_a_check_ends_the_loading_of_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that loads models ends after one of them, and no other one starts."""
+    monkeypatch.setattr(load_checks, "_cores", lambda: 1)
+    monkeypatch.setattr(load_checks, "_MODELS_PER_PROCESS", 300)
+    started, answered = threading.Event(), list[Any]()
+    run = load_checks._run
+    archive = make_archive(tmp_path / "model.tar.gz", {"model": identity()})
+
+    def watched(*arguments: Any) -> Any:
+        started.set()
+        answers, ending = run(*arguments)
+        answered.extend(answers)
+        return answers, ending
+
+    def checked() -> Iterator[ModelDocument]:
+        yield from (document(f"m-{number}") for number in range(300))
+        assert started.wait(60)
+        raise CommandError("S3 does not answer")
+
+    monkeypatch.setattr(load_checks, "_run", watched)
+    with pytest.raises(CommandError, match="S3 does not answer"):
+        find_load_problems(checked(), lambda _: nullcontext((archive, [])), at_most=600)
+    assert len(answered) < 300

@@ -9,7 +9,6 @@ import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from moto import mock_aws
 
 from cli.commands.executions.table_options import TableOptions
 from cli.failures import CommandError
@@ -20,6 +19,7 @@ from cli.tables.manifest import write_snapshot
 from cli.tables.snapshot import TableChoice
 from contract.problems import InvalidInputError
 from contract.table.latest_predictions import covers_whole_datasets
+from tests.unit.quick_moto import mock_aws
 
 DEPLOYMENT = Deployment("test", "datasets", "models", "results", "table", "arn:a", "arn:b")
 COLUMNS = [{"Name": "id", "Type": "bigint"}, {"Name": "x", "Type": "double"}]

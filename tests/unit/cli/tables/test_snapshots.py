@@ -14,7 +14,6 @@ import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from moto import mock_aws
 
 from cli.failures import CommandError
 from cli.stage.connection import Connection
@@ -27,6 +26,7 @@ from cli.tables.snapshot import TableChoice, TableFile, TableSnapshot, import_ex
 from contract import codec
 from contract.table.latest_predictions import covers_whole_datasets
 from contract.triggers.uploads import UploadManifest
+from tests.unit.quick_moto import mock_aws
 
 deltalake = pytest.importorskip("deltalake")
 pyroaring = pytest.importorskip("pyroaring")
