@@ -118,12 +118,11 @@ def to_value(value: Any) -> Json:
     if kind in _PLAIN:
         return value
     if (names := _field_names(kind)) is not None:
-        found = ((name, getattr(value, name)) for name in names)
-        return {name: item if type(item) in _PLAIN else to_value(item) for name, item in found}
+        return {name: item if type(item := getattr(value, name)) in _PLAIN else to_value(item) for name in names}
+    if isinstance(value, (list, tuple)):
+        return [item if type(item) in _PLAIN else to_value(item) for item in value]
     if isinstance(value, enum.Enum):
         return value.value
-    if isinstance(value, (list, tuple)):
-        return [to_value(item) for item in value]
     if isinstance(value, Mapping):
         return {str(key): to_value(item) for key, item in value.items()}
     return value

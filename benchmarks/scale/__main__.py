@@ -99,7 +99,7 @@ class _Stage:
 
 @contextmanager
 def _stage() -> Iterator[_Stage]:
-    with tempfile.TemporaryDirectory() as folder, EmbeddedAws(time_scale=0.01) as aws:
+    with tempfile.TemporaryDirectory() as folder, EmbeddedAws() as aws:
         deploy(synthesize(ROOT / "app.py", Path(folder) / "cdk.out"), aws.endpoint, aws.images)
         os.environ.update(aws.endpoint.environment())
         yield _Stage(aws, find_deployment(Connection(), "dev"), Path(folder), UsageMeter(aws.process_id))

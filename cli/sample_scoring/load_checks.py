@@ -178,19 +178,23 @@ def _load_batch(
     left = list(models)
     while left and not stop.is_set():
         with tempfile.TemporaryDirectory(dir=folder) as own:
-            copied, left = _copy(left, Path(own), open_artifact, found)
+            copied, left = _copy(left, Path(own), open_artifact, found, stop)
             found.update(_load_copied(copied, Path(own), limits, stop))
     return found
 
 
 def _copy(
-    models: Sequence[ModelDocument], root: Path, open_artifact: OpenArtifact, found: dict[str, _Result]
+    models: Sequence[ModelDocument],
+    root: Path,
+    open_artifact: OpenArtifact,
+    found: dict[str, _Result],
+    stop: threading.Event,
 ) -> tuple[list[ModelDocument], list[ModelDocument]]:
-    """Copy artifacts to `root`, as many as fit; return their models and the remaining ones."""
+    """Copy artifacts to `root`, as many as fit, until `stop` is set; return their models and the remaining ones."""
     copied: list[ModelDocument] = []
     size = 0
     for place, document in enumerate(models):
-        if size > _COPIED_BYTES:
+        if size > _COPIED_BYTES or stop.is_set():
             return copied, list(models[place:])
         copy = _copy_of(document, root)
         result = _copy_one(document, copy, open_artifact)

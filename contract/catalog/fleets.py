@@ -2,32 +2,13 @@
 names."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from contract.catalog.model_fields import MAX_ATTEMPTS_LIMIT
 from contract.catalog.models import Compute
-from contract.checks import Length, Matches, Range, raise_if_any
+from contract.catalog.routes import QUARANTINE, UNMATCHED, RouteType
+from contract.checks import Length, Range, raise_if_any
 from contract.names import DATASET_NAME, MODEL_ID
 from contract.schema.field_info import check_fields, describe
-
-RouteType = Literal["string", "int64"]
-"""Type of the column with the routes."""
-QUARANTINE, SKIP, MODEL_START = "quarantine", "skip", "model:"
-"""What happens to rows of no model: they go to quarantine, are left out of the output, or are scored
-by the model whose id follows."""
-UNMATCHED = Matches(
-    rf"{QUARANTINE}|{SKIP}|{MODEL_START}{MODEL_ID.pattern}",
-    f"{QUARANTINE!r}, {SKIP!r} or '{MODEL_START}<model id>'",
-)
-
-
-def fallback_of(unmatched: str) -> str:
-    """Return the id of the model for rows of no other model; empty if there is none.
-
-    >>> fallback_of("model:delays-all"), fallback_of("skip")
-    ('delays-all', '')
-    """
-    return unmatched.removeprefix(MODEL_START) if unmatched.startswith(MODEL_START) else ""
 
 
 @dataclass(frozen=True, kw_only=True)

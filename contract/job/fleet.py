@@ -5,9 +5,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from contract.catalog.fleets import QUARANTINE, UNMATCHED, RouteType, fallback_of
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
+from contract.catalog.routes import QUARANTINE, UNMATCHED, RouteType, fallback_of
 from contract.checks import raise_if_any
 from contract.json_text import dump_json
 from contract.names import check_model_id

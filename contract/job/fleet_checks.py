@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from operator import attrgetter
 
-from contract.catalog.fleets import FleetRecord, fallback_of
+from contract.catalog.fleets import FleetRecord
 from contract.catalog.image_variants import image_of
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import ModelVersion
+from contract.catalog.routes import fallback_of
 from contract.codec import to_value
 from contract.dataset.input_options import InputOptions
 from contract.job.fleet import AGREED_FIELDS, MODEL_ID_COLUMN, MODEL_VERSION_COLUMN, FleetSpec, fleet_model

@@ -18,6 +18,7 @@ _JAVA_CLASSES = {
 """Python equivalents of Java's character classes inside brackets; \\w also matches the underscore.
 """
 _NUMBERS = ("integer", "long", "float", "double")
+_CONSTRAINTS = frozenset({"min", "max", "enum", "pattern"})
 
 
 @functools.cache
@@ -44,6 +45,37 @@ def member_path(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
+def is_constrained(shape: Any) -> bool:
+    """Return whether a shape, or one that it contains, has a constraint."""
+    known: dict[str, bool] = shape.__dict__  # lives as long as the shape
+    if "is_constrained" not in known:
+        known["is_constrained"] = _contains_constraint(shape)
+    return known["is_constrained"]
+
+
+def _contains_constraint(shape: Any) -> bool:
+    # Shapes may contain themselves.
+    seen: set[str] = set()
+    waiting = [shape]
+    while waiting:
+        found = waiting.pop()
+        if _CONSTRAINTS & found.metadata.keys():
+            return True
+        if found.name not in seen:
+            seen.add(found.name)
+            waiting += _parts(found)
+    return False
+
+
+def _parts(shape: Any) -> list[Any]:
+    """Return the shapes that a shape contains directly."""
+    if shape.type_name == "structure":
+        return list(shape.members.values())
+    if shape.type_name == "list":
+        return [shape.member]
+    return [shape.key, shape.value] if shape.type_name == "map" else []
+
+
 def constraint_problems(shape: Any, value: Any, path: str = "") -> Iterator[str]:
     """Yield the violated constraints of a request whose types are right."""
     kind = shape.type_name
@@ -51,8 +83,9 @@ def constraint_problems(shape: Any, value: Any, path: str = "") -> Iterator[str]
         return
     if kind == "structure" and isinstance(value, dict):
         for name, member in value.items():
-            if name in shape.members:
-                yield from constraint_problems(shape.members[name], member, member_path(path, name))
+            part = shape.members.get(name)
+            if part is not None and is_constrained(part):
+                yield from constraint_problems(part, member, member_path(path, name))
     elif kind == "list" and isinstance(value, (list, tuple)):
         yield from length_problems(shape, value, path)
         for number, item in enumerate(value, 1):

@@ -20,6 +20,7 @@ _SERVICES = {
 """botocore's name of a service by its name in signatures, where they differ."""
 _LABEL = re.compile(r"\{(\w+)(\+?)\}")
 Query = Mapping[str, list[str]]
+_read: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,16 @@ def service_model(service: str) -> Any:
     The models are megabytes of JSON, so they are cached.
     """
     try:
-        return _load_model(_SERVICES.get(service, service))
+        model = _load_model(_SERVICES.get(service, service))
     except UnknownServiceError:
-        return None
+        model = None
+    _read.add(service)
+    return model
+
+
+def is_read(service: str) -> bool:
+    """Return whether `service_model` has the model in memory. Reading it takes up to a third of a second."""
+    return service in _read
 
 
 def _load_model(name: str) -> Any:
@@ -95,13 +103,14 @@ class _Route:
 
     def labels(self, request: HttpRequest) -> dict[str, str] | None:
         """Return the parameters in the path; None if the request is not for this operation."""
-        found = self.path.fullmatch(request.path)
-        if found is None or not self.queries <= request.query.keys() or not self.headers <= request.headers.keys():
+        # Most operations of S3 differ in their queries, which are compared in less time than paths.
+        if not self.queries <= request.query.keys() or not self.headers <= request.headers.keys():
             return None
         for name, values in self.constants.items():
             if name not in request.query or (values != [""] and request.query[name] != values):
                 return None
-        return found.groupdict()
+        found = self.path.fullmatch(request.path)
+        return None if found is None else found.groupdict()
 
 
 def _rest_operation(service: Any, request: HttpRequest) -> Operation | None:

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import functools
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -107,16 +108,22 @@ def _bytes(text: str) -> bytes:
         return text.encode()
 
 
+@functools.cache
+def _json_names(shape: Any) -> dict[str, str]:
+    """Return the names of the members in a JSON body, by their names there."""
+    return {
+        member.serialization.get("name", name): name
+        for name, member in shape.members.items()
+        if "location" not in member.serialization
+    }
+
+
 def _from_json(shape: Any, value: Any) -> Any:
     """Return a JSON value under the names of the shape's members."""
     if value is None:
         return None
     if shape.type_name == "structure":
-        names = {
-            member.serialization.get("name", name): name
-            for name, member in shape.members.items()
-            if "location" not in member.serialization
-        }
+        names = _json_names(shape)
         return {names[key]: _from_json(shape.members[names[key]], item) for key, item in value.items() if key in names}
     if shape.type_name == "list":
         return [_from_json(shape.member, item) for item in value]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from embedded.requests.constraints import constraint_problems
-from embedded.requests.operations import HttpRequest, find_operation, service_model
+from embedded.requests.operations import HttpRequest, find_operation, is_read, service_model
 from embedded.requests.parameters import reads_body, request_parameters
 
 LOG_VARIABLE = "EMBEDDED_AWS_VIOLATIONS"
@@ -40,6 +40,11 @@ def violation_text(problems: Sequence[str]) -> str:
     """Return the message of the services' ValidationException."""
     count = f"{len(problems)} validation error{'s' if len(problems) > 1 else ''} detected"
     return f"{count}: {'; '.join(problems)}"
+
+
+def must_read_model(service: str) -> bool:
+    """Return whether the check of a service's request reads its model first."""
+    return service not in _UNCHECKED and not is_read(service)
 
 
 class RequestCheck:

@@ -11,7 +11,8 @@ from embedded.ministack.events.event_sources import (
     install_queue_polling,
 )
 from embedded.ministack.events.message_moves import install_message_moves
-from embedded.ministack.events.stream_records import install_stream_limit
+from embedded.ministack.events.service_events import install_no_event_log
+from embedded.ministack.events.stream_records import install_stream_polling
 from embedded.ministack.functions import (
     install_call_logs,
     install_forked_workers,
@@ -78,7 +79,8 @@ def install_corrections(
     install_object_versions()
     install_batch_actions()
     install_queue_polling(time_scale)
-    install_stream_limit()
+    install_stream_polling(time_scale)
+    install_no_event_log()
     _install_iam(endpoint, call_recording)
     install_missing_image_error()
     install_message_moves()

@@ -26,6 +26,8 @@ from infra.stack_outputs import (
 
 _TRIES = 20
 """Retries of a batch of stream records before it goes to the dead-letter queue."""
+_BATCHING_SECONDS = 1
+"""Time in which changes are collected for one call. A job has about five changes, and thousands may run."""
 _STREAM_PATTERN = {
     # Without REMOVE: a record that expires is not a status change.
     "eventName": ["INSERT", "MODIFY"],
@@ -101,6 +103,7 @@ class StatusEvents(Construct):
             # Includes changes made between the deployment of the table and of this mapping.
             starting_position="TRIM_HORIZON",
             batch_size=100,
+            maximum_batching_window_in_seconds=_BATCHING_SECONDS,
             bisect_batch_on_function_error=True,
             maximum_retry_attempts=_TRIES,
             filter_criteria=lambda_.CfnEventSourceMapping.FilterCriteriaProperty(

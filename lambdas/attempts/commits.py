@@ -6,8 +6,8 @@ from itertools import islice
 from typing import get_args
 
 from contract import layout
-from contract.catalog.fleets import SKIP
 from contract.catalog.model_spec import tolerated_rows
+from contract.catalog.routes import SKIP
 from contract.job.ledger import Commit, InstanceTimes, OutputFile
 from contract.job.notes import counted_note
 from contract.job.scoring_spec import JobSpec

@@ -12,7 +12,7 @@ from typing import TypeVar
 from botocore.exceptions import ClientError
 
 from contract import layout
-from contract.catalog.fleets import SKIP
+from contract.catalog.routes import SKIP
 from contract.job.ledger import MAX_SEGMENT_BYTES, Commit, SegmentHeader, commit_line, segment_content
 from contract.job.scored_before import digests_of, keeps_commit
 from contract.job.scoring_spec import JobSource, JobSpec

@@ -20,8 +20,14 @@ share_models()
 
 ROOT = Path(__file__).parents[2]
 
+WINDOW_SECONDS = 2
 UPLOADS = [
-    {"dataset": "by-window", "mode": "window", "window_seconds": 2, "request": {"execution_label": "by window"}},
+    {
+        "dataset": "by-window",
+        "mode": "window",
+        "window_seconds": WINDOW_SECONDS,
+        "request": {"execution_label": "by window"},
+    },
     {"dataset": "by-marker", "mode": "marker"},
 ]
 

@@ -14,7 +14,7 @@ from cli.stage.catalog.fleets import Fleets
 from cli.views.models.fleets import fleet_json, fleet_notes, fleet_view, fleets_table
 from cli.views.tables import plain_json
 from contract.catalog.compute_fields import ComputeFields
-from contract.catalog.fleets import RouteType
+from contract.catalog.routes import RouteType
 
 _COMPUTE = tuple(field.name for field in dataclasses.fields(ComputeFields))
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from embedded.ministack.errors import MinistackChangedError
+
 
 def put_service_event(source: str, detail_type: str, resource: str, detail: dict[str, Any]) -> None:
     """Send an event of a service to the rules of the default bus, in the caller's account and Region."""
@@ -30,6 +32,15 @@ def put_service_event(source: str, detail_type: str, resource: str, detail: dict
             "Region": get_region(),
         }
     )
+
+
+def install_no_event_log() -> None:
+    """Keep no events on the buses: ministack keeps all of them, and reads none."""
+    from ministack.services import eventbridge
+
+    if not callable(getattr(eventbridge, "_events_log_list", None)):
+        raise MinistackChangedError("ministack's EventBridge has no _events_log_list: install the pinned version")
+    eventbridge._events_log_list = list
 
 
 def install_scheduled_rules(now: Callable[[], datetime], seconds: float) -> None:

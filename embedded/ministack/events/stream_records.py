@@ -1,40 +1,97 @@
-"""The records of DynamoDB's streams: how many are kept."""
+"""The records of DynamoDB's streams: when functions receive them, and how many are kept."""
 
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
+
+import threading
+import time
+from typing import Any
 
 from embedded.ministack.errors import MinistackChangedError
 
 KEPT_RECORDS = 1_000
 """Number of a stream's records that are kept after all of its functions have received them."""
+_BATCH_SIZE = 100
+"""Largest number of records of a call, unless the mapping has another one."""
 _SLACK_RECORDS = 1_000
 """Number of records that are dropped together, at least."""
 
 
-def install_stream_limit() -> None:
-    """Drop the oldest records of a stream that all of its functions have received.
+def install_stream_polling(time_scale: float) -> None:
+    """Let streams honor the batching window of their functions, and bound the records that they keep.
 
-    ministack keeps the records of a day, as AWS does. Each holds two versions of an item in memory. Readers of
-    GetRecords continue at the oldest record that is left, as when records have expired.
+    ministack calls a function as soon as there is a record. `time_scale` multiplies the seconds of the window.
+    It also keeps the records of a day, as AWS does, each with two versions of an item in memory. Here, the oldest
+    ones that all functions have received are dropped. Readers of GetRecords continue at the oldest record that
+    is left, as when records have expired.
     """
     from ministack.services import dynamodb, lambda_svc
 
     needed = {
         dynamodb: ("_stream_records", "_stream_trimmed"),
-        lambda_svc: ("_poll_dynamodb_streams", "_iter_all_esms"),
+        lambda_svc: ("_poll_dynamodb_streams", "_iter_all_esms", "_esm_backoff_until", "_esm_wake"),
     }
     for module, names in needed.items():
         if missing := [name for name in names if not hasattr(module, name)]:
             raise MinistackChangedError(f"{module.__name__} has no {missing[0]}: install the pinned version")
     ministack_poll = lambda_svc._poll_dynamodb_streams
+    windows = _Windows(time_scale)
 
     def poll() -> bool:
+        windows.open_and_close()
         is_processed = bool(ministack_poll())
         # In the poller's own thread, which so never reads while records are dropped.
         drop_received_records()
         return is_processed
 
     lambda_svc._poll_dynamodb_streams = poll
+
+
+class _Windows:
+    """Delays a function's next call for its batching window, unless a whole batch of records waits."""
+
+    def __init__(self, time_scale: float) -> None:
+        self._time_scale = time_scale
+        self._ends: dict[tuple[str, str, str], float] = {}
+        """End of the open window of each mapping, in seconds since 1970."""
+
+    def open_and_close(self) -> None:
+        """Open the windows of mappings whose first record waits, and close those that end now."""
+        from ministack.services import lambda_svc
+
+        # The poller passes over a mapping until this time, as after a failure.
+        resumes = lambda_svc._esm_backoff_until
+        now = time.time()
+        for account_id, region, mapping in lambda_svc._iter_all_esms():
+            seconds = int(mapping.get("MaximumBatchingWindowInSeconds") or 0) * self._time_scale
+            if not seconds or ":dynamodb:" not in mapping.get("EventSourceArn", ""):
+                continue
+            scope = (account_id, region, mapping["UUID"])
+            waiting, end = _waiting(*scope[:2], mapping), self._ends.get(scope)
+            is_full = waiting >= int(mapping.get("BatchSize") or _BATCH_SIZE)
+            if end is None and waiting and not is_full:
+                self._ends[scope] = now + seconds
+                resumes.set_scoped(*scope, max(resumes.get_scoped(*scope, 0.0), now + seconds))
+                timer = threading.Timer(seconds, lambda_svc._esm_wake.set)
+                timer.daemon = True
+                timer.start()
+            elif end is not None and (is_full or end <= now):
+                del self._ends[scope]
+                if resumes.get_scoped(*scope) == end:
+                    resumes.pop_scoped(*scope)
+
+
+def _waiting(account_id: str, region: str, mapping: dict[str, Any]) -> int:
+    """Return the number of records that a mapping's function has not received."""
+    from ministack.services import dynamodb, lambda_svc
+
+    table = mapping["EventSourceArn"].partition(":table/")[2].partition("/")[0]
+    scope = {"account_id": account_id, "region": region}
+    first = 0 if mapping.get("StartingPosition") == "TRIM_HORIZON" else dynamodb.stream_end_position(table, **scope)
+    position = lambda_svc._dynamodb_stream_positions.get_scoped(account_id, region, mapping["UUID"], first)
+    return int(
+        dynamodb.stream_end_position(table, **scope) - max(position, dynamodb.stream_start_position(table, **scope))
+    )
 
 
 def drop_received_records() -> None:

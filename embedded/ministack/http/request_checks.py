@@ -17,7 +17,7 @@ from embedded.ministack.http.messages import (
 )
 from embedded.requests.operations import HttpRequest
 from embedded.requests.parameters import UnreadableRequestError
-from embedded.requests.violations import RequestCheck, log_violations, violation_text
+from embedded.requests.violations import RequestCheck, log_violations, must_read_model, violation_text
 
 _INVALID = "ValidationException"
 
@@ -34,8 +34,12 @@ def with_request_check(application: Any) -> Any:
             return
         headers = header_map(scope)
         request = HttpRequest(scope["method"], sent_path(scope, headers), query_map(scope), headers)
-        # Loading a model takes up to a third of a second.
-        check = await asyncio.to_thread(RequestCheck, signed_service(request), request)
+        service = signed_service(request)
+        check = (
+            await asyncio.to_thread(RequestCheck, service, request)
+            if must_read_model(service)
+            else RequestCheck(service, request)
+        )
         body = b""
         if check.needs_body() and "content-encoding" not in headers:
             body, receive = await read_body(receive)

@@ -25,7 +25,7 @@ from embedded.ministack.http.messages import (
     signed_service,
     skip_body,
 )
-from embedded.requests.operations import HttpRequest, Operation, find_operation, service_model
+from embedded.requests.operations import HttpRequest, Operation, find_operation, is_read, service_model
 from embedded.requests.parameters import UnreadableRequestError, reads_body, request_parameters
 
 _NAMES = ("Name", "Arn", "Id", "Url", "name", "arn")
@@ -44,8 +44,7 @@ def with_faults(application: Any, faults: Faults) -> Any:
         headers = header_map(scope)
         request = HttpRequest(scope["method"], sent_path(scope, headers), query_map(scope), headers)
         service = signed_service(request)
-        # Loading a model takes up to a third of a second.
-        model = await asyncio.to_thread(service_model, service)
+        model = service_model(service) if is_read(service) else await asyncio.to_thread(service_model, service)
         operation, body = None, b""
         if model is not None:
             if not str(model.metadata["protocol"]).startswith("rest"):

@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from contract.catalog.fleets import SKIP
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
+from contract.catalog.routes import SKIP
 from contract.dataset.columns import is_readable_as, may_be_absent, similar_name, zone_problem
 from contract.job.fleet import MODEL_ID_COLUMN, MODEL_VERSION_COLUMN, FleetSpec
 from contract.layout import OUTPUT_PARTITIONS, OutputLayout, is_output_partition

@@ -6,8 +6,8 @@ spec, and paths come from the spec.
 
 import re
 
-from contract.catalog.fleets import SKIP
 from contract.catalog.model_spec import ModelSpec, tolerated_rows
+from contract.catalog.routes import SKIP
 from contract.job.ledger import MAX_SECONDS, KeyReport
 from scoring.errors import ModelError
 from scoring.protocol import MergeParts, ObjectTask, ObjectWritten, WorkerSetup, WrittenFile, WrittenOutput

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from contract.catalog.fleets import SKIP
 from contract.catalog.model_spec import ModelSpec
+from contract.catalog.routes import SKIP
 from contract.job.fleet import MODEL_ID_COLUMN, MODEL_VERSION_COLUMN, FleetSpec
 from scoring.columns.feature_casts import cast_to_declared
 from scoring.columns.features import FeatureBatch

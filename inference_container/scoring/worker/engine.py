@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from contract.catalog.fleets import SKIP
+from contract.catalog.routes import SKIP
 from contract.job.job_input import JobInput, shared_input
 from contract.job.scoring_spec import PinnedObject
 from contract.status import FailureKind

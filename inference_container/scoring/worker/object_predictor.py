@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from contract.catalog.fleets import SKIP
 from contract.catalog.model_spec import ModelSpec, tolerated_rows
+from contract.catalog.routes import SKIP
 from contract.layout import OutputLayout
 from contract.status import FailureKind
 from scoring.bad_rows import BadRow, raw_values

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from contract.catalog.fleets import SKIP, FleetRecord
+from contract.catalog.fleets import FleetRecord
 from contract.catalog.models import ModelVersion
+from contract.catalog.routes import SKIP
 from contract.job.fleet_checks import fleet_spec
 from contract.job.snapshot import Snapshot
 from contract.problems import Problem

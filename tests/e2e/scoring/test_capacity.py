@@ -117,7 +117,6 @@ def test_what_others_use_up_delays_and_does_not_fail(shared: Stage, name: str, f
 def test_a_job_that_waits_says_for_what_and_since_when(shared: Stage) -> None:
     """Another job holds the only instance; then it turns out to be long gone, and priority orders who comes next."""
     set_quota(shared, 1)
-    shared.run(request("shared-a"), "before-the-leak")
     wait_for(lambda: not leases(shared), "the first job releases its instance")
     leaked = Lease("dev-leaked-1", JobKind.PROCESSING, TYPE, 1, "no-such-execution", "gone", 1, "")
     pool = Pool(JobKind.PROCESSING, TYPE, 1_000, shares={leaked.execution_id: Share(5, held=1)})

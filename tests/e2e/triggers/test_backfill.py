@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import astuple
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -164,7 +163,8 @@ def test_a_running_execution_is_followed_and_what_it_leaves_is_scored(stage: Sta
     assert stage.scored("follow-fill", "fill-slow") == ["b.parquet"]
 
 
-def test_an_upload_that_began_before_an_execution_and_ended_after_it_is_scored(stage: Stage) -> None:
+def test_an_upload_that_ended_after_an_execution_and_deleted_predictions_are_scored(stage: Stage) -> None:
+    """The upload began before the execution."""
     slot, s3 = put(stage, "late", "a"), stage.client("s3")
     target = {"Bucket": stage.deployment.datasets_bucket, "Key": layout.dataset_prefix("late") + "b.parquet"}
     upload = s3.create_multipart_upload(**target)["UploadId"]
@@ -174,6 +174,10 @@ def test_an_upload_that_began_before_an_execution_and_ended_after_it_is_scored(s
     parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
     s3.complete_multipart_upload(**target, UploadId=upload, MultipartUpload=parts)
     assert s3.head_object(**target)["LastModified"] <= began, "S3 dates the object from the start of its upload"
+    assert Run(stage, slot).counts == [(SUCCEEDED, 1, 1, 0)]
+
+    outputs = layout.model_outputs_prefix("predictions", "late", "late-fill-2", "fill-a", "fill-a")
+    s3.delete_object(Bucket=stage.deployment.results_bucket, Key=f"{outputs}b.parquet")
     assert Run(stage, slot).counts == [(SUCCEEDED, 1, 1, 0)]
 
 
@@ -213,13 +217,3 @@ def test_what_stays_unscored_fails_and_only_that_is_scored_later(
     assert second["outcome"] == "SUCCEEDED"
     assert stage.scored("broken-20260101-2", "fill-a") == ["c.parquet"]
     assert [item["state"] for item in run(0, "--check")] == ["SCORED", "SCORED"]
-
-
-def test_deleted_predictions_are_scored_again(stage: Stage) -> None:
-    slot = put(stage, "deleted", "a", "b")
-    Run(stage, slot)
-    (key, *_) = stage.result_keys(
-        layout.model_outputs_prefix("predictions", "deleted", "deleted-fill", "fill-a", "fill-a")
-    )
-    stage.client("s3").delete_object(Bucket=stage.deployment.results_bucket, Key=key)
-    assert [astuple(result)[1:5] for result in Run(stage, slot).results] == [(SUCCEEDED, 1, 1, 0)]

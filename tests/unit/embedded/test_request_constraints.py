@@ -7,6 +7,8 @@ import pytest
 from botocore.exceptions import ClientError, ParamValidationError
 from botocore.stub import Stubber
 
+from embedded.requests.constraints import is_constrained
+
 
 def call(service: str, operation: str, **request: Any) -> Any:
     """Call a client whose requests end in the error `Sent`."""
@@ -23,6 +25,12 @@ def call(service: str, operation: str, **request: Any) -> Any:
         ("scheduler", "get_schedule", {"Name": "a b"}, "regular expression pattern"),
         ("dynamodb", "get_item", {"TableName": "t", "Key": {}, "ReturnConsumedCapacity": "ALL"}, "enum value set"),
         ("dynamodb", "transact_write_items", {"TransactItems": [{}] * 101}, "length less than or equal to 100"),
+        (
+            "dynamodb",
+            "put_item",
+            {"TableName": "t", "Item": {"a": {"L": [{"M": {"n" * 65_536: {"S": "b"}}}]}}},
+            "length less than or equal to 65535",
+        ),
         ("stepfunctions", "list_executions", {"stateMachineArn": "a", "maxResults": 1001}, "value less than or equal"),
     ],
 )
@@ -36,3 +44,13 @@ def test_a_request_that_the_service_refuses_is_not_sent(
 def test_a_valid_request_is_sent() -> None:
     with pytest.raises(ClientError, match="Sent"):
         call("stepfunctions", "start_execution", stateMachineArn="a", name="n" * 80)
+
+
+def test_only_shapes_without_any_constraint_are_skipped() -> None:
+    """An attribute's value may contain itself, and names with a largest length."""
+    model = boto3.client("dynamodb", region_name="eu-central-1").meta.service_model
+    value = model.shape_for("AttributeValue")
+    assert is_constrained(value)
+    assert not is_constrained(value.members["S"])
+    assert is_constrained(model.shape_for("PutItemInput"))
+    assert not is_constrained(model.shape_for("StringSetAttributeValue"))

@@ -212,6 +212,22 @@ def test_no_model_is_loaded_after_an_interruption() -> None:
     assert list(load_checks._load_copied([document("a")], Path(), limits, stop)) == []
 
 
+def test_no_artifact_is_copied_after_an_interruption(tmp_path: Path) -> None:
+    stop = threading.Event()
+    opened: list[str] = []
+
+    def interrupt(item: ModelDocument) -> Any:
+        opened.append(item.model_id)
+        stop.set()
+        return nullcontext((make_archive(tmp_path / item.model_id, {"model": identity()}), []))
+
+    assert (
+        load_checks._load_batch([document("a"), document("b")], tmp_path, interrupt, load_checks._Limits(1, 0), stop)
+        == {}
+    )
+    assert opened == ["a"]
+
+
 def test_models_are_loaded_while_others_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load_checks, "_cores", lambda: 1)
     monkeypatch.setattr(load_checks, "_MODELS_PER_PROCESS", 1)

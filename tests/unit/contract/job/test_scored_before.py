@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from contract.catalog.fleets import SKIP
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
+from contract.catalog.routes import SKIP
 from contract.job.fleet import FleetSpec
 from contract.job.ledger import Commit
 from contract.job.scored_before import changed_fields, keeps_commit, output_digests

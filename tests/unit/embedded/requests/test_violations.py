@@ -9,7 +9,7 @@ import pytest
 from embedded.ministack.step_functions.tasks import TaskError
 from embedded.requests import violations
 from embedded.requests.operations import HttpRequest
-from embedded.requests.violations import RequestCheck, log_to
+from embedded.requests.violations import RequestCheck, log_to, must_read_model
 from embedded.step_functions.tasks.task_requests import check_request
 
 START = "arn:aws:states:::states:startExecution.sync:2"
@@ -78,3 +78,10 @@ def test_good_tasks_and_calls_of_functions_pass(log: Path) -> None:
     check_request("arn:aws:lambda:us-east-1:123456789012:function:plan", {"Name": "x" * 81})
     check_request("arn:aws:states:::lambda:invoke", {"FunctionName": "plan", "Payload": {"a": 1}})
     assert not log.exists()
+
+
+def test_the_model_of_a_service_is_read_before_its_first_check_only() -> None:
+    assert must_read_model("acm")
+    RequestCheck("acm", HttpRequest("POST", "/", {}, {}))
+    assert not must_read_model("acm")
+    assert not must_read_model("ec2"), "its requests are not checked"

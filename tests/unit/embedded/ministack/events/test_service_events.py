@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from ministack.services import eventbridge
 
-from embedded.ministack.events.service_events import install_scheduled_rules, put_service_event
+from embedded.ministack.events.service_events import install_no_event_log, install_scheduled_rules, put_service_event
 
 
 @pytest.fixture
@@ -56,3 +56,16 @@ def test_scheduled_rules_fire_again_after_the_clock_was_set_back(delivered: list
         eventbridge._tick_scheduled_rules()
         fired.append(len(delivered))
     assert fired == [1, 1, 1, 2, 3]
+
+
+def test_sent_events_are_delivered_and_not_kept(
+    delivered: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eventbridge, "_events_log_list", eventbridge._events_log_list)
+    put_rule(EventPattern=json.dumps({"source": ["a"]}))
+    for kept in (1, 1):  # the second event is sent after the correction
+        status, _, body = eventbridge._put_events({"Entries": [{"Source": "a", "DetailType": "b", "Detail": "{}"}]})
+        assert (status, json.loads(body)["FailedEntryCount"]) == (200, 0)
+        assert sum(map(len, eventbridge._events_log.values())) == kept
+        install_no_event_log()
+    assert len(delivered) == 2

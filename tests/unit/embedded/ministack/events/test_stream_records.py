@@ -1,4 +1,4 @@
-"""Streams keep a bounded number of records that functions have received, and all others."""
+"""Streams honor batching windows, and keep a bounded number of records that functions have received."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from ministack.services import dynamodb, lambda_svc
 
 from embedded.ministack.events import stream_records
-from embedded.ministack.events.stream_records import drop_received_records, install_stream_limit
+from embedded.ministack.events.stream_records import drop_received_records, install_stream_polling
 from tests.unit.embedded.ministack.conftest import Call
 
 
@@ -67,6 +67,57 @@ def test_records_that_a_function_has_not_received_are_kept(stream: str, position
 @pytest.mark.usefixtures("stream")
 def test_the_poller_drops_records(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lambda_svc, "_poll_dynamodb_streams", lambda: True)
-    install_stream_limit()
+    install_stream_polling(time_scale=1)
     assert lambda_svc._poll_dynamodb_streams() is True
     assert left() == ["7", "8", "9"]
+
+
+def test_a_function_gets_the_records_of_its_batching_window_together(
+    call: Call, stream: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, calls, wakes = 1_000.0, [], []
+    monkeypatch.setattr(stream_records.time, "time", lambda: now)
+    monkeypatch.setattr(lambda_svc._esm_wake, "set", lambda: wakes.append(now))
+    monkeypatch.setattr(lambda_svc, "_poll_dynamodb_streams", lambda_svc._poll_dynamodb_streams)
+    monkeypatch.setattr(lambda_svc, "_get_func_record_for_qualifier", lambda *name: ({}, {}))
+    monkeypatch.setattr(
+        lambda_svc, "_execute_function", lambda function, event: calls.append((now, len(event["Records"]))) or {}
+    )
+    mapping("m", stream, 9)
+    lambda_svc._esms["m"] |= {"FunctionName": "f", "BatchSize": 3, "MaximumBatchingWindowInSeconds": 10}
+    install_stream_polling(time_scale=0.01)
+
+    def poll_at(seconds: float, *, new_records: int = 0) -> None:
+        nonlocal now
+        now = 1_000.0 + seconds
+        for number in range(new_records):
+            call(dynamodb, "PutItem", TableName="table", Item={"k": {"S": f"{seconds}-{number}"}})
+        lambda_svc._poll_dynamodb_streams()
+
+    poll_at(0)
+    assert calls == [], "one record waits for others"
+    poll_at(0.05, new_records=1)
+    assert calls == []
+    poll_at(0.11)
+    assert [count for _, count in calls] == [2]
+    poll_at(0.2, new_records=1)
+    poll_at(0.21, new_records=2)
+    assert calls[1:] == [(1_000.21, 3)], "a whole batch does not wait"
+    poll_at(0.3, new_records=4)
+    assert calls[2:] == [(1_000.3, 3)]
+    poll_at(0.31)
+    assert calls[3:] == []
+    poll_at(0.42)
+    assert calls[3:] == [(1_000.42, 1)]
+
+
+def test_a_window_does_not_shorten_the_time_after_a_failure(
+    call: Call, stream: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lambda_svc, "_poll_dynamodb_streams", lambda: True)
+    mapping("m", stream, 0)
+    lambda_svc._esms["m"] |= {"BatchSize": 3, "MaximumBatchingWindowInSeconds": 1}
+    lambda_svc._esm_backoff_until["m"] = 9e9
+    install_stream_polling(time_scale=1)
+    lambda_svc._poll_dynamodb_streams()
+    assert lambda_svc._esm_backoff_until["m"] == 9e9
