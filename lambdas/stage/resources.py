@@ -144,7 +144,7 @@ class Resources:
 
     @cached_property
     def upload_queue(self) -> UploadQueue:
-        client = boto3.client("sqs", config=Config(max_pool_connections=THREADS, retries={"mode": "standard"}))
+        client = _session().client("sqs", config=Config(max_pool_connections=THREADS, retries={"mode": "standard"}))
         return UploadQueue(client, self.upload_settings.queue_url)
 
     def _quotas(self, pools: PoolTable, *, writes: bool = True) -> InstanceQuotas:
@@ -216,7 +216,7 @@ def _dynamodb_client() -> Any:
     _pace_by_monotonic_clock()
     # The client of a resource takes and returns plain Python values, and is safe to use from
     # threads.
-    return boto3.resource("dynamodb", config=config).meta.client
+    return _session().resource("dynamodb", config=config).meta.client
 
 
 def _pace_by_monotonic_clock() -> None:
