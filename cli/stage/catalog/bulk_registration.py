@@ -1,8 +1,9 @@
 """Registration of all of many models or of none: validated first, made current last."""
 
 import collections
+import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -146,7 +147,7 @@ def _check(
     checked: list[_Checked] = []
     problems: list[LineProblem] = []
 
-    def new_documents() -> Iterator[ModelDocument]:
+    def new_documents() -> Generator[ModelDocument, None, None]:
         for result in in_threads(check, lines, _THREADS):
             if isinstance(result, list):
                 problems.extend(result)
@@ -155,9 +156,10 @@ def _check(
             if result.existing is None:
                 yield result.line.document
 
-    documents = new_documents()
-    of_models = check_models(documents, len(lines))
-    collections.deque(documents, maxlen=0)  # lines that `check_models` did not ask for are checked too
+    # Closed, so that an error of `check_models` ends the checks of the other artifacts.
+    with contextlib.closing(new_documents()) as documents:
+        of_models = check_models(documents, len(lines))
+        collections.deque(documents, maxlen=0)  # lines that `check_models` did not ask for are checked too
     for line, of_fleet in zip(lines, catalog.fleet_problems([line.document for line in lines]), strict=True):
         problems += _of_line(line, of_fleet)
     for item in checked:

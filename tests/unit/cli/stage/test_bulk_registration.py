@@ -2,8 +2,9 @@
 
 import json
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,11 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from cli import main as entry
+from cli.artifact_check.check import CheckedArtifact, check_artifact
 from cli.documents.bulk_file import read_bulk
+from cli.documents.model_document import ModelDocument
+from cli.failures import CommandError
+from cli.stage.catalog import bulk_registration
 from cli.stage.catalog.catalog import Catalog
 from cli.stage.catalog.catalog_table import CatalogTable, VersionTakenError
 from cli.stage.catalog.model_deletion import ModelDeletion
@@ -22,7 +27,7 @@ from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract.catalog.model_fields import Feature
 from contract.catalog.models import Model
-from contract.problems import InvalidInputError
+from contract.problems import InvalidInputError, Problem
 from tests.unit.cli.builders import make_archive
 
 Captured = pytest.CaptureFixture[str]
@@ -391,6 +396,29 @@ def test_running_threads_end_at_their_next_step_after_an_interruption() -> None:
     with pytest.raises(KeyboardInterrupt):
         list(in_threads(work, range(3), 3))
     assert set(ended) <= {1, 2}
+
+
+def test_error_of_a_model_check_ends_the_checks_of_artifacts(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_lines(tmp_path, *(line_of(f"m-{number}") for number in range(5)))
+    checked: list[str] = []
+
+    def check_slowly(artifact: Path, document: ModelDocument) -> CheckedArtifact:
+        if checked:
+            time.sleep(0.5)  # while the error is raised
+        checked.append(document.model_id)
+        return check_artifact(artifact, document)
+
+    def fail(documents: Iterable[ModelDocument], _: int) -> Mapping[str, Sequence[Problem]]:
+        next(iter(documents))
+        raise CommandError("the container's code cannot be started")
+
+    monkeypatch.setattr(bulk_registration, "_THREADS", 1)
+    monkeypatch.setattr(bulk_registration, "check_artifact", check_slowly)
+    with pytest.raises(CommandError, match="cannot be started"):
+        bulk_registration.register_all(catalog, read_bulk(path), path, registered_by="me", check=fail)
+    assert checked == ["m-0", "m-1"]
 
 
 def test_bulk_sets_no_model_back_unless_it_is_allowed(catalog: Catalog, tmp_path: Path, capsys: Captured) -> None:
