@@ -226,12 +226,10 @@ class Executions:
         # was stopped may have committed its last objects after its record was closed.
         scoring = [job for job in jobs if job.kind is ExecutionKind.SCORING and job.attempt]
         running = [job for job in scoring if job.status in (JobStatus.RUNNING, JobStatus.WAITING)]
-        failed = [
-            job
-            for job in scoring
-            if job.status is JobStatus.FAILED and (not job.commits or job.failure_kind is FailureKind.STOPPED)
-        ]
-        counted = [*running, *failed][:_COUNTED_JOBS]
+        failed = [job for job in scoring if job.status is JobStatus.FAILED]
+        uncounted = [job for job in failed if not job.commits]
+        stopped = [job for job in failed if job.commits and job.failure_kind is FailureKind.STOPPED]
+        counted = [*running, *uncounted, *stopped][:_COUNTED_JOBS]
         if not counted:
             return {}
         with ThreadPoolExecutor(max_workers=8) as pool:

@@ -125,6 +125,20 @@ def test_commits_of_a_stopped_job_count_that_are_newer_than_its_record(
     assert executions.snapshot("nightly-1").committed == {"ads": 2}
 
 
+def test_jobs_without_a_count_are_counted_before_stopped_ones(
+    executions: Executions, table: Any, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.stage.executions.executions._COUNTED_JOBS", 1)
+    executions.start("{}", "nightly-1")
+    table.put_item(Item=records.execution_item(any_execution()))
+    stopped = running_job("ads", status=JobStatus.FAILED, commits=1, failure_kind=FailureKind.STOPPED)
+    for job in (stopped, running_job("churn", status=JobStatus.FAILED)):
+        table.put_item(Item=records.job_item(job))
+        segment = layout.ledger_prefix("nightly-1", job.job_id) + layout.segment_name(1, b"")
+        connection.client("s3").put_object(Bucket="some-results", Key=segment, Body=b"{}")
+    assert executions.snapshot("nightly-1").committed == {"churn": 1}
+
+
 def test_attempts_are_grouped_by_job_in_order(executions: Executions, table: Any) -> None:
     written = [any_attempt("ads", 1), any_attempt("ads", 2), any_attempt("churn", 1)]
     for attempt in reversed(written):
