@@ -97,10 +97,10 @@ def find_load_problems(
 ) -> dict[str, tuple[Problem, ...]]:
     """Load models as jobs do; return the problems of those that have some, by model id.
 
-    Models are loaded while `documents`, which yields `at_most` of them, still yields others. A model
-    is not loaded if that would run code of it, or if its library is not installed. The models of one
-    library share a process. If a model ends the process, the others continue in a new one. A model
-    that may have lacked memory or disk space is tried again alone.
+    Models are loaded while `documents`, which yields no more than `at_most`, still yields others. A
+    model is not loaded if that would run code of it, or if its library is not installed. The models
+    of one library share a process. If a model ends the process, the others continue in a new one. A
+    model that may have lacked memory or disk space is tried again alone.
 
     Raises:
         CommandError: when the process with the container's code cannot be started.
@@ -136,7 +136,7 @@ def find_load_problems(
                 requests.unlink(missing_ok=True)
             threads.shutdown(cancel_futures=True)
             raise
-        if len(loaded) > 1 or processes > 1:
+        if len(loaded) > 1 or processes > 1:  # else the model was alone already
             for document in loaded:
                 if found[document.model_id].depends_on_machine:
                     alone = _Limits(_LOAD_SECONDS, _share(free_memory(), 1))
@@ -234,7 +234,7 @@ def _load_copied(
         for document, answer in zip(left, answers, strict=False):
             yield document.model_id, _result_of(document, answer)
         left = left[len(answers) :]
-        if left:
+        if left and not stop.is_set():  # else the process has ended because of that
             document = left.pop(0)
             yield (
                 document.model_id,

@@ -212,6 +212,19 @@ def test_no_model_is_loaded_after_an_interruption() -> None:
     assert list(load_checks._load_copied([document("a")], Path(), limits, stop)) == []
 
 
+def test_no_model_is_refused_because_of_an_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = threading.Event()
+
+    def interrupted(*_: Any) -> tuple[list[dict[str, Any]], str]:
+        stop.set()
+        return [{"problem": None}], "it ended the process with exit code 0"
+
+    monkeypatch.setattr(load_checks, "_run", interrupted)
+    models = [document("a"), document("b")]
+    found = list(load_checks._load_copied(models, Path(), load_checks._Limits(1, 0), stop))
+    assert found == [("a", load_checks._Result())]
+
+
 def test_no_artifact_is_copied_after_an_interruption(tmp_path: Path) -> None:
     stop = threading.Event()
     opened: list[str] = []
