@@ -14,6 +14,7 @@ def test_the_function_reads_execution_and_job_records_from_the_start(assembly: A
     (source,) = assembly.resources("workflow", "AWS::Lambda::EventSourceMapping").values()
     assert flat(source["EventSourceArn"]) == "<fleetscore-dev-TableStreamArn>"
     assert source["StartingPosition"] == "TRIM_HORIZON"
+    assert (source["BatchSize"], source["MaximumBatchingWindowInSeconds"]) == (100, 1)
     assert flat(source["DestinationConfig"]["OnFailure"]["Destination"]) == "<AnnouncementsDeadLetters.Arn>"
     pattern = json.loads(source["FilterCriteria"]["Filters"][0]["Pattern"])
     assert pattern["eventName"] == ["INSERT", "MODIFY"]
