@@ -27,7 +27,7 @@ from infra.stack_outputs import (
 _TRIES = 20
 """Retries of a batch of stream records before it goes to the dead-letter queue."""
 _BATCHING_SECONDS = 1
-"""Time in which changes are collected for one call. A job has about five changes, and thousands may run."""
+"""Time in which changes are collected for one call. A job has about five changes, and thousands of jobs may run."""
 _STREAM_PATTERN = {
     # Without REMOVE: a record that expires is not a status change.
     "eventName": ["INSERT", "MODIFY"],

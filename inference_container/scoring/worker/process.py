@@ -37,7 +37,7 @@ def run(notes: int, formats: list[str]) -> Never:
     inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(commands, inbox), daemon=True).start()
 
-    # Its import takes longer than scoring a small object, most of which need none of its functions.
+    # Importing it takes longer than scoring a small object, and most objects need none of its functions.
     import_lazily("pyarrow.compute")
     # Imported here, so that libraries load while the supervisor verifies the artifacts.
     from scoring.models import LoadedModel, load_model, preload, threads_help  # noqa: PLC0415
