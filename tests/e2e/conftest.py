@@ -69,7 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _patience() -> Iterator[None]:
-    """Let `watch`, and commands that wait, await the final records longer than a user waits: this machine is busy."""
+    """Let `watch`, and commands that wait, await final records longer than for users: test machines are busy."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cli.views.executions.progress._SECONDS_TO_CLOSE", 180.0)
         yield
