@@ -21,6 +21,7 @@ _SERVICES = {
 _LABEL = re.compile(r"\{(\w+)(\+?)\}")
 Query = Mapping[str, list[str]]
 _read: set[str] = set()
+"""Services whose models `service_model` has read."""
 
 
 @dataclass(frozen=True)

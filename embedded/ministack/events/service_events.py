@@ -40,6 +40,7 @@ def install_no_event_log() -> None:
 
     if not callable(getattr(eventbridge, "_events_log_list", None)):
         raise MinistackChangedError("ministack's EventBridge has no _events_log_list: install the pinned version")
+    # Each event is appended to a new list, which nothing keeps.
     eventbridge._events_log_list = list
 
 
