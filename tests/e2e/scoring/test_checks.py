@@ -1,6 +1,7 @@
 """`run --check` finds what the plan would find, on a deployed stage, and leaves nothing behind."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -35,19 +36,23 @@ def content(stage: Stage) -> Any:
     return sorted(map(str, items)), stage.result_keys(""), [len(found) for found in executions]
 
 
-def check(stage: Stage, request: dict[str, Any], capsys: Captured) -> tuple[int, dict[str, Any]]:
-    """Check a request, and that this changes nothing.
+def quiet_content(stage: Stage) -> Any:
+    """Return the content after executions of other tests, which may have ended a moment ago, have written theirs."""
 
-    Executions of other tests may have ended a moment ago, so that records and results still change. A check that
-    changes something would do so each time.
-    """
-    for _ in range(5):
+    def unchanged() -> Any:
         before = content(stage)
-        capsys.readouterr()
-        status = main(["run", "--check", "--json", "--input", json.dumps(request)])
-        if content(stage) == before:
-            return status, json.loads(capsys.readouterr().out)
-    raise AssertionError("the check has changed something")
+        time.sleep(1)
+        return before if content(stage) == before else None
+
+    return wait_for(unchanged, "nothing is written")
+
+
+def check(stage: Stage, request: dict[str, Any], capsys: Captured) -> tuple[int, dict[str, Any]]:
+    before = quiet_content(stage)
+    capsys.readouterr()
+    status = main(["run", "--check", "--json", "--input", json.dumps(request)])
+    assert content(stage) == before
+    return status, json.loads(capsys.readouterr().out)
 
 
 def test_a_check_tells_what_would_run_and_finds_a_missing_column(stage: Stage, catalog: None, capsys: Captured) -> None:
