@@ -15,6 +15,6 @@ from lambdas.stage.resources import resources
 @tracer.capture_lambda_handler(capture_response=False)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     found = resources()
-    check = check_request(from_json(CheckInput, event), found.reading_deployment, found.plan_defaults, found.activity)
+    check = check_request(from_json(CheckInput, event), found.reading_deployment(), found.plan_defaults, found.activity)
     logger.info("checked a request", problem_count=check.problem_count, job_count=check.job_count)
     return to_answer(check)

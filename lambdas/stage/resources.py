@@ -88,9 +88,11 @@ class Resources:
             settings, table, uploads, store, latest, clock=_now, estimates=estimates, pools=pools, quotas=quotas
         )
 
-    @cached_property
     def reading_deployment(self) -> Deployment:
-        """The deployment for CheckRequest, which writes nothing."""
+        """Return the deployment for one call of CheckRequest, which writes nothing.
+
+        It remembers the quotas that it reads only itself: they may be raised before the next call.
+        """
         return replace(self.deployment, quotas=self._quotas(self.deployment.pools, writes=False))
 
     @cached_property
