@@ -107,12 +107,12 @@ def collect(stage: Stage, execution_id: str) -> Evidence:
         jobs=tuple(
             _read_job(stage, job, tuple(item for item in attempts if item.job_id == job.job_id)) for job in jobs
         ),
-        open_sagemaker_jobs=tuple(_open_jobs(stage)),
+        open_sagemaker_jobs=tuple(open_jobs(stage)),
         summary=_json(stage, layout.summary_key(execution_id)),
     )
 
 
-def _open_jobs(stage: Stage) -> Iterator[str]:
+def open_jobs(stage: Stage) -> Iterator[str]:
     """Yield the SageMaker jobs of the stage that have not ended."""
     sagemaker = client(stage, "sagemaker")
     for status in _OPEN_JOBS:
@@ -190,7 +190,7 @@ def progress(stage: Stage, execution_id: str) -> list[str]:
     for run in workflow.list_map_runs(executionArn=arn)["mapRuns"]:
         for child in workflow.list_executions(mapRunArn=run["mapRunArn"], statusFilter="RUNNING")["executions"]:
             lines += _newest_events(workflow, child["name"], child["executionArn"])
-    return [*lines, *(f"SageMaker job {name}: has not ended" for name in _open_jobs(stage))]
+    return [*lines, *(f"SageMaker job {name}: has not ended" for name in open_jobs(stage))]
 
 
 def _newest_events(workflow: Any, name: str, arn: str) -> list[str]:

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from contract.status import FINAL_JOB_STATUSES, ExecutionStatus
 from embedded.faults import Fault, Happening
 from tests.e2e.reliability.audit import audit, audit_resumed
-from tests.e2e.reliability.evidence import Evidence, client, collect, progress
+from tests.e2e.reliability.evidence import Evidence, client, collect, open_jobs, progress
 from tests.e2e.reliability.random_faults import disturbed_by
 from tests.e2e.reliability.small_fleet import Layout, SmallFleet
 from tests.e2e.stage import Stage
@@ -267,8 +267,7 @@ class World:
         return str(self._workflow("describe_execution", executionArn=self._arn)["status"])
 
     def _is_idle(self) -> bool:
-        jobs = client(self.stage, "sagemaker").list_processing_jobs(MaxResults=100)["ProcessingJobSummaries"]
-        return not any(job["ProcessingJobStatus"] in ("InProgress", "Stopping") for job in jobs)
+        return not any(open_jobs(self.stage))
 
     def _closed(self) -> bool:
         snapshot = self.stage.executions.snapshot(self.execution_id, count_committed=False)
