@@ -3,6 +3,8 @@
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
 
+import base64
+import os
 import uuid
 from collections.abc import Mapping
 from email.utils import formatdate
@@ -11,6 +13,9 @@ from typing import Any
 from embedded.ministack.errors import MinistackChangedError
 from embedded.ministack.http.messages import Message, Receive, Send, answer
 from embedded.ministack.http.request_memory import SignedRequest, signed_request
+from embedded.ministack.plain_requests.callers import Caller, known_caller
+from embedded.ministack.plain_requests.calls import PlainRequest, calls_of, service_and_action
+from embedded.ministack.plain_requests.permissions import CallContext, Situation, is_allowed
 
 _HOSTS = ("localhost", "127.0.0.1")
 _JSON_SERVICES = frozenset({"dynamodb", "events", "logs", "sagemaker", "states"})
@@ -19,12 +24,22 @@ _METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE")
 """Methods of S3."""
 _OTHER_ROUTES = ("/iceberg", "/v20180820/")
 """Paths that ministack does not give to S3."""
+_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, HEAD, OPTIONS, PATCH",
+    "Access-Control-Allow-Headers": "*",
+    "Access-Control-Expose-Headers": "*",
+}
+"""Headers that ministack adds to the responses of all services but S3."""
 _NEEDED = (
     "_dispatch_service_request", "_read_request_body", "_incomplete_request_body_response", "_request_account_scope",
     "_asgi_header_list", "_send_streaming_response", "_IncompleteRequestBody",
-    "_RequestBodyDisconnected", "pin_request_origin",
+    "_RequestBodyDisconnected", "pin_request_origin", "SERVICE_HANDLERS", "_maybe_record_cloudtrail",
+    "fix_error_content_type", "fix_success_content_type",
     "set_request_account_id", "set_request_client_ip", "set_request_region", "extract_region",
 )  # fmt: skip
+
+Answer = tuple[int, dict[str, Any], Any]
 
 
 def with_direct_route(application: Any) -> Any:
@@ -40,45 +55,53 @@ def with_direct_route(application: Any) -> Any:
 
     async def serve(scope: Message, receive: Receive, send: Send) -> None:
         request = signed_request()
-        if scope["type"] == "http" and request is not None and _is_plain(scope, request.headers):
-            await _answer(scope, request, receive, send)
-            return
+        if scope["type"] == "http" and request is not None:
+            signed_service = _plain_service(scope, request.headers)
+            if signed_service:
+                await _answer(scope, request, signed_service, receive, send)
+                return
         await application(scope, receive, send)
 
     return serve
 
 
-def _is_plain(scope: Message, headers: Mapping[str, str]) -> bool:
-    """Return whether ministack's other routes cannot match a request that is signed in its headers."""
+def _plain_service(scope: Message, headers: Mapping[str, str]) -> str:
+    """Return the service in the signature of a request that ministack's other routes cannot match, or an empty text."""
     from ministack.services import s3
 
     if headers.get("host", "").partition(":")[0] not in _HOSTS or len(headers) != len(scope["headers"]):
-        return False
-    service = headers["authorization"].partition("Credential=")[2].split("/", 4)[3:4]
+        return ""
+    service = "".join(headers["authorization"].partition("Credential=")[2].split("/", 4)[3:4])
     path = str(scope["path"])
-    if service == ["s3"]:
+    if service == "s3":
         bucket = path[1:].partition("/")[0]
-        return scope["method"] in _METHODS and bucket in s3._buckets and not path.startswith(_OTHER_ROUTES)
-    is_json = bool(service) and service[0] in _JSON_SERVICES and "x-amz-target" in headers
-    return is_json and scope["method"] == "POST" and path == "/"
+        is_plain = scope["method"] in _METHODS and bucket in s3._buckets and not path.startswith(_OTHER_ROUTES)
+    else:
+        is_plain = service in _JSON_SERVICES and "x-amz-target" in headers and scope["method"] == "POST" and path == "/"
+    return service if is_plain else ""
 
 
-async def _answer(scope: Message, request: SignedRequest, receive: Receive, send: Send) -> None:
+async def _answer(scope: Message, signed: SignedRequest, signed_service: str, receive: Receive, send: Send) -> None:
     from ministack import app
     from ministack.core.responses import StreamingResponse
     from ministack.services import s3
 
-    method, path, headers, query = scope["method"], scope["path"], dict(request.headers), request.query
+    method, path, headers, query = scope["method"], scope["path"], dict(signed.headers), signed.query
     client = (scope.get("client") or ("127.0.0.1",))[0]
     if scope.get("scheme") == "https":
         headers.setdefault("x-forwarded-proto", "https")
+    is_secure = headers.get("x-forwarded-proto", "").split(",")[0].strip().lower() == "https"
     app.set_request_client_ip(client)
     if app.AUTH:
-        is_secure = headers.get("x-forwarded-proto", "").split(",")[0].strip().lower() == "https"
         app.pin_request_origin(client, is_secure)
-    key = request.access_key_id
-    app.set_request_account_id(app._request_account_scope(key) if app.AUTH else key)
-    app.set_request_region(app.extract_region(headers, query))
+    key = signed.access_key_id
+    caller = known_caller(key, os.environ.get("MINISTACK_ACCOUNT_ID", "")) if app.AUTH else None
+    if caller is not None:
+        app.set_request_account_id(caller.account_id)
+    else:
+        app.set_request_account_id(app._request_account_scope(key) if app.AUTH else key)
+    region = app.extract_region(headers, query)
+    app.set_request_region(region)
     if app.AUTH:
         app.pin_signed_request(method, path, query, scope["headers"])
     try:
@@ -91,9 +114,15 @@ async def _answer(scope: Message, request: SignedRequest, receive: Receive, send
             await answer(send, *refused)
             return
         body = failure.body
-    status, answered, content = await app._dispatch_service_request(
-        method, path, headers, body, query, str(uuid.uuid4())
-    )
+    service = ""
+    if caller is not None:
+        request = PlainRequest(method, path, headers, body, query, region, caller.account_id)
+        service = _allowed_service(signed_service, request, caller, (client, is_secure))
+    request_id = str(uuid.uuid4())
+    if service:
+        status, answered, content = await _handled(service, request, request_id)
+    else:
+        status, answered, content = await app._dispatch_service_request(method, path, headers, body, query, request_id)
     # ministack leaves out and adds headers of an object, so that they are those of S3's answers without a body.
     is_head = method == "HEAD" and s3.is_standard_object_request(method, path, headers, query)
     if is_head:
@@ -110,3 +139,44 @@ async def _answer(scope: Message, request: SignedRequest, receive: Receive, send
     sent = app._asgi_header_list(answered)
     await send({"type": "http.response.start", "status": status, "headers": sent})
     await send({"type": "http.response.body", "body": content})
+
+
+def _allowed_service(signed_service: str, request: PlainRequest, caller: Caller, origin: tuple[str, bool]) -> str:
+    """Return the service of a request whose caller may make all its calls; empty if ministack has to decide."""
+    from ministack.core import iam_evaluator
+
+    service, action = service_and_action(signed_service, request)
+    calls = calls_of(service, action, request) if service else []
+    if not calls or "origin" in request.headers:
+        return ""
+    iam_evaluator._request_caller_arn.set(caller.arn)
+    for call in calls:
+        situation = Situation(call.action, request.region, *origin)
+        if not is_allowed(service, CallContext(caller, situation, call.resource, call.keys)):
+            return ""
+    return service
+
+
+async def _handled(service: str, request: PlainRequest, request_id: str) -> Answer:
+    """Return a service's answer to a request that is allowed, with the headers that ministack adds."""
+    from ministack import app
+
+    method, path, headers, body, query = request[:5]
+    handler = app.SERVICE_HANDLERS[service]
+    try:
+        status, answered, content = await handler(method, path, headers, body, query)
+    except Exception as error:
+        app.logger.exception("Error handling %s request: %s", service, error)
+        failure = app.json.dumps({"__type": "InternalError", "message": str(error)}).encode()
+        return 500, {"Content-Type": "application/json"}, failure
+    app.fix_error_content_type(service, status, answered)
+    app.fix_success_content_type(service, status, answered)
+    app._maybe_record_cloudtrail(service, method, path, headers, body, query, request_id, request.region)
+    own = {"x-amz-request-id": request_id, "x-amz-id-2": base64.b64encode(os.urandom(48)).decode()}
+    if service == "s3":
+        answered["x-amzn-requestid"] = request_id
+        for name, value in own.items():
+            answered.setdefault(name, value)
+    else:
+        answered.update({**_CORS, "x-amzn-requestid": request_id, **own})
+    return status, answered, content

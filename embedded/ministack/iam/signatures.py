@@ -26,6 +26,8 @@ from embedded.ministack.http.messages import (
     read_body,
 )
 from embedded.ministack.http.request_memory import remembered
+from embedded.ministack.plain_requests.callers import known_caller
+from embedded.ministack.plain_requests.signature import HASH_HEADER, is_valid, read_signature
 
 _LOCAL_HOST = re.compile(r"(?:localhost|127\.0\.0\.1|[a-z0-9-]+\.localhost)(?::\d{1,5})?", re.IGNORECASE)
 """Names in the server's certificate.
@@ -33,7 +35,6 @@ _LOCAL_HOST = re.compile(r"(?:localhost|127\.0\.0\.1|[a-z0-9-]+\.localhost)(?::\
 Other names may come from DNS rebinding: a web page whose name resolves to this machine.
 """
 _OWN_ROUTES = "/_"
-_HASH_HEADER = "x-amz-content-sha256"
 _SIGNED_CHUNKS = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
 """Value of the header when each chunk of the body is signed.
 
@@ -99,6 +100,15 @@ async def _check_signature(
     """Return the signature's failure, the access key of a signature in the headers, and the channel to receive from."""
     from ministack.core import sigv4
 
+    # Nearly all requests are confirmed here. The rest of this function finds out what is wrong with the others.
+    caller = None
+    if (quick := read_signature(headers)) is not None and (caller := known_caller(quick.access_key_id, account_id)):
+        body = b""
+        if HASH_HEADER not in headers:
+            # Only requests with a known access key have their body read into memory.
+            body, receive = await read_body(receive)
+        if is_valid(quick, caller, scope["method"], raw_path(scope), query, headers, body):
+            return None, quick.access_key_id, receive
     presigned = "authorization" not in headers
     if presigned and "AWSAccessKeyId" in query and "X-Amz-Signature" not in query:
         return _legacy_url_failure(scope, query, account_id), "", receive
@@ -115,7 +125,7 @@ async def _check_signature(
     if isinstance(secret, tuple):
         return secret, "", receive
     body = b""
-    if not presigned and headers.get(_HASH_HEADER, _SIGNED_CHUNKS).startswith(_SIGNED_CHUNKS):
+    if not presigned and headers.get(HASH_HEADER, _SIGNED_CHUNKS).startswith(_SIGNED_CHUNKS):
         # Only requests with a known access key have their body read into memory.
         body, receive = await read_body(receive)
     failure = sigv4.header_signature_failure(
@@ -166,7 +176,7 @@ def _header_failure(signature: Any, headers: Mapping[str, str]) -> Failure | Non
     """Return the failure of a presigned request with unsigned `x-amz-` headers."""
     added = {name for name in headers if name.startswith("x-amz-")} - {
         *signature.signed_headers.split(";"),
-        _HASH_HEADER,
+        HASH_HEADER,
     }
     if not added:
         return None
