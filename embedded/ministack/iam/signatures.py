@@ -26,8 +26,9 @@ from embedded.ministack.http.messages import (
     read_body,
 )
 from embedded.ministack.http.request_memory import remembered
-from embedded.ministack.plain_requests.callers import known_caller
-from embedded.ministack.plain_requests.signature import HASH_HEADER, is_valid, read_signature
+from embedded.ministack.plain_requests.callers import Caller, known_caller
+from embedded.ministack.plain_requests.signature import HASH_HEADER, has_token, is_signed_by, read_signature
+from embedded.requests.operations import HttpRequest
 
 _LOCAL_HOST = re.compile(r"(?:localhost|127\.0\.0\.1|[a-z0-9-]+\.localhost)(?::\d{1,5})?", re.IGNORECASE)
 """Names in the server's certificate.
@@ -61,6 +62,11 @@ def with_access_check(application: Any, account_id: str) -> Any:
                 await answer(send, 403, {"content-type": "text/plain; charset=utf-8"}, refusal.encode())
                 return
             query = query_map(scope)
+            caller, receive = await _confirmed_caller(scope, headers, query, receive)
+            if caller is not None:
+                with remembered(caller.access_key_id, headers, query, caller):
+                    await application(scope, receive, send)
+                return
             failure, access_key_id, receive = await _check_signature(scope, headers, query, receive, account_id)
             if isinstance(failure, ServiceError):
                 _, sent, text = error_answer((failure.code, failure.message), scope, headers)
@@ -94,21 +100,31 @@ def _refusal(path: str, headers: Mapping[str, str]) -> str:
     return ""
 
 
+async def _confirmed_caller(
+    scope: Message, headers: Mapping[str, str], query: dict[str, list[str]], receive: Receive
+) -> tuple[Caller | None, Receive]:
+    """Return who has signed a request in the usual way, and the channel to receive from.
+
+    That is nearly every request. `_check_signature` finds out what is wrong with the others.
+    """
+    signature = read_signature(headers)
+    caller = None if signature is None else known_caller(signature.access_key_id)
+    if signature is None or caller is None or not has_token(caller, headers):
+        return None, receive
+    body = b""
+    if HASH_HEADER not in headers:
+        # Only requests with a known access key have their body read into memory.
+        body, receive = await read_body(receive)
+    request = HttpRequest(scope["method"], raw_path(scope), query, headers)
+    return (caller if is_signed_by(caller, signature, request, body) else None), receive
+
+
 async def _check_signature(
     scope: Message, headers: Mapping[str, str], query: dict[str, list[str]], receive: Receive, account_id: str
 ) -> tuple[Failure | ServiceError | None, str, Receive]:
     """Return the signature's failure, the access key of a signature in the headers, and the channel to receive from."""
     from ministack.core import sigv4
 
-    # Nearly all requests are confirmed here. The rest of this function finds out what is wrong with the others.
-    caller = None
-    if (quick := read_signature(headers)) is not None and (caller := known_caller(quick.access_key_id, account_id)):
-        body = b""
-        if HASH_HEADER not in headers:
-            # Only requests with a known access key have their body read into memory.
-            body, receive = await read_body(receive)
-        if is_valid(quick, caller, scope["method"], raw_path(scope), query, headers, body):
-            return None, quick.access_key_id, receive
     presigned = "authorization" not in headers
     if presigned and "AWSAccessKeyId" in query and "X-Amz-Signature" not in query:
         return _legacy_url_failure(scope, query, account_id), "", receive

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from embedded.ministack.http.request_memory import parsed
 from embedded.ministack.iam.conditions import Keyed
+from embedded.ministack.plain_requests.modules import actions, objects
 
 _JSON_SERVICES = frozenset({"dynamodb", "events", "logs", "sagemaker", "states"})
 """Services whose requests all have the path `/` and name their operation in a header."""
@@ -75,33 +76,29 @@ def service_and_action(signed_service: str, request: PlainRequest) -> tuple[str,
 
 @functools.lru_cache(1_000)
 def _object_action(method: str, query: tuple[str, ...], *, has_key: bool, has_version: bool) -> str:
-    from ministack.core import iam_actions
-
-    given = dict.fromkeys(query, [""])
+    given = {name: [""] for name in query}
     if has_version:
         given["versionId"] = ["version"]
     path = "/bucket/key" if has_key else "/bucket"
-    return str(iam_actions.extract_iam_action("s3", method, path, {}, b"", given) or "")
+    return str(actions().extract_iam_action("s3", method, path, {}, b"", given) or "")
 
 
 @functools.lru_cache(1_000)
 def _is_bucket_name(name: str) -> bool:
-    from ministack.services import s3
-
-    aliases = (s3._ACCESS_POINT_ALIAS_SUFFIX, s3._OBJECT_LAMBDA_ALIAS_SUFFIX)
-    return bool(s3._validate_bucket_name(name)) and not name.endswith(aliases)
+    aliases = (objects()._ACCESS_POINT_ALIAS_SUFFIX, objects()._OBJECT_LAMBDA_ALIAS_SUFFIX)
+    return bool(objects()._validate_bucket_name(name)) and not name.endswith(aliases)
 
 
 @functools.lru_cache(1_000)
 def _json_action(signed_service: str, target: str) -> tuple[str, str]:
-    from ministack.core import iam_actions, router
+    from ministack.core import router
 
     if "." not in target:
         return "", ""
     scope = f"AWS4-HMAC-SHA256 Credential=key/20260101/us-east-1/{signed_service}/aws4_request"
     headers = {"x-amz-target": target, "authorization": scope}
     service = router.detect_service("POST", "/", headers, {})
-    return service, str(iam_actions.extract_iam_action(service, "POST", "/", headers, b"", {}) or "")
+    return service, str(actions().extract_iam_action(service, "POST", "/", headers, b"", {}) or "")
 
 
 def calls_of(service: str, action: str, request: PlainRequest) -> list[Call]:
@@ -120,32 +117,27 @@ def _object_arn(path: str) -> str:
 
 
 def _object_keys(action: str, request: PlainRequest) -> dict[str, Any]:
-    from ministack.core import iam_actions
-
-    tags = iam_actions.request_tag_context("s3", action, request.body, request.query)
-    keys = iam_actions.s3_service_context(action, request.query, request.path, request.headers)
+    tags = actions().request_tag_context("s3", action, request.body, request.query)
+    keys = actions().s3_service_context(action, request.query, request.path, request.headers)
     return {**tags, **keys}
 
 
 def _table_calls(action: str, request: PlainRequest) -> list[Call]:
-    from ministack.core import iam_actions
-
     body, region, account_id = request.body, request.region, request.account_id
     if not _is_object(body):
         return []
-    keys = functools.partial(_table_keys, action, request)
+    # The items of a transaction share the keys of the request.
+    keys = functools.cache(functools.partial(_table_keys, action, request))
     if action.startswith("dynamodb:Transact"):
-        items = iam_actions.dynamodb_transaction_checks(action, body, region, account_id)
+        items = actions().dynamodb_transaction_checks(action, body, region, account_id)
         operation = action.partition(":")[2]
         return [Call(each, arn, functools.partial(_item_keys, keys, operation, arn)) for each, arn in items]
-    return [Call(action, arn, keys) for arn in iam_actions.dynamodb_resource_arns(body, region, account_id)]
+    return [Call(action, arn, keys) for arn in actions().dynamodb_resource_arns(body, region, account_id)]
 
 
 def _table_keys(action: str, request: PlainRequest) -> dict[str, Any]:
-    from ministack.core import iam_actions
-
-    tags = iam_actions.request_tag_context("dynamodb", action, request.body, request.query)
-    return {**tags, **iam_actions.dynamodb_service_context(request.body)}
+    tags = actions().request_tag_context("dynamodb", action, request.body, request.query)
+    return {**tags, **actions().dynamodb_service_context(request.body)}
 
 
 def _item_keys(keys: ConditionKeys, operation: str, arn: str) -> dict[str, Any]:
@@ -154,26 +146,22 @@ def _item_keys(keys: ConditionKeys, operation: str, arn: str) -> dict[str, Any]:
 
 
 def _json_calls(service: str, action: str, request: PlainRequest) -> list[Call]:
-    from ministack.core import iam_actions
-
     if not _is_object(request.body):
         return []
-    arn = iam_actions.extract_resource_arn(service, *request)
+    arn = actions().extract_resource_arn(service, *request)
     calls = [Call(action, arn, functools.partial(_json_keys, service, action, arn, request))]
     if service == "events":
-        buses = iam_actions.eventbridge_resource_arns(request.body, request.region, request.account_id)
+        buses = actions().eventbridge_resource_arns(request.body, request.region, request.account_id)
         calls += [Call(action, bus, dict) for bus in buses[1:]]
     return calls
 
 
 def _json_keys(service: str, action: str, arn: str, request: PlainRequest) -> dict[str, Any]:
-    from ministack.core import iam_actions
-
-    tags = iam_actions.request_tag_context(service, action, request.body, request.query)
+    tags = actions().request_tag_context(service, action, request.body, request.query)
     if service != "logs":
         return dict(tags)
     operation = action.partition(":")[2]
-    keys = iam_actions.logs_service_context(operation, request.body, arn, request.region, request.account_id)
+    keys = actions().logs_service_context(operation, request.body, arn, request.region, request.account_id)
     return {**tags, **keys}
 
 

@@ -12,12 +12,11 @@ import functools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from embedded.ministack.iam.call_recording import is_recording
-
-if TYPE_CHECKING:
-    from embedded.ministack.plain_requests.callers import Caller
+from embedded.ministack.plain_requests.modules import evaluator
 
 _SITUATIONS = 500
 """Largest number of actions and origins whose statements are kept per identity."""
@@ -42,10 +41,17 @@ class CallContext:
     request_tags: dict[str, str] = {}  # noqa: RUF012 - never changed
     tag_keys: tuple[str, ...] = ()
 
-    def __init__(self, caller: Caller, situation: Situation, resource: str, keys: Callable[[], dict[str, Any]]) -> None:
-        self.caller, self.situation, self.resource_arn, self._keys = caller, situation, resource, keys
-        self.principal_arn, self.principal_type = caller.arn, caller.kind
-        self.principal_account, self.principal_keys = caller.account_id, caller.condition_keys
+    def __init__(
+        self, principal: Principal, situation: Situation, resource: str, keys: Callable[[], dict[str, Any]]
+    ) -> None:
+        self.permissions, self.situation, self.resource_arn, self._keys = (
+            principal.permissions,
+            situation,
+            resource,
+            keys,
+        )
+        self.principal_arn, self.principal_type = principal.arn, principal.kind
+        self.principal_account, self.principal_keys = principal.account_id, principal.condition_keys
         self.action, self.region, self.source_ip, self.secure_transport = situation
 
     @functools.cached_property
@@ -54,10 +60,21 @@ class CallContext:
 
         found = {key.lower(): value for key, value in self._keys().items()}
         found.setdefault("aws:tagkeys", None)
-        if self.caller.permissions.name_resource_tags:
+        if self.permissions.name_resource_tags:
             for name, value in (resource_tags(self.resource_arn) or {}).items():
                 found.setdefault(f"aws:resourcetag/{name}".lower(), value)
         return found
+
+
+@dataclass(frozen=True)
+class Principal:
+    """A user, or a session of a role. `condition_keys` describe it in conditions."""
+
+    arn: str
+    kind: str
+    account_id: str
+    condition_keys: dict[str, Any]
+    permissions: Permissions
 
 
 class _Statement(NamedTuple):
@@ -67,10 +84,8 @@ class _Statement(NamedTuple):
     conditions: dict[str, Any] | None
 
     def applies(self, context: CallContext) -> bool:
-        from ministack.core import iam_evaluator
-
         return bool(self.matches(context.resource_arn)) and (
-            self.conditions is None or iam_evaluator._conditions_met(self.conditions, context)
+            self.conditions is None or evaluator()._conditions_met(self.conditions, context)
         )
 
 
@@ -89,9 +104,7 @@ class Permissions:
 
     @functools.cached_property
     def name_resource_tags(self) -> bool:
-        from ministack.core import iam_evaluator
-
-        return bool(iam_evaluator._names_condition_key(self.policies, "aws:resourcetag/"))
+        return bool(evaluator()._names_condition_key(self.policies, "aws:resourcetag/"))
 
     def allow(self, context: CallContext) -> bool:
         """Return whether these policies allow a call. The policy of its resource is another matter."""
@@ -100,38 +113,29 @@ class Permissions:
             if len(self._statements) >= _SITUATIONS:
                 self._statements.clear()
             found = self._statements[context.situation] = self._find(context.situation)
-        for statement in found.denying:
-            if statement.applies(context):
-                return False
-        return all(_any_applies(statements, context) for statements in found.allowing)
+        if any(statement.applies(context) for statement in found.denying):
+            return False
+        return all(any(statement.applies(context) for statement in layer) for layer in found.allowing)
 
     def _find(self, situation: Situation) -> _Statements:
         layers = [[statement for policy in layer for statement in policy] for layer in (self.policies, *self.limits)]
         return _Statements(
             [found for layer in layers for found in _concerned(layer, "Deny", situation)],
-            [list(_concerned(layer, "Allow", situation)) for layer in layers],
+            # Statements without conditions are compared first: they take less time.
+            [sorted(_concerned(layer, "Allow", situation), key=lambda each: bool(each.conditions)) for layer in layers],
         )
-
-
-def _any_applies(statements: list[_Statement], context: CallContext) -> bool:
-    for statement in statements:
-        if statement.applies(context):
-            return True
-    return False
 
 
 def _concerned(statements: Iterable[Any], effect: str, situation: Situation) -> Iterator[_Statement]:
     """Yield the statements with an effect that name the action and whose conditions the situation can meet."""
-    from ministack.core import iam_evaluator
-
     for each in statements:
         if each.effect != effect:
             continue
-        if not iam_evaluator._action_matches(situation.action, each.actions, each.not_actions):
+        if not evaluator()._action_matches(situation.action, each.actions, each.not_actions):
             continue
         conditions = each.conditions or None
         if conditions is not None and _condition_keys(conditions) <= _OF_SITUATION:
-            if not iam_evaluator._conditions_met(conditions, situation):
+            if not evaluator()._conditions_met(conditions, situation):
                 continue
             conditions = None
         yield _Statement(_resource_match(tuple(each.resources), tuple(each.not_resources)), conditions)
@@ -166,46 +170,34 @@ def _everything(_resource: str) -> bool:
 
 def is_allowed(service: str, context: CallContext) -> bool:
     """Return whether ministack would allow a call; False if only ministack can tell."""
-    from ministack.core import iam_evaluator
-
-    permissions = context.caller.permissions
+    permissions = context.permissions
     allowed = permissions.allow(context) and _resource_policy_allows(service, context)
     if allowed and is_recording():
         # ministack's evaluation is what is recorded.
-        allowed = iam_evaluator.evaluate(context, permissions.policies, *permissions.limits).decision == "Allow"
-        found = iam_evaluator._resource_policy(service, context.resource_arn)
+        allowed = evaluator().evaluate(context, permissions.policies, *permissions.limits).decision == "Allow"
+        found = evaluator()._resource_policy(service, context.resource_arn)
         if found is not None:
-            iam_evaluator.evaluate_resource_policy(found[0], context)
+            evaluator().evaluate_resource_policy(found[0], context)
     return allowed
 
 
 def _resource_policy_allows(service: str, context: CallContext) -> bool:
     """Return whether the policy of a resource in the caller's account does not deny a call."""
-    from ministack.core import iam_evaluator
-
-    if service not in iam_evaluator._RESOURCE_POLICY_LOOKUPS:
-        return True
-    found = iam_evaluator._resource_policy(service, context.resource_arn)
-    if found is None:
-        return True
-    policy, owner = found
-    if owner not in (None, context.principal_account) or service in iam_evaluator._POLICY_REQUIRED:
+    found = None
+    if service in evaluator()._RESOURCE_POLICY_LOOKUPS:
+        found = evaluator()._resource_policy(service, context.resource_arn)
+    policy, owner = found or ("", None)
+    if owner not in (None, context.principal_account) or service in evaluator()._POLICY_REQUIRED:
         return False
-    if not policy:
-        return True
-    if not isinstance(policy, str):
-        return bool(iam_evaluator.evaluate_resource_policy(policy, context).decision != "Deny")
-    for principal, statement in _denials(policy, context.situation):
-        if statement.applies(context) and _is_named(principal, context.principal_arn):
-            return False
-    return True
+    if policy and not isinstance(policy, str):
+        return bool(evaluator().evaluate_resource_policy(policy, context).decision != "Deny")
+    denials = _denials(policy, context.situation) if policy else ()
+    return not any(each.applies(context) and _is_named(principal, context.principal_arn) for principal, each in denials)
 
 
 @functools.lru_cache(_SITUATIONS)
 def _denials(policy: str, situation: Situation) -> list[tuple[Any, _Statement]]:
     """Return the denying statements of a resource's policy that name the action, each with its principals."""
-    from ministack.core import iam_evaluator
-
     try:
         document = json.loads(policy)
     except ValueError:
@@ -216,13 +208,11 @@ def _denials(policy: str, situation: Situation) -> list[tuple[Any, _Statement]]:
         (each.get("Principal", {}), found)
         for each in (statements if isinstance(statements, list) else [])
         if isinstance(each, dict)
-        for found in _concerned(iam_evaluator.parse_policy_document({"Statement": [each]}), "Deny", situation)
+        for found in _concerned(evaluator().parse_policy_document({"Statement": [each]}), "Deny", situation)
     ]
 
 
 def _is_named(principal: Any, arn: str) -> bool:
-    from ministack.core import iam_evaluator
-
     if isinstance(principal, dict):
         principal = {"AWS": principal.get("AWS", [])}
-    return bool(iam_evaluator._principal_matches(principal, arn))
+    return bool(evaluator()._principal_matches(principal, arn))

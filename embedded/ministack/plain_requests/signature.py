@@ -1,7 +1,7 @@
 """A quick check of ordinary signatures. What it cannot confirm is checked again by ministack, which also says why."""
 
 # ministack reads its environment at import, and this package exists to reach its private names.
-# ruff: noqa: PLC0415, SLF001
+# ruff: noqa: SLF001
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from embedded.ministack.plain_requests.callers import Caller
+from embedded.ministack.plain_requests.modules import signing
+from embedded.requests.operations import HttpRequest
 
 HASH_HEADER = "x-amz-content-sha256"
 _AUTHORIZATION = re.compile(
@@ -43,7 +45,11 @@ def read_signature(headers: Mapping[str, str]) -> Signature | None:
     found = _AUTHORIZATION.fullmatch(headers.get("authorization", ""))
     if found is None:
         return None
-    signature, signed_at, body_hash = Signature(*found.groups()), headers.get("x-amz-date", ""), headers.get(HASH_HEADER)
+    signature, signed_at, body_hash = (
+        Signature(*found.groups()),
+        headers.get("x-amz-date", ""),
+        headers.get(HASH_HEADER),
+    )
     if not signed_at.startswith(signature.date) or abs(_seconds(signed_at) - time.time()) > _SURE_SECONDS:
         return None
     # An empty hash is no hash. Signatures of chunks are in the body.
@@ -52,41 +58,29 @@ def read_signature(headers: Mapping[str, str]) -> Signature | None:
     return signature
 
 
-def is_valid(
-    signature: Signature,
-    caller: Caller,
-    method: str,
-    path: str,
-    query: Mapping[str, list[str]],
-    headers: Mapping[str, str],
-    body: bytes,
-) -> bool:
+def has_token(caller: Caller, headers: Mapping[str, str]) -> bool:
+    """Return whether a request has the token of its caller's session, or none if the caller has no session."""
+    token = headers.get("x-amz-security-token", "")
+    return hmac.compare_digest(token.encode(), (caller.session_token or "").encode())
+
+
+def is_signed_by(caller: Caller, signature: Signature, request: HttpRequest, body: bytes) -> bool:
     """Return whether a caller has signed a request. False leaves the answer to ministack.
 
-    Args:
-        path: The path as it was sent.
-        body: The body, of which only requests without a hash in their headers need any byte.
+    `body` may be empty if the headers have its hash.
     """
-    from ministack.core import sigv4
-
-    token = headers.get("x-amz-security-token", "")
-    if not hmac.compare_digest(token.encode(), (caller.session_token or "").encode()):
+    headers = request.headers
+    if signature.service != "s3" and request.path != "/":
         return False
-    if signature.service != "s3" and path != "/":
-        return False
-    signed = [
-        method,
-        path,
-        sigv4.build_canonical_query_string(query, exclude=()) if query else "",
-        *[f"{name}:{' '.join(headers.get(name, '').split())}" for name in signature.signed_headers.split(";") if name],
-        "",
-        signature.signed_headers,
-        headers.get(HASH_HEADER) or hashlib.sha256(body).hexdigest(),
-    ]
-    digest = hashlib.sha256("\n".join(signed).encode()).hexdigest()
+    query = signing().build_canonical_query_string(request.query, exclude=()) if request.query else ""
+    names = [name for name in signature.signed_headers.split(";") if name]
+    signed = "".join([f"{name}:{' '.join(headers.get(name, '').split())}\n" for name in names])
+    body_hash = headers.get(HASH_HEADER) or hashlib.sha256(body).hexdigest()
+    canonical = f"{request.method}\n{request.path}\n{query}\n{signed}\n{signature.signed_headers}\n{body_hash}"
     scope = f"{signature.date}/{signature.region}/{signature.service}/aws4_request"
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
     text = f"AWS4-HMAC-SHA256\n{headers['x-amz-date']}\n{scope}\n{digest}"
-    key = sigv4._cached_signing_key(caller.secret_access_key, signature.date, signature.region, signature.service)
+    key = signing()._cached_signing_key(caller.secret_access_key, signature.date, signature.region, signature.service)
     return hmac.compare_digest(hmac.digest(key, text.encode(), "sha256").hex(), signature.value)
 
 
