@@ -173,8 +173,9 @@ def is_allowed(service: str, context: CallContext) -> bool:
     permissions = context.permissions
     allowed = permissions.allow(context) and _resource_policy_allows(service, context)
     if allowed and is_recording():
-        # ministack's evaluation is what is recorded.
-        allowed = evaluator().evaluate(context, permissions.policies, *permissions.limits).decision == "Allow"
+        # ministack's evaluation is what is recorded. It uses the same statements, so that it cannot differ.
+        if evaluator().evaluate(context, permissions.policies, *permissions.limits).decision != "Allow":
+            raise AssertionError(f"{context.action} on {context.resource_arn} is allowed, but not by ministack")
         found = evaluator()._resource_policy(service, context.resource_arn)
         if found is not None:
             evaluator().evaluate_resource_policy(found[0], context)
