@@ -17,7 +17,6 @@ from typing import Any
 
 from cli.sandbox.isolation import Isolation
 from cli.sandbox.program import SandboxedProgram
-from cli.sandbox.visible_files import interpreter_files
 from contract.environment import ML_ROOT
 from contract.planner.instances import size_of
 from embedded.faults import wrong_clock
@@ -137,7 +136,8 @@ class Instance:
             argv=command.argv,
             environment={**command.environment, **({} if moved is None else {ML_ROOT: str(moved)})},
             folder=str(command.working_directory),
-            readable=[*interpreter_files(python), image.root.parent, self._clock_file.parent, *readable],
+            interpreter=python,
+            readable=[image.root.parent, self._clock_file.parent, *readable],
             writable=[
                 *self._mounts(job),
                 (self._home, str(self._home)),
