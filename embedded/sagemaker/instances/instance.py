@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import posixpath
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ class Instance:
 
     def local(self, path: str) -> Path:
         """Return the path on this machine for a path below /opt/ml."""
-        return self.ml_root / posixpath.relpath(posixpath.normpath(path), "/opt/ml")
+        return self.ml_root / _below_ml(path)
 
     def create_files(self, job: Job) -> None:
         """Create the disks, folders and files that SageMaker creates before a container starts.
@@ -68,15 +69,13 @@ class Instance:
             mount_disk(self.ml_root, volume)
         if self._settings.root_disk_bytes is not None:
             mount_disk(self._root_disk, self._settings.root_disk_bytes)
-        for place in job.folders():
-            self.local(place).mkdir(parents=True, exist_ok=True)
+        files = job.files(self.host)
+        places = [*map(_below_ml, job.folders()), *(posixpath.dirname(_below_ml(path)) for path in files)]
+        _make_folders(str(self._folder), ["ml", *(f"ml/{place}" for place in places), "root/home", "root/tmp"])
         for own, mode in ((self.ml_root, 0o755), (self._home, 0o755), (self._temporary, 0o1777)):
-            own.mkdir(parents=True, exist_ok=True)
             own.chmod(mode)  # also users that the container switches to may enter
-        for path, content in job.files(self.host).items():
-            file = self.local(path)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(content, indent=2), encoding="utf-8")
+        for path, content in files.items():
+            self.local(path).write_text(json.dumps(content), encoding="utf-8")
 
     def set_clock(self, seconds: float = 0.0, rate: float = 1.0) -> None:
         """Let the clock be wrong by some seconds, and pass `rate` seconds per second from now on.
@@ -230,6 +229,29 @@ class Instance:
         guard.group_ended(process.pid)
         self._lending.close()
         exited(self.host, code if code >= 0 else _KILLED_BY_SIGNAL - code)
+
+
+@functools.lru_cache(maxsize=1024)
+def _below_ml(path: str) -> str:
+    """Return a path below /opt/ml relative to it."""
+    return posixpath.relpath(posixpath.normpath(path), "/opt/ml")
+
+
+def _make_folders(root: str, paths: Iterable[str]) -> None:
+    """Make relative paths below a folder, with their parents and the folder itself. Raises OSError."""
+    Path(root).mkdir(parents=True, exist_ok=True)
+    made = {""}
+
+    def make(path: str) -> None:
+        if path in made:
+            return
+        made.add(path)
+        make(posixpath.dirname(path))
+        with contextlib.suppress(FileExistsError):  # a disk that is mounted there
+            os.mkdir(os.path.join(root, path))  # noqa: PTH102, PTH118 - a job has 20 of them
+
+    for path in paths:
+        make(path)
 
 
 def resource_config(job: Job, host: str) -> dict[str, Any]:
