@@ -29,6 +29,8 @@ from embedded.sagemaker.instances.settings import InstanceSettings
 from embedded.sagemaker.jobs.job import Job
 
 _LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
+_PLACES = ("/home/job", "/tmp")  # noqa: S108 - of a container
+"""HOME and TMPDIR in a container with its own file system."""
 _KILLED_BY_SIGNAL = 128
 """The exit code of a killed process is this plus the number of the signal, as in Docker."""
 
@@ -119,7 +121,9 @@ class Instance:
             OSError: The process could not start.
         """
         container = job.container
-        own = {"HOME": str(self._home), "TMPDIR": str(self._temporary), "LANG": os.environ.get("LANG", "C.UTF-8")}
+        # Without namespaces, the processes of a container are recognized by the folder of their TMPDIR.
+        home, temporary = _PLACES if isolation.has_namespaces else (str(self._home), str(self._temporary))
+        own = {"HOME": home, "TMPDIR": temporary, "LANG": os.environ.get("LANG", "C.UTF-8")}
         if self._clock is not None:
             own[wrong_clock.VARIABLE] = str(self._clock_file)
         size = size_of(job.instance_type) if self._settings.size == "instance-type" else None
@@ -139,8 +143,8 @@ class Instance:
             readable=[image.root.parent, self._clock_file.parent, *readable],
             writable=[
                 *self._mounts(job),
-                (self._home, str(self._home)),
-                *((self._temporary, place) for place in (str(self._temporary), "/tmp", "/var/tmp")),  # noqa: S108
+                (self._home, home),
+                *((self._temporary, place) for place in {temporary, "/tmp", "/var/tmp"}),  # noqa: S108
                 *([] if shared is None else [(shared, str(shared.absolute()))]),
             ],
             own_network=container.is_network_isolated,
