@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import ministack.app
@@ -14,6 +15,8 @@ from ministack.services import dynamodb, iam, s3
 from embedded.ministack.http.direct_route import with_direct_route
 from embedded.ministack.http.messages import header_map, query_map
 from embedded.ministack.http.request_memory import install_request_memory, remembered
+from embedded.ministack.iam import call_recording
+from embedded.ministack.iam.identity import role_credentials
 
 KEY = "AKIAFLEETSCORELOCAL1"
 IDS = {"x-amzn-requestid", "x-amz-request-id", "x-amz-id-2", "date", "last-modified"}
@@ -61,8 +64,10 @@ def request(
     }, body  # fmt: skip
 
 
-def answer(application: Any, asked: tuple[dict[str, Any], bytes]) -> tuple[int, dict[str, str], bytes]:
+def answer(application: Any, asked: tuple[dict[str, Any], bytes], key: str = KEY) -> tuple[int, dict[str, str], bytes]:
     scope, body = asked
+    named = [(name, value.replace(KEY.encode(), key.encode())) for name, value in scope["headers"]]
+    scope = {**scope, "headers": named}
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -72,7 +77,7 @@ def answer(application: Any, asked: tuple[dict[str, Any], bytes]) -> tuple[int, 
         sent.append(message)
 
     async def call() -> None:
-        with remembered(KEY, header_map(scope), query_map(scope)):
+        with remembered(key, header_map(scope), query_map(scope)):
             await application(scope, receive, send)
 
     asyncio.run(call())
@@ -174,3 +179,34 @@ def test_other_requests_go_through_all_routes(asked: tuple[dict[str, Any], bytes
 
     answer(with_direct_route(application), asked)
     assert met == [asked[0]["path"]]
+
+
+@pytest.mark.usefixtures("enforced")
+def test_the_calls_of_roles_are_recorded_as_by_ministack(
+    role: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = {"Action": "s3:ListBucket", "Resource": "arn:aws:s3:::bucket"}
+    statements = [
+        {"Effect": "Allow", "Action": ["s3:GetObject", "dynamodb:GetItem"], "Resource": "*"},
+        {"Effect": "Allow", **bucket, "Condition": {"StringLike": {"s3:prefix": "a"}}},
+    ]
+    key = role_credentials(role("reader", "lambda.amazonaws.com", *statements), "session").access_key_id
+    own = {"Effect": "Deny", "Principal": "*", **bucket, "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
+    monkeypatch.setattr(call_recording, "_recordings", [])
+    evaluate = iam_evaluator.evaluate
+    recorded = []
+    for application in (ministack.app.app, with_direct_route(ministack.app.app)):
+        answer(ministack.app.app, request("PUT", "/bucket"))
+        s3._bucket_policies["bucket"] = json.dumps({"Statement": [own]})
+        folder = tmp_path / str(len(recorded))
+        monkeypatch.setattr(iam_evaluator, "evaluate", evaluate)
+        call_recording.install_call_recording(folder)
+        for asked in (*REQUESTS.values(), *REQUESTS.values()):
+            answer(application, asked, key)
+        [file] = folder.iterdir()
+        recorded.append([json.loads(line) for line in file.read_text().splitlines()])
+        s3.reset()
+    assert recorded[0] == recorded[1]
+    assert {call["decision"] for call in recorded[0]} == {"Allow", "ImplicitDeny"}
+    contexts = [call["context"] for call in recorded[0] if call["action"] == "s3:ListBucket"]
+    assert any(context.get("s3:prefix") == "a" for context in contexts)
