@@ -14,10 +14,10 @@ from embedded.ministack.events.message_moves import install_message_moves
 from embedded.ministack.events.service_events import install_no_event_log
 from embedded.ministack.events.stream_records import install_stream_polling
 from embedded.ministack.functions import (
-    install_call_logs,
     install_forked_workers,
     install_function_errors,
     install_lambda_actions,
+    install_worker_calls,
 )
 from embedded.ministack.glue import glue_resource_arn, install_partition_filters
 from embedded.ministack.http.application import enforces_iam
@@ -72,7 +72,7 @@ def install_corrections(
         call_recording: Folder for a recording of the calls of roles; None means no recording.
     """
     service.install(time_scale)
-    install_call_logs()
+    install_worker_calls()
     install_function_errors()
     install_forked_workers()
     install_lambda_actions()
