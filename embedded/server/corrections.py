@@ -11,6 +11,7 @@ from embedded.ministack.events.event_sources import (
     install_queue_polling,
 )
 from embedded.ministack.events.message_moves import install_message_moves
+from embedded.ministack.events.polling import install_idle_polling
 from embedded.ministack.events.service_events import install_no_event_log
 from embedded.ministack.events.stream_records import install_stream_polling
 from embedded.ministack.functions import (
@@ -78,6 +79,7 @@ def install_corrections(
     install_lambda_actions()
     install_object_versions()
     install_batch_actions()
+    install_idle_polling()
     install_queue_polling(time_scale)
     install_stream_polling(time_scale)
     install_no_event_log()
