@@ -13,6 +13,9 @@ from typing import Any
 
 from embedded.ministack.errors import MinistackChangedError
 
+_EVALUATION_SECONDS = 1.0
+"""Time between two evaluations of the rules with a schedule, in seconds of the clock. Schedules are in minutes."""
+
 
 def put_service_event(source: str, detail_type: str, resource: str, detail: dict[str, Any]) -> None:
     """Send an event of a service to the rules of the default bus, in the caller's account and Region."""
@@ -48,19 +51,24 @@ def install_scheduled_rules(now: Callable[[], datetime], seconds: float) -> None
     """Fire rules with a schedule by `now()`, and look for due ones every `seconds`.
 
     So a test sets one clock, and both rules and EventBridge Scheduler follow it. When the clock is set
-    back, a rule that has fired fires next one interval after the new time.
+    back, a rule that has fired fires next one interval after the new time. While the clock goes on, rules are
+    evaluated once per second.
     """
     from ministack.services import eventbridge
 
     ministack_now, ministack_tick = eventbridge._now_ts, eventbridge._tick_scheduled_rules
     ticking = threading.local()
+    evaluated = 0.0
 
     def now_of_caller() -> float:
         return now().timestamp() if getattr(ticking, "is_tick", False) else float(ministack_now())
 
     def tick() -> None:
-        ticking.is_tick = True
+        nonlocal evaluated
         latest = now().timestamp()
+        if 0 <= latest - evaluated < _EVALUATION_SECONDS:
+            return
+        evaluated, ticking.is_tick = latest, True
         for rule, fired in list(eventbridge._rule_last_fired.items()):
             eventbridge._rule_last_fired[rule] = min(fired, latest)
         try:

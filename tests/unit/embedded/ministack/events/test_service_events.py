@@ -46,6 +46,20 @@ def test_scheduled_rules_follow_the_clock_of_the_embedded_aws(delivered: list[di
     assert eventbridge._SCHEDULER_TICK_INTERVAL == 0.25
 
 
+def test_scheduled_rules_are_evaluated_once_per_second(
+    delivered: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluated: list[float] = []
+    monkeypatch.setattr(eventbridge, "_tick_scheduled_rules", lambda: evaluated.append(eventbridge._now_ts()))
+    times = [datetime(2026, 1, 2, tzinfo=UTC)]
+    install_scheduled_rules(lambda: times[-1], 0.25)
+    for seconds in (0, 0.2, 0.9, 1, 1.5, 0.3, 3_600):
+        times.append(times[0] + timedelta(seconds=seconds))
+        eventbridge._tick_scheduled_rules()
+    assert [round(moment - times[0].timestamp(), 3) for moment in evaluated] == [0, 1, 0.3, 3_600]
+    assert delivered == []
+
+
 def test_scheduled_rules_fire_again_after_the_clock_was_set_back(delivered: list[dict[str, Any]]) -> None:
     times = [datetime.now(UTC)]
     install_scheduled_rules(lambda: times[-1], 0.25)
