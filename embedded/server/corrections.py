@@ -12,7 +12,7 @@ from embedded.ministack.events.event_sources import (
 )
 from embedded.ministack.events.message_moves import install_message_moves
 from embedded.ministack.events.polling import install_idle_polling
-from embedded.ministack.events.service_events import install_no_event_log
+from embedded.ministack.events.service_events import install_function_targets, install_no_event_log
 from embedded.ministack.events.stream_records import install_stream_polling
 from embedded.ministack.functions import (
     install_forked_workers,
@@ -83,6 +83,7 @@ def install_corrections(
     install_queue_polling(time_scale)
     install_stream_polling(time_scale)
     install_no_event_log()
+    install_function_targets()
     _install_iam(endpoint, call_recording)
     install_missing_image_error()
     install_message_moves()

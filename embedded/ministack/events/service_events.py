@@ -4,6 +4,7 @@
 # ruff: noqa: PLC0415, SLF001
 
 import json
+import logging
 import threading
 import time
 import uuid
@@ -12,6 +13,9 @@ from datetime import datetime
 from typing import Any
 
 from embedded.ministack.errors import MinistackChangedError
+from embedded.threads import start_thread
+
+_logger = logging.getLogger("embedded.events")
 
 _EVALUATION_SECONDS = 1.0
 """Time between two evaluations of the rules with a schedule, in seconds of the clock. Schedules are in minutes."""
@@ -45,6 +49,29 @@ def install_no_event_log() -> None:
         raise MinistackChangedError("ministack's EventBridge has no _events_log_list: install the pinned version")
     # Each event is appended to a new list, which nothing keeps.
     eventbridge._events_log_list = list
+
+
+def install_function_targets() -> None:
+    """Call the functions of rules in threads that are kept for the next event."""
+    from ministack.services import eventbridge, lambda_svc
+
+    if not callable(getattr(eventbridge, "_dispatch_to_lambda", None)):
+        raise MinistackChangedError("ministack's EventBridge has no _dispatch_to_lambda: install the pinned version")
+
+    def dispatch(arn: str, payload: str) -> None:
+        # Input of a target may be any text.
+        try:
+            event = json.loads(payload)
+        except ValueError:
+            event = {"body": payload}
+        function, config, name = lambda_svc._get_func_record_for_ref(arn)
+        if not function or not config:
+            _logger.warning("the function %s of a rule does not exist", name)
+            return
+        record = lambda_svc._execution_record_for_config(function, config)
+        start_thread(lambda_svc._execute_function_with_config_scope, record, event, name="event")
+
+    eventbridge._dispatch_to_lambda = dispatch
 
 
 def install_scheduled_rules(now: Callable[[], datetime], seconds: float) -> None:

@@ -1,12 +1,19 @@
 import json
+import queue
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from ministack.services import eventbridge
+from ministack.services import eventbridge, lambda_svc
 
-from embedded.ministack.events.service_events import install_no_event_log, install_scheduled_rules, put_service_event
+from embedded.ministack.errors import MinistackChangedError
+from embedded.ministack.events.service_events import (
+    install_function_targets,
+    install_no_event_log,
+    install_scheduled_rules,
+    put_service_event,
+)
 
 
 @pytest.fixture
@@ -32,6 +39,25 @@ def test_events_of_our_services_reach_matching_rules(delivered: list[dict[str, A
     for name in ("dev-1", "prod-1"):
         put_service_event("aws.sagemaker", "SageMaker Processing Job State Change", f"arn:{name}", {"Name": name})
     assert [(event["detail"], event["resources"]) for event in delivered] == [({"Name": "dev-1"}, ["arn:dev-1"])]
+
+
+def test_a_function_of_a_rule_is_called_with_the_event_or_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: queue.Queue[Any] = queue.Queue()
+    monkeypatch.setattr(eventbridge, "_dispatch_to_lambda", None)
+    with pytest.raises(MinistackChangedError):
+        install_function_targets()
+    monkeypatch.setattr(eventbridge, "_dispatch_to_lambda", lambda *_: None)
+    install_function_targets()
+    found: list[Any] = [({"config": {}}, {"FunctionName": "f"}, "f"), (None, None, "g")]
+    monkeypatch.setattr(lambda_svc, "_get_func_record_for_ref", lambda arn: found[arn.endswith("g")])
+    monkeypatch.setattr(
+        lambda_svc, "_execute_function_with_config_scope", lambda record, event: called.put((record["config"], event))
+    )
+    for arn, payload in (("arn:g", "{}"), ("arn:f", '{"a": 1}'), ("arn:f", "text")):
+        eventbridge._dispatch_to_lambda(arn, payload)
+    events = [called.get(timeout=10) for _ in range(2)]
+    assert sorted(events, key=str) == [({"FunctionName": "f"}, {"a": 1}), ({"FunctionName": "f"}, {"body": "text"})]
+    assert called.empty()
 
 
 def test_scheduled_rules_follow_the_clock_of_the_embedded_aws(delivered: list[dict[str, Any]]) -> None:
