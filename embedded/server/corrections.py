@@ -47,6 +47,7 @@ from embedded.ministack.monitoring.metrics import (
     install_execution_metrics,
     install_metric_queries,
 )
+from embedded.ministack.monitoring.packed_events import install_packed_events
 from embedded.ministack.s3.buckets import install_bucket_not_empty_error, install_bucket_properties
 from embedded.ministack.s3.checksums import install_checksums
 from embedded.ministack.s3.copies import install_copies
@@ -123,6 +124,7 @@ def _install_iam(endpoint: Endpoint, call_recording: Path | None) -> None:
 
 
 def _install_monitoring(time_scale: float) -> None:
+    install_packed_events()
     install_log_limit()
     install_log_search()
     install_filter_patterns()
