@@ -1,15 +1,15 @@
 """The faults of one embedded AWS, which processes share through files.
 
-`rules.json` has the faults that were added, `counts.json` their numbers of occasions and of times
-that they happened, and `happened.jsonl` a line per time. A lock on a file makes each change atomic,
-so a count is used up exactly once, however many threads and processes ask.
+`rules.json` has the faults that were added, `version` a number that changes with them, `counts.json`
+their numbers of occasions and of times that they happened, and `happened.jsonl` a line per time. A
+lock on a file makes each change atomic, so a count is used up exactly once, however many threads and
+processes ask.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from embedded.faults.fault import Fault
 from embedded.faults.kinds import KINDS, given_fields, text
+from embedded.faults.shared_version import SharedVersion
 
 F = TypeVar("F", bound=Fault)
 
@@ -84,7 +85,8 @@ class Faults:
         self._folder = folder
         self._rules_file, self._counts_file = folder / "rules.json", folder / "counts.json"
         self._happened_file = folder / "happened.jsonl"
-        self._cached: tuple[object, list[ScheduledFault]] = (None, [])
+        self._version = SharedVersion(folder / "version")
+        self._cached: tuple[bytes, list[ScheduledFault]] = (b"", [])
         # Ids of faults that cannot happen again. Ids are never used again.
         self._used_up: set[str] = set()
 
@@ -95,7 +97,7 @@ class Faults:
             rules["last"] += 1
             fault_id = f"{fault.KIND}-{rules['last']}"
             entry = {"id": fault_id, "kind": fault.KIND, "added_at": time.time(), "fields": given_fields(fault)}
-            self._write(self._rules_file, {**rules, "faults": [*rules["faults"], entry]})
+            self._write_rules({**rules, "faults": [*rules["faults"], entry]})
             return fault_id
 
     def all(self) -> list[ScheduledFault]:
@@ -144,7 +146,7 @@ class Faults:
                 known = ", ".join(each["id"] for each in kept) or "there is none"
                 raise ValueError(f"fault: {fault_id!r} is not the id of a fault, expected one of these: {known}")
             if removed:
-                self._write(self._rules_file, {**rules, "faults": kept})
+                self._write_rules({**rules, "faults": kept})
             return removed
 
     # ---- for the embedded AWS ----
@@ -152,11 +154,15 @@ class Faults:
     def scheduled(self, kind: type[F]) -> list[tuple[str, F]]:
         """Return id and fault of a kind, without those that this process knows to be used up.
 
-        This is fast: files are read only if they have changed.
+        This is fast, because each request asks: files are read only if they have changed.
         """
+        version = self._version.read()
+        cached = self._cached
+        if cached[0] != version:
+            cached = self._cached = (version, self._rules())
         return [
             (each.fault_id, each.fault)
-            for each in self._current()
+            for each in cached[1]
             if isinstance(each.fault, kind) and each.fault_id not in self._used_up
         ]
 
@@ -195,21 +201,14 @@ class Faults:
                     file.write(json.dumps(entry) + "\n")
             return happens
 
-    def _current(self) -> list[ScheduledFault]:
-        """Return the rules, which are read again when their file has changed."""
-        try:
-            status = self._rules_file.stat()
-        except FileNotFoundError:
-            return []
-        version = (status.st_mtime_ns, status.st_ino)
-        cached = self._cached
-        if cached[0] != version:
-            cached = self._cached = (version, self._rules())
-        return cached[1]
-
     def _rules(self) -> list[ScheduledFault]:
         entries = self._read(self._rules_file, {"faults": []})["faults"]
         return [ScheduledFault(each["id"], KINDS[each["kind"]](**each["fields"]), each["added_at"]) for each in entries]
+
+    def _write_rules(self, rules: dict[str, Any]) -> None:
+        self._write(self._rules_file, rules)
+        # Last: who sees the new number reads the new rules.
+        self._version.change()
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -229,6 +228,4 @@ class Faults:
     def _write(file: Path, content: Any) -> None:
         written = file.with_suffix(".new")
         written.write_text(json.dumps(content), encoding="utf-8")
-        # A file system's clock may be coarse, and readers compare this time.
-        os.utime(written, ns=(time.time_ns(), time.time_ns()))
         written.replace(file)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from asyncio.sslproto import SSLProtocol
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,16 +17,12 @@ Application = Callable[[Message, Callable[[], Awaitable[Message]], Send], Awaita
 
 _IDLE_SECONDS = 75
 """Time after which a connection without a request is closed, in seconds."""
-_READ_BYTES = 1 << 16
-"""Read buffer of a TLS connection, in bytes. Each worker of a function keeps several connections."""
 
 
 async def serve_http(
     application: Application, listener: socket.socket, certificate: Path, private_key: Path, closed: asyncio.Event
 ) -> None:
     """Serve an ASGI application over TLS on a listening socket until `closed` is set."""
-    # asyncio reserves four times as much for each connection, and has no setting for it.
-    SSLProtocol.max_size = _READ_BYTES
     server = _Server(
         uvicorn.Config(
             application,

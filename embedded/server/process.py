@@ -22,6 +22,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import uvloop
+
 from embedded.faults import Faults
 from embedded.http.in_process import InProcessCalls
 from embedded.http.server import serve_http
@@ -151,7 +153,7 @@ def main(settings_file: Path) -> None:
     with _lock(settings.root / LOCK_FILE):
         try:
             # asyncio.run would wait for idle connections and for busy threads of ministack.
-            asyncio.new_event_loop().run_until_complete(_serve(settings))
+            uvloop.new_event_loop().run_until_complete(_serve(settings))
         finally:
             stop_function_workers()
         # After an exception this is not reached: the process that started the server reads the log.

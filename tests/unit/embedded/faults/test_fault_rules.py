@@ -111,6 +111,21 @@ def test_a_count_is_used_up_once_across_processes(faults: Faults) -> None:
     assert sum(int(each.communicate()[0]) for each in running) == len(faults.happened()) == 10
 
 
+def test_a_change_by_another_process_is_seen_by_the_next_occasion(faults: Faults) -> None:
+    assert faults.scheduled(Throttle) == []
+    code = (
+        "import sys; from pathlib import Path; from embedded.faults import Faults, Throttle\n"
+        "{}(Faults(Path(sys.argv[1])))"
+    )
+    for change, expected in (
+        ("(lambda faults: faults.add(Throttle()))", ["throttle-1"]),
+        ("(lambda faults: faults.add(Throttle()))", ["throttle-1", "throttle-2"]),
+        ("(lambda faults: faults.clear('throttle-1'))", ["throttle-2"]),
+    ):
+        subprocess.run([sys.executable, "-c", code.format(change), str(faults._folder)], check=True)
+        assert [fault_id for fault_id, _ in faults.scheduled(Throttle)] == expected
+
+
 def test_the_first_fault_that_concerns_an_occasion_happens(faults: Faults) -> None:
     faults.add(Throttle(service="s3"))
     faults.add(AccessDenied(service="dynamodb"))
@@ -137,7 +152,7 @@ def test_clearing_removes_one_fault_or_all_and_keeps_what_happened(faults: Fault
 def test_without_a_fault_an_occasion_costs_nearly_nothing(faults: Faults) -> None:
     assert faults.strike(Throttle, "here") is None
     assert faults.scheduled(Throttle) == []
-    assert not faults._folder.exists()
+    assert [file.name for file in faults._folder.iterdir()] == ["version"]
     faults.add(KillInstance())
     began = time.perf_counter()
     for _ in range(1000):
