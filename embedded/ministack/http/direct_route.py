@@ -166,7 +166,7 @@ def _allowed_service(signed_service: str, request: PlainRequest, principal: Prin
     evaluator()._request_caller_arn.set(principal.arn)
     for call in calls:
         situation = Situation(call.action, request.region, *origin)
-        if not is_allowed(service, CallContext(principal, situation, call.resource, call.keys)):
+        if not is_allowed(service, CallContext(principal, situation, call)):
             return ""
     return service
 
