@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ import pytest
 from ministack.core import iam_actions, iam_evaluator, responses
 from ministack.services import dynamodb, iam, s3
 
-from embedded.ministack.http.direct_route import with_direct_route
+from embedded.ministack.http.direct_route import _new_id, with_direct_route
 from embedded.ministack.http.messages import header_map, query_map
 from embedded.ministack.http.request_memory import install_request_memory, remembered
 from embedded.ministack.iam import call_recording
 from embedded.ministack.iam.identity import role_credentials
 
 KEY = "AKIAFLEETSCORELOCAL1"
+CHUNKED = {"x_amz_content_sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER", "x_amz_decoded_content_length": "3"}
 IDS = {"x-amzn-requestid", "x-amz-request-id", "x-amz-id-2", "date", "last-modified"}
 
 
@@ -70,8 +72,11 @@ def answer(application: Any, asked: tuple[dict[str, Any], bytes], key: str = KEY
     scope = {**scope, "headers": named}
     sent: list[dict[str, Any]] = []
 
+    cuts = range(0, len(body), 4) if scope.get("cut") else [0]
+    parts = [body[at : at + 4] if scope.get("cut") else body for at in cuts]
+
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
+        return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
 
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
@@ -100,6 +105,7 @@ REQUESTS = {
     "list": request("GET", "/bucket", query="list-type=2&prefix=a&start-after="),
     "put": request("PUT", "/bucket/new", b"content", content_type="text/x"),
     "cut-off": request("PUT", "/bucket/cut", b"content", content_length="9"),
+    "put-in-chunks": request("PUT", "/bucket/new", b"3\r\nabc\r\n0\r\n\r\n", **CHUNKED),
     "delete": request("DELETE", "/bucket/a%20b"),
     "item": table("GetItem", TableName="absent", Key={"k": {"S": "x"}}),
     "not-json": request("POST", "/", b"{", "dynamodb", x_amz_target="DynamoDB_20120810.GetItem"),
@@ -123,6 +129,23 @@ def test_answers_with_enforced_policies_are_those_of_ministack(name: str, monkey
     first, second = answers(REQUESTS[name], monkeypatch)
     assert first == second
     assert (first[0] in {400, 403}) or name not in {"denied", "denied-head", "denied-item", "no-permission"}
+
+
+@pytest.mark.parametrize("name", ["put", "put-in-chunks", "item", "cut-off"])
+def test_bodies_may_arrive_in_several_parts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    scope, body = REQUESTS[name]
+    in_parts = answers(({**scope, "cut": True}, body), monkeypatch)
+    monkeypatch.undo()
+    at_once = answers(REQUESTS[name], monkeypatch)
+    assert [*in_parts, *at_once] == [at_once[0]] * 4
+
+
+def test_identifiers_of_requests_are_random_uuids() -> None:
+    found = {_new_id() for _ in range(100)}
+    assert len(found) == 100
+    for each in found:
+        assert str(uuid.UUID(each)) == each
+        assert (uuid.UUID(each).version, uuid.UUID(each).variant) == (4, uuid.RFC_4122)
 
 
 @pytest.mark.usefixtures("enforced")
