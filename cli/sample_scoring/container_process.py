@@ -13,7 +13,6 @@ from types import MappingProxyType
 from cli.failures import CommandError
 from cli.sandbox.isolation import probe
 from cli.sandbox.program import SandboxedProgram
-from cli.sandbox.visible_files import interpreter_files
 from contract.environment import ML_ROOT
 
 _PACKAGES = ("joblib", "numpy", "pandas", "pyarrow", "sklearn", "xgboost")
@@ -97,7 +96,6 @@ def run_container_code(
             },
             folder=str(root),
             readable=[
-                *interpreter_files(sys.executable),
                 *programs,
                 *readable,
                 *map(Path, filter(None, os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep))),

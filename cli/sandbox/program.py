@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cli.sandbox.visible_files import file_list, system_files
+from cli.sandbox.visible_files import FileEntry, file_list, machine_files
 
 # Imported instead of run as a file, because Python only caches the bytecode of modules.
 _START = "import sys; sys.path.append(sys.argv[1]); from cli.sandbox import launcher; launcher.main()"
@@ -25,7 +25,8 @@ class SandboxedProgram:
     Args:
         environment: All environment variables of the program.
         folder: Working directory.
-        readable: Files and folders that the program sees besides the system's, at the same paths.
+        interpreter: Python whose program, standard library and packages the program sees.
+        readable: Further files and folders that the program sees, at the same paths.
         writable: Folders that the program may change, each with its path in the sandbox.
         own_network: Whether the program has only a loopback interface of its own.
         cores: Numbers of the processor cores that the program may use; empty means all. Only on Linux.
@@ -36,6 +37,7 @@ class SandboxedProgram:
     argv: Sequence[str]
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
     folder: str = "/"
+    interpreter: str = sys.executable
     readable: Sequence[Path] = ()
     writable: Sequence[tuple[Path, str]] = ()
     own_network: bool = False
@@ -67,6 +69,9 @@ class SandboxedProgram:
 
         Without isolation, only argv, environment and folder have an effect.
         """
+        files: list[FileEntry] = []
+        if isolation != "none":
+            files = file_list(self.readable, self.writable, machine_files(self.interpreter))
         return marshal.dumps(
             {
                 "isolation": str(isolation),
@@ -76,6 +81,6 @@ class SandboxedProgram:
                 "own_network": self.own_network,
                 "cores": list(self.cores),
                 "memory_bytes": self.memory_bytes,
-                "files": file_list([*system_files(), *self.readable], self.writable) if isolation != "none" else [],
+                "files": files,
             }
         )

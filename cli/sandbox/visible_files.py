@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -52,13 +53,26 @@ print(json.dumps([sys.executable, [sys.prefix, sys.exec_prefix, sys.base_prefix,
 """
 
 
-def system_files() -> list[Path]:
-    """Return the folders with programs and libraries, and the settings that they read."""
-    return [Path(name) for name in _SYSTEM] + [Path("/etc", name) for name in _ETC]
+_KEPT_SECONDS = 10.0
+"""How long the places of the system's files are remembered: jobs start several times per second."""
+
+FileEntry = tuple[str, str, str]
+"""A file of a sandbox: kind, source and target."""
+
+
+def machine_files(python: str) -> list[FileEntry]:
+    """Return the files that programs of an interpreter see: the system's, and its own. Parents come first."""
+    return _machine_files(python, int(time.monotonic() / _KEPT_SECONDS))
+
+
+@functools.lru_cache(maxsize=16)
+def _machine_files(python: str, _period: int) -> list[FileEntry]:
+    system = [*(Path(name) for name in _SYSTEM), *(Path("/etc", name) for name in _ETC)]
+    return file_list([*system, *_interpreter_files(python)], ())
 
 
 @functools.cache
-def interpreter_files(python: str) -> tuple[Path, ...]:
+def _interpreter_files(python: str) -> tuple[Path, ...]:
     """Return the program, standard library and packages of an interpreter or other program."""
     program, prefixes = sys.executable, [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix]
     if python != sys.executable:
@@ -72,21 +86,24 @@ def interpreter_files(python: str) -> tuple[Path, ...]:
     return (Path(python), Path(program), *parts)
 
 
-def file_list(readable: Iterable[Path], writable: Iterable[tuple[Path, str]]) -> list[tuple[str, str, str]]:
-    """Return the files to add to the sandbox: `(kind, source, target)`, parents first.
+def file_list(
+    readable: Iterable[Path], writable: Iterable[tuple[Path, str]], known: Iterable[FileEntry] = ()
+) -> list[FileEntry]:
+    """Return the files to add to the sandbox, parents first.
 
     Args:
         readable: Files and folders that keep their paths and cannot be changed. Missing ones are
             left out.
         writable: Folders, each with its path in the sandbox.
+        known: Entries of an earlier list.
     """
-    entries: dict[str, tuple[str, str, str]] = {}
+    entries = {entry[2]: entry for entry in known}
     for path in readable:
         for kind, source, target in _resolved(path):
             entries.setdefault(target, (kind, source, target))
     for folder, target in writable:
         entries[target] = ("writable", os.path.realpath(folder), target)
-    shown: list[tuple[str, str, str]] = []
+    shown: list[FileEntry] = []
     folders: tuple[str, ...] = ()
     for target in sorted(entries):
         kind, source, _ = entries[target]
@@ -97,7 +114,7 @@ def file_list(readable: Iterable[Path], writable: Iterable[tuple[Path, str]]) ->
     return shown
 
 
-def _resolved(path: Path) -> Iterator[tuple[str, str, str]]:
+def _resolved(path: Path) -> Iterator[FileEntry]:
     """Yield the symbolic links in a path, and the file or folder that they lead to."""
     ahead, current = list(path.absolute().parts[1:]), "/"
     links = 0

@@ -114,9 +114,9 @@ def _chosen_streams(request: Request, streams: Mapping[str, Sequence[Event]]) ->
         names = dict.fromkeys(request["logStreamNames"])
         if missing := [name for name in names if name not in streams]:
             raise MissingStreamError(f"The specified log stream does not exist: {missing[0]}")
-        return {name: streams[name] for name in names}
+        return {name: list(streams[name]) for name in names}
     prefix = request.get("logStreamNamePrefix", "")
-    return {name: events for name, events in streams.items() if name.startswith(prefix)}
+    return {name: list(events) for name, events in streams.items() if name.startswith(prefix)}
 
 
 def _merged(

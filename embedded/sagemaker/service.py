@@ -211,7 +211,7 @@ class SageMakerService:
                 self._key_arn(key_id)
         self._check_volume_key(role_arn, condition_keys(request))
         arn = self.arn(name, job_type)
-        tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags") or []}
+        tags = {sys.intern(tag["Key"]): tag["Value"] for tag in request.get("Tags") or []}
         settings = self._job_context.instance_settings()
         job = job_type.job(request, arn, tags, created_at=creation_time(settings))
         context = contextvars.copy_context()
@@ -276,7 +276,13 @@ class SageMakerService:
         """Return the state of all jobs, as builtin types and datetimes."""
         with self._lock:
             return [
-                {"kind": job.kind.name, "request": job.request, "arn": job.arn, "tags": dict(job.tags), **job.saved()}
+                {
+                    "kind": job.kind.name,
+                    "request": dict(job.request),
+                    "arn": job.arn,
+                    "tags": dict(job.tags),
+                    **job.saved(),
+                }
                 for job in self._jobs.values()
             ]
 
@@ -286,6 +292,7 @@ class SageMakerService:
         for fields in saved:
             job = types[fields["kind"]](fields["request"], fields["arn"], fields["tags"])
             job.restore(fields)
+            job.release()
             with self._lock:
                 self._jobs[job.arn] = job
 
@@ -316,6 +323,7 @@ class SageMakerService:
                 job_type.run(job, self._job_context).run()
             finally:
                 self._capacity.release(job.instance_count)
+                job.release()
                 with self._lock:
                     self._withdrawals.pop(job.arn, None)
                     self._threads.pop(job.arn, None)

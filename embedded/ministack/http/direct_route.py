@@ -1,8 +1,12 @@
 """The short way of a plain request through ministack: to the service that its signature names."""
 
 # ministack reads its environment at import, and this package exists to reach its private names.
-# ruff: noqa: PLC0415, SLF001
+# ruff: noqa: SLF001
 
+import base64
+import functools
+import os
+import time
 import uuid
 from collections.abc import Mapping
 from email.utils import formatdate
@@ -11,6 +15,10 @@ from typing import Any
 from embedded.ministack.errors import MinistackChangedError
 from embedded.ministack.http.messages import Message, Receive, Send, answer
 from embedded.ministack.http.request_memory import SignedRequest, signed_request
+from embedded.ministack.plain_requests.callers import Caller, known_caller
+from embedded.ministack.plain_requests.calls import PlainRequest, calls_of, service_and_action
+from embedded.ministack.plain_requests.modules import application, evaluator, objects, request_scopes
+from embedded.ministack.plain_requests.permissions import CallContext, Principal, Situation, is_allowed
 
 _HOSTS = ("localhost", "127.0.0.1")
 _JSON_SERVICES = frozenset({"dynamodb", "events", "logs", "sagemaker", "states"})
@@ -19,68 +27,78 @@ _METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE")
 """Methods of S3."""
 _OTHER_ROUTES = ("/iceberg", "/v20180820/")
 """Paths that ministack does not give to S3."""
+_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, HEAD, OPTIONS, PATCH",
+    "Access-Control-Allow-Headers": "*",
+    "Access-Control-Expose-Headers": "*",
+}
+"""Headers that ministack adds to the responses of all services but S3."""
 _NEEDED = (
     "_dispatch_service_request", "_read_request_body", "_incomplete_request_body_response", "_request_account_scope",
     "_asgi_header_list", "_send_streaming_response", "_IncompleteRequestBody",
-    "_RequestBodyDisconnected", "pin_request_origin",
+    "_RequestBodyDisconnected", "pin_request_origin", "SERVICE_HANDLERS", "_maybe_record_cloudtrail",
+    "fix_error_content_type", "fix_success_content_type",
     "set_request_account_id", "set_request_client_ip", "set_request_region", "extract_region",
 )  # fmt: skip
 
+Answer = tuple[int, dict[str, Any], Any]
 
-def with_direct_route(application: Any) -> Any:
+
+def with_direct_route(ministack_application: Any) -> Any:
     """Wrap ministack's application so that plain requests skip its routes for hosts and paths of other kinds.
 
     ministack compares each request with the routes of load balancers, function URLs, distributions, consoles and
     more before it looks for a service. That takes about as long as many an operation.
     """
-    import ministack.app
-
-    if missing := [name for name in _NEEDED if not hasattr(ministack.app, name)]:
+    if missing := [name for name in _NEEDED if not hasattr(application(), name)]:
         raise MinistackChangedError(f"ministack's application has no {missing[0]}: install the pinned version")
 
     async def serve(scope: Message, receive: Receive, send: Send) -> None:
         request = signed_request()
-        if scope["type"] == "http" and request is not None and _is_plain(scope, request.headers):
-            await _answer(scope, request, receive, send)
-            return
-        await application(scope, receive, send)
+        if scope["type"] == "http" and request is not None:
+            signed_for = _plain_service(scope, request.headers)
+            if signed_for is not None:
+                await _answer(scope, request, signed_for, receive, send)
+                return
+        await ministack_application(scope, receive, send)
 
     return serve
 
 
-def _is_plain(scope: Message, headers: Mapping[str, str]) -> bool:
-    """Return whether ministack's other routes cannot match a request that is signed in its headers."""
-    from ministack.services import s3
-
+def _plain_service(scope: Message, headers: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return service and Region in the signature of a request that ministack's other routes cannot match."""
     if headers.get("host", "").partition(":")[0] not in _HOSTS or len(headers) != len(scope["headers"]):
-        return False
-    service = headers["authorization"].partition("Credential=")[2].split("/", 4)[3:4]
+        return None
+    signed = headers["authorization"].partition("Credential=")[2].split("/", 5)
+    if len(signed) < 5 or len(signed[1]) != 8 or not signed[1].isdecimal() or not signed[4].startswith("aws4_request"):
+        return None
+    region, service = signed[2:4]
     path = str(scope["path"])
-    if service == ["s3"]:
+    if service == "s3":
         bucket = path[1:].partition("/")[0]
-        return scope["method"] in _METHODS and bucket in s3._buckets and not path.startswith(_OTHER_ROUTES)
-    is_json = bool(service) and service[0] in _JSON_SERVICES and "x-amz-target" in headers
-    return is_json and scope["method"] == "POST" and path == "/"
+        is_plain = scope["method"] in _METHODS and bucket in objects()._buckets and not path.startswith(_OTHER_ROUTES)
+    else:
+        is_plain = service in _JSON_SERVICES and "x-amz-target" in headers and scope["method"] == "POST" and path == "/"
+    return (service, region) if is_plain and region else None
 
 
-async def _answer(scope: Message, request: SignedRequest, receive: Receive, send: Send) -> None:
-    from ministack import app
-    from ministack.core.responses import StreamingResponse
-    from ministack.services import s3
-
-    method, path, headers, query = scope["method"], scope["path"], dict(request.headers), request.query
-    client = (scope.get("client") or ("127.0.0.1",))[0]
+async def _answer(
+    scope: Message, signed: SignedRequest, signed_for: tuple[str, str], receive: Receive, send: Send
+) -> None:
+    app = application()
+    method, path, headers, query = scope["method"], scope["path"], dict(signed.headers), signed.query
     if scope.get("scheme") == "https":
         headers.setdefault("x-forwarded-proto", "https")
+    client = (scope.get("client") or ("127.0.0.1",))[0]
+    origin = client, headers.get("x-forwarded-proto", "").split(",")[0].strip().lower() == "https"
     app.set_request_client_ip(client)
-    if app.AUTH:
-        is_secure = headers.get("x-forwarded-proto", "").split(",")[0].strip().lower() == "https"
-        app.pin_request_origin(client, is_secure)
-    key = request.access_key_id
-    app.set_request_account_id(app._request_account_scope(key) if app.AUTH else key)
-    app.set_request_region(app.extract_region(headers, query))
+    app.set_request_region(signed_for[1])
+    caller = _pin_caller(signed, origin) if app.AUTH else None
     if app.AUTH:
         app.pin_signed_request(method, path, query, scope["headers"])
+    else:
+        app.set_request_account_id(signed.access_key_id)
     try:
         body = await app._read_request_body(receive, method, headers)
     except app._RequestBodyDisconnected:
@@ -91,22 +109,87 @@ async def _answer(scope: Message, request: SignedRequest, receive: Receive, send
             await answer(send, *refused)
             return
         body = failure.body
-    status, answered, content = await app._dispatch_service_request(
-        method, path, headers, body, query, str(uuid.uuid4())
-    )
+    account_id = request_scopes().get_account_id()
+    request = PlainRequest(method, path, headers, body, query, signed_for[1], account_id)
+    request_id = str(uuid.uuid4())
+    service = "" if caller is None else _allowed_service(signed_for[0], request, caller.principal, origin)
+    if service:
+        answered = await _handled(service, request, request_id)
+    else:
+        answered = await app._dispatch_service_request(method, path, headers, body, query, request_id)
+    await _send(request, answered, receive, send)
+
+
+def _pin_caller(signed: SignedRequest, origin: tuple[str, bool]) -> Caller | None:
+    """Remember address and account of a request for ministack. Return the caller if he is known."""
+    app = application()
+    app.pin_request_origin(*origin)
+    caller = signed.caller or known_caller(signed.access_key_id)
+    if caller is None:
+        app.set_request_account_id(app._request_account_scope(signed.access_key_id))
+    else:
+        request_scopes()._request_account_id.set(caller.principal.account_id)
+    return caller
+
+
+async def _send(request: PlainRequest, answered: Answer, receive: Receive, send: Send) -> None:
+    app, s3 = application(), objects()
+    method, path, headers, query = request.method, request.path, request.headers, request.query
     # ministack leaves out and adds headers of an object, so that they are those of S3's answers without a body.
     is_head = method == "HEAD" and s3.is_standard_object_request(method, path, headers, query)
-    if is_head:
-        status, answered, content = s3.format_head_response(path, headers, (status, answered, content))
-    named = {name.lower() for name in answered}
+    status, fields, content = s3.format_head_response(path, headers, answered) if is_head else answered
+    named = {name.lower() for name in fields}
     if "date" not in named:
-        answered["Date"] = formatdate(usegmt=True)
-    if isinstance(content, StreamingResponse):
-        await app._send_streaming_response(send, receive, status, answered, content)
+        fields["Date"] = _http_date(int(time.time()))
+    if isinstance(content, request_scopes().StreamingResponse):
+        await app._send_streaming_response(send, receive, status, fields, content)
         return
     content = content if isinstance(content, bytes) else content.encode()
     if "content-length" not in named and not is_head:
-        answered["Content-Length"] = str(len(content))
-    sent = app._asgi_header_list(answered)
+        fields["Content-Length"] = str(len(content))
+    sent = app._asgi_header_list(fields)
     await send({"type": "http.response.start", "status": status, "headers": sent})
     await send({"type": "http.response.body", "body": content})
+
+
+@functools.lru_cache(2)
+def _http_date(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)
+
+
+def _allowed_service(signed_service: str, request: PlainRequest, principal: Principal, origin: tuple[str, bool]) -> str:
+    """Return the service of a request whose caller may make all its calls; empty if ministack has to decide."""
+    service, action = service_and_action(signed_service, request)
+    calls = calls_of(service, action, request) if service else []
+    if not calls or "origin" in request.headers:
+        return ""
+    evaluator()._request_caller_arn.set(principal.arn)
+    for call in calls:
+        situation = Situation(call.action, request.region, *origin)
+        if not is_allowed(service, CallContext(principal, situation, call.resource, call.keys)):
+            return ""
+    return service
+
+
+async def _handled(service: str, request: PlainRequest, request_id: str) -> Answer:
+    """Return a service's answer to a request that is allowed, with the headers that ministack adds."""
+    app = application()
+    method, path, headers, body, query = request[:5]
+    handler = app.SERVICE_HANDLERS[service]
+    try:
+        status, answered, content = await handler(method, path, headers, body, query)
+    except Exception as error:
+        app.logger.exception("Error handling %s request: %s", service, error)
+        failure = app.json.dumps({"__type": "InternalError", "message": str(error)}).encode()
+        return 500, {"Content-Type": "application/json"}, failure
+    app.fix_error_content_type(service, status, answered)
+    app.fix_success_content_type(service, status, answered)
+    app._maybe_record_cloudtrail(service, method, path, headers, body, query, request_id, request.region)
+    own = {"x-amz-request-id": request_id, "x-amz-id-2": base64.b64encode(os.urandom(48)).decode()}
+    if service == "s3":
+        answered["x-amzn-requestid"] = request_id
+        for name, value in own.items():
+            answered.setdefault(name, value)
+    else:
+        answered.update({**_CORS, "x-amzn-requestid": request_id, **own})
+    return status, answered, content

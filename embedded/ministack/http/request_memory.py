@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from embedded.http.in_process import CALLER
 from embedded.ministack.errors import MinistackChangedError
 from embedded.ministack.http.messages import Message, Receive, Send, header_map, query_map
+
+if TYPE_CHECKING:
+    from embedded.ministack.plain_requests.callers import Caller
 
 _CONTENT_TYPES = 1_000
 _UNREAD = object()
@@ -29,6 +30,8 @@ class SignedRequest:
     access_key_id: str
     headers: dict[str, str]
     query: dict[str, list[str]]
+    caller: Caller | None = None
+    """The owner of the access key, if the signature's check has found it."""
     principals: dict[tuple[str, str], Any] = field(default_factory=dict)
     body: bytes = b""
     content: Any = _UNREAD
@@ -39,17 +42,21 @@ class SignedRequest:
 _current: ContextVar[SignedRequest | None] = ContextVar("signed_request", default=None)
 
 
-@contextmanager
-def remembered(access_key_id: str, headers: dict[str, str], query: dict[str, list[str]]) -> Iterator[None]:
-    """Remember what is found out of a request, whose caller is known, until the block ends."""
-    request = SignedRequest(access_key_id, headers, query)
-    token = _current.set(request)
-    try:
-        yield
-    finally:
+class remembered:  # noqa: N801 - used as a function; a generator takes twice as long
+    """Remember what is found out of a request, whose access key is known, until the block ends."""
+
+    def __init__(
+        self, access_key_id: str, headers: dict[str, str], query: dict[str, list[str]], caller: Caller | None = None
+    ) -> None:
+        self._request = SignedRequest(access_key_id, headers, query, caller)
+
+    def __enter__(self) -> None:
+        self._token = _current.set(self._request)
+
+    def __exit__(self, *_: object) -> None:
         # Threads that the request has started have a copy of the context, in which policies must be read again.
-        request.is_answered = True
-        _current.reset(token)
+        self._request.is_answered = True
+        _current.reset(self._token)
 
 
 def signed_request() -> SignedRequest | None:

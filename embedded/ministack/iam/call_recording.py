@@ -9,6 +9,12 @@ from pathlib import Path
 from typing import Any
 
 _ROLE_SESSION = ":assumed-role/"
+_recordings: list[Path] = []
+
+
+def is_recording() -> bool:
+    """Return whether calls of roles are recorded in this process."""
+    return bool(_recordings)
 
 
 def install_call_recording(folder: Path) -> None:
@@ -38,3 +44,4 @@ def install_call_recording(folder: Path) -> None:
         return result
 
     iam_evaluator.evaluate = evaluate_and_record
+    _recordings.append(folder)

@@ -44,14 +44,14 @@ def install_conditions(keys_of_actions: Mapping[str, ConditionKeys]) -> None:
         details = [item[member] for item in items for member in _ITEM_MEMBERS if member in item]
         if len(details) != len(checks):
             return list(checks)
-        keyed = [_Keyed(arn, list(_partitions(detail))) for (_, arn), detail in zip(checks, details, strict=True)]
+        keyed = [Keyed(arn, detail) for (_, arn), detail in zip(checks, details, strict=True)]
         return [(item_action, arn) for (item_action, _), arn in zip(checks, keyed, strict=True)]
 
     def enforce(*arguments: Any, **named: Any) -> Any:
         resource = named.get("resource_arn")
-        if isinstance(resource, _Keyed):
+        if isinstance(resource, Keyed):
             # Each item of a transaction is authorized with its own key.
-            named["service_context"] = {**(named.get("service_context") or {}), **_leading_keys(resource.partitions)}
+            named["service_context"] = {**(named.get("service_context") or {}), **resource.condition_keys()}
         return ministack_enforce(*arguments, **named)
 
     iam_actions.request_tag_context = context
@@ -60,15 +60,19 @@ def install_conditions(keys_of_actions: Mapping[str, ConditionKeys]) -> None:
     iam_evaluator.enforce = enforce
 
 
-class _Keyed(str):
-    """The ARN of a table, with the partition keys of the request's items."""
+class Keyed(str):
+    """The ARN of a table, with an item of a transaction."""
 
-    partitions: list[str]
+    item: Mapping[str, Any]
 
-    def __new__(cls, arn: str, partitions: list[str]) -> "_Keyed":
+    def __new__(cls, arn: str, item: Mapping[str, Any]) -> "Keyed":
         made = super().__new__(cls, arn)
-        made.partitions = partitions
+        made.item = item
         return made
+
+    def condition_keys(self) -> dict[str, Any]:
+        """Return the condition keys that the item has."""
+        return _leading_keys(list(_partitions(self.item)))
 
 
 def _request(body: bytes) -> dict[str, Any]:

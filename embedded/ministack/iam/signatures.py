@@ -26,6 +26,9 @@ from embedded.ministack.http.messages import (
     read_body,
 )
 from embedded.ministack.http.request_memory import remembered
+from embedded.ministack.plain_requests.callers import Caller, known_caller
+from embedded.ministack.plain_requests.signature import HASH_HEADER, has_token, is_signed_by, read_signature
+from embedded.requests.operations import HttpRequest
 
 _LOCAL_HOST = re.compile(r"(?:localhost|127\.0\.0\.1|[a-z0-9-]+\.localhost)(?::\d{1,5})?", re.IGNORECASE)
 """Names in the server's certificate.
@@ -33,7 +36,6 @@ _LOCAL_HOST = re.compile(r"(?:localhost|127\.0\.0\.1|[a-z0-9-]+\.localhost)(?::\
 Other names may come from DNS rebinding: a web page whose name resolves to this machine.
 """
 _OWN_ROUTES = "/_"
-_HASH_HEADER = "x-amz-content-sha256"
 _SIGNED_CHUNKS = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
 """Value of the header when each chunk of the body is signed.
 
@@ -60,6 +62,11 @@ def with_access_check(application: Any, account_id: str) -> Any:
                 await answer(send, 403, {"content-type": "text/plain; charset=utf-8"}, refusal.encode())
                 return
             query = query_map(scope)
+            caller, receive = await _confirmed_caller(scope, headers, query, receive)
+            if caller is not None:
+                with remembered(caller.access_key_id, headers, query, caller):
+                    await application(scope, receive, send)
+                return
             failure, access_key_id, receive = await _check_signature(scope, headers, query, receive, account_id)
             if isinstance(failure, ServiceError):
                 _, sent, text = error_answer((failure.code, failure.message), scope, headers)
@@ -93,6 +100,25 @@ def _refusal(path: str, headers: Mapping[str, str]) -> str:
     return ""
 
 
+async def _confirmed_caller(
+    scope: Message, headers: Mapping[str, str], query: dict[str, list[str]], receive: Receive
+) -> tuple[Caller | None, Receive]:
+    """Return who has signed a request in the usual way, and the channel to receive from.
+
+    That is nearly every request. `_check_signature` finds out what is wrong with the others.
+    """
+    signature = read_signature(headers)
+    caller = None if signature is None else known_caller(signature.access_key_id)
+    if signature is None or caller is None or not has_token(caller, headers):
+        return None, receive
+    body = b""
+    if HASH_HEADER not in headers:
+        # Only requests with a known access key have their body read into memory.
+        body, receive = await read_body(receive)
+    request = HttpRequest(scope["method"], raw_path(scope), query, headers)
+    return (caller if is_signed_by(caller, signature, request, body) else None), receive
+
+
 async def _check_signature(
     scope: Message, headers: Mapping[str, str], query: dict[str, list[str]], receive: Receive, account_id: str
 ) -> tuple[Failure | ServiceError | None, str, Receive]:
@@ -115,7 +141,7 @@ async def _check_signature(
     if isinstance(secret, tuple):
         return secret, "", receive
     body = b""
-    if not presigned and headers.get(_HASH_HEADER, _SIGNED_CHUNKS).startswith(_SIGNED_CHUNKS):
+    if not presigned and headers.get(HASH_HEADER, _SIGNED_CHUNKS).startswith(_SIGNED_CHUNKS):
         # Only requests with a known access key have their body read into memory.
         body, receive = await read_body(receive)
     failure = sigv4.header_signature_failure(
@@ -166,7 +192,7 @@ def _header_failure(signature: Any, headers: Mapping[str, str]) -> Failure | Non
     """Return the failure of a presigned request with unsigned `x-amz-` headers."""
     added = {name for name in headers if name.startswith("x-amz-")} - {
         *signature.signed_headers.split(";"),
-        _HASH_HEADER,
+        HASH_HEADER,
     }
     if not added:
         return None

@@ -13,6 +13,7 @@ from typing import Any
 from embedded.cloudwatch.filter_patterns import FilterPatternError, compile_pattern
 from embedded.cloudwatch.log_search import InvalidSearchError, MissingStreamError, filter_log_events
 from embedded.ministack.errors import MinistackChangedError
+from embedded.ministack.monitoring.packed_events import PackedEvents
 
 LOG_LIMIT_BYTES = 200_000_000
 """Largest memory for log events, in bytes. The oldest events are dropped first."""
@@ -53,7 +54,7 @@ def install_log_search() -> None:
         try:
             with cloudwatch_logs._log_events_lock:
                 found = cloudwatch_logs._log_groups.get(group)
-                streams = {name: list(stream["events"]) for name, stream in found["streams"].items()} if found else {}
+                streams = {name: stream["events"] for name, stream in found["streams"].items()} if found else {}
             if group is not None and found is None:
                 text = f"The specified log group does not exist: {group}"
                 return error_response_json("ResourceNotFoundException", text, 400)
@@ -120,7 +121,8 @@ def install_log_limit(limit_bytes: int = LOG_LIMIT_BYTES) -> None:
                 old, count, freed = batches.popleft()
                 held -= freed
                 with cloudwatch_logs._log_events_lock:
-                    del old["events"][:count]
+                    kept = old["events"][count:]
+                    old["events"] = PackedEvents(kept) if isinstance(old["events"], PackedEvents) else kept
 
     cloudwatch_logs._append_log_events = append
     cloudwatch_logs._log_records = DiscardedRecords()

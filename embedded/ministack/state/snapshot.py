@@ -9,6 +9,7 @@ import io
 import pickle
 from typing import Any
 
+from embedded.ministack.monitoring.packed_events import PackedEvents
 from embedded.ministack.s3.listing import Objects
 from embedded.ministack.s3.object_contents import Content, ContentStore
 from embedded.ministack.step_functions.packed_history import PackedHistory
@@ -21,6 +22,7 @@ _ALLOWED = frozenset(
         *(("collections", name) for name in ("defaultdict", "deque", "OrderedDict")),
         *(("datetime", name) for name in ("datetime", "timedelta", "timezone")),
         *(("ministack.core.responses", name) for name in ("AccountScopedDict", "AccountRegionScopedDict")),
+        ("embedded.ministack.dynamodb.rows", "Rows"),
     }
 )
 """Types that a snapshot may contain besides those with pickle instructions of their own."""
@@ -94,7 +96,7 @@ class _Pickler(pickle.Pickler):
         return value.name if isinstance(value, Content) else None
 
     def reducer_override(self, value: Any) -> Any:
-        if isinstance(value, PackedHistory):
+        if isinstance(value, PackedHistory | PackedEvents):
             return list, (list(value),)
         kind = value if isinstance(value, type) else type(value)
         if (kind.__module__, kind.__qualname__) not in _ALLOWED:

@@ -81,13 +81,11 @@ class FaultWatch:
         if self._known:
             self._act()
 
-    def watch(self, stop: threading.Event) -> None:
-        """Act on the faults that are due, until `stop` is set."""
-        while True:
-            self._act()
-            if stop.wait(self._interval_seconds * (1 if self._known else _IDLE_INTERVALS)):
-                return
-            self._refresh()
+    def look(self) -> float:
+        """Act on the faults that are due. Return the seconds until the next look."""
+        self._refresh()
+        self._act()
+        return self._interval_seconds * (1 if self._known else _IDLE_INTERVALS)
 
     def _refresh(self) -> None:
         is_spot = bool(self._job.request.get("EnableManagedSpotTraining"))

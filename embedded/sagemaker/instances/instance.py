@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import posixpath
@@ -11,13 +12,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from cli.sandbox.isolation import Isolation
 from cli.sandbox.program import SandboxedProgram
-from cli.sandbox.visible_files import interpreter_files
 from contract.environment import ML_ROOT
 from contract.planner.instances import size_of
 from embedded.faults import wrong_clock
@@ -29,6 +29,8 @@ from embedded.sagemaker.instances.settings import InstanceSettings
 from embedded.sagemaker.jobs.job import Job
 
 _LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
+_PLACES = ("/home/job", "/tmp")  # noqa: S108 - of a container
+"""HOME and TMPDIR in a container with its own file system."""
 _KILLED_BY_SIGNAL = 128
 """The exit code of a killed process is this plus the number of the signal, as in Docker."""
 
@@ -57,7 +59,7 @@ class Instance:
 
     def local(self, path: str) -> Path:
         """Return the path on this machine for a path below /opt/ml."""
-        return self.ml_root / posixpath.relpath(posixpath.normpath(path), "/opt/ml")
+        return self.ml_root / _below_ml(path)
 
     def create_files(self, job: Job) -> None:
         """Create the disks, folders and files that SageMaker creates before a container starts.
@@ -69,15 +71,13 @@ class Instance:
             mount_disk(self.ml_root, volume)
         if self._settings.root_disk_bytes is not None:
             mount_disk(self._root_disk, self._settings.root_disk_bytes)
-        for place in job.folders():
-            self.local(place).mkdir(parents=True, exist_ok=True)
+        files = job.files(self.host)
+        places = [*map(_below_ml, job.folders()), *(posixpath.dirname(_below_ml(path)) for path in files)]
+        _make_folders(str(self._folder), ["ml", *(f"ml/{place}" for place in places), "root/home", "root/tmp"])
         for own, mode in ((self.ml_root, 0o755), (self._home, 0o755), (self._temporary, 0o1777)):
-            own.mkdir(parents=True, exist_ok=True)
             own.chmod(mode)  # also users that the container switches to may enter
-        for path, content in job.files(self.host).items():
-            file = self.local(path)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(content, indent=2), encoding="utf-8")
+        for path, content in files.items():
+            self.local(path).write_text(json.dumps(content), encoding="utf-8")
 
     def set_clock(self, seconds: float = 0.0, rate: float = 1.0) -> None:
         """Let the clock be wrong by some seconds, and pass `rate` seconds per second from now on.
@@ -121,7 +121,9 @@ class Instance:
             OSError: The process could not start.
         """
         container = job.container
-        own = {"HOME": str(self._home), "TMPDIR": str(self._temporary), "LANG": os.environ.get("LANG", "C.UTF-8")}
+        # Without namespaces, the processes of a container are recognized by the folder of their TMPDIR.
+        home, temporary = _PLACES if isolation.has_namespaces else (str(self._home), str(self._temporary))
+        own = {"HOME": home, "TMPDIR": temporary, "LANG": os.environ.get("LANG", "C.UTF-8")}
         if self._clock is not None:
             own[wrong_clock.VARIABLE] = str(self._clock_file)
         size = size_of(job.instance_type) if self._settings.size == "instance-type" else None
@@ -137,11 +139,12 @@ class Instance:
             argv=command.argv,
             environment={**command.environment, **({} if moved is None else {ML_ROOT: str(moved)})},
             folder=str(command.working_directory),
-            readable=[*interpreter_files(python), image.root.parent, self._clock_file.parent, *readable],
+            interpreter=python,
+            readable=[image.root.parent, self._clock_file.parent, *readable],
             writable=[
                 *self._mounts(job),
-                (self._home, str(self._home)),
-                *((self._temporary, place) for place in (str(self._temporary), "/tmp", "/var/tmp")),  # noqa: S108
+                (self._home, home),
+                *((self._temporary, place) for place in {temporary, "/tmp", "/var/tmp"}),  # noqa: S108
                 *([] if shared is None else [(shared, str(shared.absolute()))]),
             ],
             own_network=container.is_network_isolated,
@@ -230,6 +233,29 @@ class Instance:
         guard.group_ended(process.pid)
         self._lending.close()
         exited(self.host, code if code >= 0 else _KILLED_BY_SIGNAL - code)
+
+
+@functools.lru_cache(maxsize=1024)
+def _below_ml(path: str) -> str:
+    """Return a path below /opt/ml relative to it."""
+    return posixpath.relpath(posixpath.normpath(path), "/opt/ml")
+
+
+def _make_folders(root: str, paths: Iterable[str]) -> None:
+    """Make relative paths below a folder, with their parents and the folder itself. Raises OSError."""
+    Path(root).mkdir(parents=True, exist_ok=True)
+    made = {""}
+
+    def make(path: str) -> None:
+        if path in made:
+            return
+        made.add(path)
+        make(posixpath.dirname(path))
+        with contextlib.suppress(FileExistsError):  # a disk that is mounted there
+            os.mkdir(os.path.join(root, path))  # noqa: PTH102, PTH118 - a job has 20 of them
+
+    for path in paths:
+        make(path)
 
 
 def resource_config(job: Job, host: str) -> dict[str, Any]:

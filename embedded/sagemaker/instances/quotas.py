@@ -22,7 +22,7 @@ def check_quotas(faults: Faults, job: Job, jobs: Iterable[Job]) -> None:
     running = sum(
         each.instance_count
         for each in jobs
-        if each.instance_type == job.instance_type and each.kind == job.kind and not each.status.is_final
+        if not each.status.is_final and each.kind == job.kind and each.instance_type == job.instance_type
     )
     quota = faults.strike(
         InstanceQuota,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import abc
-import copy
 import enum
+import json
 import queue
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar
+
+from embedded.sagemaker.jobs.packed_request import PackedRequest
 
 DEFAULT_MAX_RUNTIME_SECONDS = 86_400
 FAILURE_REASON_CHARACTERS = 1_024
@@ -92,6 +94,12 @@ class Container:
     is_network_isolated: bool
 
 
+_ENDED_EVENTS: queue.SimpleQueue[Event] = queue.SimpleQueue()
+_ENDED_STOP = threading.Event()
+_ENDED_CHANGE = threading.Condition()
+"""What all ended jobs share: nothing changes them, and each lock takes a kilobyte."""
+
+
 def epoch_seconds(moment: datetime) -> float:
     """Return a timestamp as the JSON protocol writes it."""
     return round(moment.timestamp(), 3)
@@ -106,13 +114,13 @@ def epoch_milliseconds(moment: datetime) -> float:
 class Job(abc.ABC):
     """One job. Its methods are thread-safe.
 
-    `request` is a valid Create request and never changes. `events` go to the thread that runs the
-    job.
+    `request` is a valid Create request of JSON's types, and never changes. `events` go to the thread
+    that runs the job.
     """
 
     kind: ClassVar[JobKind]
 
-    request: dict[str, Any]
+    request: Mapping[str, Any]
     arn: str
     tags: dict[str, str]
     events: queue.SimpleQueue[Event] = field(default_factory=queue.SimpleQueue)
@@ -128,10 +136,8 @@ class Job(abc.ABC):
 
     def __post_init__(self) -> None:
         self.modified_at = self.created_at
-
-    @property
-    def name(self) -> str:
-        return str(self.request[self.kind.member("Name")])
+        self.name = str(self.request[self.kind.member("Name")])
+        self._shown_request = ""
 
     @property
     def role_arn(self) -> str:
@@ -190,10 +196,11 @@ class Job(abc.ABC):
 
     def request_stop(self) -> bool:
         """Ask the job to end early. Return False if it has already ended."""
+        stop_requested, events = self.stop_requested, self.events
         if not self.mark_stopping():
             return False
-        self.stop_requested.set()
-        self.events.put(StopRequested())
+        stop_requested.set()
+        events.put(StopRequested())
         return True
 
     def end(self, status: Status, *, failure_reason: str | None = None) -> None:
@@ -211,6 +218,14 @@ class Job(abc.ABC):
         """Block until the job has ended. Return False if `timeout` seconds pass first."""
         with self._changed:
             return self._changed.wait_for(lambda: self.status.is_final, timeout)
+
+    def release(self) -> None:
+        """Give back most of the memory of a job that has ended, and that no thread runs any more."""
+        with self._changed:
+            self.request = PackedRequest(self.request)
+            self.announce = lambda job: None
+            self._shown_request = ""
+            self.events, self.stop_requested, self._changed = _ENDED_EVENTS, _ENDED_STOP, _ENDED_CHANGE
 
     def saved(self) -> dict[str, Any]:
         """Return the state for `restore`, as builtin types and datetimes."""
@@ -240,9 +255,7 @@ class Job(abc.ABC):
     def describe(self, timestamp: Timestamp = epoch_seconds) -> dict[str, Any]:
         """Return the response of Describe: the request with defaults, and the job's progress."""
         with self._changed:
-            described = copy.deepcopy({name: value for name, value in self.request.items() if name != "Tags"})
-            described.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": DEFAULT_MAX_RUNTIME_SECONDS})
-            self._add_defaults(described)
+            described = self._described_request()
             member = self.kind.member
             described |= {member("Arn"): self.arn, member("Status"): str(self.status)}
             return described | _shown(self._progress(timestamp) | self._times(timestamp) | self._details(timestamp))
@@ -253,6 +266,18 @@ class Job(abc.ABC):
             member = self.kind.member
             names = {member("Name"): self.name, member("Arn"): self.arn, member("Status"): str(self.status)}
             return names | _shown(self._times(epoch_seconds) | self._progress(epoch_seconds))
+
+    def _described_request(self) -> dict[str, Any]:
+        """Return a new copy of the request as Describe shows it."""
+        if not self._shown_request:
+            shown = json.loads(json.dumps({name: value for name, value in self.request.items() if name != "Tags"}))
+            shown.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": DEFAULT_MAX_RUNTIME_SECONDS})
+            self._add_defaults(shown)
+            if self.status.is_final:
+                return dict(shown)
+            self._shown_request = json.dumps(shown)
+        described: dict[str, Any] = json.loads(self._shown_request)
+        return described
 
     @abc.abstractmethod
     def _add_defaults(self, described: dict[str, Any]) -> None:

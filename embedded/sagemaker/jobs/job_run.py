@@ -29,6 +29,7 @@ from embedded.sagemaker.instances.fault_watch import FaultWatch
 from embedded.sagemaker.instances.guard import Guard, delete_folder
 from embedded.sagemaker.instances.instance import Instance
 from embedded.sagemaker.instances.logs import InstanceLog
+from embedded.sagemaker.instances.periodic_calls import PeriodicCalls
 from embedded.sagemaker.instances.settings import InstanceSettings
 from embedded.sagemaker.instances.supervision import Ending, Outcome, Supervision
 from embedded.sagemaker.jobs.job import InstanceExited, Job
@@ -74,6 +75,7 @@ class JobContext:
     instance_settings: Callable[[], InstanceSettings] = InstanceSettings
     cores: Cores = field(default_factory=Cores)
     transfers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(TRANSFERS, "transfer"))
+    periodic_calls: PeriodicCalls = field(default_factory=PeriodicCalls)
     closing: threading.Event = field(default_factory=threading.Event)
 
 
@@ -202,7 +204,7 @@ class JobRun(abc.ABC, Generic[AnyJob]):
         instances: Instances,
         *,
         limits: Mapping[Ending, float],
-        meanwhile: Sequence[Callable[[threading.Event], None]],
+        meanwhile: Sequence[Callable[[], float]],
         uploads: OutputUpload,
         on_line: Callable[[str], None] | None = None,
     ) -> Outcome:
@@ -210,11 +212,10 @@ class JobRun(abc.ABC, Generic[AnyJob]):
 
         Args:
             limits: Times of the monotonic clock at which the job ends early, by ending.
-            meanwhile: Functions to run in threads until the event that they get is set.
+            meanwhile: Functions to call periodically. Each returns the seconds until its next call.
             uploads: The uploads of the job while it runs.
             on_line: Called with each line of output, from several threads.
         """
-        is_over = threading.Event()
         watched = FaultWatch(
             self._context.faults,
             self._job,
@@ -224,10 +225,6 @@ class JobRun(abc.ABC, Generic[AnyJob]):
             set_clock=lambda fault: self._set_clocks(instances, fault),
             interval_seconds=self._context.watch_seconds,
         )
-        watchers = [
-            threading.Thread(target=watch, args=(is_over,), name=f"watch-{self._job.name}", daemon=True)
-            for watch in (*meanwhile, watched.watch)
-        ]
 
         def on_line_of(host: str, text: str) -> None:
             watched.line(host, text)
@@ -239,9 +236,9 @@ class JobRun(abc.ABC, Generic[AnyJob]):
                 instance.set_clock()
             watched.prepare()
         logs: list[InstanceLog] = []
+        start, seconds = self._context.periodic_calls.start, self._context.watch_seconds
+        ends = [start(look, seconds) for look in (*meanwhile, watched.look)]
         try:
-            for watcher in watchers:
-                watcher.start()
             self._start(image, access, instances, logs, on_line_of)
             watched.begin()
             outcome = Supervision(
@@ -258,9 +255,8 @@ class JobRun(abc.ABC, Generic[AnyJob]):
             for instance in instances.values():
                 instance.kill()
                 instance.join()
-            is_over.set()
-            for watcher in watchers:
-                watcher.join()
+            for end in ends:
+                end()
             for log in logs:
                 log.close()
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 Signature = tuple[int, int, int]
-"""Size in bytes, modification time in nanoseconds and inode of a file."""
+"""Size in bytes, modification time in nanoseconds and inode of a file. A folder has its device for a size."""
 
 _MAX_PATH_CHARACTERS = 1_024
 """Longest path below `root`: a key of S3 has 1,024 bytes, and the walk is recursive."""
@@ -57,6 +57,27 @@ def is_folder(root: Path, path: Path) -> bool:
             return True
     except FileNotFoundError:
         return False
+
+
+def folder_signature(path: Path) -> Signature | None:
+    """Return what changes when an entry of a folder is added or removed; None without the folder."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_mtime_ns, status.st_ino
+
+
+def empty_folder(root: Path, path: Path) -> Signature | None:
+    """Return the signature of a folder below `root` that has no entries; None if it has some or does not exist."""
+    try:
+        with _folder(root, path) as folder:
+            status = os.fstat(folder)
+            with os.scandir(folder) as entries:
+                is_empty = next(entries, None) is None
+    except FileNotFoundError:
+        return None
+    return (status.st_dev, status.st_mtime_ns, status.st_ino) if is_empty else None
 
 
 def files_below(root: Path, path: Path) -> Iterator[tuple[Path, Signature]]:

@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -19,12 +19,21 @@ from embedded.faults import CorruptUpload, FailUpload, Faults, SlowUpload
 from embedded.faults.job_faults import UploadFault
 from embedded.sagemaker.errors import JobFailure
 from embedded.sagemaker.transfer.inputs import error_text, split_s3_uri
-from embedded.sagemaker.transfer.job_files import PathTooLongError, Signature, files_below, open_file
+from embedded.sagemaker.transfer.job_files import (
+    PathTooLongError,
+    Signature,
+    empty_folder,
+    files_below,
+    folder_signature,
+    open_file,
+)
 
 _MULTIPART_BYTES = 64 << 20
 _SHOWN_CHARACTERS = 100
 _GROWTH, _LARGEST_GROWTH = 1.5, 5
 """Factor of the interval after each look that finds no change, and the largest multiple of the first interval."""
+_SAME_MOMENT_NS = 100_000_000
+"""File systems may take times from a clock that ticks every few milliseconds."""
 _U = TypeVar("_U", bound=UploadFault)
 
 
@@ -141,8 +150,12 @@ class OutputUpload:
         self._pool = pool
         self._seen: dict[Path, Signature] = {}
         self._uploaded: dict[Path, Signature] = {}
+        self._empty: dict[Path, Signature] = {}
         self._lost: set[Path] = set()
+        self._running: list[Future[None]] = []
+        self._seconds = 0.0
         self._lock = threading.Lock()
+        self._counting = threading.Lock()
         self.count = 0
         """Number of uploads so far."""
 
@@ -156,18 +169,22 @@ class OutputUpload:
         """Upload nothing more from the instance with this root: its machine is gone."""
         self._lost.add(root)
 
-    def watch(self, stop: threading.Event, interval_seconds: float) -> None:
-        """Upload complete files of the Continuous folders until `stop` is set.
+    def look(self, interval_seconds: float) -> float:
+        """Start to upload complete files of the Continuous folders. Return the seconds until the next look.
 
         The interval grows while the files do not change. Errors are ignored, because `finish` tries the upload again.
         """
-        folders = [folder for folder in self._folders if folder.is_continuous]
-        seconds = interval_seconds
-        while folders and not stop.wait(seconds):
+        with self._lock:
+            if not all(upload.done() for upload in self._running):
+                return interval_seconds
+            self._await_uploads()
             before = dict(self._seen)
-            self._upload_changes(folders, is_final=False)
+            continuous = [folder for folder in self._folders if folder.is_continuous]
+            self._start_uploads(continuous, is_final=False)
             is_calm = self._seen == before
-            seconds = min(seconds * _GROWTH, interval_seconds * _LARGEST_GROWTH) if is_calm else interval_seconds
+            slower = min(self._seconds * _GROWTH, interval_seconds * _LARGEST_GROWTH)
+            self._seconds = slower if is_calm and self._seconds else interval_seconds
+            return self._seconds
 
     def finish(self, *, only_continuous: bool) -> None:
         """Upload all files that are not in S3 yet.
@@ -176,46 +193,62 @@ class OutputUpload:
             JobFailure: A file cannot be uploaded; the first such file is named.
         """
         folders = [folder for folder in self._folders if folder.is_continuous or not only_continuous]
-        errors = self._upload_changes(folders, is_final=True)
+        with self._lock:
+            self._await_uploads()
+            errors = self._start_uploads(folders, is_final=True)
+            errors += self._await_uploads()
         if errors:
             raise errors[0]
 
-    def _upload_changes(self, folders: Sequence[OutputFolder], *, is_final: bool) -> list[JobFailure]:
-        with self._lock:
-            ready = []
-            errors = []
-            for folder in folders:
-                if folder.root in self._lost:
-                    continue
-                try:
-                    found = list(files_below(folder.root, folder.path))
-                except PathTooLongError as error:
-                    shown = Path(str(error.filename)).relative_to(folder.path).as_posix()
-                    errors.append(
-                        JobFailure(
-                            f"ClientError: Failed to upload data. The path {shown[:_SHOWN_CHARACTERS]}… is longer than "
-                            f"a key of S3 can be: write files with shorter paths to the output of {folder.s3_uri}"
-                        )
+    def _start_uploads(self, folders: Sequence[OutputFolder], *, is_final: bool) -> list[JobFailure]:
+        errors = []
+        for folder in folders:
+            if folder.root in self._lost:
+                continue
+            try:
+                found = list(files_below(folder.root, folder.path)) if is_final else self._files_of(folder)
+            except PathTooLongError as error:
+                shown = Path(str(error.filename)).relative_to(folder.path).as_posix()
+                errors.append(
+                    JobFailure(
+                        f"ClientError: Failed to upload data. The path {shown[:_SHOWN_CHARACTERS]}… is longer than "
+                        f"a key of S3 can be: write files with shorter paths to the output of {folder.s3_uri}"
                     )
+                )
+                continue
+            for path, signature in found:
+                if self._uploaded.get(path) == signature:
                     continue
-                for path, signature in found:
-                    if self._uploaded.get(path) == signature:
-                        continue
-                    if is_final or self._seen.get(path) == signature:
-                        ready.append((folder, path, signature))
-                    self._seen[path] = signature
-            futures = [self._pool.submit(self._upload, folder, path) for folder, path, _ in ready]
-            for (_, path, signature), future in zip(ready, futures, strict=True):
-                failure = future.exception()
-                if failure is None:
-                    self._uploaded[path] = signature
-                    self.count += 1
-                elif isinstance(failure, JobFailure):
-                    errors.append(failure)
-                elif not isinstance(failure, FileNotFoundError):  # the job may remove a file during the check
-                    raise failure
-            return errors
+                if is_final or self._seen.get(path) == signature:
+                    self._running.append(self._pool.submit(self._upload, folder, path, signature))
+                self._seen[path] = signature
+        return errors
 
-    def _upload(self, folder: OutputFolder, path: Path) -> None:
+    def _files_of(self, folder: OutputFolder) -> list[tuple[Path, Signature]]:
+        """Return the files of a folder. Most folders are empty while a job runs: those are not read again."""
+        if (known := self._empty.get(folder.path)) is not None and known == folder_signature(folder.path):
+            return []
+        state = empty_folder(folder.root, folder.path)
+        if state is None:
+            self._empty.pop(folder.path, None)
+            return list(files_below(folder.root, folder.path))
+        # A file may appear in the same moment as the folder, which its time would not show.
+        if time.time_ns() - state[1] > _SAME_MOMENT_NS:
+            self._empty[folder.path] = state
+        return []
+
+    def _await_uploads(self) -> list[JobFailure]:
+        uploads, self._running = self._running, []
+        failures = [upload.exception() for upload in uploads]
+        for failure in failures:
+            # The job may remove a file during the check.
+            if failure is not None and not isinstance(failure, JobFailure | FileNotFoundError):
+                raise failure
+        return [failure for failure in failures if isinstance(failure, JobFailure)]
+
+    def _upload(self, folder: OutputFolder, path: Path, signature: Signature) -> None:
         with open_file(folder.root, path) as file:
             self._uploader.put(file, join_s3_uri(folder.s3_uri, path.relative_to(folder.path).as_posix()))
+        with self._counting:
+            self._uploaded[path] = signature
+            self.count += 1

@@ -40,7 +40,7 @@ class ProcessingRun(JobRun[ProcessingJob]):
             access,
             self._instances,
             limits={Ending.OUT_OF_RUNTIME: time.monotonic() + self._job.max_runtime_seconds},
-            meanwhile=[partial(upload.watch, interval_seconds=self._context.watch_seconds)],
+            meanwhile=[partial(upload.look, self._context.watch_seconds)],
             uploads=upload,
         )
         if outcome.ending is Ending.FAILED and outcome.reason is None:

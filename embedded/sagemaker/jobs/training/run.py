@@ -121,7 +121,7 @@ class TrainingRun(JobRun[TrainingJob]):
             access,
             instances,
             limits=limits,
-            meanwhile=[partial(checkpoints.watch, interval_seconds=self._context.watch_seconds)],
+            meanwhile=[partial(checkpoints.look, self._context.watch_seconds)],
             uploads=checkpoints,
             on_line=self._job.metrics.line,
         )

@@ -15,7 +15,7 @@ import pytest
 
 from cli.sandbox.isolation import IsolationKind, probe
 from cli.sandbox.program import SandboxedProgram
-from cli.sandbox.visible_files import file_list, interpreter_files
+from cli.sandbox.visible_files import file_list
 from tests.unit.attacks import isolation_of_machine
 
 SHOW = "import sys; print(sys.argv[1:], repr(sys.stdin.read()))"
@@ -43,7 +43,6 @@ def run(kind: IsolationKind, code: str, *arguments: str, **options: Any) -> "sub
     program = SandboxedProgram(
         argv=[sys.executable, "-c", code, *arguments],
         environment={"PATH": os.defpath},
-        readable=interpreter_files(sys.executable),
         **options,
     )
     ended = program.run(kind)
@@ -99,7 +98,6 @@ def waiting(kind: IsolationKind) -> Iterator[tuple["subprocess.Popen[bytes]", li
     program = SandboxedProgram(
         argv=[sys.executable, "-c", WAITS],
         environment={"PATH": os.defpath, "MARK": mark},
-        readable=interpreter_files(sys.executable),
     )
     with subprocess.Popen(program.launcher(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as launcher:
         assert launcher.stdin is not None

@@ -2,16 +2,18 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import ministack.app
 import pytest
-from ministack.services import dynamodb, s3
+from ministack.core import iam_actions, iam_evaluator, responses
+from ministack.services import dynamodb, iam, s3
 
 from embedded.ministack.http.direct_route import with_direct_route
 from embedded.ministack.http.messages import header_map, query_map
-from embedded.ministack.http.request_memory import remembered
+from embedded.ministack.http.request_memory import install_request_memory, remembered
 
 KEY = "AKIAFLEETSCORELOCAL1"
 IDS = {"x-amzn-requestid", "x-amz-request-id", "x-amz-id-2", "date", "last-modified"}
@@ -22,6 +24,25 @@ def clean() -> Iterator[None]:
     yield
     s3.reset()
     dynamodb.reset()
+    iam.reset()
+
+
+@pytest.fixture
+def enforced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enforce policies, and let a user with them send the requests."""
+    monkeypatch.setattr(ministack.app, "AUTH", True)
+    monkeypatch.setattr(ministack.app, "pin_signed_request", ministack.app.pin_signed_request)
+    monkeypatch.setattr(iam_evaluator, "resolve_principal", iam_evaluator.resolve_principal)
+    for name in ("expected_success_content_type", "expected_error_content_type"):
+        monkeypatch.setattr(responses, name, getattr(responses, name))
+    for module in (iam_actions, dynamodb):
+        monkeypatch.setattr(module, "json", module.json)
+    install_request_memory()
+    allow = {"Effect": "Allow", "Action": ["s3:*", "dynamodb:GetItem"], "Resource": "*"}
+    deny = {"Effect": "Deny", "Action": "*", "Resource": ["*/secret", "*:table/secret"]}
+    iam._create_user({"UserName": ["u"]})
+    iam._user_inline_policies["u"] = {"p": json.dumps({"Statement": [allow, deny]})}
+    iam._access_keys[KEY] = {"UserName": "u", "AccessKeyId": KEY, "SecretAccessKey": "s", "Status": "Active"}
 
 
 def request(
@@ -78,27 +99,58 @@ REQUESTS = {
     "item": table("GetItem", TableName="absent", Key={"k": {"S": "x"}}),
     "not-json": request("POST", "/", b"{", "dynamodb", x_amz_target="DynamoDB_20120810.GetItem"),
     "unknown": table("Unknown"),
+    "denied": request("GET", "/bucket/secret"),
+    "denied-head": request("HEAD", "/bucket/secret"),
+    "denied-item": table("GetItem", TableName="secret", Key={"k": {"S": "x"}}),
+    "no-permission": table("PutItem", TableName="absent", Item={"k": {"S": "x"}}),
 }
 
 
 @pytest.mark.parametrize("name", REQUESTS)
 def test_answers_are_those_of_ministack(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = []
+    first, second = answers(REQUESTS[name], monkeypatch)
+    assert first == second
+
+
+@pytest.mark.usefixtures("enforced")
+@pytest.mark.parametrize("name", REQUESTS)
+def test_answers_with_enforced_policies_are_those_of_ministack(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = answers(REQUESTS[name], monkeypatch)
+    assert first == second
+    assert (first[0] in {400, 403}) or name not in {"denied", "denied-head", "denied-item", "no-permission"}
+
+
+@pytest.mark.usefixtures("enforced")
+@pytest.mark.parametrize("name", ["get", "absent", "head", "list", "put", "delete", "item"])
+def test_ministack_decides_nothing_about_allowed_requests(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise AssertionError("ministack has decided about the request")
+
+    answer(ministack.app.app, request("PUT", "/bucket"))
+    for module, decides in ((ministack.app, "_dispatch_service_request"), (iam_evaluator, "enforce")):
+        monkeypatch.setattr(module, decides, fail)
+    answer(with_direct_route(ministack.app.app), REQUESTS[name])
+
+
+def answers(asked: tuple[dict[str, Any], bytes], monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Return the answers of ministack and of the direct route, without what differs between two requests."""
+    found = []
     for application in (ministack.app.app, with_direct_route(ministack.app.app)):
         answer(ministack.app.app, request("PUT", "/bucket"))
         answer(ministack.app.app, request("PUT", "/bucket/a%20b", b"12345"))
-        if answers:
+        if found:
 
             async def fail(*_: Any) -> None:
                 raise AssertionError("the request has met ministack's other routes")
 
             monkeypatch.setattr(ministack.app, "_handle_pre_body_request", fail)
-        status, headers, body = answer(application, REQUESTS[name])
+        status, headers, body = answer(application, asked)
         assert "date" in headers
         shown = {key: "" if key in IDS else value for key, value in headers.items()}
-        answers.append((status, shown, body.partition(b"<RequestId>")[0].partition(b"<LastModified>")[0]))
+        body = re.sub(rb"<(RequestId|HostId|LastModified)>.*?</", b"</", body)
+        found.append((status, shown, re.sub(rb'"RequestId": ?"[^"]*"', b"", body)))
         s3.reset()
-    assert answers[0] == answers[1]
+    return found
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,7 @@ def test_a_job_sees_mounts_and_disks_as_set(
         expected = {"volume": settings.volume_bytes, "root": settings.root_disk_bytes, "home": settings.root_disk_bytes}
         assert {name: seen["sizes"][name] for name in expected} == expected
         assert seen["sizes"]["parent"] == expected["root" if settings.mounts == "per-path" else "volume"]
+    service.close()  # waits for the thread that deletes the disks of the ended job
     assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
 
 

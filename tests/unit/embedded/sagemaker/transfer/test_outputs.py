@@ -1,7 +1,6 @@
 """Output folders as a hostile job may leave them."""
 
 import os
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -49,14 +48,10 @@ def test_deeply_nested_folders_fail_the_upload_and_are_deleted(delete: Any, tmp_
     folder = OutputFolder(root, root / "out", "s3://bucket/out", is_continuous=True)
     with ThreadPoolExecutor(1) as pool:
         upload = OutputUpload(Uploader(None, role_arn="role"), [folder], pool=pool)
-        stop = threading.Event()
-        watching = threading.Thread(target=upload.watch, args=(stop, 0.01))
-        watching.start()
+        assert upload.look(0.01) == 0.01
         with pytest.raises(JobFailure, match=r"The path d/d/d.* is longer than a key of S3 can be"):
             upload.finish(only_continuous=False)
-        assert watching.is_alive()
-        stop.set()
-        watching.join()
+        assert upload.look(0.01) > 0
 
     delete(root)
 
@@ -71,6 +66,50 @@ class Bucket:
 
     def put_object(self, *, Key: str, Body: BinaryIO, **_: Any) -> None:  # noqa: N803 - as in AWS
         self.objects[Key] = Body.read()
+
+
+def test_complete_files_are_uploaded_while_the_job_runs(tmp_path: Path) -> None:
+    root, bucket = tmp_path / "ml", Bucket()
+    (root / "out").mkdir(parents=True)
+    os.utime(root / "out", (1, 1))  # empty for a long time
+    folder = OutputFolder(root, root / "out", "s3://bucket/out", is_continuous=True)
+    with ThreadPoolExecutor(1) as pool:
+        upload = OutputUpload(Uploader(bucket, role_arn="role"), [folder], pool=pool)
+
+        def look() -> float:
+            seconds = upload.look(1.0)
+            pool.submit(int).result()  # the uploads before it have ended
+            return seconds
+
+        assert [look() for _ in range(6)] == [1.0, 1.5, 2.25, 3.375, 5.0, 5.0]
+        (root / "out/inner").mkdir()
+        (root / "out/inner/a").write_bytes(b"first")
+        assert look() == 1.0
+        assert bucket.objects == {}, "the file may not be complete"
+        assert look() == 1.5
+        assert (bucket.objects, upload.count) == ({"out/inner/a": b"first"}, 1)
+        (root / "out/inner/a").write_bytes(b"second version")
+        (root / "out/b").write_bytes(b"b")
+        assert [look(), look(), look()] == [1.0, 1.5, 2.25]
+        assert bucket.objects == {"out/inner/a": b"second version", "out/b": b"b"}
+        (root / "out/c").write_bytes(b"c")
+        upload.finish(only_continuous=True)
+    assert (bucket.objects["out/c"], upload.count) == (b"c", 4)
+
+
+def test_a_file_is_found_whose_folder_looks_as_before(tmp_path: Path) -> None:
+    root, bucket = tmp_path / "ml", Bucket()
+    (root / "out").mkdir(parents=True)
+    folder = OutputFolder(root, root / "out", "s3://bucket/out", is_continuous=True)
+    with ThreadPoolExecutor(1) as pool:
+        upload = OutputUpload(Uploader(bucket, role_arn="role"), [folder], pool=pool)
+        before = (root / "out").stat()
+        upload.look(1.0)
+        (root / "out/a").write_bytes(b"a")
+        os.utime(root / "out", ns=(before.st_atime_ns, before.st_mtime_ns))
+        upload.look(1.0)
+        upload.look(1.0)
+    assert bucket.objects == {"out/a": b"a"}
 
 
 def test_a_fault_changes_one_byte_of_one_object(tmp_path: Path) -> None:

@@ -1,0 +1,219 @@
+"""Evaluation of policies for plain requests: the statements that name an action are found once.
+
+What is not allowed here is evaluated again by ministack, which also words the refusal.
+"""
+
+# ministack reads its environment at import, and this package exists to reach its private names.
+# ruff: noqa: PLC0415, SLF001
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from embedded.ministack.iam.call_recording import is_recording
+from embedded.ministack.plain_requests.modules import evaluator
+
+_SITUATIONS = 500
+"""Largest number of actions and origins whose statements are kept per identity."""
+_OF_SITUATION = frozenset({"aws:requestedregion", "aws:securetransport", "aws:sourceip"})
+"""Condition keys whose values are part of a situation."""
+
+Matches = Callable[[str], object]
+
+
+class Situation(NamedTuple):
+    """What many requests have in common."""
+
+    action: str
+    region: str
+    source_ip: str
+    secure_transport: bool
+
+
+class CallContext:
+    """A call as ministack's evaluation of conditions reads it. Its condition keys are found out when needed."""
+
+    request_tags: dict[str, str] = {}  # noqa: RUF012 - never changed
+    tag_keys: tuple[str, ...] = ()
+
+    def __init__(
+        self, principal: Principal, situation: Situation, resource: str, keys: Callable[[], dict[str, Any]]
+    ) -> None:
+        self.permissions, self.situation, self.resource_arn, self._keys = (
+            principal.permissions,
+            situation,
+            resource,
+            keys,
+        )
+        self.principal_arn, self.principal_type = principal.arn, principal.kind
+        self.principal_account, self.principal_keys = principal.account_id, principal.condition_keys
+        self.action, self.region, self.source_ip, self.secure_transport = situation
+
+    @functools.cached_property
+    def service_context(self) -> dict[str, Any]:
+        from ministack.services.tagging import resource_tags
+
+        found = {key.lower(): value for key, value in self._keys().items()}
+        found.setdefault("aws:tagkeys", None)
+        if self.permissions.name_resource_tags:
+            for name, value in (resource_tags(self.resource_arn) or {}).items():
+                found.setdefault(f"aws:resourcetag/{name}".lower(), value)
+        return found
+
+
+@dataclass(frozen=True)
+class Principal:
+    """A user, or a session of a role. `condition_keys` describe it in conditions."""
+
+    arn: str
+    kind: str
+    account_id: str
+    condition_keys: dict[str, Any]
+    permissions: Permissions
+
+
+class _Statement(NamedTuple):
+    """A statement that names the action of a situation. Conditions about the situation alone are met."""
+
+    matches: Matches
+    conditions: dict[str, Any] | None
+
+    def applies(self, context: CallContext) -> bool:
+        return bool(self.matches(context.resource_arn)) and (
+            self.conditions is None or evaluator()._conditions_met(self.conditions, context)
+        )
+
+
+class _Statements(NamedTuple):
+    denying: list[_Statement]
+    allowing: list[list[_Statement]]
+    """Those of the policies, of the permissions boundary, and so on. Each list must have one that applies."""
+
+
+class Permissions:
+    """The parsed policies of a user or role, and the limits of what they allow."""
+
+    def __init__(self, policies: list[list[Any]], limits: list[list[list[Any]]]) -> None:
+        self.policies, self.limits = policies, limits
+        self._statements: dict[Situation, _Statements] = {}
+
+    @functools.cached_property
+    def name_resource_tags(self) -> bool:
+        return bool(evaluator()._names_condition_key(self.policies, "aws:resourcetag/"))
+
+    def allow(self, context: CallContext) -> bool:
+        """Return whether these policies allow a call. The policy of its resource is another matter."""
+        found = self._statements.get(context.situation)
+        if found is None:
+            if len(self._statements) >= _SITUATIONS:
+                self._statements.clear()
+            found = self._statements[context.situation] = self._find(context.situation)
+        if any(statement.applies(context) for statement in found.denying):
+            return False
+        return all(any(statement.applies(context) for statement in layer) for layer in found.allowing)
+
+    def _find(self, situation: Situation) -> _Statements:
+        layers = [[statement for policy in layer for statement in policy] for layer in (self.policies, *self.limits)]
+        return _Statements(
+            [found for layer in layers for found in _concerned(layer, "Deny", situation)],
+            # Statements without conditions are compared first: they take less time.
+            [sorted(_concerned(layer, "Allow", situation), key=lambda each: bool(each.conditions)) for layer in layers],
+        )
+
+
+def _concerned(statements: Iterable[Any], effect: str, situation: Situation) -> Iterator[_Statement]:
+    """Yield the statements with an effect that name the action and whose conditions the situation can meet."""
+    for each in statements:
+        if each.effect != effect:
+            continue
+        if not evaluator()._action_matches(situation.action, each.actions, each.not_actions):
+            continue
+        conditions = each.conditions or None
+        if conditions is not None and _condition_keys(conditions) <= _OF_SITUATION:
+            if not evaluator()._conditions_met(conditions, situation):
+                continue
+            conditions = None
+        yield _Statement(_resource_match(tuple(each.resources), tuple(each.not_resources)), conditions)
+
+
+def _condition_keys(conditions: dict[str, Any]) -> set[str]:
+    return {key.lower() for block in conditions.values() if isinstance(block, dict) for key in block}
+
+
+@functools.lru_cache(1_000)
+def _resource_match(resources: tuple[str, ...], not_resources: tuple[str, ...]) -> Matches:
+    """Return a function that compares a resource with patterns, as ministack does."""
+    if not resources and not not_resources:
+        return _everything
+    named = _pattern_match(resources or not_resources)
+    if resources:
+        return named
+    return lambda resource: not named(resource)
+
+
+def _pattern_match(patterns: tuple[str, ...]) -> Matches:
+    if "*" in patterns:
+        return _everything
+    wildcards = {"*": ".*", "?": "."}
+    texts = ["".join(wildcards.get(each) or re.escape(each) for each in pattern) for pattern in patterns]
+    return re.compile(f"^(?:{'|'.join(texts)})$").match
+
+
+def _everything(_resource: str) -> bool:
+    return True
+
+
+def is_allowed(service: str, context: CallContext) -> bool:
+    """Return whether ministack would allow a call; False if only ministack can tell."""
+    permissions = context.permissions
+    allowed = permissions.allow(context) and _resource_policy_allows(service, context)
+    if allowed and is_recording():
+        # ministack's evaluation is what is recorded. It uses the same statements, so that it cannot differ.
+        if evaluator().evaluate(context, permissions.policies, *permissions.limits).decision != "Allow":
+            raise AssertionError(f"{context.action} on {context.resource_arn} is allowed, but not by ministack")
+        found = evaluator()._resource_policy(service, context.resource_arn)
+        if found is not None:
+            evaluator().evaluate_resource_policy(found[0], context)
+    return allowed
+
+
+def _resource_policy_allows(service: str, context: CallContext) -> bool:
+    """Return whether the policy of a resource in the caller's account does not deny a call."""
+    found = None
+    if service in evaluator()._RESOURCE_POLICY_LOOKUPS:
+        found = evaluator()._resource_policy(service, context.resource_arn)
+    policy, owner = found or ("", None)
+    if owner not in (None, context.principal_account) or service in evaluator()._POLICY_REQUIRED:
+        return False
+    if policy and not isinstance(policy, str):
+        return bool(evaluator().evaluate_resource_policy(policy, context).decision != "Deny")
+    denials = _denials(policy, context.situation) if policy else ()
+    return not any(each.applies(context) and _is_named(principal, context.principal_arn) for principal, each in denials)
+
+
+@functools.lru_cache(_SITUATIONS)
+def _denials(policy: str, situation: Situation) -> list[tuple[Any, _Statement]]:
+    """Return the denying statements of a resource's policy that name the action, each with its principals."""
+    try:
+        document = json.loads(policy)
+    except ValueError:
+        return []
+    statements = document.get("Statement", []) if isinstance(document, dict) else []
+    statements = [statements] if isinstance(statements, dict) else statements
+    return [
+        (each.get("Principal", {}), found)
+        for each in (statements if isinstance(statements, list) else [])
+        if isinstance(each, dict)
+        for found in _concerned(evaluator().parse_policy_document({"Statement": [each]}), "Deny", situation)
+    ]
+
+
+def _is_named(principal: Any, arn: str) -> bool:
+    if isinstance(principal, dict):
+        principal = {"AWS": principal.get("AWS", [])}
+    return bool(evaluator()._principal_matches(principal, arn))
