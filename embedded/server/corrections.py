@@ -4,7 +4,9 @@ from pathlib import Path
 
 from embedded.ministack.cloudformation.new_names import install_new_names
 from embedded.ministack.dynamodb.change_records import install_change_records
+from embedded.ministack.dynamodb.expiry import install_expiry
 from embedded.ministack.dynamodb.expressions import install_expression_cache
+from embedded.ministack.dynamodb.indexes import install_index_sort_keys
 from embedded.ministack.dynamodb.plain_requests.handler import install_short_way
 from embedded.ministack.dynamodb.plain_requests.transactions import install_token_digests
 from embedded.ministack.dynamodb.rows import install_packed_rows
@@ -108,8 +110,10 @@ def install_corrections(
     install_expression_cache()
     install_value_caches()
     install_value_copies()
+    install_index_sort_keys()
     install_packed_rows()
     install_change_records()
+    install_expiry()
     install_token_digests()
     install_short_way()
     name_resources("ecr", ecr_resource_arn)

@@ -17,6 +17,7 @@ from embedded.ministack.dynamodb.rows import Item, Table
 _CACHED = 10_000
 _CLAUSES = ("SET", "REMOVE", "ADD", "DELETE")
 """Clauses of an update, in the order in which they are applied."""
+_CONDITIONS = frozenset({"ConditionExpression", "FilterExpression", "KeyConditionExpression"})
 _OPERATION_BYTES = 64
 """More than what DynamoDB charges for an operator or a name of an update, besides its length."""
 
@@ -29,6 +30,7 @@ class _Checked:
     """Expressions of a request that fit together."""
 
     condition: Condition | None
+    """The condition of a write, or the filter of a query."""
     bounds: tuple[tuple[str, str], ...]
     clauses: tuple[tuple[str, Tokens], ...]
 
@@ -42,7 +44,7 @@ class Expressions:
     names: dict[str, str]
 
     def hold(self, item: Item | None) -> bool:
-        """Return whether the condition is true of an item; without a condition it is.
+        """Return whether the condition or the filter is true of an item; without any it is.
 
         Raises:
             UnusualRequestError: DynamoDB refuses the condition for this item.
@@ -134,12 +136,13 @@ def _checked(
         request["ExpressionAttributeNames"] = dict(names)
     if dynamodb()._validate_expression_attrs(request, fields):
         return None
-    text = request.get("ConditionExpression") or request.get("KeyConditionExpression")
-    condition = compile_condition(text, dict(names)) if text else None
+    texts_by_field = {field: text for field, text in request.items() if field in _CONDITIONS}
+    conditions = {field: compile_condition(text, dict(names)) for field, text in texts_by_field.items()}
     clauses = _clauses(request["UpdateExpression"]) if "UpdateExpression" in request else ()
-    if (text and condition is None) or clauses is None:
+    if None in conditions.values() or clauses is None:
         return None
-    return _Checked(condition, value_bounds(text) if text else (), clauses)
+    bounds = tuple(pair for text in texts_by_field.values() for pair in value_bounds(text))
+    return _Checked(conditions.get("ConditionExpression") or conditions.get("FilterExpression"), bounds, clauses)
 
 
 def _clauses(text: str) -> tuple[tuple[str, Tokens], ...] | None:

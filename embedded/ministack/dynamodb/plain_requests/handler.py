@@ -11,7 +11,8 @@ from typing import Any
 
 from embedded.ministack.dynamodb.ministack_module import check_names, dynamodb
 from embedded.ministack.dynamodb.plain_requests.changes import Change, plan_put, plan_update
-from embedded.ministack.dynamodb.plain_requests.reads import batch_get_item, get_item, query
+from embedded.ministack.dynamodb.plain_requests.queries import query
+from embedded.ministack.dynamodb.plain_requests.reads import batch_get_item, get_item
 from embedded.ministack.dynamodb.plain_requests.transactions import transact_write_items
 from embedded.ministack.dynamodb.plain_requests.values import UnusualRequestError
 from embedded.ministack.dynamodb.rows import Item, pack
@@ -32,7 +33,8 @@ def install_short_way() -> None:
     check_names(
         "_apply_add", "_apply_delete", "_apply_remove", "_apply_set", "_attribute_value_size",
         "_between_bounds_error", "_check_redundant_parens", "_check_reserved_keyword_usage", "_compare_ddb",
-        "_condition_syntax_error", "_conditional_check_failed", "_ddb_canonicalize_number", "_diff_attributes",
+        "_condition_syntax_error", "_conditional_check_failed", "_index_key_lists", "_project_item",
+        "_projection_overlap_response", "_ddb_canonicalize_number", "_diff_attributes",
         "_ExprEval", "_get_attr_type", "_item_size_bytes", "_remove_item", "_tables", "_tokenize",
         "_transact_cancel_response", "_validate_expression_attrs", "handle_request",
     )  # fmt: skip

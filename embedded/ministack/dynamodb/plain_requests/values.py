@@ -15,7 +15,7 @@ _DEPTH = 32
 """Deepest level of an attribute value."""
 _PARTITION_KEY_BYTES = 2048
 _SORT_KEY_BYTES = 1024
-_NO_SORT_KEY = "__no_sort__"
+NO_SORT_KEY = "__no_sort__"
 """Sort key of the items of tables without one, in ministack's storage."""
 
 Numbers = list[tuple[dict[str, Any], str]]
@@ -93,7 +93,16 @@ def key_values(table: Table, key: Any, *, is_item: bool = False) -> Place:
     if type(key) is not dict or (not is_item and len(key) != (2 if sort_name else 1)):
         raise UnusualRequestError
     partition = _key_text(key.get(table["pk_name"]), _PARTITION_KEY_BYTES)
-    return partition, _key_text(key.get(sort_name), _SORT_KEY_BYTES) if sort_name else _NO_SORT_KEY
+    return partition, _key_text(key.get(sort_name), _SORT_KEY_BYTES) if sort_name else NO_SORT_KEY
+
+
+def key_texts(values: Iterable[Any]) -> list[str]:
+    """Return the texts of values that are compared with keys.
+
+    Raises:
+        UnusualRequestError: One is not a text, or is too long for a key.
+    """
+    return [_key_text(value, _SORT_KEY_BYTES) for value in values]
 
 
 def _key_text(value: Any, limit: int) -> str:

@@ -10,6 +10,7 @@ import pytest
 from ministack.services import dynamodb
 
 from embedded.ministack.dynamodb.change_records import install_change_records
+from embedded.ministack.dynamodb.indexes import install_index_sort_keys
 from embedded.ministack.dynamodb.plain_requests.handler import install_short_way
 from embedded.ministack.dynamodb.plain_requests.transactions import install_token_digests
 from embedded.ministack.dynamodb.rows import install_packed_rows
@@ -35,7 +36,8 @@ _SCHEMA = {
     "StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
 }
 _CHANGED = (
-    "handle_request", "_set_item", "_emit_stream_event", "_trim_stream_records", "_txn_token_store", "copy",
+    "handle_request", "_set_item", "_index_members", "_index_item", "_emit_stream_event", "_trim_stream_records",
+    "_txn_token_store", "copy",
 )  # fmt: skip
 
 Answer = tuple[int, Any]
@@ -83,6 +85,7 @@ def short_way() -> Iterator[None]:
         for name in _CHANGED:
             patch.setattr(dynamodb, name, getattr(dynamodb, name))
         install_value_copies()
+        install_index_sort_keys()
         install_packed_rows()
         install_change_records()
         install_token_digests()

@@ -1,6 +1,7 @@
 """Random requests of DynamoDB: most are plain, some are unusual or wrong."""
 
 import random
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +26,7 @@ _GIVEN_VALUES: dict[str, Any] = {
     ":a": {"S": "a"}, ":b": {"S": "b"}, ":n": {"N": "1"}, ":t": {"N": "2"}, ":s": {"SS": ["a", "c"]},
     ":l": {"L": [{"S": "x"}]}, ":m": {"M": {"n": {"N": "7"}}}, ":p": {"S": "p"},
 }  # fmt: skip
-_GIVEN_NAMES = {"#n": "n", "#m": "m", "#p": "pk", "#s": "sk"}
+_GIVEN_NAMES = {"#n": "n", "#m": "m", "#p": "pk", "#s": "sk", "#status": "status", "#time": "time"}
 _UPDATES = (
     "SET n = :n", "SET #n = #n + :n", "SET n = if_not_exists(n, :n) - :t, s = :a", "ADD n :n", "ADD s :s, n :n",
     "REMOVE m, s", "SET #m = :a REMOVE s ADD n :t", "DELETE s :s", "SET m.n = :n", "set n = :n add x :n",
@@ -45,6 +46,12 @@ _ODD_KEY_CONDITIONS = (
     "pk = :p AND sk >= :a AND sk < :b", "pk = :p and sk = :a", "pk = :p AND contains(sk, :a)", "sk = :a AND pk = :p",
     "pk = :p AND begins_with(sk, :n)", "(pk = :p)", "((pk = :p))", "pk = :p AND pk = :p",
 )  # fmt: skip
+_INDEX_CONDITIONS = (
+    "#status = :a", "#status = :a AND begins_with(#time, :a)", "(#status = :a AND #time BETWEEN :a AND :b)",
+    "#status = :b AND #time > :a", "#status = :a AND #time <= :b",
+)  # fmt: skip
+_FILTERS = ("attribute_exists(n)", "n = :n OR s <> :a", "attribute_not_exists(#m)", "n BETWEEN :n AND :t")
+_PROJECTIONS = ("n", "pk, sk", "#m, n", "m.n, s", "l[0]", "#p, status")
 
 
 class Requests:
@@ -101,14 +108,22 @@ class Requests:
         return {"RequestItems": {self._table(): {"Keys": keys, **self._perhaps("ConsistentRead", [True], 0.5), **odd}}}
 
     def _query(self) -> Request:
+        of_index = self._random.random() < 0.4
+        usual = _INDEX_CONDITIONS if of_index else _KEY_CONDITIONS
+        start = self._key()
+        if of_index:
+            start |= {name: self._random.choice(_VALUES[:2]) for name in ("status", "time")}
         request = {
             "TableName": self._table(),
-            "KeyConditionExpression": self._pick(_KEY_CONDITIONS, _ODD_KEY_CONDITIONS),
+            "KeyConditionExpression": self._pick(usual, _ODD_KEY_CONDITIONS),
+            **({"IndexName": self._pick(["by-status"], ["unknown"])} if of_index != self._is_odd() else {}),
             **self._perhaps("Limit", [1, 2, 3, *self._odd([0])], 0.3),
             **self._perhaps("ScanIndexForward", [True, False], 0.3),
-            **self._perhaps("ExclusiveStartKey", [self._key()], 0.3),
-            **self._perhaps("FilterExpression", ["attribute_exists(n)"], 0.1),
-            **self._perhaps("Select", ["COUNT"], 0.1),
+            **self._perhaps("ExclusiveStartKey", [start], 0.3),
+            **self._perhaps("FilterExpression", [*_FILTERS, self._condition(1)], 0.2),
+            **self._perhaps("ProjectionExpression", [*_PROJECTIONS, *self._odd(["name", "m, m.n", "n, n"])], 0.2),
+            **self._perhaps("Select", ["COUNT"], 0.05),
+            **self._perhaps("ConsistentRead", [True], 0.1),
         }
         return self._with_references(request)
 
@@ -143,7 +158,8 @@ class Requests:
     def _with_references(self, request: Request) -> Request:
         text = " ".join(str(field) for name, field in request.items() if name.endswith("Expression"))
         values = {name: value for name, value in _GIVEN_VALUES.items() if name in text}
-        names = {name: attribute for name, attribute in _GIVEN_NAMES.items() if name in text}
+        words = set(re.findall(r"#\w+", text))
+        names = {name: attribute for name, attribute in _GIVEN_NAMES.items() if name in words}
         if self._is_odd():
             values = self._random.choice([{}, {**values, ":z": {"S": "z"}}, dict.fromkeys(values, self._value())])
             names = self._random.choice([names, {**names, "#z": "z"}, {}])
