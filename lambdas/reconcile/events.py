@@ -55,9 +55,9 @@ def read_event(event: Mapping[str, Any], read: Callable[[str], EndedExecution]) 
         return ExecutionEnd(_read_end(detail, read))
     if source == _SAGEMAKER and isinstance(detail, Mapping):
         for kind in SageMakerKind:
-            fields = [detail.get(f"{kind.value}Job{field}") for field in ("Name", "Arn", "Status")]
-            if all(isinstance(value, str) for value in fields):
-                return JobChange(kind, *map(str, fields), named_owner=_named_owner(detail))
+            name, arn, status = (detail.get(f"{kind.value}Job{field}") for field in ("Name", "Arn", "Status"))
+            if isinstance(name, str) and isinstance(arn, str) and isinstance(status, str):
+                return JobChange(kind, name, arn, status, _named_owner(detail))
     expected = f"an event of {_STATES}, {_SAGEMAKER} or a schedule"
     raise InvalidInputError("event", [Problem("source", source, expected, "Check the rules' patterns.")])
 
