@@ -22,6 +22,8 @@ class EmbeddedClock:
 
     def __init__(self, root: Path) -> None:
         self._file = root / "clock.json"
+        self._read: tuple[tuple[int, int], float] = ((0, 0), 0.0)
+        """Inode and time of the file that was read last, and its offset."""
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(time.time() + self._offset(), UTC)
@@ -40,6 +42,10 @@ class EmbeddedClock:
 
     def _offset(self) -> float:
         try:
-            return float(json.loads(self._file.read_text())["offset_seconds"])
+            found = os.stat(self._file)  # noqa: PTH116 - several times per second, and without a Path's overhead
+            version = found.st_ino, found.st_mtime_ns
+            if version != self._read[0]:
+                self._read = version, float(json.loads(self._file.read_text())["offset_seconds"])
         except FileNotFoundError:
             return 0.0
+        return self._read[1]

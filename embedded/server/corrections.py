@@ -3,21 +3,28 @@
 from pathlib import Path
 
 from embedded.ministack.cloudformation.new_names import install_new_names
+from embedded.ministack.dynamodb.change_records import install_change_records
+from embedded.ministack.dynamodb.expiry import install_expiry
 from embedded.ministack.dynamodb.expressions import install_expression_cache
-from embedded.ministack.dynamodb.values import install_value_caches
+from embedded.ministack.dynamodb.indexes import install_index_sort_keys
+from embedded.ministack.dynamodb.plain_requests.handler import install_short_way
+from embedded.ministack.dynamodb.plain_requests.transactions import install_token_digests
+from embedded.ministack.dynamodb.rows import install_packed_rows
+from embedded.ministack.dynamodb.values import install_value_caches, install_value_copies
 from embedded.ministack.events.event_sources import (
     install_batch_actions,
     install_object_versions,
     install_queue_polling,
 )
 from embedded.ministack.events.message_moves import install_message_moves
-from embedded.ministack.events.service_events import install_no_event_log
+from embedded.ministack.events.polling import install_idle_polling
+from embedded.ministack.events.service_events import install_function_targets, install_no_event_log
 from embedded.ministack.events.stream_records import install_stream_polling
 from embedded.ministack.functions import (
-    install_call_logs,
     install_forked_workers,
     install_function_errors,
     install_lambda_actions,
+    install_worker_calls,
 )
 from embedded.ministack.glue import glue_resource_arn, install_partition_filters
 from embedded.ministack.http.application import enforces_iam
@@ -78,15 +85,17 @@ def install_corrections(
         call_recording: Folder for a recording of the calls of roles; None means no recording.
     """
     service.install(time_scale)
-    install_call_logs()
+    install_worker_calls()
     install_function_errors()
     install_forked_workers()
     install_lambda_actions()
     install_object_versions()
     install_batch_actions()
+    install_idle_polling()
     install_queue_polling(time_scale)
     install_stream_polling(time_scale)
     install_no_event_log()
+    install_function_targets()
     _install_iam(endpoint, call_recording)
     install_missing_image_error()
     install_message_moves()
@@ -106,6 +115,13 @@ def install_corrections(
     install_partition_filters()
     install_expression_cache()
     install_value_caches()
+    install_value_copies()
+    install_index_sort_keys()
+    install_packed_rows()
+    install_change_records()
+    install_expiry()
+    install_token_digests()
+    install_short_way()
     name_resources("ecr", ecr_resource_arn)
     name_resources("glue", glue_resource_arn)
     name_resources("iam", iam_resource_arn)

@@ -7,7 +7,7 @@ import copy
 import json
 from typing import Any
 
-from embedded.ministack.step_functions.language import Context, path_tokens
+from embedded.ministack.step_functions.language import Context, PathTokens, path_tokens
 from embedded.ministack.step_functions.tasks import TaskError
 from embedded.step_functions.expressions import intrinsics
 
@@ -17,39 +17,40 @@ PAYLOAD_LIMIT_BYTES = 262_144
 State = dict[str, Any]
 
 
-def dump(data: Any) -> str:
-    """Return `data` as compact JSON."""
-    return json.dumps(data, separators=(",", ":"), ensure_ascii=False)
+dump = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+"""Returns data as compact JSON."""
 
 
-def check_size(data: Any, what: str) -> Any:
-    """Check that the JSON of `data` is within the payload limit, and return `data`.
+def check_size(data: Any, what: str) -> str:
+    """Check that the JSON of `data` is within the payload limit, and return it.
 
     Raises:
         TaskError: States.DataLimitExceeded, whose message begins with `what`.
     """
-    size = _size(data)
+    text = dump(data)
+    size = _size(text)
     if size > PAYLOAD_LIMIT_BYTES:
-        text = f"{what} has a size of {size} bytes, which exceeds the maximum of {PAYLOAD_LIMIT_BYTES} bytes"
-        raise TaskError("States.DataLimitExceeded", text)
-    return data
+        cause = f"{what} has a size of {size} bytes, which exceeds the maximum of {PAYLOAD_LIMIT_BYTES} bytes"
+        raise TaskError("States.DataLimitExceeded", cause)
+    return text
 
 
-def check_result_size(data: Any, name: str) -> Any:
-    """Check that the JSON of a result is within the payload limit, and return the result.
+def check_result_size(data: Any, name: str, text: str | None = None) -> str:
+    """Check that the JSON of a result is within the payload limit, and return it. `text` is the JSON if it is known.
 
     Raises:
         TaskError: States.DataLimitExceeded, worded as on AWS about the state or service `name`.
     """
-    if _size(data) > PAYLOAD_LIMIT_BYTES:
-        text = f"The state/task '{name}' returned a result with a size exceeding the maximum number of bytes service"
-        raise TaskError("States.DataLimitExceeded", f"{text} limit.")
-    return data
+    text = dump(data) if text is None else text
+    if _size(text) > PAYLOAD_LIMIT_BYTES:
+        cause = f"The state/task '{name}' returned a result with a size exceeding the maximum number of bytes service"
+        raise TaskError("States.DataLimitExceeded", f"{cause} limit.")
+    return text
 
 
-def _size(data: Any) -> int:
+def _size(text: str) -> int:
     # Half of a surrogate pair is valid JSON, and the workflow must be able to refuse it.
-    return len(dump(data).encode(errors="surrogatepass"))
+    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
 
 
 def resolve(path: str, data: Any, context: Context, field: str = "path") -> Any:
@@ -71,6 +72,19 @@ def resolve(path: str, data: Any, context: Context, field: str = "path") -> Any:
     tokens = path_tokens(path[1:] if path.startswith("$$") else path) if path.startswith("$") else None
     if tokens is None:
         raise TaskError("States.Runtime", f"{field}: {path!r} is not a JSONPath that the embedded AWS can read")
+    value = root
+    for kind, key in tokens:
+        if (kind == "field" and isinstance(value, dict) and key in value) or (
+            kind == "index" and isinstance(value, list) and key < len(value)
+        ):
+            value = value[key]
+        else:
+            return _found(path, tokens, root, field, data)
+    return value
+
+
+def _found(path: str, tokens: PathTokens, root: Any, field: str, data: Any) -> Any:
+    """Return the values of a path with wildcards. Raises TaskError if a path has no match."""
     values, several = [root], False
     for depth, (kind, key) in enumerate(tokens):
         found: list[Any] = []
@@ -88,7 +102,7 @@ def resolve(path: str, data: Any, context: Context, field: str = "path") -> Any:
     return values if several else values[0]
 
 
-def _no_match(path: str, tokens: list[tuple[str, Any]], depth: int, field: str, data: Any) -> str:
+def _no_match(path: str, tokens: PathTokens, depth: int, field: str, data: Any) -> str:
     """Return AWS's text about a path whose step `depth` has no match."""
     if field.endswith(".$") or field in ("ErrorPath", "CausePath"):
         shown = dump(data)[:1000]

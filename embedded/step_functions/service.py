@@ -12,10 +12,11 @@ from embedded.step_functions.data_flow import PAYLOAD_LIMIT_BYTES
 from embedded.step_functions.definition import validation
 from embedded.step_functions.executions import redrive, running
 from embedded.step_functions.executions.cancellation import Cancellation, CancelledError
-from embedded.step_functions.executions.execution import Branch, Execution, start_thread
+from embedded.step_functions.executions.execution import Branch, Execution
 from embedded.step_functions.executions.execution_log import ExecutionLog
 from embedded.step_functions.executions.redrive import EndedRun
 from embedded.step_functions.states import run_states
+from embedded.threads import start_thread
 
 _logger = logging.getLogger("embedded.step_functions")
 _redrive_lock = threading.Lock()

@@ -36,14 +36,18 @@ def run_states(branch: Branch, machine: dict[str, Any], data: Any, resume: Resum
     if resume is not None:
         name, data = resume.state, resume.data
         branch.context["variables"] = dict(resume.variables)
+    text = data_flow.dump(data)
     while name is not None:
         state = machine["States"][name]
-        data, name = _visit(branch, name, state, data, resume)
+        data, text, name = _visit(branch, name, state, data, text, resume=resume)
         resume = None
     return data
 
 
-def _visit(branch: Branch, name: str, state: State, raw: Any, resume: ResumePoint | None) -> tuple[Any, Following]:
+def _visit(
+    branch: Branch, name: str, state: State, raw: Any, text: str, *, resume: ResumePoint | None
+) -> tuple[Any, str, Following]:
+    """Run a state on its raw input, whose JSON is `text`. Return its output, the output's JSON and the next state."""
     branch.cancellation.check()
     kind = state["Type"]
     variables = dict(branch.context.get("variables", {}))
@@ -54,12 +58,12 @@ def _visit(branch: Branch, name: str, state: State, raw: Any, resume: ResumePoin
     branch.context["QueryLanguage"] = branch.query_language
     branch.attempt = FanOutAttempt(parts=resume.parts if resume else None)
     # A redriven state was entered before, and was not exited.
-    entered = resume.entered if resume else _enter(branch, name, kind, raw)
+    entered = resume.entered if resume else _enter(branch, name, kind, text)
     try:
         if kind == "Fail":
             raise TaskError(*_failure(branch, state, raw))
         output, following = _with_retry_and_catch(branch, name, state, raw)
-        check_result_size(output, name)
+        text = check_result_size(output, name, text if output is raw else None)
     except (TaskError, CancelledError) as failure:
         branch.resume_point = ResumePoint(name, raw, entered, variables, branch.attempt.parts)
         if isinstance(failure, TaskError):
@@ -71,12 +75,12 @@ def _visit(branch: Branch, name: str, state: State, raw: Any, resume: ResumePoin
     finally:
         branch.query_language = outer
         branch.context["QueryLanguage"] = outer
-    branch.add_event(f"{kind}StateExited", {"stateExitedEventDetails": state_details(name, "output", output)})
-    return output, following
+    branch.add_event(f"{kind}StateExited", {"stateExitedEventDetails": state_details(name, "output", text)})
+    return output, text, following
 
 
-def _enter(branch: Branch, name: str, kind: str, raw: Any) -> int:
-    return branch.add_event(f"{kind}StateEntered", {"stateEnteredEventDetails": state_details(name, "input", raw)})
+def _enter(branch: Branch, name: str, kind: str, text: str) -> int:
+    return branch.add_event(f"{kind}StateEntered", {"stateEnteredEventDetails": state_details(name, "input", text)})
 
 
 def _located(failure: TaskError, name: str, entered: int) -> TaskError:

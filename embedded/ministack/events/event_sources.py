@@ -19,7 +19,7 @@ _RECORD_BYTES = 1_000
 """Estimated size of an event record without its body, in bytes."""
 _LARGEST_PLAIN_BATCH = 10
 _CHECK_SECONDS = 1.0
-"""Time between two checks of the role of a mapping whose queue is empty, in seconds."""
+"""Time between two checks of the role of a mapping that takes no messages, in seconds."""
 
 
 def install_object_versions() -> None:
@@ -76,28 +76,32 @@ def install_queue_polling(time_scale: float) -> None:
     first_seen: dict[str, float] = {}
     next_check: dict[str, float] = {}
 
+    def is_denied(esm: dict[str, Any], config: dict[str, Any]) -> bool:
+        next_check[esm["UUID"]] = time.monotonic() + _CHECK_SECONDS
+        denied = _denied(config.get("Role", ""), esm["EventSourceArn"])
+        if denied:
+            esm["LastProcessingResult"] = f"PROBLEM: {denied}"
+        return bool(denied)
+
     def concurrency(esm: dict[str, Any], function: Any, config: dict[str, Any], queue: Any = None) -> int:
-        waiting = _visible(queue or {})
         # The poller of all mappings looks at each queue whenever a record of a stream is written.
-        if waiting or next_check.get(esm["UUID"], 0.0) <= time.monotonic():
-            next_check[esm["UUID"]] = time.monotonic() + _CHECK_SECONDS
-            denied = _denied(config.get("Role", ""), esm["EventSourceArn"])
-            if denied:
-                esm["LastProcessingResult"] = f"PROBLEM: {denied}"
-                return 0
+        if next_check.get(esm["UUID"], 0.0) <= time.monotonic() and is_denied(esm, config):
+            return 0
+        waiting, now = _visible(queue or {}), time.monotonic()
         if not waiting:
             first_seen.pop(esm["UUID"], None)
             return 0
         seconds = int(esm.get("MaximumBatchingWindowInSeconds") or 0) * time_scale
-        begin = first_seen.setdefault(esm["UUID"], time.monotonic())
-        left = begin + seconds - time.monotonic()
-        if len(waiting) < int(esm.get("BatchSize", 10)) and left > 0:
-            timer = threading.Timer(left, lambda_svc.esm_wake.set)
-            timer.daemon = True
-            timer.start()
+        begin = first_seen.get(esm["UUID"])
+        if len(waiting) < int(esm.get("BatchSize", 10)) and (now if begin is None else begin) + seconds > now:
+            if begin is None:
+                first_seen[esm["UUID"]] = now
+                timer = threading.Timer(seconds, lambda_svc.esm_wake.set)
+                timer.daemon = True
+                timer.start()
             return 0
         first_seen.pop(esm["UUID"], None)
-        return int(ministack_concurrency(esm, function, config, queue))
+        return 0 if is_denied(esm, config) else int(ministack_concurrency(esm, function, config, queue))
 
     def receive(queue_url: str, most: int) -> list[dict[str, Any]]:
         with sqs._queues_lock:

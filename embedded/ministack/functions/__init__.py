@@ -1,7 +1,7 @@
 """Lambda functions in ministack's local workers, with errors, imports and IAM actions as on AWS."""
 
 from embedded.ministack.functions.actions import install_lambda_actions
-from embedded.ministack.functions.worker_logs import install_call_logs
+from embedded.ministack.functions.worker_calls import install_worker_calls
 from embedded.ministack.functions.workers import (
     install_forked_workers,
     install_function_errors,
@@ -9,9 +9,9 @@ from embedded.ministack.functions.workers import (
 )
 
 __all__ = [
-    "install_call_logs",
     "install_forked_workers",
     "install_function_errors",
     "install_lambda_actions",
+    "install_worker_calls",
     "stop_function_workers",
 ]

@@ -3,6 +3,7 @@
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,15 +11,17 @@ from typing import Any
 from embedded.ministack.step_functions.tasks import TaskError
 
 Context = dict[str, Any]
+PathTokens = tuple[tuple[str, Any], ...]
 
 
-def path_tokens(path: str) -> list[tuple[str, Any]] | None:
+@functools.lru_cache(4096)
+def path_tokens(path: str) -> PathTokens | None:
     """Return a JSONPath's steps: ("field", name), ("index", n) or ("wildcard", None).
 
     None means that ministack cannot parse the path.
     """
     tokens = _engine()._parse_jsonpath_tokens(path)
-    return None if tokens is None else list(tokens)
+    return None if tokens is None else tuple(tokens)
 
 
 def compute_intrinsic(name: str, arguments: list[Any]) -> Any:
@@ -115,6 +118,7 @@ def _translated_errors() -> Iterator[None]:
         raise TaskError(error, cause) from failure
 
 
+@functools.cache
 def _engine() -> Any:
     from ministack.services import stepfunctions
 

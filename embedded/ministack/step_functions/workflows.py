@@ -5,6 +5,7 @@
 
 import asyncio
 import contextvars
+import functools
 import json
 import threading
 from collections.abc import Callable, Sequence
@@ -67,10 +68,12 @@ def add_event(record: Record, kind: str, details: dict[str, Any], previous: int)
     `previous` is the id of the event that caused it.
     """
     with EVENT_LOCK:
-        if isinstance(record["events"], PackedHistory):
-            record["events"] = list(record["events"])
-        event = _engine()._add_event(record, kind, {"previousEventId": previous, **details})
-        return int(event["id"])
+        events = record["events"]
+        if isinstance(events, PackedHistory):
+            events = record["events"] = list(events)
+        number = len(events) + 1
+        events.append({"id": number, "type": kind, "timestamp": timestamp(), "previousEventId": previous, **details})
+        return number
 
 
 def pack_history(record: Record) -> None:
@@ -279,6 +282,7 @@ def install_validation(diagnostics: Callable[[str, str], list[Record]]) -> None:
     engine._validate_state_machine_definition = validate
 
 
+@functools.cache
 def _engine() -> Any:
     from ministack.services import stepfunctions
 

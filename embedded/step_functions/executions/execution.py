@@ -1,8 +1,6 @@
 """One running execution: its record, its history and its branches."""
 
-import contextvars
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,7 +34,6 @@ class Execution:
         self.role_arn = role_arn
         self.cancellation = cancellation
         self.done = threading.Event()
-        self._texts: dict[str, str] = {}
         parts = record["executionArn"].split(":")
         self.region, self.account_id = parts[3], parts[4]
 
@@ -54,7 +51,7 @@ class Execution:
             if len(self.record["events"]) >= HISTORY_LIMIT_EVENTS - 1:
                 text = f"The execution reached the maximum number of history events ({HISTORY_LIMIT_EVENTS})."
                 raise TaskError("States.Runtime", text)
-            event = workflows.add_event(self.record, kind, self._sharing_texts(details), previous)
+            event = workflows.add_event(self.record, kind, details, previous)
             if self.record["status"] != "RUNNING":
                 # StopExecution and the time limit end the record before the states have ended: keep
                 # the end as the last event.
@@ -63,21 +60,6 @@ class Execution:
                 events[-2]["id"], events[-1]["id"] = events[-1]["id"], event
                 event = int(events[-2]["id"])
             return event
-
-    def _sharing_texts(self, details: dict[str, Any]) -> dict[str, Any]:
-        """Return the details of an event with the texts of earlier ones, as a state's output is the next one's input.
-
-        The history stays in memory when the execution has ended.
-        """
-        return {
-            name: {
-                key: self._texts.setdefault(text, text) if isinstance(text, str) else text
-                for key, text in member.items()
-            }
-            if isinstance(member, dict)
-            else member
-            for name, member in details.items()
-        }
 
     def succeed(self, output: Any, previous: int) -> None:
         text = dump(output)
@@ -100,7 +82,6 @@ class Execution:
                 return False
             workflows.add_event(self.record, kind, {details: shown}, previous)
             self.record.update(result, stopDate=workflows.timestamp(), status=status)
-            self._texts.clear()
         if "mapRunArn" not in self.record:
             workflows.announce_status(self.record)
         return True
@@ -157,14 +138,6 @@ class Branch:
         )
 
 
-def start_thread(target: Callable[..., object], *arguments: object, name: str) -> threading.Thread:
-    """Start a daemon thread with the caller's context variables (account and Region)."""
-    scope = contextvars.copy_context()
-    thread = threading.Thread(target=scope.run, args=(target, *arguments), name=name, daemon=True)
-    thread.start()
-    return thread
-
-
-def state_details(name: str, field_name: str, data: Any) -> dict[str, Any]:
-    """Return the details of an Entered or Exited event; `field_name` is `input` or `output`."""
-    return {"name": name, field_name: dump(data), f"{field_name}Details": {"truncated": False}}
+def state_details(name: str, field_name: str, text: str) -> dict[str, Any]:
+    """Return the details of an Entered or Exited event; `field_name` is `input` or `output`, and `text` its JSON."""
+    return {"name": name, field_name: text, f"{field_name}Details": {"truncated": False}}

@@ -1,5 +1,6 @@
 """Rules of Choice states in JSONPath: comparisons, combined with And, Or and Not."""
 
+import functools
 import operator
 import re
 from collections.abc import Callable
@@ -106,6 +107,7 @@ def _value(path: str, data: Any, context: Context) -> Any:
         raise TaskError("States.Runtime", text) from missing
 
 
+@functools.lru_cache(1024)
 def _pattern(wildcards: str) -> re.Pattern[str]:
     r"""Return a pattern in which `*` stands for any characters, and `\*` and `\\` for themselves."""
     parts = re.findall(r"\\[*\\]|[^*]|\*", wildcards, re.DOTALL)

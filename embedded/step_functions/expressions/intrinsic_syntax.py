@@ -1,5 +1,6 @@
 """Parser of intrinsic functions, as strict as CreateStateMachine."""
 
+import functools
 import json
 import re
 from typing import Any
@@ -33,6 +34,7 @@ class IntrinsicSyntaxError(ValueError):
     """The expression is not a call of an intrinsic function."""
 
 
+@functools.lru_cache(1024)
 def parse(expression: str) -> Node:
     """Parse an expression.
 

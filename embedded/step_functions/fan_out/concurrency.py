@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 
 from embedded.step_functions.executions.cancellation import Cancellation, CancelledError
-from embedded.step_functions.executions.execution import start_thread
+from embedded.threads import start_thread
 
 _POLL_SECONDS = 1.0
 """Longest time until a limit changed by UpdateMapRun takes effect."""

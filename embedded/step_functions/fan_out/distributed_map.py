@@ -67,8 +67,8 @@ def run_distributed(branch: Branch, state: State, data: MapInput, item_input: It
             described = _all_described(map_run, item_input)
             results = result_writer.write(branch, state["ResultWriter"], data.effective, map_run.arn, described)
         elif failure is None and not branch.cancellation.is_set:
-            outputs = [output_of(child.record) for child in map_run.children if child is not None]
-            results = check_result_size(outputs, branch.context["State"]["Name"])
+            results = [output_of(child.record) for child in map_run.children if child is not None]
+            check_result_size(results, branch.context["State"]["Name"])
     except TaskError as error:
         failure = failure or error
     if has_unfinished:

@@ -6,7 +6,7 @@ from typing import Any
 
 from embedded.ministack.step_functions import workflows
 from embedded.ministack.step_functions.tasks import TaskError
-from embedded.step_functions.data_flow import check_size, dump
+from embedded.step_functions.data_flow import check_size
 from embedded.step_functions.executions.cancellation import Cancellation
 from embedded.step_functions.executions.execution import Branch
 from embedded.step_functions.fan_out.child_execution import ChildExecution
@@ -79,7 +79,7 @@ class MapRun:
         return f"{self._here}:execution:{self._machine_name}:{name}"
 
     def start_child(self, index: int, data: Any) -> ChildExecution:
-        check_size(data, "The input of a child workflow execution")
+        text = check_size(data, "The input of a child workflow execution")
         name = str(uuid.uuid4())
         record: workflows.Record = {
             "executionArn": self.child_arn(name),
@@ -88,7 +88,7 @@ class MapRun:
             "status": "RUNNING",
             "startDate": workflows.timestamp(),
             "stopDate": None,
-            "input": dump(data),
+            "input": text,
             "inputDetails": {"included": True},
             "output": None,
             "outputDetails": {"included": True},

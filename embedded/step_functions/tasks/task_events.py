@@ -29,9 +29,8 @@ class TaskEvents:
         self.name = resource if self._is_function else kind
         self._is_open = True
 
-    def scheduled(self, parameters: Any, timeout_seconds: float) -> None:
-        """Record that the task was scheduled and has started."""
-        text = dump(parameters)
+    def scheduled(self, text: str, timeout_seconds: float) -> None:
+        """Record that the task was scheduled and has started. `text` is the JSON of its parameters."""
         details: dict[str, Any]
         if self._is_function:
             details = {"resource": self._resource, "input": text, "inputDetails": {"truncated": False}}
@@ -50,9 +49,10 @@ class TaskEvents:
         if self._is_open:
             self._add("Submitted", {**self._shown, "output": dump(answer), "outputDetails": {"truncated": False}})
 
-    def succeeded(self, result: Any) -> None:
+    def succeeded(self, text: str) -> None:
+        """Record that the task succeeded. `text` is the JSON of its result."""
         self._is_open = False
-        self._add("Succeeded", {**self._shown, "output": dump(result), "outputDetails": {"truncated": False}})
+        self._add("Succeeded", {**self._shown, "output": text, "outputDetails": {"truncated": False}})
 
     def failed(self, failure: TaskError) -> None:
         """Record that the task failed or timed out."""

@@ -11,11 +11,12 @@ from embedded.ministack.step_functions.tasks import TaskCall, TaskError, task_in
 from embedded.step_functions import authorization, data_flow
 from embedded.step_functions.data_flow import State, check_result_size, check_size
 from embedded.step_functions.executions.cancellation import Cancellation
-from embedded.step_functions.executions.execution import Branch, start_thread
+from embedded.step_functions.executions.execution import Branch
 from embedded.step_functions.tasks import nested_execution, task_tokens
 from embedded.step_functions.tasks.task_events import NO_TIMEOUT_SECONDS, TaskEvents
 from embedded.step_functions.tasks.task_faults import with_faults
 from embedded.step_functions.tasks.task_requests import check_request
+from embedded.threads import start_thread
 
 
 def run_task(branch: Branch, state: State, raw: Any) -> Any:
@@ -30,19 +31,20 @@ def run_task(branch: Branch, state: State, raw: Any) -> Any:
     token = secrets.token_hex(32) if resource.endswith(".waitForTaskToken") else ""
     if token:
         branch.context["Task"] = {"Token": token}
-    parameters = check_size(_parameters(branch, state, raw), f"The input of the task in state {_name(branch)!r}")
+    parameters = _parameters(branch, state, raw)
+    text = check_size(parameters, f"The input of the task in state {_name(branch)!r}")
     events = TaskEvents(branch, resource)
     timeout = _timeout(branch, state, raw)
-    events.scheduled(parameters, timeout)
+    events.scheduled(text, timeout)
     try:
         authorization.check_task(branch.execution, resource, parameters)
         check_request(resource, parameters)
         result = _call(branch, state, parameters, token=token, timeout=timeout, submitted=events.submitted)
-        check_result_size(result, events.name)
+        result_text = check_result_size(result, events.name)
     except TaskError as failure:
         events.failed(failure)
         raise
-    events.succeeded(result)
+    events.succeeded(result_text)
     return result
 
 

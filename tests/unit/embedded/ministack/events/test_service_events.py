@@ -1,12 +1,19 @@
 import json
+import queue
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from ministack.services import eventbridge
+from ministack.services import eventbridge, lambda_svc
 
-from embedded.ministack.events.service_events import install_no_event_log, install_scheduled_rules, put_service_event
+from embedded.ministack.errors import MinistackChangedError
+from embedded.ministack.events.service_events import (
+    install_function_targets,
+    install_no_event_log,
+    install_scheduled_rules,
+    put_service_event,
+)
 
 
 @pytest.fixture
@@ -34,6 +41,25 @@ def test_events_of_our_services_reach_matching_rules(delivered: list[dict[str, A
     assert [(event["detail"], event["resources"]) for event in delivered] == [({"Name": "dev-1"}, ["arn:dev-1"])]
 
 
+def test_a_function_of_a_rule_is_called_with_the_event_or_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: queue.Queue[Any] = queue.Queue()
+    monkeypatch.setattr(eventbridge, "_dispatch_to_lambda", None)
+    with pytest.raises(MinistackChangedError):
+        install_function_targets()
+    monkeypatch.setattr(eventbridge, "_dispatch_to_lambda", lambda *_: None)
+    install_function_targets()
+    found: list[Any] = [({"config": {}}, {"FunctionName": "f"}, "f"), (None, None, "g")]
+    monkeypatch.setattr(lambda_svc, "_get_func_record_for_ref", lambda arn: found[arn.endswith("g")])
+    monkeypatch.setattr(
+        lambda_svc, "_execute_function_with_config_scope", lambda record, event: called.put((record["config"], event))
+    )
+    for arn, payload in (("arn:g", "{}"), ("arn:f", '{"a": 1}'), ("arn:f", "text")):
+        eventbridge._dispatch_to_lambda(arn, payload)
+    events = [called.get(timeout=10) for _ in range(2)]
+    assert sorted(events, key=str) == [({"FunctionName": "f"}, {"a": 1}), ({"FunctionName": "f"}, {"body": "text"})]
+    assert called.empty()
+
+
 def test_scheduled_rules_follow_the_clock_of_the_embedded_aws(delivered: list[dict[str, Any]]) -> None:
     times = [datetime.now(UTC)]
     install_scheduled_rules(lambda: times[-1], 0.25)
@@ -44,6 +70,20 @@ def test_scheduled_rules_follow_the_clock_of_the_embedded_aws(delivered: list[di
     eventbridge._tick_scheduled_rules()
     assert [event["source"] for event in delivered] == ["aws.events"]
     assert eventbridge._SCHEDULER_TICK_INTERVAL == 0.25
+
+
+def test_scheduled_rules_are_evaluated_once_per_second(
+    delivered: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluated: list[float] = []
+    monkeypatch.setattr(eventbridge, "_tick_scheduled_rules", lambda: evaluated.append(eventbridge._now_ts()))
+    times = [datetime(2026, 1, 2, tzinfo=UTC)]
+    install_scheduled_rules(lambda: times[-1], 0.25)
+    for seconds in (0, 0.2, 0.9, 1, 1.5, 0.3, 3_600):
+        times.append(times[0] + timedelta(seconds=seconds))
+        eventbridge._tick_scheduled_rules()
+    assert [round(moment - times[0].timestamp(), 3) for moment in evaluated] == [0, 1, 0.3, 3_600]
+    assert delivered == []
 
 
 def test_scheduled_rules_fire_again_after_the_clock_was_set_back(delivered: list[dict[str, Any]]) -> None:

@@ -5,12 +5,12 @@ from embedded.ministack.step_functions.tasks import TaskError
 
 
 def test_jsonpath_is_split_into_steps() -> None:
-    assert language.path_tokens("$.a['b c'][0][*]") == [
+    assert language.path_tokens("$.a['b c'][0][*]") == (
         ("field", "a"),
         ("field", "b c"),
         ("index", 0),
         ("wildcard", None),
-    ]
+    )
     assert language.path_tokens("$.a[?(@.b)]") is None
 
 

@@ -6,8 +6,9 @@ import pytest
 from ministack.services import stepfunctions
 
 from embedded.step_functions.executions.cancellation import Cancellation
-from embedded.step_functions.executions.execution import Execution, state_details
+from embedded.step_functions.executions.execution import Branch, Execution
 from embedded.step_functions.executions.execution_log import ExecutionLog
+from embedded.step_functions.states import run_states
 
 
 @pytest.fixture
@@ -19,12 +20,16 @@ def execution() -> Execution:
 
 def test_the_output_of_a_state_and_the_input_of_the_next_share_their_text(execution: Execution) -> None:
     data = {"text": "x" * 1_000}
-    execution.add_event("TaskStateExited", {"stateExitedEventDetails": state_details("A", "output", data)}, 0)
-    execution.add_event("TaskStateEntered", {"stateEnteredEventDetails": state_details("B", "input", data)}, 1)
-    execution.add_event("MapStateStarted", {"mapStateStartedEventDetails": {"length": 3}}, 2)
-    exited, entered, started = execution.record["events"]
-    assert exited["stateExitedEventDetails"]["output"] is entered["stateEnteredEventDetails"]["input"]
-    assert json.loads(entered["stateEnteredEventDetails"]["input"]) == data
-    assert [event["id"] for event in (exited, entered)] == [1, 2]
-    assert started["mapStateStartedEventDetails"] == {"length": 3}
+    states = {
+        "A": {"Type": "Pass", "Result": data, "Next": "B"},
+        "B": {"Type": "Pass", "End": True},
+    }
+    branch = Branch(execution=execution, context={}, cancellation=execution.cancellation)
+    assert run_states(branch, {"StartAt": "A", "States": states}, {}) == data
+    _, exited, entered, last = execution.record["events"]
+    text = exited["stateExitedEventDetails"]["output"]
+    assert json.loads(text) == data
+    assert entered["stateEnteredEventDetails"]["input"] is text
+    assert last["stateExitedEventDetails"]["output"] is text
+    assert [event["id"] for event in execution.record["events"]] == [1, 2, 3, 4]
     stepfunctions.reset()
