@@ -20,7 +20,7 @@ from embedded.ministack.http.request_memory import install_request_memory, remem
 from embedded.ministack.iam import call_recording
 from embedded.ministack.iam.identity import role_credentials
 
-KEY = "AKIAFLEETSCORELOCAL1"
+KEY = "AKIADIRECTROUTETEST1"
 CHUNKED = {"x_amz_content_sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER", "x_amz_decoded_content_length": "3"}
 IDS = {"x-amzn-requestid", "x-amz-request-id", "x-amz-id-2", "date", "last-modified"}
 
