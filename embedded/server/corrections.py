@@ -4,8 +4,14 @@ from pathlib import Path
 
 from embedded.ministack.arns import install_arn_cache
 from embedded.ministack.cloudformation.new_names import install_new_names
+from embedded.ministack.dynamodb.change_records import install_change_records
+from embedded.ministack.dynamodb.expiry import install_expiry
 from embedded.ministack.dynamodb.expressions import install_expression_cache
-from embedded.ministack.dynamodb.values import install_value_caches
+from embedded.ministack.dynamodb.indexes import install_index_sort_keys
+from embedded.ministack.dynamodb.plain_requests.handler import install_short_way
+from embedded.ministack.dynamodb.plain_requests.transactions import install_token_digests
+from embedded.ministack.dynamodb.rows import install_packed_rows
+from embedded.ministack.dynamodb.values import install_value_caches, install_value_copies
 from embedded.ministack.events.event_sources import (
     install_batch_actions,
     install_object_versions,
@@ -105,6 +111,13 @@ def install_corrections(
     install_partition_filters()
     install_expression_cache()
     install_value_caches()
+    install_value_copies()
+    install_index_sort_keys()
+    install_packed_rows()
+    install_change_records()
+    install_expiry()
+    install_token_digests()
+    install_short_way()
     name_resources("ecr", ecr_resource_arn)
     name_resources("glue", glue_resource_arn)
     name_resources("iam", iam_resource_arn)

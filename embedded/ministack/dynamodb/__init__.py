@@ -1,1 +1,1 @@
-"""DynamoDB: expressions, attribute values and their sizes, in less time than ministack needs."""
+"""DynamoDB: requests, expressions and values in less time than ministack needs, and items in less memory."""

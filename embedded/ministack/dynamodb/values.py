@@ -3,8 +3,10 @@
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
 
+import copy
 import functools
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from embedded.ministack.errors import MinistackChangedError
@@ -44,6 +46,23 @@ def install_value_caches() -> None:
         return sum(_utf8_bytes(name) + value_size(value) for name, value in item.items())
 
     dynamodb._attribute_value_size, dynamodb._item_size_bytes = value_size, item_size
+
+
+def install_value_copies() -> None:
+    """Copy items, which are JSON, in a tenth of the time of `copy.deepcopy`."""
+    from ministack.services import dynamodb
+
+    dynamodb.copy = SimpleNamespace(deepcopy=copied)
+
+
+def copied(value: Any) -> Any:
+    """Return a copy of a value, with copies of all of its parts."""
+    kind = type(value)
+    if kind is dict:
+        return {name: copied(part) for name, part in value.items()}
+    if kind is list:
+        return [copied(part) for part in value]
+    return value if kind is str or kind is int or kind is bool or value is None else copy.deepcopy(value)
 
 
 def _once_per_text(function: Callable[[Any], Any]) -> Callable[[Any], Any]:

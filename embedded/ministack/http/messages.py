@@ -3,6 +3,7 @@
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
 
+import functools
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from email.utils import formatdate
@@ -65,17 +66,35 @@ async def answer(send: Send, status: int, headers: Mapping[str, str], body: byte
 
 def header_map(scope: Message) -> dict[str, str]:
     """Return the headers as they are signed, with the values of repeated ones joined."""
+    fields: list[tuple[bytes, bytes]] = scope["headers"]
+    try:
+        headers = {_name(name): value.decode() for name, value in fields}
+    except UnicodeDecodeError:
+        headers = {}
+    if len(headers) == len(fields):
+        return headers
+    return _joined_headers(fields)
+
+
+def _joined_headers(fields: list[tuple[bytes, bytes]]) -> dict[str, str]:
     from ministack.core.sigv4 import decode_header_value
 
     headers: dict[str, str] = {}
-    for name, value in scope["headers"]:
-        key, text = name.decode("latin-1").lower(), decode_header_value(value)
+    for name, value in fields:
+        key, text = _name(name), decode_header_value(value)
         headers[key] = f"{headers[key]},{text}" if key in headers else text
     return headers
 
 
+@functools.lru_cache(1_000)
+def _name(name: bytes) -> str:
+    """Return the name of a header in lower case. Requests have few different ones."""
+    return name.decode("latin-1").lower()
+
+
 def query_map(scope: Message) -> dict[str, list[str]]:
-    return parse_qs(scope.get("query_string", b"").decode("utf-8", "replace"), keep_blank_values=True)
+    query: bytes = scope.get("query_string", b"")
+    return parse_qs(query.decode("utf-8", "replace"), keep_blank_values=True) if query else {}
 
 
 def raw_path(scope: Message) -> str:

@@ -22,6 +22,7 @@ _ALLOWED = frozenset(
         *(("collections", name) for name in ("defaultdict", "deque", "OrderedDict")),
         *(("datetime", name) for name in ("datetime", "timedelta", "timezone")),
         *(("ministack.core.responses", name) for name in ("AccountScopedDict", "AccountRegionScopedDict")),
+        ("embedded.ministack.dynamodb.rows", "Rows"),
     }
 )
 """Types that a snapshot may contain besides those with pickle instructions of their own."""

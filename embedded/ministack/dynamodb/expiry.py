@@ -1,0 +1,60 @@
+"""The end of items whose time to live has passed."""
+
+# This package exists to reach ministack's private names.
+# ruff: noqa: SLF001
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import threading
+import time
+from types import SimpleNamespace
+
+from embedded.ministack.dynamodb.ministack_module import check_names, dynamodb
+from embedded.ministack.dynamodb.rows import Rows, Table, unpack
+
+_THREAD = "dynamodb-ttl-reaper"
+_LOGGER = logging.getLogger(__name__)
+
+
+def install_expiry() -> None:
+    """Look for expired items without reading each item.
+
+    ministack has started a thread that reads all items once a minute. It now does so once, and then stays here.
+    """
+    check_names("_ttl_reaper", "_ttl_settings", "_remove_item", "time")
+
+    def sleep(seconds: float) -> None:
+        time.sleep(seconds)
+        while threading.current_thread().name == _THREAD:
+            try:
+                remove_expired()
+            except Exception:
+                _LOGGER.exception("cannot remove the expired items")
+            time.sleep(seconds)
+
+    dynamodb().time = SimpleNamespace(time=time.time, sleep=sleep)
+
+
+def remove_expired() -> None:
+    """Remove the items of all tables whose time to live has passed."""
+    module = dynamodb()
+    for scope, setting in module._ttl_settings.all_items():
+        table, attribute = module._tables.get_scoped(*scope), setting.get("AttributeName")
+        if table and attribute and setting.get("TimeToLiveStatus") == "ENABLED":
+            _remove_expired(table, attribute, time.time())
+
+
+def _remove_expired(table: Table, attribute: str, now: float) -> None:
+    number = re.compile(re.escape(json.dumps(attribute, ensure_ascii=False)).encode() + rb':\{"N":"([0-9]+)"\}')
+    for partition, rows in list(table["items"].items()):
+        if not isinstance(rows, Rows):  # of an older snapshot, and not written since
+            continue
+        for sort, packed in rows.packed_items():
+            # A map in the item may have an attribute with this name, too.
+            if any(int(found) <= now for found in number.findall(packed)):
+                expiry = unpack(packed).get(attribute, {}).get("N")
+                if expiry is not None and float(expiry) <= now:
+                    dynamodb()._remove_item(table, partition, sort)
