@@ -3,11 +3,11 @@
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
 
-import threading
 import time
 from typing import Any
 
 from embedded.ministack.errors import MinistackChangedError
+from embedded.ministack.events.polling import wake_after
 
 KEPT_RECORDS = 1_000
 """Number of a stream's records that are kept after all of its functions have received them."""
@@ -86,9 +86,7 @@ class _Windows:
         if end is None and waiting > 0 and not is_full:
             self._ends[scope] = now + seconds
             resumes.set_scoped(*scope, max(resumes.get_scoped(*scope, 0.0), now + seconds))
-            timer = threading.Timer(seconds, lambda_svc._esm_wake.set)
-            timer.daemon = True
-            timer.start()
+            wake_after(seconds)
         elif end is not None and (is_full or end <= now):
             del self._ends[scope]
             if resumes.get_scoped(*scope) == end:
