@@ -99,7 +99,7 @@ def handler(event, context):
 """
 
 
-def test_functions_get_neither_the_developers_settings_nor_the_servers_nor_secrets(
+def test_functions_get_no_settings_of_developer_or_server_and_no_secrets(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / ".aws").mkdir()
