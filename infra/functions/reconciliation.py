@@ -20,7 +20,7 @@ INTERVAL = Duration.minutes(15)
 
 class Reconciliation(Construct):
     """Rules that call Reconcile's function: when an execution ends abnormally, when a SageMaker job of
-    the stage starts or ends, and on a schedule.
+    the stage starts, fails or is stopped, and on a schedule.
 
     Abnormal ends are those of executions that were stopped, timed out or failed. Such an execution may
     never reach its SummarizeExecution state. A call changes nothing when the records are closed and no
@@ -69,12 +69,13 @@ class Reconciliation(Construct):
         for word in ("Processing", "Training"):
             self._rule(
                 f"{word}Jobs",
-                f"{word} jobs of the stage that start or end",
+                f"{word} jobs of the stage that start, fail or are stopped",
                 "aws.sagemaker",
                 f"SageMaker {word} Job State Change",
                 {
                     f"{word}JobName": events.Match.prefix(f"{stage}-"),
-                    f"{word}JobStatus": ["InProgress", "Completed", "Failed", "Stopped"],
+                    # The workflow waits for a job that completes, and releases its instances.
+                    f"{word}JobStatus": ["InProgress", "Failed", "Stopped"],
                 },
             )
         events.Rule(

@@ -22,6 +22,7 @@ from infra.functions.workflow_permissions import (
     allow_reading_for_plans,
     allow_reading_quotas,
     allow_releasing,
+    allow_releasing_with_records,
     allow_resuming,
     allow_service_quotas,
     executions_objects_arn,
@@ -126,13 +127,11 @@ def _record_attempt(storage: Storage, variables: Mapping[str, str]) -> FunctionS
             allow(["s3:PutObject", "s3:AbortMultipartUpload"], *outputs_arns(storage)),
             *allow_reading_checkpoints(storage),
             # The tally of an execution shows whether a tolerated level is passed, and the index its failed jobs.
-            allow_items(
-                storage, ["GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS
-            ),
+            allow_items(storage, ["GetItem", "Query", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS),
             allow(["dynamodb:Query"], storage.index_arn),
             # A lease is written only if its job has not changed, and the next start slot is a counter.
             allow_items(storage, ["ConditionCheckItem"], records.EXECUTION_PARTITIONS),
-            allow_releasing(storage, "UpdateItem"),
+            *allow_releasing_with_records(storage, "UpdateItem"),
             allow_key(storage, "dynamodb", "s3"),
         ],
     )
@@ -150,8 +149,8 @@ def _verify_output(storage: Storage, variables: Mapping[str, str]) -> FunctionSp
             allow_listing_below(storage.results_bucket, *EXECUTION_RESULTS),
             allow(["s3:GetObject"], executions_objects_arn(storage)),
             *allow_copying_checkpoints(storage),
-            allow_items(storage, ["GetItem", "BatchGetItem", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS),
-            allow_releasing(storage),
+            allow_items(storage, ["GetItem", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS),
+            *allow_releasing_with_records(storage),
             allow_key(storage, "dynamodb", "s3"),
         ],
     )

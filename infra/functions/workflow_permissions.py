@@ -127,6 +127,14 @@ def allow_releasing(storage: Storage, *more: str) -> iam.PolicyStatement:
     return allow_items(storage, ["BatchGetItem", "DeleteItem", "PutItem", *more], pool_records.POOL_PARTITION)
 
 
+def allow_releasing_with_records(storage: Storage, *more: str) -> list[iam.PolicyStatement]:
+    """Allow what `allow_releasing` does, with reads of the pool and of an execution's records in one request."""
+    return [
+        allow_items(storage, ["BatchGetItem"], records.EXECUTION_PARTITIONS, pool_records.POOL_PARTITION),
+        allow_items(storage, ["DeleteItem", "PutItem", *more], pool_records.POOL_PARTITION),
+    ]
+
+
 def executions_objects_arn(storage: Storage) -> str:
     """Return the ARN of all files of executions, besides their outputs."""
     return storage.objects_arn(storage.results_bucket, f"{layout.EXECUTIONS_PREFIX}*")

@@ -7,11 +7,11 @@ from typing import Any
 
 from contract.pool.pool_records import JobKind, Lease
 from contract.table.records import ExecutionRecord, JobRecord, record_time
-from lambdas.admission.decisions import Ask, Waited, wait_seconds, why_given_up
+from lambdas.admission.decisions import Ask, Waited, acquire, wait_seconds, why_given_up
 from lambdas.errors import CapacityWaitEndedError, QuotaTooSmallError
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.observability import logger, publish_counts
-from lambdas.stage.tables.pool_table import Admitted
+from lambdas.stage.tables.pool_table import Admitted, ExpectedPool, StartSlot
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,10 @@ class Clock:
     @property
     def seconds(self) -> int:
         return int(self.moment.timestamp())
+
+    @property
+    def milliseconds(self) -> int:
+        return int(self.moment.timestamp() * 1_000)
 
     @property
     def text(self) -> str:
@@ -47,6 +51,8 @@ class Answer:
     """Seconds until it should ask again; 0 if it has its instances."""
     is_opened: bool = False
     """Whether this call has opened it, with its lease."""
+    slot: StartSlot | None = None
+    """The start slot that it has taken with them, if it has."""
 
 
 def admit(
@@ -58,11 +64,12 @@ def admit(
     *,
     may_wait: bool = True,
     opening: Sequence[dict[str, Any]] = (),
+    expected: ExpectedPool | None = None,
 ) -> Answer:
     """Give an attempt its instances, or let it wait. Idempotent.
 
     `opening` are the writes that open the attempt. They are made with that of the lease, unless the
-    attempt has one already.
+    attempt has one already. With `expected`, the pool was read already, and the start slot is taken with them.
 
     The job's record says what it waits for, and since when. An execution that an earlier release has
     started cannot wait (`may_wait`), so its attempts get their instances at once.
@@ -71,18 +78,27 @@ def admit(
         QuotaTooSmallError: when the quota is below the instances of this job alone.
         CapacityWaitEndedError: when the job has waited for too long.
     """
-    pools = deployment.pools
-    state = pools.lease_state(lease.sagemaker_job_name, (lease.kind, lease.instance_type), with_quotas=True)
+    pools, name = deployment.pools, (lease.kind, lease.instance_type)
+    waited = clock.seconds_since(job.waiting_since)
+    wait = wait_seconds(waited, lease.sagemaker_job_name)
+    ask = Ask(lease, execution.priority, clock.seconds, wait)
+    state, slot = None, None
+    if opening and expected is not None and expected.name == name:
+        quota = deployment.quotas.known(expected.state.quotas).of(*name) if may_wait else None
+        if acquire(expected.state.pool, ask, quota)[0]:
+            # The attempt has mostly no lease yet. If it has one, these writes fail, and it is read.
+            state = expected.state
+            slot = pools.start_slot(expected, clock.milliseconds, _start_interval(deployment))
+    if state is None:
+        state = pools.lease_state(lease.sagemaker_job_name, name, with_quotas=True)
     quotas = deployment.quotas.known(state.quotas)
-    quota = quotas.of(lease.kind, lease.instance_type) if may_wait else None
+    quota = quotas.of(*name) if may_wait else None
     if quota is not None and lease.instances > quota and state.lease is None:
         source = quotas.source(lease.kind, lease.instance_type)
         raise QuotaTooSmallError(job.job_id, lease, quota, source)
-    waited = clock.seconds_since(job.waiting_since)
-    wait = wait_seconds(waited, lease.sagemaker_job_name)
-    result = pools.acquire(Ask(lease, execution.priority, clock.seconds, wait), quota, job, state, opening)
+    result = pools.acquire(ask, quota, job, state, opening, slot=slot)
     if isinstance(result, Admitted):
-        return Answer(0, result.is_opened)
+        return Answer(0, result.is_opened, result.slot)
     # Whose execution gets instances again and again waits for its turn, not for the quota.
     this_time = waited if not result.granted_at else min(waited, max(0, clock.seconds - result.granted_at))
     why = why_given_up(
@@ -104,8 +120,12 @@ def admit(
 
 def take_start_slot(kind: JobKind, clock: Clock, deployment: Deployment) -> int:
     """Return in how many whole seconds the job may be created, so that all executions together keep the API's rate."""
-    interval = round(1_000 / deployment.settings.job_starts_per_second)
-    return deployment.pools.take_start_slot(kind, int(clock.moment.timestamp() * 1_000), interval) // 1_000
+    return deployment.pools.take_start_slot(kind, clock.milliseconds, _start_interval(deployment)) // 1_000
+
+
+def _start_interval(deployment: Deployment) -> int:
+    """Return the time between two start slots, in milliseconds."""
+    return round(1_000 / deployment.settings.job_starts_per_second)
 
 
 def deadline_passed(execution: ExecutionRecord, clock: Clock) -> bool:

@@ -55,6 +55,17 @@ def why_orphaned(name: str, execution: ExecutionRecord | None, job: JobRecord | 
     return "" if job.sagemaker_job_name == name else f"its job {job.job_id} runs as {job.sagemaker_job_name}"
 
 
+def runs_as(name: str, job: JobRecord | None, execution: ExecutionRecord | None) -> bool:
+    """Return whether the records prove that a running SageMaker job of this name is the attempt of a running job."""
+    return (
+        execution is not None
+        and execution.status not in FINAL_EXECUTION_STATUSES
+        and job is not None
+        and job.status is JobStatus.RUNNING
+        and job.sagemaker_job_name == name
+    )
+
+
 def has_lease_ended(lease: Lease, status: str, execution: ExecutionRecord | None, job: JobRecord | None) -> bool:
     """Return whether nothing uses the instances of a lease any more. No clock has a say.
 

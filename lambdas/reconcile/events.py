@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from contract import layout
 from contract.problems import InvalidInputError, Problem
 from contract.status import SageMakerKind
 from contract.table.records import record_time
 from contract.workflow.messages import SummaryInput
 from lambdas.closing.outcome import ABORT_ERRORS
-from lambdas.reconcile.decisions import with_end
+from lambdas.reconcile.decisions import JobOwner, with_end
 from lambdas.stage.messaging.execution_reader import EndedExecution
 
 _STATES, _SAGEMAKER, _SCHEDULE = "aws.states", "aws.sagemaker", "aws.events"
@@ -24,6 +25,8 @@ class JobChange:
     name: str
     arn: str
     status: str
+    named_owner: JobOwner | None = None
+    """The job whose files its inputs name. Only a hint: anybody may create a job with such inputs."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,33 @@ def read_event(event: Mapping[str, Any], read: Callable[[str], EndedExecution]) 
         return ExecutionEnd(_read_end(detail, read))
     if source == _SAGEMAKER and isinstance(detail, Mapping):
         for kind in SageMakerKind:
-            fields = [detail.get(f"{kind.value}Job{field}") for field in ("Name", "Arn", "Status")]
-            if all(isinstance(value, str) for value in fields):
-                return JobChange(kind, *map(str, fields))
+            name, arn, status = (detail.get(f"{kind.value}Job{field}") for field in ("Name", "Arn", "Status"))
+            if isinstance(name, str) and isinstance(arn, str) and isinstance(status, str):
+                return JobChange(kind, name, arn, status, _named_owner(detail))
     expected = f"an event of {_STATES}, {_SAGEMAKER} or a schedule"
     raise InvalidInputError("event", [Problem("source", source, expected, "Check the rules' patterns.")])
+
+
+def _named_owner(detail: Mapping[str, Any]) -> JobOwner | None:
+    """Return the first job of an execution that an input's S3 URI names; None if the event shows none."""
+    channels = [
+        (detail.get("ProcessingInputs"), ("S3Input", "S3Uri")),
+        (detail.get("InputDataConfig"), ("DataSource", "S3DataSource", "S3Uri")),
+    ]
+    for entries, path in channels:
+        for entry in entries if isinstance(entries, list) else ():
+            uri = _field(entry, *path)
+            key = uri.removeprefix("s3://").partition("/")[2] if isinstance(uri, str) else ""
+            if found := layout.job_of_key(key):
+                return JobOwner(*found)
+    return None
+
+
+def _field(value: Any, *path: str) -> Any:
+    """Return a nested field; None if it or a field on the way to it is missing."""
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
 
 
 def _read_end(detail: Mapping[str, Any], read: Callable[[str], EndedExecution]) -> SummaryInput | None:

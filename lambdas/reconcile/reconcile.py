@@ -19,7 +19,7 @@ from lambdas.closing.close import close_execution
 from lambdas.errors import ClosingUnfinishedError, JobNotFoundError, KeptOutputsLeftError, ReconciliationError
 from lambdas.planning.execution_record import close_unplanned_jobs
 from lambdas.reconcile.deadlines import predicted_lateness
-from lambdas.reconcile.decisions import ENDED_STATUSES, JobOwner, end_of, read_owner, why_orphaned
+from lambdas.reconcile.decisions import ENDED_STATUSES, JobOwner, end_of, read_owner, runs_as, why_orphaned
 from lambdas.reconcile.events import ExecutionEnd, JobChange, Sweep
 from lambdas.reconcile.leases import Leases
 from lambdas.stage.deployment import Deployment
@@ -107,7 +107,7 @@ class Reconciler:
             self._deployment.pools.release(change.name)
         if change.status not in (_RUNNING, _STOPPED):
             return Reconciled()
-        if change.status == _RUNNING and self._is_awaited(change.name):
+        if change.status == _RUNNING and self._is_awaited(change):
             return Reconciled()
         job = RunningJob(change.kind, change.name, change.arn)
         owner = self._owner(job)
@@ -229,19 +229,20 @@ class Reconciler:
 
     # ---- jobs --------------------------------------------------------------------------------
 
-    def _is_awaited(self, name: str) -> bool:
-        """Return whether a job that has started is one for which the workflow waits, as its lease shows.
+    def _is_awaited(self, change: JobChange) -> bool:
+        """Return whether a job that has started is one for which the workflow waits.
 
+        The records of the job that its inputs name show it mostly, else those that its lease names.
         SageMaker limits the rate of ListTags, which tells the owner of a job without a lease.
         """
-        lease = self._deployment.pools.find_lease(name)
+        table, owner = self._deployment.table, change.named_owner
+        if owner is not None and runs_as(change.name, *table.find_job(owner.execution_id, owner.job_id)):
+            return True
+        lease = self._deployment.pools.find_lease(change.name)
         if lease is None:
             return False
-        try:
-            state = self._deployment.table.job_state(lease.execution_id, lease.job_id, lease.attempt)
-        except JobNotFoundError:
-            return False
-        return state.execution is not None and not why_orphaned(name, state.execution, state.job)
+        job, execution = table.find_job(lease.execution_id, lease.job_id)
+        return job is not None and execution is not None and not why_orphaned(change.name, execution, job)
 
     def _stop_orphans(
         self, jobs: Iterable[RunningJob], running: Iterable[ExecutionRecord | UnreadableExecution]

@@ -10,13 +10,22 @@ from contract.workflow.messages import AttemptInput
 from lambdas.admission.admit import Answer, admit, step_clock, take_start_slot
 from lambdas.admission.names import attempt_name
 from lambdas.stage.deployment import Deployment
+from lambdas.stage.tables.pool_table import ExpectedPool, StartSlot
 
 
 class Admission:
     """Asks for the instances of one attempt, and for a moment to start it."""
 
-    def __init__(self, event: AttemptInput, execution: ExecutionRecord, deployment: Deployment) -> None:
+    def __init__(
+        self,
+        event: AttemptInput,
+        execution: ExecutionRecord,
+        deployment: Deployment,
+        expected: ExpectedPool | None = None,
+    ) -> None:
         self._event = event
+        self._expected = expected
+        self._slot: StartSlot | None = None
         self._execution = execution
         self._deployment = deployment
         self._clock = step_clock(event.entered_at, deployment)
@@ -44,6 +53,7 @@ class Admission:
             return 0, table.open_attempt(waited, attempt)
         opening = table.opening(waited, attempt)
         answer = self._ask(job, attempt.instance_type, attempt.instance_count, opening)
+        self._slot = answer.slot
         if answer.wait_seconds or answer.is_opened:
             return answer.wait_seconds, attempt
         return 0, table.open_attempt(waited, attempt)
@@ -63,7 +73,16 @@ class Admission:
             child_arn=self._event.child_arn,
         )
         may_wait = bool(self._event.entered_at)
-        return admit(lease, job, self._execution, self._clock, self._deployment, may_wait=may_wait, opening=opening)
+        return admit(
+            lease,
+            job,
+            self._execution,
+            self._clock,
+            self._deployment,
+            may_wait=may_wait,
+            opening=opening,
+            expected=self._expected,
+        )
 
     def _waited(self, job: JobRecord) -> JobRecord:
         """Return the job with the time that it has waited until now."""
@@ -71,4 +90,6 @@ class Admission:
 
     def start_slot(self, job: JobRecord) -> int:
         """Return in how many seconds the attempt's job may be created."""
+        if self._slot is not None:
+            return self._slot.wait_ms // 1_000
         return take_start_slot(pool_kind(job.kind, job.compute), self._clock, self._deployment)

@@ -42,12 +42,12 @@ def record_attempt(
         JobClosedError: when the job has ended.
         StaleEventError: when the job is in another attempt.
     """
-    table = deployment.table
-    state = table.job_state(event.execution_id, event.job_id, event.attempt)
+    table, pools = deployment.table, deployment.pools
+    state = table.job_state(event.execution_id, event.job_id, event.attempt, *pools.expected_keys())
     job, attempt, execution = state.job, state.attempt, state.execution
     if execution is None:
         raise ExecutionNotFoundError(event.execution_id)
-    admission = Admission(event, execution, deployment)
+    admission = Admission(event, execution, deployment, pools.expected_pool(state.others))
     if attempt is None:
         check_tolerance(execution, deployment)
         table.check_may_open(job, event.attempt)

@@ -42,7 +42,7 @@ def register_model_version(pointer: JobPointer, deployment: Deployment) -> JobRe
         JobClosedError: when the job has failed.
         StaleEventError: when the job is in another attempt.
     """
-    return complete_job(pointer, deployment, lambda state: _register(state.job, deployment))
+    return complete_job(pointer, deployment, lambda state, _: _register(state.job, deployment))
 
 
 def _register(job: JobRecord, deployment: Deployment) -> JobRecord:

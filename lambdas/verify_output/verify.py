@@ -17,7 +17,7 @@ from lambdas.attempts.tolerance import counted
 from lambdas.dataset.pinning import replaced_objects
 from lambdas.errors import ObjectReplacedError, OutputIncompleteError, UnexpectedOutputError
 from lambdas.stage.deployment import Deployment
-from lambdas.stage.tables.job_table import JobState
+from lambdas.stage.tables.job_table import JobState, Release
 from lambdas.verify_output.measurements import measure
 
 
@@ -32,10 +32,16 @@ def verify_output(pointer: VerifyInput, deployment: Deployment, rules: ChecksumR
         JobClosedError: when the job has failed.
         StaleEventError: when the job is in another attempt.
     """
-    return complete_job(pointer, deployment, lambda state: _verify(state, pointer.description, deployment, rules))
+
+    def verify(state: JobState, release: Release | None) -> JobRecord:
+        return _verify(state, release, pointer.description, deployment, rules)
+
+    return complete_job(pointer, deployment, verify, pointer.description)
 
 
-def _verify(state: JobState, description: Any, deployment: Deployment, rules: ChecksumRules) -> JobRecord:
+def _verify(
+    state: JobState, release: Release | None, description: Any, deployment: Deployment, rules: ChecksumRules
+) -> JobRecord:
     job = state.job
     spec = deployment.store.job_spec(job.execution_id, job.job_id)
     _check_dataset(spec, deployment)
@@ -61,7 +67,12 @@ def _verify(state: JobState, description: Any, deployment: Deployment, rules: Ch
         spot_time=spot_time_after(job, description),
     )
     return deployment.table.end_attempt(
-        job, succeeded, ended_at=ended_at, opened=state.attempt, tally=counted(succeeded, state.execution)
+        job,
+        succeeded,
+        ended_at=ended_at,
+        opened=state.attempt,
+        tally=counted(succeeded, state.execution),
+        release=release,
     )
 
 

@@ -41,6 +41,13 @@ class CallMaker:
     def execution_objects(self, *actions: str) -> Call:
         return Call(actions, f"{self.results}/{layout.summary_key(EXECUTION)}")
 
+    def items_of_both(self, partition: str, other: str, operation: str) -> Call:
+        """Return a call that names items of two partitions in one request."""
+        keys = leading_keys(partition)
+        return Call(
+            (f"dynamodb:{operation}",), self.table, {name: keys[name] + leading_keys(other)[name] for name in keys}
+        )
+
     def items(self, partition: str, *operations: str) -> Call:
         return Call(tuple(f"dynamodb:{name}" for name in operations), self.table, leading_keys(partition))
 

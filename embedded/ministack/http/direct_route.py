@@ -7,7 +7,6 @@ import base64
 import functools
 import os
 import time
-import uuid
 from collections.abc import Mapping
 from email.utils import formatdate
 from typing import Any
@@ -19,6 +18,7 @@ from embedded.ministack.plain_requests.callers import Caller, known_caller
 from embedded.ministack.plain_requests.calls import PlainRequest, calls_of, service_and_action
 from embedded.ministack.plain_requests.modules import application, evaluator, objects, request_scopes
 from embedded.ministack.plain_requests.permissions import CallContext, Principal, Situation, is_allowed
+from embedded.ministack.plain_requests.signature import HASH_HEADER
 
 _HOSTS = ("localhost", "127.0.0.1")
 _JSON_SERVICES = frozenset({"dynamodb", "events", "logs", "sagemaker", "states"})
@@ -100,7 +100,9 @@ async def _answer(
     else:
         app.set_request_account_id(signed.access_key_id)
     try:
-        body = await app._read_request_body(receive, method, headers)
+        body, receive = await _plain_body(receive, headers)
+        if body is None:
+            body = await app._read_request_body(receive, method, headers)
     except app._RequestBodyDisconnected:
         return
     except app._IncompleteRequestBody as failure:
@@ -111,13 +113,37 @@ async def _answer(
         body = failure.body
     account_id = request_scopes().get_account_id()
     request = PlainRequest(method, path, headers, body, query, signed_for[1], account_id)
-    request_id = str(uuid.uuid4())
+    request_id = _new_id()
     service = "" if caller is None else _allowed_service(signed_for[0], request, caller.principal, origin)
     if service:
         answered = await _handled(service, request, request_id)
     else:
         answered = await app._dispatch_service_request(method, path, headers, body, query, request_id)
     await _send(request, answered, receive, send)
+
+
+async def _plain_body(receive: Receive, headers: Mapping[str, str]) -> tuple[bytes | None, Receive]:
+    """Return a body that is sent in one message and not encoded, or None and the channel to receive it from."""
+    if "content-length" not in headers:
+        return None, receive
+    if headers.get(HASH_HEADER, "").startswith("STREAMING-") or "x-amz-decoded-content-length" in headers:
+        return None, receive
+    if "aws-chunked" in headers.get("content-encoding", ""):
+        return None, receive
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if (
+        message["type"] == "http.request"
+        and not message.get("more_body")
+        and headers["content-length"] == str(len(body))
+    ):
+        return body, receive
+    first = [message]
+
+    async def replay() -> Message:
+        return first.pop() if first else await receive()
+
+    return None, replay
 
 
 def _pin_caller(signed: SignedRequest, origin: tuple[str, bool]) -> Caller | None:
@@ -147,9 +173,30 @@ async def _send(request: PlainRequest, answered: Answer, receive: Receive, send:
     content = content if isinstance(content, bytes) else content.encode()
     if "content-length" not in named and not is_head:
         fields["Content-Length"] = str(len(content))
-    sent = app._asgi_header_list(fields)
-    await send({"type": "http.response.start", "status": status, "headers": sent})
+    await send({"type": "http.response.start", "status": status, "headers": _encoded(fields)})
     await send({"type": "http.response.body", "body": content})
+
+
+def _new_id() -> str:
+    """Return a random UUID of version 4, in a third of the time of the standard library."""
+    drawn = os.urandom(16)
+    text = drawn.hex()
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{'89ab'[drawn[8] & 3]}{text[17:20]}-{text[20:]}"
+
+
+def _encoded(fields: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
+    """Return headers as ASGI sends them."""
+    try:
+        return [(_encoded_name(name), value.encode("latin-1")) for name, value in fields.items()]
+    except (AttributeError, UnicodeEncodeError):
+        # A list of values, or text that ministack sends in UTF-8.
+        encoded: list[tuple[bytes, bytes]] = application()._asgi_header_list(fields)
+        return encoded
+
+
+@functools.lru_cache(1_000)
+def _encoded_name(name: str) -> bytes:
+    return name.encode("latin-1")
 
 
 @functools.lru_cache(2)
@@ -166,7 +213,7 @@ def _allowed_service(signed_service: str, request: PlainRequest, principal: Prin
     evaluator()._request_caller_arn.set(principal.arn)
     for call in calls:
         situation = Situation(call.action, request.region, *origin)
-        if not is_allowed(service, CallContext(principal, situation, call.resource, call.keys)):
+        if not is_allowed(service, CallContext(principal, situation, call)):
             return ""
     return service
 

@@ -4,7 +4,7 @@
 # ruff: noqa: PLC0415, SLF001
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from embedded.ministack.http.request_memory import parsed
@@ -36,7 +36,7 @@ def install_conditions(keys_of_actions: Mapping[str, ConditionKeys]) -> None:
 
     def table_context(body: bytes) -> dict[str, Any]:
         found: dict[str, Any] = ministack_table_context(body)
-        return {**found, **_leading_keys(list(_partitions(_request(body))))}
+        return {**found, **_named(leading_keys(_request(body)))}
 
     def transaction_checks(action: str, body: bytes, region: str, account_id: str) -> list[tuple[str, str]]:
         checks = ministack_transaction_checks(action, body, region, account_id)
@@ -72,7 +72,7 @@ class Keyed(str):
 
     def condition_keys(self) -> dict[str, Any]:
         """Return the condition keys that the item has."""
-        return _leading_keys(list(_partitions(self.item)))
+        return _named(leading_keys(self.item))
 
 
 def _request(body: bytes) -> dict[str, Any]:
@@ -94,27 +94,33 @@ def _event_keys(request: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _leading_keys(partitions: list[str]) -> dict[str, Any]:
+def _named(partitions: list[str]) -> dict[str, Any]:
     return {"dynamodb:LeadingKeys": partitions} if partitions else {}
 
 
-def _partitions(request: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the partition keys that a request names: of an item, a key, a query, or a batch."""
+def leading_keys(request: Mapping[str, Any]) -> list[str]:
+    """Return the partition keys that a request names: of an item, a key, a query, or a batch."""
+    found = []
     for table, batch in (request.get("RequestItems") or {}).items():
         requests = [{"Key": key} for key in batch.get("Keys", [])] if isinstance(batch, dict) else batch
-        for single in requests:
-            item = single if "Key" in single else next(iter(single.values()))
-            yield from _partitions({**item, "TableName": table})
+        name = _partition_attribute(table, None)
+        for single in requests if name else ():
+            found += _of_item(single if "Key" in single else next(iter(single.values())), name)
     name = _partition_attribute(str(request.get("TableName", "")), request.get("IndexName"))
     if not name:
-        return
-    for item in (request.get("Key"), request.get("Item")):
-        if isinstance(item, dict) and name in item:
-            yield _text(item[name])
-    names, values = request.get("ExpressionAttributeNames") or {}, request.get("ExpressionAttributeValues") or {}
-    for attribute, value in _EQUALS.findall(request.get("KeyConditionExpression") or ""):
-        if names.get(attribute, attribute) == name and value in values:
-            yield _text(values[value])
+        return found
+    found += _of_item(request, name)
+    if condition := request.get("KeyConditionExpression"):
+        names, values = request.get("ExpressionAttributeNames") or {}, request.get("ExpressionAttributeValues") or {}
+        for attribute, value in _EQUALS.findall(condition):
+            if names.get(attribute, attribute) == name and value in values:
+                found.append(_text(values[value]))
+    return found
+
+
+def _of_item(request: Mapping[str, Any], partition: str) -> list[str]:
+    items = (request.get("Key"), request.get("Item"))
+    return [_text(item[partition]) for item in items if isinstance(item, dict) and partition in item]
 
 
 def _partition_attribute(table_name: str, index_name: Any) -> str:

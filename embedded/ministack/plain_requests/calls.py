@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from embedded.ministack.http.request_memory import parsed
-from embedded.ministack.iam.conditions import Keyed
+from embedded.ministack.iam.conditions import Keyed, leading_keys
 from embedded.ministack.plain_requests.modules import actions, objects
+from embedded.ministack.plain_requests.permissions import Call, ConditionKeys
 
 _JSON_SERVICES = frozenset({"dynamodb", "events", "logs", "sagemaker", "states"})
 """Services whose requests all have the path `/` and name their operation in a header."""
@@ -26,16 +28,9 @@ _OBJECT_ACTIONS = frozenset(
 _OTHER_RESOURCES = ("x-amz-copy-source", "x-amz-bypass-governance-retention")
 """Headers of requests that need permissions for another resource or action, too."""
 _FORM = "x-www-form-urlencoded"
-
-ConditionKeys = Callable[[], dict[str, Any]]
-
-
-class Call(NamedTuple):
-    """An action on a resource, with the condition keys of its service."""
-
-    action: str
-    resource: str
-    keys: ConditionKeys
+_LEADING_KEYS = "dynamodb:leadingkeys"
+_LISTINGS = frozenset({"s3:ListBucket", "s3:ListBucketVersions"})
+_LISTING_KEYS = frozenset({"s3:delimiter", "s3:max-keys", "s3:prefix"})
 
 
 class PlainRequest(NamedTuple):
@@ -104,7 +99,8 @@ def _json_action(signed_service: str, target: str) -> tuple[str, str]:
 def calls_of(service: str, action: str, request: PlainRequest) -> list[Call]:
     """Return what a request needs permissions for, in ministack's order; nothing if only ministack can tell."""
     if service == "s3":
-        return [Call(action, _object_arn(request.path), functools.partial(_object_keys, action, request))]
+        keys, quick_key = partial(_object_keys, action, request), partial(_listing_key, action, request)
+        return [Call(action, _object_arn(request.path), keys, quick_key)]
     if service == "dynamodb":
         return _table_calls(action, request)
     return _json_calls(service, action, request)
@@ -122,17 +118,26 @@ def _object_keys(action: str, request: PlainRequest) -> dict[str, Any]:
     return {**tags, **keys}
 
 
+def _listing_key(action: str, request: PlainRequest, key: str) -> Any:
+    if action not in _LISTINGS or key not in _LISTING_KEYS:
+        return ...
+    return request.query.get(key[3:], [None])[0]
+
+
 def _table_calls(action: str, request: PlainRequest) -> list[Call]:
     body, region, account_id = request.body, request.region, request.account_id
     if not _is_object(body):
         return []
-    # The items of a transaction share the keys of the request.
-    keys = functools.cache(functools.partial(_table_keys, action, request))
+    keys = partial(_table_keys, action, request)
     if action.startswith("dynamodb:Transact"):
         items = actions().dynamodb_transaction_checks(action, body, region, account_id)
         operation = action.partition(":")[2]
-        return [Call(each, arn, functools.partial(_item_keys, keys, operation, arn)) for each, arn in items]
-    return [Call(action, arn, keys) for arn in actions().dynamodb_resource_arns(body, region, account_id)]
+        return [
+            Call(each, arn, partial(_item_keys, keys, operation, arn), partial(_item_key, body, arn))
+            for each, arn in items
+        ]
+    quick_key = partial(_leading_key, body)
+    return [Call(action, arn, keys, quick_key) for arn in actions().dynamodb_resource_arns(body, region, account_id)]
 
 
 def _table_keys(action: str, request: PlainRequest) -> dict[str, Any]:
@@ -140,16 +145,25 @@ def _table_keys(action: str, request: PlainRequest) -> dict[str, Any]:
     return {**tags, **actions().dynamodb_service_context(request.body)}
 
 
+def _leading_key(body: bytes, key: str) -> Any:
+    return leading_keys(parsed(body)) or None if key == _LEADING_KEYS else ...
+
+
 def _item_keys(keys: ConditionKeys, operation: str, arn: str) -> dict[str, Any]:
     own = arn.condition_keys() if isinstance(arn, Keyed) else {}
     return {**keys(), "dynamodb:EnclosingOperation": [operation], **own}
+
+
+def _item_key(body: bytes, arn: str, key: str) -> Any:
+    own = leading_keys(arn.item) if key == _LEADING_KEYS and isinstance(arn, Keyed) else []
+    return own or _leading_key(body, key)
 
 
 def _json_calls(service: str, action: str, request: PlainRequest) -> list[Call]:
     if not _is_object(request.body):
         return []
     arn = actions().extract_resource_arn(service, *request)
-    calls = [Call(action, arn, functools.partial(_json_keys, service, action, arn, request))]
+    calls = [Call(action, arn, partial(_json_keys, service, action, arn, request))]
     if service == "events":
         buses = actions().eventbridge_resource_arns(request.body, request.region, request.account_id)
         calls += [Call(action, bus, dict) for bus in buses[1:]]

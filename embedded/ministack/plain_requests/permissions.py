@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from embedded.ministack.iam.call_recording import is_recording
+from embedded.ministack.plain_requests.conditions import Matches, anything, compiled, pattern_match
 from embedded.ministack.plain_requests.modules import evaluator
 
 _SITUATIONS = 500
@@ -23,7 +23,27 @@ _SITUATIONS = 500
 _OF_SITUATION = frozenset({"aws:requestedregion", "aws:securetransport", "aws:sourceip"})
 """Condition keys whose values are part of a situation."""
 
-Matches = Callable[[str], object]
+
+ConditionKeys = Callable[[], dict[str, Any]]
+
+
+def _no_quick_key(_key: str) -> Any:
+    return ...
+
+
+class Call(NamedTuple):
+    """An action on a resource.
+
+    Args:
+        keys: Returns the condition keys of the service.
+        quick_key: Returns the value of one key in lower case, or None without one. It returns an ellipsis for a key
+            that is not quicker to find than all.
+    """
+
+    action: str
+    resource: str
+    keys: ConditionKeys
+    quick_key: Callable[[str], Any] = _no_quick_key
 
 
 class Situation(NamedTuple):
@@ -41,29 +61,29 @@ class CallContext:
     request_tags: dict[str, str] = {}  # noqa: RUF012 - never changed
     tag_keys: tuple[str, ...] = ()
 
-    def __init__(
-        self, principal: Principal, situation: Situation, resource: str, keys: Callable[[], dict[str, Any]]
-    ) -> None:
-        self.permissions, self.situation, self.resource_arn, self._keys = (
-            principal.permissions,
-            situation,
-            resource,
-            keys,
-        )
+    def __init__(self, principal: Principal, situation: Situation, call: Call) -> None:
+        self.permissions, self.situation, self._call = principal.permissions, situation, call
+        self.resource_arn = call.resource
         self.principal_arn, self.principal_type = principal.arn, principal.kind
         self.principal_account, self.principal_keys = principal.account_id, principal.condition_keys
         self.action, self.region, self.source_ip, self.secure_transport = situation
 
     @functools.cached_property
     def service_context(self) -> dict[str, Any]:
+        """The condition keys of the service and of its resource, in lower case."""
         from ministack.services.tagging import resource_tags
 
-        found = {key.lower(): value for key, value in self._keys().items()}
+        found = {key.lower(): value for key, value in self._call.keys().items()}
         found.setdefault("aws:tagkeys", None)
         if self.permissions.name_resource_tags:
             for name, value in (resource_tags(self.resource_arn) or {}).items():
                 found.setdefault(f"aws:resourcetag/{name}".lower(), value)
         return found
+
+    def value(self, key: str) -> Any:
+        """Return the value of one of the condition keys of services."""
+        found = self._call.quick_key(key)
+        return self.service_context.get(key) if found is ... else found
 
 
 @dataclass(frozen=True)
@@ -81,12 +101,15 @@ class _Statement(NamedTuple):
     """A statement that names the action of a situation. Conditions about the situation alone are met."""
 
     matches: Matches
-    conditions: dict[str, Any] | None
+    is_met: Callable[[Any], bool] | None
+    """Evaluates the conditions for a call; None without any."""
 
     def applies(self, context: CallContext) -> bool:
-        return bool(self.matches(context.resource_arn)) and (
-            self.conditions is None or evaluator()._conditions_met(self.conditions, context)
-        )
+        return bool(self.matches(context.resource_arn)) and (self.is_met is None or self.is_met(context))
+
+
+def _has_conditions(statement: _Statement) -> bool:
+    return statement.is_met is not None
 
 
 class _Statements(NamedTuple):
@@ -122,7 +145,10 @@ class Permissions:
         return _Statements(
             [found for layer in layers for found in _concerned(layer, "Deny", situation)],
             # Statements without conditions are compared first: they take less time.
-            [sorted(_concerned(layer, "Allow", situation), key=lambda each: bool(each.conditions)) for layer in layers],
+            [
+                sorted(_concerned(layer, "Allow", situation), key=lambda each: each.is_met is not None)
+                for layer in layers
+            ],
         )
 
 
@@ -133,39 +159,24 @@ def _concerned(statements: Iterable[Any], effect: str, situation: Situation) -> 
             continue
         if not evaluator()._action_matches(situation.action, each.actions, each.not_actions):
             continue
-        conditions = each.conditions or None
-        if conditions is not None and _condition_keys(conditions) <= _OF_SITUATION:
-            if not evaluator()._conditions_met(conditions, situation):
-                continue
-            conditions = None
-        yield _Statement(_resource_match(tuple(each.resources), tuple(each.not_resources)), conditions)
+        is_met = None
+        if each.conditions and not _condition_keys(each.conditions) <= _OF_SITUATION:
+            is_met = compiled(each.conditions)
+        elif not evaluator()._conditions_met(each.conditions, situation):
+            continue
+        yield _Statement(_resource_match(tuple(each.resources), tuple(each.not_resources)), is_met)
 
 
 def _condition_keys(conditions: dict[str, Any]) -> set[str]:
     return {key.lower() for block in conditions.values() if isinstance(block, dict) for key in block}
 
 
-@functools.lru_cache(1_000)
 def _resource_match(resources: tuple[str, ...], not_resources: tuple[str, ...]) -> Matches:
     """Return a function that compares a resource with patterns, as ministack does."""
-    if not resources and not not_resources:
-        return _everything
-    named = _pattern_match(resources or not_resources)
-    if resources:
-        return named
-    return lambda resource: not named(resource)
-
-
-def _pattern_match(patterns: tuple[str, ...]) -> Matches:
-    if "*" in patterns:
-        return _everything
-    wildcards = {"*": ".*", "?": "."}
-    texts = ["".join(wildcards.get(each) or re.escape(each) for each in pattern) for pattern in patterns]
-    return re.compile(f"^(?:{'|'.join(texts)})$").match
-
-
-def _everything(_resource: str) -> bool:
-    return True
+    if resources or not not_resources:
+        return pattern_match(resources) if resources else anything
+    excluded = pattern_match(not_resources)
+    return lambda resource: not excluded(resource)
 
 
 def is_allowed(service: str, context: CallContext) -> bool:

@@ -5,7 +5,7 @@ only as `contract.status.ALLOWED_BEFORE` allows, an attempt is opened once, and 
 changes.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -46,12 +46,24 @@ class JobState:
     attempt: AttemptRecord | None
     """None if the attempt was not opened yet."""
     execution: ExecutionRecord | None
+    others: Sequence[dict[str, Any] | None] = ()
+    """Items of other tables' classes that were read in the same request; None for each that does not exist."""
 
     def is_job_newer(self, number: int) -> bool:
         """Return whether attempt `number` was opened or ended, with its job, between the reads of the two."""
         runs = (self.job.status, self.job.attempt) == (JobStatus.RUNNING, number)
         seen = self.attempt is not None and self.attempt.status is AttemptStatus.RUNNING
         return self.job.attempt >= number and (self.attempt is None or (seen and not runs))
+
+
+@dataclass(frozen=True)
+class Release:
+    """The release of an attempt's instances, to be made with the attempt's end."""
+
+    writes: Sequence[dict[str, Any]]
+    """Writes that release them if the pool is as it was read. None are needed for an attempt without a lease."""
+    otherwise: Callable[[], object]
+    """Releases them if it is not."""
 
 
 class JobTable(ExecutionTable, Tallies, Waits, CatalogTable, StagePrices):
@@ -84,16 +96,26 @@ class JobTable(ExecutionTable, Tallies, Waits, CatalogTable, StagePrices):
             raise JobNotFoundError(execution_id, job_id)
         return record
 
-    def job_state(self, execution_id: str, job_id: str, attempt: int) -> JobState:
-        """Return a job with one of its attempts and its execution, read in one request.
+    def find_job(self, execution_id: str, job_id: str) -> tuple[JobRecord | None, ExecutionRecord | None]:
+        """Return a job and its execution, read in one request; None for each that does not exist."""
+        keys = records.job_key(execution_id, job_id), records.execution_key(execution_id)
+        job, execution = self._get_each(*keys)
+        return (
+            records.read_item(JobRecord, job) if job else None,
+            records.read_item(ExecutionRecord, execution) if execution else None,
+        )
+
+    def job_state(self, execution_id: str, job_id: str, attempt: int, *others: Mapping[str, str]) -> JobState:
+        """Return a job with one of its attempts and its execution, read in one request with the items of `others`.
 
         Raises:
             JobNotFoundError: when there is no such job.
         """
-        job, opened, execution = self._get_each(
+        job, opened, execution, *more = self._get_each(
             records.job_key(execution_id, job_id),
             records.attempt_key(execution_id, job_id, attempt),
             records.execution_key(execution_id),
+            *others,
         )
         if job is None:
             raise JobNotFoundError(execution_id, job_id)
@@ -101,6 +123,7 @@ class JobTable(ExecutionTable, Tallies, Waits, CatalogTable, StagePrices):
             records.read_item(JobRecord, job),
             records.read_item(AttemptRecord, opened) if opened else None,
             records.read_item(ExecutionRecord, execution) if execution else None,
+            more,
         )
         if state.is_job_newer(attempt):
             return replace(state, attempt=self.find_attempt(execution_id, job_id, attempt))
@@ -202,13 +225,15 @@ class JobTable(ExecutionTable, Tallies, Waits, CatalogTable, StagePrices):
         opened: AttemptRecord | None = None,
         explanation: Explanation = UNEXPLAINED,
         tally: Tally = NOTHING,
+        release: Release | None = None,
     ) -> JobRecord:
         """End the attempt `moved.attempt` and change its job's status, in one transaction.
 
         The job becomes SUCCEEDED, FAILED or WAITING. An attempt that could not be opened has no
         record yet and gets one. Return the job's record afterwards: `moved`, or the current record
         when an earlier event ended this attempt. `tally` is added to the execution's in the same
-        transaction. `opened` is the attempt's record as it was read; without it, it is read here.
+        transaction, and with `release`, its instances are released. `opened` is the attempt's record as it
+        was read; without it, it is read here.
 
         Raises:
             JobClosedError: when the job has ended without this attempt.
@@ -226,6 +251,11 @@ class JobTable(ExecutionTable, Tallies, Waits, CatalogTable, StagePrices):
         writes = [attempt_write, self._job_move(job, moved)]
         if tally:
             writes.append(self._tally_write(moved, tally, self._expires_at(job.created_at, ended_at)))
+        if follows and release is not None:
+            if self._write_together([*writes, *release.writes]):
+                return moved
+            # First, so that a job that has succeeded never has a lease.
+            release.otherwise()
         if follows and self._write_all(writes):
             return moved
         opened = self.find_attempt(job.execution_id, job.job_id, moved.attempt)

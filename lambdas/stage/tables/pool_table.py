@@ -40,12 +40,37 @@ class LeaseState:
 
 
 @dataclass(frozen=True)
+class StartSlot:
+    """A moment to create a job at, which can be taken as long as nobody else has taken it."""
+
+    wait_ms: int
+    """Time until then, in milliseconds."""
+    write: dict[str, Any]
+    """The write that takes it, for a transaction."""
+
+
+@dataclass(frozen=True)
+class ExpectedPool:
+    """A pool, and what else an attempt needs to know before it is opened, as they were read with its job.
+
+    The lease of the attempt was not read: its write fails if there is one.
+    """
+
+    name: PoolName
+    state: LeaseState
+    next_start_ms: int | None
+    """Next free start slot of the kind of job, in epoch milliseconds; None if none was ever taken."""
+
+
+@dataclass(frozen=True)
 class Admitted:
     """The job has a lease."""
 
     lease: Lease
     is_opened: bool = False
     """Whether the writes that open the attempt were made with it."""
+    slot: StartSlot | None = None
+    """The start slot, if it was taken with it."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +91,8 @@ class PoolTable(Table):
     def __init__(self, dynamodb: Any, table_name: str, pause: Callable[[float], None] = time.sleep) -> None:
         super().__init__(dynamodb, table_name)
         self._pause = pause
+        self._expected: PoolName | None = None
+        """The pool of the last job of this process that got instances: mostly that of the next one too."""
         self._slot_was_free = False
         """Whether the last job of this process could be created at once."""
 
@@ -94,12 +121,57 @@ class PoolTable(Table):
             next((records.read_item(AccountQuotas, item) for item in quotas if item), None),
         )
 
+    def expected_keys(self) -> list[dict[str, str]]:
+        """Return the keys of what `expected_pool` needs, to be read with other items; none for the first job."""
+        if self._expected is None:
+            return []
+        kind, _ = self._expected
+        return [pool_records.pool_key(*self._expected), dict(pool_records.QUOTAS_KEY), pool_records.starts_key(kind)]
+
+    def expected_pool(self, items: Sequence[dict[str, Any] | None]) -> ExpectedPool | None:
+        """Return the pool that the next job will probably need, from the items of `expected_keys`."""
+        if self._expected is None or not items:
+            return None
+        pool, quotas, starts = items
+        state = LeaseState(
+            None,
+            records.read_item(Pool, pool) if pool else Pool(*self._expected),
+            records.read_item(AccountQuotas, quotas) if quotas else None,
+        )
+        return ExpectedPool(self._expected, state, int(starts["next_ms"]) if starts else None)
+
+    def held_keys(self, sagemaker_job_name: str, pool: PoolName) -> list[dict[str, str]]:
+        """Return the keys of what `release_writes` needs, to be read with other items."""
+        return [pool_records.lease_key(sagemaker_job_name), pool_records.pool_key(*pool)]
+
+    def release_writes(self, items: Sequence[dict[str, Any] | None], name: PoolName) -> list[dict[str, Any]] | None:
+        """Return the writes that release a lease, from the items of `held_keys`, for a transaction.
+
+        There are none if it was released already. Return None if it is a lease from another pool than expected.
+        """
+        found, pool = items
+        if found is None:
+            return []
+        lease = records.read_item(Lease, found)
+        if pool is None or (lease.kind, lease.instance_type) != name:
+            return None
+        before = records.read_item(Pool, pool)
+        return [self._delete(lease.sagemaker_job_name), self._replace(before, release(before, lease))]
+
     def acquire(
-        self, ask: Ask, quota: int | None, job: JobRecord, state: LeaseState, opening: Sequence[dict[str, Any]] = ()
+        self,
+        ask: Ask,
+        quota: int | None,
+        job: JobRecord,
+        state: LeaseState,
+        opening: Sequence[dict[str, Any]] = (),
+        *,
+        slot: StartSlot | None = None,
     ) -> Admitted | NotAdmitted:
         """Give the job its lease, or return the one that it has, or note that it waits.
 
-        `opening` are the writes that open the attempt, which has its lease in the same transaction then.
+        `opening` are the writes that open the attempt, which has its lease in the same transaction then. The
+        first try takes the start slot too: later ones do not wait for each other because of it.
         Nothing is given to a job that has changed since it was read. A job that lost against concurrent
         calls again and again is not admitted either.
         """
@@ -112,9 +184,12 @@ class PoolTable(Table):
                 return Admitted(state.lease)
             admitted, after = acquire(state.pool, ask, quota)
             if admitted:
+                self._expected = pool_name
+                taken = slot if slot is not None and not number else None
                 item = records.record_item(lease, pool_records.lease_key(lease.sagemaker_job_name), None)
-                if self._write(state.pool, after, self._put_new(item), *(opening or [self._unchanged(job)])):
-                    return Admitted(lease, is_opened=bool(opening))
+                writes = [self._put_new(item), *(opening or [self._unchanged(job)]), *([taken.write] if taken else [])]
+                if self._write(state.pool, after, *writes):
+                    return Admitted(lease, is_opened=bool(opening), slot=taken)
             elif after == state.pool or self._write(state.pool, after):
                 return _not_admitted(after, ask)
         state = self.lease_state(lease.sagemaker_job_name, pool_name)
@@ -159,6 +234,23 @@ class PoolTable(Table):
 
     # ---- start slots -------------------------------------------------------------------------
 
+    def start_slot(self, expected: ExpectedPool, now_ms: int, interval_ms: int) -> StartSlot:
+        """Return the next start slot, if nobody takes it before. Slots are `interval_ms` apart."""
+        read = expected.next_start_ms
+        begins = read if read is not None and now_ms <= read <= now_ms + _LONGEST_QUEUE_MS else now_ms
+        unchanged = "attribute_not_exists(next_ms)" if read is None else "next_ms = :read"
+        write = {
+            "TableName": self._table_name,
+            "Key": pool_records.starts_key(expected.name[0]),
+            "UpdateExpression": "SET next_ms = :next",
+            "ConditionExpression": unchanged,
+            "ExpressionAttributeValues": {
+                ":next": begins + interval_ms,
+                **({} if read is None else {":read": read}),
+            },
+        }
+        return StartSlot(begins - now_ms, {"Update": write})
+
     def take_start_slot(self, kind: JobKind, now_ms: int, interval_ms: int) -> int:
         """Return in how many milliseconds a job of this kind may be created. Slots are `interval_ms` apart.
 
@@ -172,7 +264,8 @@ class PoolTable(Table):
             "attribute_not_exists(next_ms) OR NOT next_ms BETWEEN :now AND :latest",
             {":next": now_ms + interval_ms, ":now": now_ms, ":latest": now_ms + _LONGEST_QUEUE_MS},
         )
-        for _ in range(_TRIES):
+        for number in range(_TRIES):
+            self._pause_before(number)
             for update, condition, arguments in (first, later) if self._slot_was_free else (later, first):
                 try:
                     answer = self._dynamodb.update_item(
@@ -183,7 +276,11 @@ class PoolTable(Table):
                         ExpressionAttributeValues=arguments,
                         ReturnValues="UPDATED_NEW",
                     )
-                except self._dynamodb.exceptions.ConditionalCheckFailedException:
+                except (
+                    self._dynamodb.exceptions.ConditionalCheckFailedException,
+                    # A transaction is taking it.
+                    self._dynamodb.exceptions.TransactionConflictException,
+                ):
                     continue
                 self._slot_was_free = update == first[0]
                 return int(answer["Attributes"]["next_ms"]) - interval_ms - now_ms
@@ -203,6 +300,15 @@ class PoolTable(Table):
 
     def _write(self, before: Pool, after: Pool, *writes: dict[str, Any]) -> bool:
         """Replace the pool, with other writes, in one transaction if it is as it was read. Return whether it was."""
+        try:
+            return self._write_all([*writes, self._replace(before, after)])
+        except self._dynamodb.exceptions.TransactionCanceledException as error:
+            if "TransactionConflict" not in {reason.get("Code") for reason in error.response["CancellationReasons"]}:
+                raise
+            return False
+
+    def _replace(self, before: Pool, after: Pool) -> dict[str, Any]:
+        """Return the write that replaces the pool if it is as it was read."""
         item = records.record_item(
             replace(after, version=before.version + 1), pool_records.pool_key(after.kind, after.instance_type), None
         )
@@ -212,13 +318,7 @@ class PoolTable(Table):
                 "ConditionExpression": "version = :version",
                 "ExpressionAttributeValues": {":version": before.version},
             }
-        put = {"Put": {"TableName": self._table_name, "Item": item, **condition}}
-        try:
-            return self._write_all([*writes, put])
-        except self._dynamodb.exceptions.TransactionCanceledException as error:
-            if "TransactionConflict" not in {reason.get("Code") for reason in error.response["CancellationReasons"]}:
-                raise
-            return False
+        return {"Put": {"TableName": self._table_name, "Item": item, **condition}}
 
     def _put_new(self, item: dict[str, Any]) -> dict[str, Any]:
         return {"Put": {"TableName": self._table_name, "Item": item, "ConditionExpression": NEW}}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from botocore.client import BaseClient
 
+from contract import layout
 from contract.pool.pool_records import JobKind
 from contract.status import AttemptStatus, FailureKind
 from lambdas.errors import JobClosedError
@@ -16,6 +17,17 @@ from lambdas.stage.tables.job_table import JobTable
 from tests.unit.lambdas.builders import STARTED_AT, Stage, pointer_event, summary_event
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+POOL = (JobKind.PROCESSING, "ml.m5.large")
+
+
+def description_of(stage: Stage) -> dict[str, Any]:
+    """Return what SageMaker says of the job's attempt, as far as its instances are read from it."""
+    return {
+        "ProcessingJobName": stage.job().sagemaker_job_name,
+        "ProcessingResources": {"ClusterConfig": {"InstanceCount": 1, "InstanceType": POOL[1]}},
+    }
 
 
 @contextmanager
@@ -33,17 +45,21 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
         yield requests
 
 
-def test_record_attempt_reads_twice_and_opens_an_attempt_with_its_lease(
-    planned: Stage, record: Step, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_first", [False, True])
+def test_record_attempt_opens_an_attempt_with_its_lease_and_start_slot(
+    planned: Stage, record: Step, monkeypatch: pytest.MonkeyPatch, *, is_first: bool
 ) -> None:
+    if not is_first:
+        planned.deployment.pools._expected = POOL
     with counted(monkeypatch) as requests:
         record(pointer_event())
-    assert requests == {
-        "BatchGetItem": 2,  # job, attempt and execution; lease, pool and quotas
+    expected = {
+        "BatchGetItem": 1,  # job, attempt, execution, pool, quotas and start slot
         "PutObject": 1,  # the models' manifest
-        "TransactWriteItems": 1,  # attempt, job, lease and pool
-        "UpdateItem": 2,  # the start slot, which is in the past
+        "TransactWriteItems": 1,  # attempt, job, lease, pool and start slot
     }
+    # The first call of a process does not know the pool before it has read the job: lease, pool and quotas.
+    assert requests == ({**expected, "BatchGetItem": 2, "UpdateItem": 2} if is_first else expected)
     assert [lease.sagemaker_job_name for lease in planned.deployment.pools.leases()] == [
         planned.attempt().sagemaker_job_name
     ]
@@ -65,40 +81,42 @@ def test_verify_output_makes_no_request_per_object_except_for_checksums(
     opened: Stage, verify: Step, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened.commit()
-    outputs = 3
+    outputs, description = 3, description_of(opened)
     with counted(monkeypatch) as requests:
-        verify(pointer_event())
+        verify({**pointer_event(), "description": description})
     assert requests == {
-        "BatchGetItem": 2,  # job, attempt and execution; lease and pool
+        "BatchGetItem": 1,  # job, attempt, execution, lease and pool
         "GetObject": 2,  # spec, and the segment of the ledger; this process has read the snapshot before
         "ListObjectsV2": 4,  # dataset, predictions, quarantine, ledger
         "HeadObject": outputs,
-        "TransactWriteItems": 2,  # the lease; attempt, job and tally
+        "TransactWriteItems": 1,  # attempt, job, tally, lease and pool
     }
     assert list(opened.deployment.pools.leases()) == []
 
 
-def test_the_start_of_a_job_takes_two_reads_of_the_table(
-    opened: Stage, reconcile: Step, monkeypatch: pytest.MonkeyPatch
+def _processing_input(key: str) -> dict[str, Any]:
+    return {"ProcessingInputs": [{"InputName": "spec", "S3Input": {"S3Uri": f"s3://results/{key}"}}]}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "expected"),
+    [
+        (_processing_input(layout.job_spec_key("e-1", "delays-ua")), {"BatchGetItem": 1}),
+        # An input that names another job, or none, proves nothing: the lease names the job.
+        (_processing_input(layout.job_spec_key("e-1", "other")), {"BatchGetItem": 2, "GetItem": 1}),
+        ({"ProcessingInputs": [{"S3Input": None}, "text"]}, {"BatchGetItem": 1, "GetItem": 1}),
+        ({}, {"BatchGetItem": 1, "GetItem": 1}),
+    ],
+)
+def test_the_start_of_a_job_takes_one_read_if_its_inputs_name_it(
+    opened: Stage, reconcile: Step, monkeypatch: pytest.MonkeyPatch, inputs: Any, expected: Any
 ) -> None:
     monkeypatch.setattr(SageMakerJobs, "tags", None)
     name = opened.job().sagemaker_job_name
     detail = {"ProcessingJobName": name, "ProcessingJobArn": f"arn:{name}", "ProcessingJobStatus": "InProgress"}
     with counted(monkeypatch) as requests:
-        reconcile({"source": "aws.sagemaker", "detail": detail})
-    assert requests == {"GetItem": 1, "BatchGetItem": 1}
-
-
-def test_the_end_of_a_verified_job_takes_one_read(
-    opened: Stage, verify: Step, reconcile: Step, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name = opened.job().sagemaker_job_name
-    detail = {"ProcessingJobName": name, "ProcessingJobArn": f"arn:{name}", "ProcessingJobStatus": "Completed"}
-    opened.commit()
-    verify(pointer_event())
-    with counted(monkeypatch) as requests:
-        reconcile({"source": "aws.sagemaker", "detail": detail})
-    assert requests == {"GetItem": 1}
+        reconcile({"source": "aws.sagemaker", "detail": {**detail, **inputs}})
+    assert requests == expected
 
 
 def test_the_end_of_an_execution_takes_one_request_per_new_pointer(
@@ -118,8 +136,8 @@ def test_an_attempt_that_is_opened_between_two_reads_is_read_again(opened: Stage
     reads = JobTable._get_each
 
     def before_it_was_opened(self: JobTable, *keys: Any) -> list[Any]:
-        job, _, execution = reads(self, *keys)
-        return [job, None, execution]
+        job, _, *others = reads(self, *keys)
+        return [job, None, *others]
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(JobTable, "_get_each", before_it_was_opened)
@@ -135,8 +153,8 @@ def test_an_attempt_that_ends_between_two_reads_is_read_again(opened: Stage, rec
     reads = JobTable._get_each
 
     def before_it_ended(self: JobTable, *keys: Any) -> list[Any]:
-        job, attempt, execution = reads(self, *keys)
-        return [job, attempt and {**attempt, "status": AttemptStatus.RUNNING.value}, execution]
+        job, attempt, *others = reads(self, *keys)
+        return [job, attempt and {**attempt, "status": AttemptStatus.RUNNING.value}, *others]
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(JobTable, "_get_each", before_it_ended)

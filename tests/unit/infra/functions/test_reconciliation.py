@@ -34,7 +34,7 @@ def test_jobs_of_the_stage_alone_reach_reconcile(assembly: Assembly) -> None:
             [f"SageMaker {word} Job State Change"],
         )
         assert pattern["detail"][f"{word}JobName"] == [{"prefix": "dev-"}]
-        assert pattern["detail"][f"{word}JobStatus"] == ["InProgress", "Completed", "Failed", "Stopped"]
+        assert pattern["detail"][f"{word}JobStatus"] == ["InProgress", "Failed", "Stopped"]
 
 
 def test_a_schedule_finds_what_no_event_has_reported(assembly: Assembly) -> None:

@@ -23,11 +23,11 @@ from contract.status import FINAL_JOB_STATUSES, AttemptStatus, ExecutionStatus, 
 from contract.table import records
 from contract.table.records import AttemptRecord, JobRecord
 from embedded.server.embedded_aws import EmbeddedAws
-from lambdas.admission.decisions import Ask
+from lambdas.admission.decisions import Ask, acquire
 from lambdas.reconcile.leases import Leases
 from lambdas.stage.messaging.execution_reader import EndedExecution
 from lambdas.stage.tables import pool_table
-from lambdas.stage.tables.job_table import JobTable
+from lambdas.stage.tables.job_table import JobTable, Release
 from lambdas.stage.tables.pool_table import Admitted, PoolTable
 from tests.unit.fuzzing import FUZZ_PROFILE
 from tests.unit.lambdas.builders import STARTED_AT, any_execution, any_job
@@ -119,8 +119,14 @@ class World:
             job.execution_id, job.job_id, attempt, AttemptStatus.RUNNING, name, 1, TYPE, instances, STARTED_AT
         )
         for opening in ([], self.jobs.opening(job, record)) if waited else (self.jobs.opening(job, record),):
-            state = self.pools.lease_state(name, (KIND, TYPE))
-            answer = self.pools.acquire(Ask(lease, 5, self.at, 60), QUOTA, job, state, opening)
+            keys = self.pools.expected_keys()
+            expected = self.pools.expected_pool(self.jobs._get_each(*keys) if keys else [])
+            slot = None
+            if opening and expected is not None and acquire(expected.state.pool, Ask(lease, 5, self.at, 60), QUOTA)[0]:
+                state, slot = expected.state, self.pools.start_slot(expected, self.at * 1_000, 1_000)
+            else:
+                state = self.pools.lease_state(name, (KIND, TYPE))
+            answer = self.pools.acquire(Ask(lease, 5, self.at, 60), QUOTA, job, state, opening, slot=slot)
             if not isinstance(answer, Admitted):
                 return None
         return record if answer.is_opened else self.jobs.open_attempt(job, record)
@@ -129,12 +135,27 @@ class World:
         """Do what the workflow does when RecordAttempt has answered."""
         self.sagemaker.setdefault(attempt.sagemaker_job_name, "InProgress")
 
-    def end_attempt(self, job: JobRecord, status: JobStatus) -> None:
-        """Do what VerifyOutput or ClassifyFailure does."""
-        if status is JobStatus.SUCCEEDED:
+    def end_attempt(self, job: JobRecord, status: JobStatus, *, together: bool = False, changed: bool = False) -> None:
+        """Do what VerifyOutput or ClassifyFailure does.
+
+        VerifyOutput releases the instances before it verifies, or `together` with the attempt's end. Then others
+        may have `changed` the pool.
+        """
+        release = None
+        if status is JobStatus.SUCCEEDED and together:
+            items = self.jobs._get_each(*self.pools.held_keys(job.sagemaker_job_name, (KIND, TYPE)))
+            if changed:
+                pool = self.pools.lease_state("", (KIND, TYPE)).pool
+                self.pools._write(pool, pool)
+            writes = self.pools.release_writes(items, (KIND, TYPE))
+            assert writes is not None
+            release = Release(writes, lambda: self.pools.release(job.sagemaker_job_name, (KIND, TYPE)))
+        elif status is JobStatus.SUCCEEDED:
             self.pools.release(job.sagemaker_job_name, (KIND, TYPE))
         moved = replace(job, status=status, ended_at=STARTED_AT if status in FINAL_JOB_STATUSES else "")
-        self.jobs.end_attempt(job, moved, ended_at=STARTED_AT)
+        ended = self.jobs.end_attempt(job, moved, ended_at=STARTED_AT, release=release)
+        if ended.status is JobStatus.SUCCEEDED:
+            assert self.pools.find_lease(job.sagemaker_job_name) is None
         if status is not JobStatus.SUCCEEDED:
             self.pools.release(job.sagemaker_job_name)
 
@@ -197,12 +218,16 @@ class PoolMachine(RuleBasedStateMachine):
         number=st.integers(0, 7),
         status=st.sampled_from([JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.WAITING]),
         kill=kills,
+        together=st.booleans(),
+        changed=st.booleans(),
     )
-    def a_job_ends(self, number: int, status: JobStatus, kill: tuple[int, bool] | None) -> None:
+    def a_job_ends(
+        self, number: int, status: JobStatus, kill: tuple[int, bool] | None, *, together: bool, changed: bool
+    ) -> None:
         job = self.all_jobs()[number]
         if job.status is JobStatus.RUNNING:
             self.world.sagemaker[job.sagemaker_job_name] = "Completed"
-            self.killed(kill, lambda: self.world.end_attempt(job, status))
+            self.killed(kill, lambda: self.world.end_attempt(job, status, together=together, changed=changed))
 
     @rule(number=st.integers(0, 40), kill=kills)
     def an_event_arrives_again(self, number: int, kill: tuple[int, bool] | None) -> None:
@@ -272,7 +297,7 @@ def test_a_release_that_is_not_counted_is_noticed(dynamodb: Any, monkeypatch: py
     machine = type("Machine", (PoolMachine,), {"dynamodb": dynamodb})()
     machine.record_attempt(0, None, 1, 0, waited=False)
     machine.what_is_held_is_leased_and_within_the_quota()
-    machine.a_job_ends(0, JobStatus.SUCCEEDED, None)
+    machine.a_job_ends(0, JobStatus.SUCCEEDED, None, together=False, changed=False)
     with pytest.raises(AssertionError):
         machine.what_is_held_is_leased_and_within_the_quota()
 
@@ -301,6 +326,36 @@ def test_hundreds_of_concurrent_calls_never_exceed_the_quota(dynamodb: Any) -> N
     with ThreadPoolExecutor(12) as threads:
         list(threads.map(lambda attempt: world.pools.release(attempt.sagemaker_job_name), got * 4))
     assert world.held == 0
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_job_that_has_succeeded_holds_nothing(dynamodb: Any, *, changed: bool) -> None:
+    world = World(dynamodb)
+    world.add("e-1", 2)
+    for job in world.jobs.jobs("e-1"):
+        assert world.admit(job, 1) is not None
+    first, _ = world.jobs.jobs("e-1")
+    world.end_attempt(first, JobStatus.SUCCEEDED, together=True, changed=changed)
+    assert [job.status for job in world.jobs.jobs("e-1")] == [JobStatus.SUCCEEDED, JobStatus.RUNNING]
+    assert world.held == len(list(world.pools.leases())) == 1
+
+
+def test_an_attempt_takes_a_start_slot_that_nobody_else_has_taken(dynamodb: Any) -> None:
+    world = World(dynamodb)
+    world.add("e-1", 1)
+    [job] = world.jobs.jobs("e-1")
+    pools = world.pools
+    pools._expected = KIND, TYPE
+    expected = pools.expected_pool(world.jobs._get_each(*pools.expected_keys()))
+    assert expected is not None
+    assert pools.take_start_slot(KIND, 5_000, 1_000) == 0, "another call was faster"
+    ask = Ask(Lease("one", KIND, TYPE, 1, "e-1", job.job_id, 1, ""), 5, world.at, 60)
+    answer = pools.acquire(ask, QUOTA, job, expected.state, slot=pools.start_slot(expected, 5_000, 1_000))
+    assert answer == Admitted(ask.lease), "without a slot"
+    expected = pools.expected_pool(world.jobs._get_each(*pools.expected_keys()))
+    assert expected is not None
+    assert pools.start_slot(expected, 5_500, 1_000).wait_ms == 500
+    assert pools.start_slot(expected, 60_000, 1_000).wait_ms == 0, "the queue has emptied meanwhile"
 
 
 def test_start_slots_of_concurrent_calls_are_apart(dynamodb: Any) -> None:

@@ -100,18 +100,20 @@ def test_opening_an_attempt_twice_returns_the_same_plan(opened: Stage, record: S
     assert manifest(opened, 1) == ["a.parquet", "b.parquet"]
 
 
-@pytest.mark.parametrize("sees_lease", [True, False])
+@pytest.mark.parametrize("sees", ["lease", "no lease", "expected pool"])
 def test_two_calls_at_the_same_time_open_one_attempt_with_one_lease(
-    planned: Stage, record: Step, monkeypatch: pytest.MonkeyPatch, sees_lease: bool
+    planned: Stage, record: Step, monkeypatch: pytest.MonkeyPatch, sees: str
 ) -> None:
     deployment = planned.deployment
-    before = deployment.table.job_state("e-1", "delays-ua", 1)
+    if sees == "expected pool":
+        deployment.pools._expected = JobKind.PROCESSING, "ml.m5.large"
+    before = deployment.table.job_state("e-1", "delays-ua", 1, *deployment.pools.expected_keys())
     name = layout.sagemaker_job_name("test", execution_arn("e-1"), STARTED_AT, "delays-ua", 1)
     unleased = deployment.pools.lease_state(name, (JobKind.PROCESSING, "ml.m5.large"))
     first = record(pointer_event())
 
     monkeypatch.setattr(JobTable, "job_state", lambda *_: before)
-    if not sees_lease:
+    if sees == "no lease":
         reads, stale = PoolTable.lease_state, [unleased]
         monkeypatch.setattr(
             PoolTable,

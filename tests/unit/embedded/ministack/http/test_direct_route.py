@@ -3,7 +3,9 @@
 import asyncio
 import json
 import re
+import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import ministack.app
@@ -11,11 +13,14 @@ import pytest
 from ministack.core import iam_actions, iam_evaluator, responses
 from ministack.services import dynamodb, iam, s3
 
-from embedded.ministack.http.direct_route import with_direct_route
+from embedded.ministack.http.direct_route import _new_id, with_direct_route
 from embedded.ministack.http.messages import header_map, query_map
 from embedded.ministack.http.request_memory import install_request_memory, remembered
+from embedded.ministack.iam import call_recording
+from embedded.ministack.iam.identity import role_credentials
 
 KEY = "AKIAFLEETSCORELOCAL1"
+CHUNKED = {"x_amz_content_sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER", "x_amz_decoded_content_length": "3"}
 IDS = {"x-amzn-requestid", "x-amz-request-id", "x-amz-id-2", "date", "last-modified"}
 
 
@@ -61,18 +66,23 @@ def request(
     }, body  # fmt: skip
 
 
-def answer(application: Any, asked: tuple[dict[str, Any], bytes]) -> tuple[int, dict[str, str], bytes]:
+def answer(application: Any, asked: tuple[dict[str, Any], bytes], key: str = KEY) -> tuple[int, dict[str, str], bytes]:
     scope, body = asked
+    named = [(name, value.replace(KEY.encode(), key.encode())) for name, value in scope["headers"]]
+    scope = {**scope, "headers": named}
     sent: list[dict[str, Any]] = []
 
+    cuts = range(0, len(body), 4) if scope.get("cut") else [0]
+    parts = [body[at : at + 4] if scope.get("cut") else body for at in cuts]
+
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
+        return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
 
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
     async def call() -> None:
-        with remembered(KEY, header_map(scope), query_map(scope)):
+        with remembered(key, header_map(scope), query_map(scope)):
             await application(scope, receive, send)
 
     asyncio.run(call())
@@ -95,6 +105,7 @@ REQUESTS = {
     "list": request("GET", "/bucket", query="list-type=2&prefix=a&start-after="),
     "put": request("PUT", "/bucket/new", b"content", content_type="text/x"),
     "cut-off": request("PUT", "/bucket/cut", b"content", content_length="9"),
+    "put-in-chunks": request("PUT", "/bucket/new", b"3\r\nabc\r\n0\r\n\r\n", **CHUNKED),
     "delete": request("DELETE", "/bucket/a%20b"),
     "item": table("GetItem", TableName="absent", Key={"k": {"S": "x"}}),
     "not-json": request("POST", "/", b"{", "dynamodb", x_amz_target="DynamoDB_20120810.GetItem"),
@@ -118,6 +129,23 @@ def test_answers_with_enforced_policies_are_those_of_ministack(name: str, monkey
     first, second = answers(REQUESTS[name], monkeypatch)
     assert first == second
     assert (first[0] in {400, 403}) or name not in {"denied", "denied-head", "denied-item", "no-permission"}
+
+
+@pytest.mark.parametrize("name", ["put", "put-in-chunks", "item", "cut-off"])
+def test_bodies_may_arrive_in_several_parts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    scope, body = REQUESTS[name]
+    in_parts = answers(({**scope, "cut": True}, body), monkeypatch)
+    monkeypatch.undo()
+    at_once = answers(REQUESTS[name], monkeypatch)
+    assert [*in_parts, *at_once] == [at_once[0]] * 4
+
+
+def test_identifiers_of_requests_are_random_uuids() -> None:
+    found = {_new_id() for _ in range(100)}
+    assert len(found) == 100
+    for each in found:
+        assert str(uuid.UUID(each)) == each
+        assert (uuid.UUID(each).version, uuid.UUID(each).variant) == (4, uuid.RFC_4122)
 
 
 @pytest.mark.usefixtures("enforced")
@@ -174,3 +202,34 @@ def test_other_requests_go_through_all_routes(asked: tuple[dict[str, Any], bytes
 
     answer(with_direct_route(application), asked)
     assert met == [asked[0]["path"]]
+
+
+@pytest.mark.usefixtures("enforced")
+def test_the_calls_of_roles_are_recorded_as_by_ministack(
+    role: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = {"Action": "s3:ListBucket", "Resource": "arn:aws:s3:::bucket"}
+    statements = [
+        {"Effect": "Allow", "Action": ["s3:GetObject", "dynamodb:GetItem"], "Resource": "*"},
+        {"Effect": "Allow", **bucket, "Condition": {"StringLike": {"s3:prefix": "a"}}},
+    ]
+    key = role_credentials(role("reader", "lambda.amazonaws.com", *statements), "session").access_key_id
+    own = {"Effect": "Deny", "Principal": "*", **bucket, "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
+    monkeypatch.setattr(call_recording, "_recordings", [])
+    evaluate = iam_evaluator.evaluate
+    recorded = []
+    for application in (ministack.app.app, with_direct_route(ministack.app.app)):
+        answer(ministack.app.app, request("PUT", "/bucket"))
+        s3._bucket_policies["bucket"] = json.dumps({"Statement": [own]})
+        folder = tmp_path / str(len(recorded))
+        monkeypatch.setattr(iam_evaluator, "evaluate", evaluate)
+        call_recording.install_call_recording(folder)
+        for asked in (*REQUESTS.values(), *REQUESTS.values()):
+            answer(application, asked, key)
+        [file] = folder.iterdir()
+        recorded.append([json.loads(line) for line in file.read_text().splitlines()])
+        s3.reset()
+    assert recorded[0] == recorded[1]
+    assert {call["decision"] for call in recorded[0]} == {"Allow", "ImplicitDeny"}
+    contexts = [call["context"] for call in recorded[0] if call["action"] == "s3:ListBucket"]
+    assert any(context.get("s3:prefix") == "a" for context in contexts)

@@ -12,7 +12,7 @@ from ministack.services import iam, sts
 from embedded.ministack.iam.identity import role_credentials
 from embedded.ministack.plain_requests import callers
 from embedded.ministack.plain_requests.callers import known_caller
-from embedded.ministack.plain_requests.permissions import CallContext, Situation, is_allowed
+from embedded.ministack.plain_requests.permissions import Call, CallContext, Situation, is_allowed
 
 ACCOUNT = "000000000000"
 ALLOW = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
@@ -63,7 +63,7 @@ def may_read(access_key_id: str) -> bool | None:
     assert [*principal.permissions.policies] == resolved.policies
     assert [*principal.permissions.limits] == resolved.limits
     situation = Situation("s3:GetObject", "us-east-1", "127.0.0.1", secure_transport=True)
-    return is_allowed("dynamodb", CallContext(principal, situation, "arn:aws:s3:::b/k", dict))
+    return is_allowed("dynamodb", CallContext(principal, situation, Call("s3:GetObject", "arn:aws:s3:::b/k", dict)))
 
 
 def role_record() -> Any:

@@ -12,6 +12,7 @@ from ministack.services import cloudwatch_logs, dynamodb, s3
 
 from embedded.ministack.iam.conditions import install_conditions
 from embedded.ministack.plain_requests.calls import PlainRequest, calls_of, service_and_action
+from embedded.ministack.plain_requests.conditions import KEYS_OF_SERVICES
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 KEY = {"pk": {"S": "A#1"}, "sk": {"S": "x"}}
@@ -123,6 +124,12 @@ def test_calls_are_those_of_ministack(name: str) -> None:
     assert service == signed_service
     found = [(call.action, str(call.resource), call.keys()) for call in calls_of(service, action, request)]
     assert found == from_ministack(service, request)
+    for call in calls_of(service, action, request):
+        keys = {key.lower(): value for key, value in call.keys().items()}
+        quick = {key: call.quick_key(key) for key in KEYS_OF_SERVICES}
+        assert {key: keys.get(key) for key, value in quick.items() if value is not ...} == {
+            key: value for key, value in quick.items() if value is not ...
+        }
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from ministack.core import iam_evaluator
 from ministack.services import tagging
 
-from embedded.ministack.plain_requests.permissions import CallContext, Permissions, Principal, Situation, is_allowed
+from embedded.ministack.plain_requests.permissions import (
+    Call,
+    CallContext,
+    Permissions,
+    Principal,
+    Situation,
+    is_allowed,
+)
 
 ACCOUNT = "000000000000"
 ARN = f"arn:aws:sts::{ACCOUNT}:assumed-role/reader/session"
@@ -118,7 +125,9 @@ def test_decisions_are_those_of_ministack(
         with pytest.MonkeyPatch.context() as patched:
             found = None if own is None else (document, owner)
             patched.setattr(iam_evaluator, "_resource_policy", lambda *_, found=found: found)
-            allowed = is_allowed("s3", CallContext(principal, situation, resource, lambda: keys))
+            allowed = is_allowed(
+                "s3", CallContext(principal, situation, Call(situation.action, resource, lambda: keys))
+            )
         if allowed:
             assert expected.decision == "Allow"
         elif expected.decision == "Allow":
@@ -136,7 +145,9 @@ def test_tags_of_a_resource_are_read_for_conditions_about_them(monkeypatch: pyte
     principal = Principal(ARN, "AssumedRole", ACCOUNT, {}, Permissions([[statement]], []))
     situation = Situation("dynamodb:GetItem", "us-east-1", "127.0.0.1", secure_transport=True)
     for resource, allowed in (("arn:tagged", True), ("arn:other", False)):
-        assert is_allowed("dynamodb", CallContext(principal, situation, resource, dict)) is allowed
+        assert (
+            is_allowed("dynamodb", CallContext(principal, situation, Call(situation.action, resource, dict))) is allowed
+        )
 
 
 def test_a_policy_that_names_an_account_that_must_allow_is_left_to_ministack(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,8 +155,7 @@ def test_a_policy_that_names_an_account_that_must_allow_is_left_to_ministack(mon
         [iam_evaluator.parse_policy_document({"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}})], []
     )
     principal = Principal(ARN, "AssumedRole", ACCOUNT, {}, permissions)
-    context = CallContext(
-        principal, Situation("kms:Decrypt", "us-east-1", "127.0.0.1", secure_transport=True), "arn:aws:kms:k", dict
-    )
+    situation = Situation("kms:Decrypt", "us-east-1", "127.0.0.1", secure_transport=True)
+    context = CallContext(principal, situation, Call("kms:Decrypt", "arn:aws:kms:k", dict))
     monkeypatch.setattr(iam_evaluator, "_resource_policy", lambda *_: ("", ACCOUNT))
     assert not is_allowed("kms", context)
