@@ -28,12 +28,13 @@ KEYS = {
     "aws:SecureTransport": ["true", "false"],
     "aws:SourceIp": ["127.0.0.1", "10.0.0.0/8"],
     "aws:TagKeys": ["true", "x"],
-    "dynamodb:LeadingKeys": ["a*", "b"],
-    "s3:prefix": ["a/*", "b/", ""],
+    "dynamodb:LeadingKeys": ["a*", "b", "a1", "['a1', 'b']", 1],
+    "s3:prefix": ["a/*", "a/b", "b/", "", True],
 }
 OPERATORS = [
-    "StringEquals", "StringNotEquals", "StringLike", "StringLikeIfExists", "ForAllValues:StringLike",
-    "ForAnyValue:StringNotLike", "ArnLike", "Bool", "IpAddress", "NotIpAddress", "Null", "Unknown",
+    "StringEquals", "stringequals", "StringNotEquals", "StringLike", "StringLikeIfExists", "ForAllValues:StringLike",
+    "ForAllValues:StringEquals", "ForAnyValue:StringNotLike", "ArnLike", "Bool", "IpAddress", "NotIpAddress", "Null",
+    "Unknown",
 ]  # fmt: skip
 ACTIONS = ["s3:GetObject", "s3:ListBucket", "dynamodb:PutItem"]
 RESOURCES = ["arn:aws:s3:::b/a/x", "arn:aws:s3:::b/é\n", "arn:aws:s3:::b", "arn:aws:dynamodb:us-east-1:0:table/t", "*"]
