@@ -30,6 +30,7 @@ from embedded.sagemaker.instances.capacity import Capacity
 from embedded.sagemaker.instances.guard import Guard, delete_folder
 from embedded.sagemaker.instances.quotas import check_quotas
 from embedded.sagemaker.instances.settings import InstanceSettingsFile
+from embedded.sagemaker.instances.spare_folders import SpareFolders
 from embedded.sagemaker.instances.startup import after_startup, creation_time
 from embedded.sagemaker.jobs.job import Job, Status
 from embedded.sagemaker.jobs.job_run import JobContext
@@ -131,6 +132,7 @@ class SageMakerService:
             clients=ClientFactory(endpoint, credentials_for_role, calls),
             isolation=isolation or probe(),
             guard=Guard(python),
+            spare_folders=SpareFolders(root / "jobs" / "spare"),
             faults=self.faults,
             grace_seconds=grace_seconds,
             watch_seconds=_WATCH_SECONDS,

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from embedded.ministack.arns import install_arn_cache
 from embedded.ministack.cloudformation.new_names import install_new_names
 from embedded.ministack.dynamodb.change_records import install_change_records
 from embedded.ministack.dynamodb.expiry import install_expiry
@@ -59,7 +60,12 @@ from embedded.ministack.s3.checksums import install_checksums
 from embedded.ministack.s3.copies import install_copies
 from embedded.ministack.s3.listing import install_listings
 from embedded.ministack.s3.object_contents import ContentStore, install_objects_on_disk
-from embedded.ministack.s3.objects import install_managed_key, install_multipart_times, install_restore_status
+from embedded.ministack.s3.objects import (
+    install_managed_key,
+    install_multipart_times,
+    install_parsed_encryption,
+    install_restore_status,
+)
 from embedded.sagemaker.requests.condition_keys import CREATIONS, condition_keys
 from embedded.server.endpoint import Endpoint
 from embedded.step_functions import service
@@ -79,6 +85,7 @@ def install_corrections(
         time_scale: Factor for the seconds of Wait states and of retries.
         call_recording: Folder for a recording of the calls of roles; None means no recording.
     """
+    install_arn_cache()
     service.install(time_scale)
     install_worker_calls()
     install_function_errors()
@@ -103,6 +110,7 @@ def install_corrections(
     install_bucket_properties()
     install_new_names()
     install_restore_status()
+    install_parsed_encryption()
     install_multipart_times()
     install_managed_key()
     install_limits()

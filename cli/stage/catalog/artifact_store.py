@@ -8,7 +8,6 @@ that of a concurrent registration of the same bytes.
 import base64
 import contextlib
 import hashlib
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,13 +16,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from cli.documents.artifact import Artifact
 from cli.failures import CommandError, error_code
+from cli.stage.catalog.small_uploads import SmallUploads
 from contract import layout
 
 _SHA256_METADATA = "sha256"
 _SINGLE_REQUEST_BYTES = 5 * 1024**3
 """Largest object that one PutObject or CopyObject takes, in bytes."""
-_ASKED_FROM_BYTES = 1 << 20
-"""Size in bytes from which an artifact is uploaded only where nothing is stored."""
+_SMALL_BYTES = 1 << 20
+"""Largest artifact that is uploaded from memory, before asking whether there is one, in bytes."""
 _TRIES = 6
 _PRECONDITION_FAILED = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412"})
 _NOT_FOUND = frozenset({"404", "NoSuchKey", "NoSuchVersion", "NotFound"})
@@ -47,46 +47,39 @@ class StoredArtifact:
         return layout.s3_uri(self.bucket, self.key)
 
 
-def send_small_bodies_at_once(s3: Any) -> None:
-    """Let a client send a body of bytes with the head of its request.
-
-    botocore sends the content of any PutObject after S3 has asked for it, which takes another round trip.
-    That pays for large files, which S3 may refuse.
-    """
-    # botocore's own handler is for all operations, and runs after those of one.
-    s3.meta.events.register_last("before-call.s3", _expect_nothing)
-
-
-def _expect_nothing(params: dict[str, Any], **_: Any) -> None:
-    if isinstance(params.get("body"), io.BytesIO):
-        params["headers"].pop("Expect", None)
-
-
-def store_artifact(s3: Any, bucket: str, model_id: str, version: str, artifact: Artifact) -> StoredArtifact:
+def store_artifact(
+    uploads: SmallUploads, bucket: str, model_id: str, version: str, artifact: Artifact
+) -> StoredArtifact:
     """Write the artifact to the models bucket, where nothing or the same bytes are stored.
 
     Raises:
         ArtifactTakenError: when other bytes are stored there.
     """
-    key = layout.artifact_key(model_id, version)
+    s3, key = uploads.s3, layout.artifact_key(model_id, version)
     for number in range(_TRIES):
         # Uploading a small artifact takes less time than asking whether there is one.
-        is_asked = number > 0 or artifact.size > _ASKED_FROM_BYTES
+        is_asked = number > 0 or artifact.size > _SMALL_BYTES
         found = _find_equal(s3, bucket, key, artifact) if is_asked else None
         if artifact.size > _SINGLE_REQUEST_BYTES:
             if found is None:
-                metadata = {_SHA256_METADATA: artifact.sha256}
-                s3.upload_file(str(artifact.path), bucket, key, ExtraArgs={"Metadata": metadata})
+                s3.upload_file(str(artifact.path), bucket, key, ExtraArgs={"Metadata": _metadata(artifact)})
             return StoredArtifact(bucket, key, "")
         try:
-            answer = _upload(s3, bucket, key, artifact) if found is None else _copy(s3, bucket, key, artifact, found)
+            if found is not None:
+                object_version = _copy(s3, bucket, key, artifact, found)
+            elif artifact.size <= _SMALL_BYTES:
+                object_version = uploads.put(
+                    bucket, key, artifact.path.read_bytes(), artifact.sha256, _metadata(artifact)
+                )
+            else:
+                object_version = _upload(s3, bucket, key, artifact)
         except ClientError as error:
             # Another registration wrote or removed the object meanwhile, or an answer of S3 was
             # lost.
             if error_code(error) not in _PRECONDITION_FAILED | _NOT_FOUND:
                 raise
             continue
-        return StoredArtifact(bucket, key, answer.get("VersionId") or "")
+        return StoredArtifact(bucket, key, object_version)
     raise ArtifactTakenError(f"Another registration keeps writing {layout.s3_uri(bucket, key)}. Try again.")
 
 
@@ -110,22 +103,21 @@ def check_key_is_free(s3: Any, bucket: str, model_id: str, version: str, artifac
     _find_equal(s3, bucket, layout.artifact_key(model_id, version), artifact)
 
 
-def _upload(s3: Any, bucket: str, key: str, artifact: Artifact) -> Mapping[str, Any]:
+def _upload(s3: Any, bucket: str, key: str, artifact: Artifact) -> str:
     checksum = base64.b64encode(bytes.fromhex(artifact.sha256)).decode()
     with artifact.path.open("rb") as file:
-        body = file.read() if artifact.size <= _ASKED_FROM_BYTES else file
         answer: Mapping[str, Any] = s3.put_object(
             Bucket=bucket,
             Key=key,
-            Body=body,
-            Metadata={_SHA256_METADATA: artifact.sha256},
+            Body=file,
+            Metadata=_metadata(artifact),
             ChecksumSHA256=checksum,
             IfNoneMatch="*",
         )
-    return answer
+    return answer.get("VersionId") or ""
 
 
-def _copy(s3: Any, bucket: str, key: str, artifact: Artifact, found: Mapping[str, Any]) -> Mapping[str, Any]:
+def _copy(s3: Any, bucket: str, key: str, artifact: Artifact, found: Mapping[str, Any]) -> str:
     """Copy an equal object onto itself.
 
     It fails if this version of the object has been removed meanwhile.
@@ -139,9 +131,13 @@ def _copy(s3: Any, bucket: str, key: str, artifact: Artifact, found: Mapping[str
         CopySource=source,
         CopySourceIfMatch=found["ETag"],
         MetadataDirective="REPLACE",
-        Metadata={_SHA256_METADATA: artifact.sha256},
+        Metadata=_metadata(artifact),
     )
-    return answer
+    return answer.get("VersionId") or ""
+
+
+def _metadata(artifact: Artifact) -> dict[str, str]:
+    return {_SHA256_METADATA: artifact.sha256}
 
 
 def _find_equal(s3: Any, bucket: str, key: str, artifact: Artifact) -> Mapping[str, Any] | None:

@@ -16,7 +16,6 @@ from cli.stage.catalog.artifact_store import (
     StoredArtifact,
     check_key_is_free,
     remove_artifact,
-    send_small_bodies_at_once,
     store_artifact,
 )
 from cli.stage.catalog.catalog_table import (
@@ -28,6 +27,7 @@ from cli.stage.catalog.catalog_table import (
     error_status,
     now,
 )
+from cli.stage.catalog.small_uploads import SmallUploads
 from cli.stage.catalog.superseded import SetBackError, find_set_back
 from cli.stage.catalog.version_writes import NewVersion, write_versions
 from cli.stage.connection import Connection
@@ -59,7 +59,7 @@ class Catalog:
     def __init__(self, connection: Connection, deployment: Deployment) -> None:
         self._table = CatalogTable(connection.resource("dynamodb").Table(deployment.table_name), connection)
         self.s3 = connection.bulk_client("s3")
-        send_small_bodies_at_once(self.s3)
+        self._uploads = SmallUploads(self.s3, connection)
         self._bucket = deployment.models_bucket
 
     # ---- reading ---------------------------------------------------------------------------------
@@ -222,7 +222,7 @@ class Catalog:
         while True:
             name = document.version or str(number)
             try:
-                stored = store_artifact(self.s3, self._bucket, document.model_id, name, artifact)
+                stored = store_artifact(self._uploads, self._bucket, document.model_id, name, artifact)
             except ArtifactTakenError:
                 # An interrupted registration has stored an artifact with this number.
                 if document.version is not None:

@@ -18,6 +18,10 @@ from embedded.ministack.s3.copies import is_mapped, map_file
 CONTENT = "content_file"
 """Member of ministack's records of objects and versions that holds the Content."""
 
+_ALIKE = ("metadata", "preserved_headers")
+"""Members that ministack only changes in new records, and that are the same for most objects: they share them."""
+_MOST_SHARED = 1_000
+
 
 class Content:
     """An immutable file with the bytes of an object or a version.
@@ -115,15 +119,27 @@ def install_objects_on_disk(store: ContentStore) -> None:
         raise MinistackChangedError(f"ministack's S3 has no {missing[0]}: install the pinned version")
     ministack_entry = s3._version_entry_from_record
 
+    kept: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
+
+    def shared(headers: dict[str, str]) -> dict[str, str]:
+        if len(kept) > _MOST_SHARED:
+            kept.clear()
+        return kept.setdefault(tuple(headers.items()), headers)
+
     def keep(record: dict[str, Any]) -> None:
         if record.get("body") is not None:
             add_checksum(record)
             record[CONTENT] = store.add(record["body"])
             record["body"] = None
+            for name in _ALIKE:
+                if name in record:
+                    record[name] = shared(record[name])
 
     def version_entry(record: dict[str, Any], version_id: str, _data: bytes) -> Any:
         keep(record)
-        return {**ministack_entry(record, version_id, None), CONTENT: record.get(CONTENT)}
+        entry: dict[str, Any] = ministack_entry(record, version_id, None)
+        entry[CONTENT] = record.get(CONTENT)
+        return entry
 
     def read(_bucket: str, _key: str, record: dict[str, Any]) -> bytes | memoryview:
         if record.get("body") is not None:

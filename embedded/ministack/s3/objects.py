@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from xml.etree import ElementTree as ET
 
 _ENCRYPTION = "x-amz-server-side-encryption"
+_KNOWN_ENCRYPTIONS = 1_000
 _ARCHIVED = re.compile(b"<StorageClass>(GLACIER|DEEP_ARCHIVE)</StorageClass>")
 
 
@@ -35,6 +36,26 @@ def put_object(bucket: str, key: str, body: bytes) -> str:
 
     status, _headers, answer = s3._put_object(bucket, key, body, {"content-type": "application/json"})
     return "" if status == 200 else str(answer.decode(errors="replace"))
+
+
+def install_parsed_encryption() -> None:
+    """Parse the default encryption of a bucket once, and not twice for each new object."""
+    from ministack.services import s3
+
+    ministack_headers = s3._bucket_default_sse_headers
+    known: dict[str, dict[str, str]] = {}
+
+    def headers(bucket: str) -> dict[str, str]:
+        written = s3._bucket_encryption.get(bucket)
+        if not written:
+            return {}
+        if written not in known:
+            if len(known) >= _KNOWN_ENCRYPTIONS:
+                known.clear()
+            known[written] = ministack_headers(bucket)
+        return dict(known[written])
+
+    s3._bucket_default_sse_headers = headers
 
 
 def install_restore_status() -> None:

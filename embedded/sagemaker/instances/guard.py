@@ -46,7 +46,7 @@ def delete_folder(folder: Path) -> None:
     with contextlib.suppress(OSError, RecursionError):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
-            _delete_entries(descriptor)
+            delete_entries(descriptor)
         finally:
             os.close(descriptor)
         folder.rmdir()
@@ -54,7 +54,7 @@ def delete_folder(folder: Path) -> None:
         subprocess.run(["rm", "-rf", "--", str(folder)], check=False)  # noqa: S603, S607 - part of every system
 
 
-def _delete_entries(folder: int) -> None:
+def delete_entries(folder: int) -> None:
     """Delete what is in an open folder, without following links. What cannot be deleted stays.
 
     This takes half the system calls of `shutil.rmtree`.
@@ -68,7 +68,7 @@ def _delete_entries(folder: int) -> None:
                 continue
             inner = os.open(entry.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
             try:
-                _delete_entries(inner)
+                delete_entries(inner)
             finally:
                 os.close(inner)
             os.rmdir(entry.name, dir_fd=folder)

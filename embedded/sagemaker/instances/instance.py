@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,14 @@ from embedded.sagemaker.instances.capacity import Cores
 from embedded.sagemaker.instances.disks import mount_disk
 from embedded.sagemaker.instances.guard import Guard, kill_escaped_processes, kill_group
 from embedded.sagemaker.instances.settings import InstanceSettings
+from embedded.sagemaker.instances.spare_folders import Layout, SpareFolders, layout_of, make_folders
 from embedded.sagemaker.jobs.job import Job
 
 _LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 _PLACES = ("/home/job", "/tmp")  # noqa: S108 - of a container
 """HOME and TMPDIR in a container with its own file system."""
+_MODES = {"ml": 0o755, "root/home": 0o755, "root/tmp": 0o1777}
+"""Folders that users may enter to which the container switches."""
 _KILLED_BY_SIGNAL = 128
 """The exit code of a killed process is this plus the number of the signal, as in Docker."""
 
@@ -54,6 +57,8 @@ class Instance:
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: Guard | None = None
         self._has_namespaces = False
+        self._has_disks = False
+        self._layout: Layout = ()
         self._waiter: threading.Thread | None = None
         self._lending = contextlib.ExitStack()
 
@@ -61,10 +66,10 @@ class Instance:
         """Return the path on this machine for a path below /opt/ml."""
         return self.ml_root / _below_ml(path)
 
-    def create_files(self, job: Job) -> None:
+    def create_files(self, job: Job, spares: SpareFolders) -> None:
         """Create the disks, folders and files that SageMaker creates before a container starts.
 
-        Raises OSError.
+        `spares` has folders of ended instances. Raises OSError.
         """
         volume = self._settings.volume_limit(job.volume_size_gb)
         if volume is not None:
@@ -73,11 +78,18 @@ class Instance:
             mount_disk(self._root_disk, self._settings.root_disk_bytes)
         files = job.files(self.host)
         places = [*map(_below_ml, job.folders()), *(posixpath.dirname(_below_ml(path)) for path in files)]
-        _make_folders(str(self._folder), ["ml", *(f"ml/{place}" for place in places), "root/home", "root/tmp"])
-        for own, mode in ((self.ml_root, 0o755), (self._home, 0o755), (self._temporary, 0o1777)):
-            own.chmod(mode)  # also users that the container switches to may enter
+        layout = layout_of((f"ml/{place}" for place in places), _MODES)
+        self._has_disks = volume is not None or self._settings.root_disk_bytes is not None
+        if self._has_disks or not spares.take(layout, self._folder):
+            make_folders(self._folder, layout)
+        self._layout = layout
         for path, content in files.items():
             self.local(path).write_text(json.dumps(content), encoding="utf-8")
+
+    def give_folders(self, spares: SpareFolders) -> None:
+        """Leave the folders of this ended instance to later ones, if surely no process of it is left."""
+        if self._has_namespaces and not self._has_disks:
+            spares.give(self._layout, self._folder)
 
     def set_clock(self, seconds: float = 0.0, rate: float = 1.0) -> None:
         """Let the clock be wrong by some seconds, and pass `rate` seconds per second from now on.
@@ -239,23 +251,6 @@ class Instance:
 def _below_ml(path: str) -> str:
     """Return a path below /opt/ml relative to it."""
     return posixpath.relpath(posixpath.normpath(path), "/opt/ml")
-
-
-def _make_folders(root: str, paths: Iterable[str]) -> None:
-    """Make relative paths below a folder, with their parents and the folder itself. Raises OSError."""
-    Path(root).mkdir(parents=True, exist_ok=True)
-    made = {""}
-
-    def make(path: str) -> None:
-        if path in made:
-            return
-        made.add(path)
-        make(posixpath.dirname(path))
-        with contextlib.suppress(FileExistsError):  # a disk that is mounted there
-            os.mkdir(os.path.join(root, path))  # noqa: PTH102, PTH118 - a job has 20 of them
-
-    for path in paths:
-        make(path)
 
 
 def resource_config(job: Job, host: str) -> dict[str, Any]:

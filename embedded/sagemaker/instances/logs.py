@@ -15,7 +15,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from embedded.sagemaker.transfer.inputs import error_text
 
-_DELIVERY_SECONDS = 0.5
+_DELIVERY_SECONDS, _SLOWEST_DELIVERY_SECONDS = 0.5, 2.0
+"""Time between the first two deliveries of lines, and the largest time, to which it grows."""
 _READ_BYTES = 1 << 16
 _EVENT_BYTES = 250_000
 _BATCH_EVENTS = 1_000
@@ -63,7 +64,7 @@ class InstanceLog:
         self._thread.join()
 
     def _read(self) -> None:
-        due = 0.0
+        due, seconds = 0.0, _DELIVERY_SECONDS
         with self._file.open("ab", buffering=0) as file:
             while True:
                 # A process that has left the group may hold the pipe open, so do not wait for its
@@ -77,9 +78,11 @@ class InstanceLog:
                 is_over = not data and (bool(readable) or self._closing.is_set())
                 if is_over:
                     self._split_lines(b"\n" if self._partial else b"")
-                if is_over or time.monotonic() >= due or len(self._events) >= _BATCH_EVENTS:
+                is_due = is_over or time.monotonic() >= due or len(self._events) >= _BATCH_EVENTS
+                if self._events and is_due:
                     self._deliver(file)
-                    due = time.monotonic() + _DELIVERY_SECONDS
+                    due = time.monotonic() + seconds
+                    seconds = min(2 * seconds, _SLOWEST_DELIVERY_SECONDS)
                 if is_over:
                     break
         os.close(self._output)

@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
 
+_EARLY = 0.2
+"""Part of its interval by which a function may be called too early, together with one that is due."""
 _LINGER_SECONDS = 5.0
 """How long the thread waits for new functions before it ends."""
 
@@ -20,6 +22,7 @@ class _Entry:
         self.call = call
         self.lock = threading.Lock()
         self.is_stopped = False
+        self.early_seconds = 0.0
 
 
 class PeriodicCalls:
@@ -30,6 +33,7 @@ class PeriodicCalls:
         self._numbers = itertools.count()
         self._changed = threading.Condition()
         self._is_running = False
+        self._is_awake = False
 
     def start(self, call: Callable[[], float], seconds: float) -> Callable[[], None]:
         """Call a function for the first time after some seconds. It returns the seconds until its next call.
@@ -53,6 +57,7 @@ class PeriodicCalls:
         return stop
 
     def _add(self, entry: _Entry, seconds: float) -> None:
+        entry.early_seconds = _EARLY * seconds
         heapq.heappush(self._due, (time.monotonic() + seconds, next(self._numbers), entry))
 
     def _run(self) -> None:
@@ -75,8 +80,10 @@ class PeriodicCalls:
                 while self._due and self._due[0][2].is_stopped:
                     heapq.heappop(self._due)
                 wait = self._due[0][0] - time.monotonic() if self._due else _LINGER_SECONDS
-                if wait <= 0:
+                if wait <= (self._due[0][2].early_seconds if self._is_awake and self._due else 0):
+                    self._is_awake = True
                     return heapq.heappop(self._due)[2]
+                self._is_awake = False
                 if not self._changed.wait(wait) and not self._due:
                     self._is_running = False
                     return None

@@ -31,6 +31,7 @@ from embedded.sagemaker.instances.instance import Instance
 from embedded.sagemaker.instances.logs import InstanceLog
 from embedded.sagemaker.instances.periodic_calls import PeriodicCalls
 from embedded.sagemaker.instances.settings import InstanceSettings
+from embedded.sagemaker.instances.spare_folders import SpareFolders
 from embedded.sagemaker.instances.supervision import Ending, Outcome, Supervision
 from embedded.sagemaker.jobs.job import InstanceExited, Job
 from embedded.sagemaker.transfer import inputs
@@ -66,6 +67,7 @@ class JobContext:
     clients: ClientFactory
     isolation: Isolation
     guard: Guard
+    spare_folders: SpareFolders
     faults: Faults
     grace_seconds: float
     watch_seconds: float
@@ -88,6 +90,7 @@ class JobRun(abc.ABC, Generic[AnyJob]):
         self._folder = context.root / "jobs" / job.kind.arn_type / job.name
         self._log_epoch = 0
         self._lost_hosts: set[str] = set()
+        self._made: list[Instance] = []
 
     def run(self) -> None:
         """Run the job to its final status."""
@@ -106,6 +109,8 @@ class JobRun(abc.ABC, Generic[AnyJob]):
         try:
             self._end(outcome)
         finally:
+            for instance in self._made:
+                instance.give_folders(self._context.spare_folders)
             delete_folder(self._folder)
 
     @abc.abstractmethod
@@ -168,7 +173,8 @@ class JobRun(abc.ABC, Generic[AnyJob]):
                 raise JobFailure(f"InternalServerError: the embedded AWS cannot inject full-disk: {error}") from error
         instances = {host: Instance(host, folder / host, settings) for host in self._job.hosts}
         for instance in instances.values():
-            instance.create_files(self._job)
+            instance.create_files(self._job, self._context.spare_folders)
+        self._made += instances.values()
         return instances
 
     def _instance_inputs(

@@ -36,7 +36,7 @@ class ExecutionLog:
 
         AWS logs events while the execution runs.
         """
-        messages = [json.dumps(message) for message in self._messages(record)]
+        messages = [json.dumps(message) for message in self._messages(record)] if self.log_group_arns else []
         stream = f"states/{str(record['stateMachineArn']).rpartition(':')[2]}/{record['startDate'][:13]}"
         for arn in self.log_group_arns if messages else ():
             append_log(arn, stream.replace(":", "-"), messages)

@@ -92,3 +92,20 @@ def test_versions_share_the_files_of_objects(store: ContentStore) -> None:
     for name in ("null", first):
         send("DELETE", "/bucket/a", query={"versionId": [name]})
     assert files(store) == []
+
+
+def test_objects_share_equal_headers_and_keep_different_ones(store: ContentStore) -> None:
+    send("PUT", "/bucket")
+    for key, color in (("a", "red"), ("b", "red"), ("c", "blue")):
+        send("PUT", f"/bucket/{key}", b"x", x_amz_meta_color=color, cache_control=f"max-age={len(color)}")
+    records = s3._buckets["bucket"]["objects"]
+    for name in ("metadata", "preserved_headers"):
+        assert records["a"][name] is records["b"][name]
+    send("PUT", "/bucket/a", b"new", x_amz_meta_color="green")
+    found = {key: send("HEAD", f"/bucket/{key}")[0] for key in "abc"}
+    assert {key: answer["x-amz-meta-color"] for key, answer in found.items()} == {"a": "green", "b": "red", "c": "blue"}
+    assert {key: answer.get("cache-control") for key, answer in found.items()} == {
+        "a": None,
+        "b": "max-age=3",
+        "c": "max-age=4",
+    }

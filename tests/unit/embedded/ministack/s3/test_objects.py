@@ -9,7 +9,13 @@ from xml.etree import ElementTree as ET
 import pytest
 from ministack.services import s3
 
-from embedded.ministack.s3.objects import install_managed_key, install_multipart_times, install_restore_status
+from embedded.ministack.s3.objects import (
+    default_encryption_key,
+    install_managed_key,
+    install_multipart_times,
+    install_parsed_encryption,
+    install_restore_status,
+)
 
 BUCKET = "archives"
 VERSIONING = {"versioning": [""]}
@@ -88,3 +94,23 @@ def test_an_object_of_a_multipart_upload_dates_from_its_start(send: Any, monkeyp
     for query in ({"list-type": ["2"]}, {"versions": [""]}):
         listing = ET.fromstring(send("GET", query=query))  # noqa: S314
         assert [time.text for time in listing.findall(".//{*}LastModified")] == ["2026-01-01T00:00:00.000Z"]
+
+
+def test_new_objects_have_the_encryption_that_the_bucket_has_now(send: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3, "_bucket_default_sse_headers", s3._bucket_default_sse_headers)
+    install_parsed_encryption()
+    text = (
+        "<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>aws:kms"
+        "</SSEAlgorithm><KMSMasterKeyID>{}</KMSMasterKeyID></ApplyServerSideEncryptionByDefault></Rule>"
+        "</ServerSideEncryptionConfiguration>"
+    )
+    seen = []
+    for key_id in ("first", "second", "first", None):
+        if key_id is None:
+            send("DELETE", query={"encryption": [""]})
+        else:
+            send("PUT", body=text.format(key_id).encode(), query={"encryption": [""]})
+        send("PUT", "object", b"x")
+        headers = s3._buckets[BUCKET]["objects"]["object"]["preserved_headers"]
+        seen.append((default_encryption_key(BUCKET), headers.get("x-amz-server-side-encryption-aws-kms-key-id", "")))
+    assert seen == [("first", "first"), ("second", "second"), ("first", "first"), ("", "")]
