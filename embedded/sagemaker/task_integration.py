@@ -10,12 +10,11 @@ from embedded.sagemaker.errors import ApiError
 from embedded.sagemaker.jobs.job import Job, Status, epoch_milliseconds
 from embedded.sagemaker.jobs.job_types import JOB_TYPES
 from embedded.sagemaker.service import SageMakerService
+from embedded.threads import start_thread
 
 RESOURCES = {f"arn:aws:states:::sagemaker:create{each.kind.name}Job": each for each in JOB_TYPES}
 _MANAGED_TAG = {"Key": "MANAGED_BY_AWS", "Value": "STARTED_BY_STEP_FUNCTIONS"}
 _NAMED_ERRORS = {"ResourceLimitExceeded", "ResourceInUse", "ResourceNotFound"}
-_CANCELLATION_SECONDS = 0.5
-"""Time between two checks whether the call was cancelled."""
 
 
 def run_job(service: SageMakerService, call: TaskCall) -> dict[str, Any]:
@@ -53,12 +52,14 @@ def error_name(error: ApiError) -> str:
 
 
 def _wait(service: SageMakerService, job: Job, call: TaskCall) -> dict[str, Any]:
-    # The end of the job wakes this thread at once. One thread cannot wait for the job and the
-    # cancellation event together, so it polls the event.
-    while not job.wait(_CANCELLATION_SECONDS):
-        if call.cancelled.is_set():
-            service.stop(job)
-            return {}
+    # The job ends soon after it was stopped. In a thread, because a cancellation must not wait for anything.
+    take_back = call.on_cancel(lambda: start_thread(service.stop, job, name=f"stop-{job.name}"))
+    try:
+        job.wait()
+    finally:
+        take_back()
+    if call.cancelled.is_set():
+        return {}
     result = {**job.describe(epoch_milliseconds), "Tags": dict(job.tags)}
     if job.status is not Status.COMPLETED:
         raise TaskError("States.TaskFailed", json.dumps(result))

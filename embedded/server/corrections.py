@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from embedded.ministack.arns import install_arn_cache
 from embedded.ministack.cloudformation.new_names import install_new_names
 from embedded.ministack.dynamodb.change_records import install_change_records
 from embedded.ministack.dynamodb.expiry import install_expiry
@@ -84,6 +85,7 @@ def install_corrections(
         time_scale: Factor for the seconds of Wait states and of retries.
         call_recording: Folder for a recording of the calls of roles; None means no recording.
     """
+    install_arn_cache()
     service.install(time_scale)
     install_worker_calls()
     install_function_errors()

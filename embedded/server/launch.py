@@ -19,7 +19,7 @@ from embedded.ministack.http.application import switches
 from embedded.requests.violations import LOG_VARIABLE
 from embedded.server.certificates import make_certificates
 from embedded.server.endpoint import Endpoint
-from embedded.server.process import ServerSettings
+from embedded.server.process import OWN_VARIABLES, ServerSettings
 
 ACCOUNT_ID = "123456789012"
 REGION = "us-east-1"
@@ -129,7 +129,7 @@ def _process_environment() -> dict[str, str]:
     kept = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "USER", "TZ")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     environment |= dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
-    return environment | {"PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1"}
+    return environment | OWN_VARIABLES | {"PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1"}
 
 
 def _wait_until_ready(process: "subprocess.Popen[bytes]", endpoint: Endpoint) -> None:

@@ -76,6 +76,14 @@ from embedded.step_functions.executions.restart import end_interrupted
 
 LOCK_FILE = "lock"
 """File that the server keeps locked, so that other processes can check whether it runs."""
+OWN_VARIABLES = {
+    # Threads mostly wait for each other, so separate heaps for them only keep memory.
+    "MALLOC_ARENA_MAX": "1",
+    # The parts of large objects go back to the system, instead of raising the limit from which memory does so.
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(4 << 20),
+}
+"""Variables of the server process for glibc's memory allocator, which functions and jobs do not inherit."""
 _GRACE_SECONDS = 0.5
 _REUSE_SECONDS = 3600.0
 _COLLECTED_OBJECTS = 20_000
@@ -148,7 +156,8 @@ def main(settings_file: Path) -> None:
     os.umask(0o022)
     own_mounts()
     # Functions and jobs inherit this environment, but must not import this project.
-    os.environ.pop("PYTHONPATH", None)
+    for name in ("PYTHONPATH", *OWN_VARIABLES):
+        os.environ.pop(name, None)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s [%(name)s] %(message)s")
     with _lock(settings.root / LOCK_FILE):
         try:

@@ -3,7 +3,6 @@
 A path without a match fails the execution, as on AWS; ministack resolves it to null.
 """
 
-import copy
 import json
 from typing import Any
 
@@ -166,15 +165,17 @@ def insert_result(path: str | None, original: Any, result: Any) -> Any:
     if not tokens or any(kind != "field" for kind, _ in tokens) or not isinstance(original, dict):
         text = f"Unable to apply step {path!r} to input '{dump(original)[:1000]}'"
         raise TaskError("States.ResultPathMatchFailure", text)
-    output = copy.deepcopy(original)
+    # Data of states never changes, so the copy may share what is beside the path.
+    output = dict(original)
     node = output
     for _, name in tokens[:-1]:
-        child = node.setdefault(name, {})
+        child = node.get(name, {})
         if not isinstance(child, dict):
             raise TaskError(
                 "States.ResultPathMatchFailure", f"ResultPath: {path!r} leads through a value, not an object"
             )
-        node = child
+        node[name] = dict(child)
+        node = node[name]
     node[tokens[-1][1]] = result
     return output
 

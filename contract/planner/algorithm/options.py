@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from functools import cache
 from typing import NamedTuple
 
 from contract.catalog.instance_types import MAX_INSTANCES
@@ -74,11 +75,12 @@ def _possible(work: GroupWork, quota: int | None, places: int) -> Iterable[Optio
     largest = largest_job(work)
     if not largest:
         return
+    shares = cache(lambda jobs: share_of(work.total, 1 / jobs))
     for instances in _instance_counts(work, quota, places):
         longest_shard = work.dataset.longest(instances)
         is_split = work.is_split(instances)
         for jobs in _job_counts(work, largest, places, instances):
-            load = share_of(work.total, 1 / jobs)
+            load = shares(jobs)
             if not (work.group.is_given or fits(work, load, longest_shard)):
                 continue
             together = 1 if is_split else instances

@@ -97,19 +97,26 @@ class GroupWork:
 
     def value_seconds(self, load: Load, shard_bytes: float, instances: int = 1) -> float:
         """Return the expected time of an instance that scores a shard with models, of several that start together."""
+        startup = self.machine.startup_of(instances).value
+        return self._value_seconds(load, shard_bytes, startup, self.workers(load), self.output_ratio(load))
+
+    def _value_seconds(
+        self, load: Load, shard_bytes: float, startup: float, workers: int, output_ratio: float
+    ) -> float:
         machine = self.machine
         moved = (shard_bytes + load.artifact_bytes) / machine.download.value
-        work = shard_bytes / self.bytes_per_row.value * load.row_seconds / self.workers(load)
-        upload = shard_bytes * self.output_ratio(load) / machine.upload.value
-        return machine.startup_of(instances).value + moved + load.load_seconds + max(work, upload)
+        work = shard_bytes / self.bytes_per_row.value * load.row_seconds / workers
+        upload = shard_bytes * output_ratio / machine.upload.value
+        return startup + moved + load.load_seconds + max(work, upload)
 
     def seconds(self, load: Load, shard_bytes: float, instances: int = 1) -> Estimate:
         """Return the same with its band: the spreads of start-up, transfer and work are independent."""
         machine, per_row = self.machine, self.bytes_per_row
         startup = machine.startup_of(instances)
-        value = self.value_seconds(load, shard_bytes, instances)
-        moved = shard_bytes * (1 + self.output_ratio(load)) + load.artifact_bytes
-        rows = shard_bytes / per_row.value / self.workers(load)
+        workers, output_ratio = self.workers(load), self.output_ratio(load)
+        value = self._value_seconds(load, shard_bytes, startup.value, workers, output_ratio)
+        moved = shard_bytes * (1 + output_ratio) + load.artifact_bytes
+        rows = shard_bytes / per_row.value / workers
         work = rows * load.row_seconds
         fast = math.hypot(
             startup.value - startup.low,
@@ -137,7 +144,7 @@ class GroupWork:
         """Return whether parts replace a job of several instances: always on spot capacity."""
         return instances > 1 and (self.group.spot or self.dataset.is_split(instances))
 
-    @property
+    @cached_property
     def model_room(self) -> float:
         """Bytes of artifacts that one worker can load."""
         return self.machine.size.memory_gib * 2**30 * MODEL_MEMORY_SHARE / LOADED_BYTES_PER_ARTIFACT_BYTE
@@ -150,7 +157,7 @@ class GroupWork:
         """Return the GB that hold a shard with its outputs, and the artifacts, packed and unpacked."""
         return max(1, math.ceil((shard_bytes * (1 + self.output_ratio(load)) + 2 * load.artifact_bytes) / _GB))
 
-    @property
+    @cached_property
     def disk_limit_gb(self) -> int:
         """Largest volume that a job of the group can have on this type, in GB."""
         return self.machine.size.disk_gb or self.group.fixed.volume_size_gb or MAX_VOLUME_GB

@@ -85,7 +85,8 @@ class Records(list[Any]):
         """Return the number of records at the beginning that are older than a moment."""
         count = 0
         for packed in super().__iter__():
-            if packed.created >= moment:
+            # As in ministack, a record without a time stays.
+            if not packed.created or packed.created >= moment:
                 break
             count += 1
         return count

@@ -5,10 +5,10 @@
 
 import contextvars
 import json
-import threading
 import time
 from typing import Any
 
+from embedded.ministack.events.polling import wake_after
 from embedded.ministack.iam.identity import authorize
 
 POLLING_ACTIONS = ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
@@ -96,9 +96,7 @@ def install_queue_polling(time_scale: float) -> None:
         if len(waiting) < int(esm.get("BatchSize", 10)) and (now if begin is None else begin) + seconds > now:
             if begin is None:
                 first_seen[esm["UUID"]] = now
-                timer = threading.Timer(seconds, lambda_svc.esm_wake.set)
-                timer.daemon = True
-                timer.start()
+                wake_after(seconds)
             return 0
         first_seen.pop(esm["UUID"], None)
         return 0 if is_denied(esm, config) else int(ministack_concurrency(esm, function, config, queue))

@@ -31,7 +31,8 @@ def put_service_event(source: str, detail_type: str, resource: str, detail: dict
             "EventId": str(uuid.uuid4()),
             "Source": source,
             "DetailType": detail_type,
-            "Detail": json.dumps(detail),
+            # Patterns are compared with it as it is; ministack writes JSON for each target.
+            "Detail": detail,
             "EventBusName": "default",
             "Time": time.time(),
             "Resources": [resource],

@@ -3,11 +3,11 @@
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
 
-import threading
 import time
 from typing import Any
 
 from embedded.ministack.errors import MinistackChangedError
+from embedded.ministack.events.polling import wake_after
 
 KEPT_RECORDS = 1_000
 """Number of a stream's records that are kept after all of its functions have received them."""
@@ -38,8 +38,8 @@ def install_stream_polling(time_scale: float) -> None:
     windows = _Windows(time_scale)
 
     def poll() -> bool:
-        windows.open_and_close()
-        is_processed = bool(ministack_poll())
+        # Most calls follow a write while a window is open: ministack need not look at all mappings then.
+        is_processed = windows.open_and_close() and bool(ministack_poll())
         # In the poller's own thread, which so never reads while records are dropped.
         drop_received_records()
         return is_processed
@@ -55,43 +55,57 @@ class _Windows:
         self._ends: dict[tuple[str, str, str], float] = {}
         """End of the open window of each mapping, in seconds since 1970."""
 
-    def open_and_close(self) -> None:
-        """Open the windows of mappings whose first record waits, and close those that end now."""
+    def open_and_close(self) -> bool:
+        """Open the windows of mappings whose first record waits, and close those that end now.
+
+        Returns:
+            Whether a function may receive records now.
+        """
         from ministack.services import lambda_svc
 
         # The poller passes over a mapping until this time, as after a failure.
         resumes = lambda_svc._esm_backoff_until
-        now = time.time()
+        now, may_receive = time.time(), False
         for account_id, region, mapping in lambda_svc._iter_all_esms():
-            seconds = int(mapping.get("MaximumBatchingWindowInSeconds") or 0) * self._time_scale
-            if not seconds or ":dynamodb:" not in mapping.get("EventSourceArn", ""):
+            if ":dynamodb:" not in mapping.get("EventSourceArn", ""):
                 continue
             scope = (account_id, region, mapping["UUID"])
-            waiting, end = _waiting(*scope[:2], mapping), self._ends.get(scope)
-            is_full = waiting >= int(mapping.get("BatchSize") or _BATCH_SIZE)
-            if end is None and waiting and not is_full:
-                self._ends[scope] = now + seconds
-                resumes.set_scoped(*scope, max(resumes.get_scoped(*scope, 0.0), now + seconds))
-                timer = threading.Timer(seconds, lambda_svc._esm_wake.set)
-                timer.daemon = True
-                timer.start()
-            elif end is not None and (is_full or end <= now):
-                del self._ends[scope]
-                if resumes.get_scoped(*scope) == end:
-                    resumes.pop_scoped(*scope)
+            waiting, is_new = _waiting(*scope[:2], mapping)
+            if seconds := int(mapping.get("MaximumBatchingWindowInSeconds") or 0) * self._time_scale:
+                self._open_or_close(scope, mapping, waiting, seconds)
+            may_receive |= (waiting > 0 or is_new) and resumes.get_scoped(*scope, 0.0) <= now
+        return may_receive
+
+    def _open_or_close(
+        self, scope: tuple[str, str, str], mapping: dict[str, Any], waiting: int, seconds: float
+    ) -> None:
+        from ministack.services import lambda_svc
+
+        resumes, now, end = lambda_svc._esm_backoff_until, time.time(), self._ends.get(scope)
+        is_full = waiting >= int(mapping.get("BatchSize") or _BATCH_SIZE)
+        if end is None and waiting > 0 and not is_full:
+            self._ends[scope] = now + seconds
+            resumes.set_scoped(*scope, max(resumes.get_scoped(*scope, 0.0), now + seconds))
+            wake_after(seconds)
+        elif end is not None and (is_full or end <= now):
+            del self._ends[scope]
+            if resumes.get_scoped(*scope) == end:
+                resumes.pop_scoped(*scope)
 
 
-def _waiting(account_id: str, region: str, mapping: dict[str, Any]) -> int:
-    """Return the number of records that a mapping's function has not received."""
+def _waiting(account_id: str, region: str, mapping: dict[str, Any]) -> tuple[int, bool]:
+    """Return the number of records that a mapping's function has not received, and whether it has no position yet."""
     from ministack.services import dynamodb, lambda_svc
 
     table = mapping["EventSourceArn"].partition(":table/")[2].partition("/")[0]
-    scope = {"account_id": account_id, "region": region}
-    first = 0 if mapping.get("StartingPosition") == "TRIM_HORIZON" else dynamodb.stream_end_position(table, **scope)
-    position = lambda_svc._dynamodb_stream_positions.get_scoped(account_id, region, mapping["UUID"], first)
-    return int(
-        dynamodb.stream_end_position(table, **scope) - max(position, dynamodb.stream_start_position(table, **scope))
-    )
+    records = dynamodb._stream_records.get_scoped(account_id, region, table) or ()
+    first = dynamodb._stream_trimmed.get_scoped(account_id, region, table, 0)
+    end = first + len(records)
+    position = lambda_svc._dynamodb_stream_positions.get_scoped(account_id, region, mapping["UUID"])
+    if position is None:
+        position = first if mapping.get("StartingPosition") == "TRIM_HORIZON" else end
+        return end - position, True
+    return end - max(position, first), False
 
 
 def drop_received_records() -> None:

@@ -94,11 +94,9 @@ async def _answer(
     origin = client, headers.get("x-forwarded-proto", "").split(",")[0].strip().lower() == "https"
     app.set_request_client_ip(client)
     app.set_request_region(signed_for[1])
-    caller = _pin_caller(signed, origin) if app.AUTH else None
     if app.AUTH:
+        app.pin_request_origin(*origin)
         app.pin_signed_request(method, path, query, scope["headers"])
-    else:
-        app.set_request_account_id(signed.access_key_id)
     try:
         body, receive = await _plain_body(receive, headers)
         if body is None:
@@ -111,7 +109,9 @@ async def _answer(
             await answer(send, *refused)
             return
         body = failure.body
-    account_id = request_scopes().get_account_id()
+    # After the body was received, which may take its time: policies may have changed.
+    caller = known_caller(signed.access_key_id) if app.AUTH else None
+    account_id = _pin_account(signed.access_key_id, caller)
     request = PlainRequest(method, path, headers, body, query, signed_for[1], account_id)
     request_id = _new_id()
     service = "" if caller is None else _allowed_service(signed_for[0], request, caller.principal, origin)
@@ -146,16 +146,15 @@ async def _plain_body(receive: Receive, headers: Mapping[str, str]) -> tuple[byt
     return None, replay
 
 
-def _pin_caller(signed: SignedRequest, origin: tuple[str, bool]) -> Caller | None:
-    """Remember address and account of a request for ministack. Return the caller if he is known."""
-    app = application()
-    app.pin_request_origin(*origin)
-    caller = signed.caller or known_caller(signed.access_key_id)
-    if caller is None:
-        app.set_request_account_id(app._request_account_scope(signed.access_key_id))
+def _pin_account(access_key_id: str, caller: Caller | None) -> str:
+    """Remember the account of a request for ministack, and return it."""
+    scopes = request_scopes()
+    if caller is not None:
+        scopes._request_account_id.set(caller.principal.account_id)
     else:
-        request_scopes()._request_account_id.set(caller.principal.account_id)
-    return caller
+        app = application()
+        app.set_request_account_id(app._request_account_scope(access_key_id) if app.AUTH else access_key_id)
+    return str(scopes.get_account_id())
 
 
 async def _send(request: PlainRequest, answered: Answer, receive: Receive, send: Send) -> None:

@@ -10,14 +10,11 @@ import json
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from embedded.http.in_process import CALLER
 from embedded.ministack.errors import MinistackChangedError
 from embedded.ministack.http.messages import Message, Receive, Send, header_map, query_map
-
-if TYPE_CHECKING:
-    from embedded.ministack.plain_requests.callers import Caller
 
 _CONTENT_TYPES = 1_000
 _UNREAD = object()
@@ -30,8 +27,6 @@ class SignedRequest:
     access_key_id: str
     headers: dict[str, str]
     query: dict[str, list[str]]
-    caller: Caller | None = None
-    """The owner of the access key, if the signature's check has found it."""
     principals: dict[tuple[str, str], Any] = field(default_factory=dict)
     body: bytes = b""
     content: Any = _UNREAD
@@ -45,10 +40,8 @@ _current: ContextVar[SignedRequest | None] = ContextVar("signed_request", defaul
 class remembered:  # noqa: N801 - used as a function; a generator takes twice as long
     """Remember what is found out of a request, whose access key is known, until the block ends."""
 
-    def __init__(
-        self, access_key_id: str, headers: dict[str, str], query: dict[str, list[str]], caller: Caller | None = None
-    ) -> None:
-        self._request = SignedRequest(access_key_id, headers, query, caller)
+    def __init__(self, access_key_id: str, headers: dict[str, str], query: dict[str, list[str]]) -> None:
+        self._request = SignedRequest(access_key_id, headers, query)
 
     def __enter__(self) -> None:
         self._token = _current.set(self._request)

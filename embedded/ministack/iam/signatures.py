@@ -64,7 +64,7 @@ def with_access_check(application: Any, account_id: str) -> Any:
             query = query_map(scope)
             caller, receive = await _confirmed_caller(scope, headers, query, receive)
             if caller is not None:
-                with remembered(caller.access_key_id, headers, query, caller):
+                with remembered(caller.access_key_id, headers, query):
                     await application(scope, receive, send)
                 return
             failure, access_key_id, receive = await _check_signature(scope, headers, query, receive, account_id)

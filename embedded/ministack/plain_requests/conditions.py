@@ -50,10 +50,13 @@ class _Condition(NamedTuple):
 
 def compiled(conditions: dict[str, Any]) -> Callable[[Any], bool]:
     """Return a function that evaluates the conditions of a statement for a call, as ministack does."""
-    found = list(_frequent(conditions))
-    if None in found:
+    given = list(_frequent(conditions))
+    found = [each for each in given if each is not None]
+    if len(found) < len(given):
         return functools.partial(evaluator()._conditions_met, conditions)
-    return lambda call: all(each.is_met(call) for each in found if each is not None)
+    if len(found) == 1:
+        return found[0].is_met
+    return lambda call: all(each.is_met(call) for each in found)
 
 
 def _frequent(conditions: dict[str, Any]) -> Iterator[_Condition | None]:

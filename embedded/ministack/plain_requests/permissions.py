@@ -62,11 +62,18 @@ class CallContext:
     tag_keys: tuple[str, ...] = ()
 
     def __init__(self, principal: Principal, situation: Situation, call: Call) -> None:
-        self.permissions, self.situation, self._call = principal.permissions, situation, call
+        self._principal, self.situation, self._call = principal, situation, call
         self.resource_arn = call.resource
-        self.principal_arn, self.principal_type = principal.arn, principal.kind
-        self.principal_account, self.principal_keys = principal.account_id, principal.condition_keys
-        self.action, self.region, self.source_ip, self.secure_transport = situation
+
+    principal_arn = property(lambda self: self._principal.arn)
+    principal_type = property(lambda self: self._principal.kind)
+    principal_account = property(lambda self: self._principal.account_id)
+    principal_keys = property(lambda self: self._principal.condition_keys)
+    permissions = property(lambda self: self._principal.permissions)
+    action = property(lambda self: self.situation.action)
+    region = property(lambda self: self.situation.region)
+    source_ip = property(lambda self: self.situation.source_ip)
+    secure_transport = property(lambda self: self.situation.secure_transport)
 
     @functools.cached_property
     def service_context(self) -> dict[str, Any]:
@@ -136,9 +143,17 @@ class Permissions:
             if len(self._statements) >= _SITUATIONS:
                 self._statements.clear()
             found = self._statements[context.situation] = self._find(context.situation)
-        if any(statement.applies(context) for statement in found.denying):
-            return False
-        return all(any(statement.applies(context) for statement in layer) for layer in found.allowing)
+        # Loops take half the time of any() with a generator.
+        for statement in found.denying:
+            if statement.applies(context):
+                return False
+        for layer in found.allowing:
+            for statement in layer:
+                if statement.applies(context):
+                    break
+            else:
+                return False
+        return True
 
     def _find(self, situation: Situation) -> _Statements:
         layers = [[statement for policy in layer for statement in policy] for layer in (self.policies, *self.limits)]

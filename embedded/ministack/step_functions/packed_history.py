@@ -13,6 +13,8 @@ Event = dict[str, Any]
 class PackedHistory(Sequence[Event]):
     """The compressed events of an execution. They are read seldom, and never changed here."""
 
+    __slots__ = ("_count", "_packed")
+
     def __init__(self, events: Sequence[Event]) -> None:
         self._count = len(events)
         self._packed = zlib.compress(json.dumps(events).encode(), 1)

@@ -13,7 +13,8 @@ class TaskCall:
     `resource` is the state's Resource with its suffix (`….sync`). `parameters` are the resolved
     parameters, and `role_arn` is the state machine's role. `cancelled` is set when
     the execution was stopped, but not when the state has timed out. The handler must then stop its
-    work and return soon; its result is ignored. A handler that waits for its work (`.sync`) calls
+    work and return soon; its result is ignored. `on_cancel(callback)` calls `callback` then, and
+    returns a function that removes the callback. A handler that waits for its work (`.sync`) calls
     `submitted(answer)` with the answer of the API call that began it.
     """
 
@@ -23,6 +24,7 @@ class TaskCall:
     role_arn: str
     cancelled: threading.Event = field(default_factory=threading.Event)
     submitted: Callable[[Any], object] = lambda _answer: None
+    on_cancel: Callable[[Callable[[], object]], Callable[[], None]] = lambda _callback: lambda: None
 
 
 class TaskError(Exception):

@@ -9,6 +9,7 @@ import functools
 import json
 import threading
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from embedded.ministack.step_functions.packed_history import PackedHistory
@@ -88,7 +89,8 @@ def announce_status(record: Record) -> None:
 
 
 def timestamp() -> str:
-    return str(_engine().now_iso())
+    """Return the present as Step Functions' API shows it."""
+    return f"{datetime.now(UTC).isoformat(timespec='milliseconds').removesuffix('+00:00')}Z"
 
 
 def start_execution(request: dict[str, Any]) -> dict[str, Any]:

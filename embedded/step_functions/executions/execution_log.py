@@ -1,7 +1,7 @@
 """Logging of executions to the log group that the state machine names."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,18 +36,31 @@ class ExecutionLog:
 
         AWS logs events while the execution runs.
         """
-        messages = [json.dumps(message) for message in self._messages(record)]
+        messages = [json.dumps(message) for message in self._messages(record)] if self.log_group_arns else []
         stream = f"states/{str(record['stateMachineArn']).rpartition(':')[2]}/{record['startDate'][:13]}"
         for arn in self.log_group_arns if messages else ():
             append_log(arn, stream.replace(":", "-"), messages)
 
+    def _includes(self, kind: str) -> bool:
+        """Return whether the level includes a kind of events."""
+        match self.level:
+            case "ALL":
+                return True
+            case "ERROR":
+                return kind.endswith(_ERROR_ENDINGS) or kind == "FailStateEntered"
+            case "FATAL":
+                return kind in _FATAL
+        return False
+
     def _messages(self, record: workflows.Record) -> Iterator[dict[str, Any]]:
         count = record.get("redriveCount", 0)
-        redriven = [index for index, event in enumerate(record["events"]) if event["type"] == "ExecutionRedriven"]
-        for event in record["events"][redriven[-1] if redriven else 0 :]:
+        events: Sequence[dict[str, Any]] = record["events"]
+        if count:
+            redriven = [index for index, event in enumerate(events) if event["type"] == "ExecutionRedriven"]
+            events = events[redriven[-1] if redriven else 0 :]
+        for event in events:
             kind = str(event["type"])
-            is_error = kind.endswith(_ERROR_ENDINGS) or kind == "FailStateEntered"
-            if not {"ALL": True, "ERROR": is_error, "FATAL": kind in _FATAL}.get(self.level, False):
+            if not self._includes(kind):
                 continue
             details: dict[str, Any] = next((value for key, value in event.items() if key.endswith("EventDetails")), {})
             hidden = () if self.with_data else _DATA_FIELDS

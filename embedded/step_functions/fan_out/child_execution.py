@@ -18,7 +18,8 @@ class ChildExecution:
     def __init__(self, record: workflows.Record, parent: Execution, cancellation: Cancellation) -> None:
         self.record = record
         self._resume_point: ResumePoint | None = None
-        self._execution = self._begin(parent, cancellation)
+        self._execution: Execution | None = self._begin(parent, cancellation)
+        """The run that has begun; None when it has ended, as thousands of children may be kept."""
 
     def redrive(self, parent: Execution, cancellation: Cancellation) -> None:
         """Begin the next run; `cancellation` is its own token."""
@@ -38,7 +39,9 @@ class ChildExecution:
 
     def run(self, parent: Branch, processor: dict[str, Any], run_states: RunStates) -> None:
         """Run the states of the child to their end, from where an earlier run ended."""
-        execution = self._execution
+        execution, self._execution = self._execution, None
+        if execution is None:
+            raise RuntimeError(f"{self.record['executionArn']} has ended: call redrive first")
         language = processor.get("QueryLanguage", parent.query_language)
         branch = Branch(
             execution=execution,

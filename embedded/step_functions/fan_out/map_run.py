@@ -21,6 +21,8 @@ _COUNTS = (
     "pending", "running", "succeeded", "failed", "timedOut", "aborted", "total", "resultsWritten",
     "failuresNotRedrivable", "pendingRedrive",
 )  # fmt: skip
+_INCLUDED = {"included": True}
+"""Shared by the records of all children, of which there may be many thousands. Nothing changes it."""
 _OUTCOMES = {"SUCCEEDED": "succeeded", "FAILED": "failed", "TIMED_OUT": "timedOut", "ABORTED": "aborted"}
 
 
@@ -89,9 +91,9 @@ class MapRun:
             "startDate": workflows.timestamp(),
             "stopDate": None,
             "input": text,
-            "inputDetails": {"included": True},
+            "inputDetails": _INCLUDED,
             "output": None,
-            "outputDetails": {"included": True},
+            "outputDetails": _INCLUDED,
             "mapRunArn": self.arn,
             "events": [],
         }

@@ -101,7 +101,9 @@ def _call(
     if own is not None:
 
         def call_own(token: Cancellation) -> Any:
-            call = TaskCall(resource, parameters, execution.arn, execution.role_arn, token.event, submitted)
+            call = TaskCall(
+                resource, parameters, execution.arn, execution.role_arn, token.event, submitted, token.on_cancel
+            )
             begun = dataclasses.replace(call, resource=resource.removesuffix(".sync"))
             return faulty(lambda: own(call), lambda: own(begun))
 

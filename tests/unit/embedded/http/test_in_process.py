@@ -57,7 +57,11 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 @pytest.fixture
 def calls(loop: asyncio.AbstractEventLoop) -> InProcessCalls:
     calls = InProcessCalls()
-    loop.call_soon_threadsafe(calls.serve, store)
+
+    async def serve() -> None:
+        calls.serve(store)
+
+    asyncio.run_coroutine_threadsafe(serve(), loop).result()
     return calls
 
 

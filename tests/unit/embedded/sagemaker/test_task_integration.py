@@ -1,7 +1,6 @@
 """The Task resource createProcessingJob."""
 
 import json
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,19 +11,22 @@ from embedded.ministack.step_functions.tasks import TaskCall, TaskError
 from embedded.sagemaker.jobs.job import Status
 from embedded.sagemaker.service import SageMakerService
 from embedded.sagemaker.task_integration import run_job
+from embedded.step_functions.executions.cancellation import Cancellation
 from tests.unit.embedded.sagemaker.account import DEADLINE_SECONDS, Aws, job_request
 
 BuildImage = Callable[..., str]
 RESOURCE = "arn:aws:states:::sagemaker:createProcessingJob"
 
 
-def a_call(parameters: dict[str, Any], suffix: str = ".sync", cancelled: threading.Event | None = None) -> TaskCall:
+def a_call(parameters: dict[str, Any], suffix: str = ".sync", token: Cancellation | None = None) -> TaskCall:
+    token = token or Cancellation()
     return TaskCall(
         resource=f"{RESOURCE}{suffix}",
         parameters=parameters,
         execution_arn="arn:aws:states:us-east-1:123456789012:execution:machine:one",
         role_arn="arn:aws:iam::123456789012:role/path/machine",
-        cancelled=cancelled or threading.Event(),
+        cancelled=token.event,
+        on_cancel=token.on_cancel,
     )
 
 
@@ -75,11 +77,11 @@ def test_without_sync_the_arn_is_returned_at_once(service: SageMakerService, aws
 
 def test_a_cancelled_call_stops_its_job(service: SageMakerService, aws: Aws, build_image: BuildImage) -> None:
     request = job_request(aws, build_image("signal.pause()"))
-    cancelled = threading.Event()
+    token = Cancellation()
     with ThreadPoolExecutor(1) as pool:
-        result = pool.submit(run_job, service, a_call(request, cancelled=cancelled))
-        cancelled.set()
-        result.result(DEADLINE_SECONDS)
+        result = pool.submit(run_job, service, a_call(request, token=token))
+        token.cancel()
+        assert result.result(DEADLINE_SECONDS) == {}
     job = service.job(request["ProcessingJobName"])
     assert job.wait(DEADLINE_SECONDS)
     assert job.status is Status.STOPPED

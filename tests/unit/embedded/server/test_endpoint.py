@@ -94,11 +94,12 @@ import os
 import boto3
 def handler(event, context):
     urls = sorted({boto3.client(name).meta.endpoint_url for name in ("s3", "stepfunctions", "dynamodb")})
-    return [urls, [name for name, value in os.environ.items() if value in event["secrets"]]]
+    secret = [name for name, value in os.environ.items() if value in event["secrets"]]
+    return [urls, secret, [name for name in os.environ if name.startswith("MALLOC_")]]
 """
 
 
-def test_functions_get_neither_the_developers_settings_nor_secrets(
+def test_functions_get_no_settings_of_developer_or_server_and_no_secrets(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / ".aws").mkdir()
@@ -128,7 +129,7 @@ def test_functions_get_neither_the_developers_settings_nor_secrets(
         )
         event = {"secrets": ["token-of-the-developer", aws.endpoint.secret_access_key]}
         answer = functions.invoke(FunctionName="f", Payload=json.dumps(event))["Payload"].read()
-        assert json.loads(answer) == [[aws.endpoint.url], []]
+        assert json.loads(answer) == [[aws.endpoint.url], [], []]
 
 
 def test_the_shell_s_aws_names_the_endpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

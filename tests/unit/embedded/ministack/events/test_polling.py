@@ -8,7 +8,8 @@ import pytest
 from ministack.services import dynamodb, lambda_svc, sqs
 
 from embedded.ministack.errors import MinistackChangedError
-from embedded.ministack.events.polling import install_idle_polling
+from embedded.ministack.events import polling
+from embedded.ministack.events.polling import install_idle_polling, wake_after
 from tests.unit.embedded.ministack.conftest import Call
 
 POLLERS = ("_poll_sqs", "_poll_kinesis", "_poll_dynamodb_streams")
@@ -25,6 +26,8 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
     for name in POLLERS:
         monkeypatch.setattr(lambda_svc, name, poller(name))
+    monkeypatch.setattr(lambda_svc, "_poll_loop", lambda_svc._poll_loop)
+    monkeypatch.setattr(polling, "_wake_times", [])
     install_idle_polling()
     yield found
     for module in (dynamodb, lambda_svc, sqs):
@@ -117,6 +120,45 @@ def test_kinesis_is_polled_only_for_its_mappings(passes: list[str]) -> None:
     lambda_svc._esms["k"] = {"UUID": "k", "EventSourceArn": "arn:aws:kinesis:us-east-1:000000000000:stream/s"}
     poll()
     assert "_poll_kinesis" in passes
+
+
+def test_the_poller_continues_when_a_window_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1_000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    waits = []
+    for seconds in (0.5, 3.0):
+        wake_after(seconds)
+    for _ in range(5):
+        waits.append(polling._seconds_to_wait())
+        now[0] += max(waits[-1], 0.25)
+    assert waits == [0.5, 0.0, 1.0, 1.0, 0.25]
+    assert polling._wake_times == [1_003.0]
+
+
+def test_a_poller_that_fails_does_not_stop_the_others(
+    passes: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class EndedError(BaseException):
+        """Ends the loop."""
+
+    def fail() -> bool:
+        raise LookupError("of a queue")
+
+    class Wake:
+        def clear(self) -> None:
+            passes.append("clear")
+
+        def wait(self, seconds: float) -> bool:
+            assert seconds == 1.0
+            raise EndedError
+
+    monkeypatch.setattr(lambda_svc, "_poll_sqs", fail)
+    monkeypatch.setattr(lambda_svc, "_poll_kinesis", lambda: passes.append("kinesis"))
+    monkeypatch.setattr(lambda_svc, "_esm_wake", Wake())
+    with pytest.raises(EndedError):
+        lambda_svc._poll_loop()
+    assert passes == ["clear", "kinesis"]
+    assert "of a queue" in caplog.text
 
 
 def test_a_changed_poller_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:

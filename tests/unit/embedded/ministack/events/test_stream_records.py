@@ -68,8 +68,22 @@ def test_records_that_a_function_has_not_received_are_kept(stream: str, position
 def test_the_poller_drops_records(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lambda_svc, "_poll_dynamodb_streams", lambda: True)
     install_stream_polling(time_scale=1)
-    assert lambda_svc._poll_dynamodb_streams() is True
+    assert lambda_svc._poll_dynamodb_streams() is False
     assert left() == ["7", "8", "9"]
+
+
+@pytest.mark.parametrize(
+    ("position", "resumes_at", "expected"),
+    [(9, 0, True), (10, 0, False), (None, 0, True), (9, 9e9, False), (12, 0, False)],
+)
+def test_ministack_polls_only_for_functions_that_may_receive_records(
+    stream: str, monkeypatch: pytest.MonkeyPatch, position: int | None, resumes_at: float, expected: bool
+) -> None:
+    monkeypatch.setattr(lambda_svc, "_poll_dynamodb_streams", lambda: True)
+    mapping("m", stream, position)
+    lambda_svc._esm_backoff_until["m"] = resumes_at
+    install_stream_polling(time_scale=1)
+    assert lambda_svc._poll_dynamodb_streams() is expected
 
 
 def test_a_function_gets_the_records_of_its_batching_window_together(

@@ -13,13 +13,14 @@ import pytest
 from ministack.core import iam_actions, iam_evaluator, responses
 from ministack.services import dynamodb, iam, s3
 
+from embedded.ministack.http import direct_route
 from embedded.ministack.http.direct_route import _new_id, with_direct_route
 from embedded.ministack.http.messages import header_map, query_map
 from embedded.ministack.http.request_memory import install_request_memory, remembered
 from embedded.ministack.iam import call_recording
 from embedded.ministack.iam.identity import role_credentials
 
-KEY = "AKIAFLEETSCORELOCAL1"
+KEY = "AKIADIRECTROUTETEST1"
 CHUNKED = {"x_amz_content_sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER", "x_amz_decoded_content_length": "3"}
 IDS = {"x-amzn-requestid", "x-amz-request-id", "x-amz-id-2", "date", "last-modified"}
 
@@ -146,6 +147,22 @@ def test_identifiers_of_requests_are_random_uuids() -> None:
     for each in found:
         assert str(uuid.UUID(each)) == each
         assert (uuid.UUID(each).version, uuid.UUID(each).variant) == (4, uuid.RFC_4122)
+
+
+@pytest.mark.usefixtures("enforced")
+def test_policies_count_as_they_are_when_the_body_has_arrived(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer(ministack.app.app, request("PUT", "/bucket"))
+    read = direct_route._plain_body
+
+    async def slowly(*arguments: Any) -> Any:
+        found = await read(*arguments)
+        iam._user_inline_policies["u"] = {}
+        return found
+
+    application = with_direct_route(ministack.app.app)
+    assert answer(application, REQUESTS["put"])[0] == 200
+    monkeypatch.setattr(direct_route, "_plain_body", slowly)
+    assert answer(application, REQUESTS["put"])[0] == 403
 
 
 @pytest.mark.usefixtures("enforced")

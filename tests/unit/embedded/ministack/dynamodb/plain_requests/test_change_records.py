@@ -54,6 +54,15 @@ def test_records_expire_after_a_day(records: Any, monkeypatch: pytest.MonkeyPatc
     assert (len(records), dynamodb.stream_end_position(TABLE)) == (0, 4)
 
 
+def test_a_record_without_a_time_does_not_expire(records: Any) -> None:
+    record = records[0]
+    del record["dynamodb"]["ApproximateCreationDateTime"]
+    timeless = Records()
+    timeless.append(record)
+    assert timeless.count_created_before(9e9) == 0
+    assert records.count_created_before(9e9) == 4
+
+
 @pytest.mark.usefixtures("short_way")
 def test_tables_with_another_reader_keep_their_way(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[Any] = []

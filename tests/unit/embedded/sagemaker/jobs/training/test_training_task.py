@@ -1,7 +1,6 @@
 """The Task resource createTrainingJob."""
 
 import json
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,19 +12,22 @@ from embedded.sagemaker.jobs.job import Status
 from embedded.sagemaker.jobs.job_types import TRAINING
 from embedded.sagemaker.service import SageMakerService
 from embedded.sagemaker.task_integration import run_job
+from embedded.step_functions.executions.cancellation import Cancellation
 from tests.unit.embedded.sagemaker.account import DEADLINE_SECONDS, Aws
 from tests.unit.embedded.sagemaker.jobs.training.requests import training_request
 
 Trainer = Callable[..., str]
 
 
-def a_call(parameters: dict[str, Any], suffix: str = ".sync", cancelled: threading.Event | None = None) -> TaskCall:
+def a_call(parameters: dict[str, Any], suffix: str = ".sync", token: Cancellation | None = None) -> TaskCall:
+    token = token or Cancellation()
     return TaskCall(
         resource=f"arn:aws:states:::sagemaker:createTrainingJob{suffix}",
         parameters=parameters,
         execution_arn="arn:aws:states:us-east-1:123456789012:execution:machine:one",
         role_arn="arn:aws:iam::123456789012:role/path/machine",
-        cancelled=cancelled or threading.Event(),
+        cancelled=token.event,
+        on_cancel=token.on_cancel,
     )
 
 
@@ -95,11 +97,11 @@ def test_without_sync_the_arn_is_returned_at_once(
 
 def test_a_cancelled_call_stops_its_job(service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str) -> None:
     request = training_request(aws, trainer("signal.pause()"), prefix)
-    cancelled = threading.Event()
+    token = Cancellation()
     with ThreadPoolExecutor(1) as pool:
-        result = pool.submit(run_job, service, a_call(request, cancelled=cancelled))
-        cancelled.set()
-        result.result(DEADLINE_SECONDS)
+        result = pool.submit(run_job, service, a_call(request, token=token))
+        token.cancel()
+        assert result.result(DEADLINE_SECONDS) == {}
     job = service.job(request["TrainingJobName"], TRAINING)
     assert job.wait(DEADLINE_SECONDS)
     assert job.status is Status.STOPPED
