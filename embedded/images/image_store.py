@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import compileall
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from embedded.faults import wrong_clock
 from embedded.images.dockerfile import build
@@ -137,7 +139,7 @@ class ImageStore:
         if identity is None:
             return None
         folder = self._images / identity
-        settings = json.loads((folder / "image.json").read_text(encoding="utf-8"))
+        settings = _settings_of(folder)
         return Image(
             uri=image_uri,
             root=folder / "root",
@@ -164,6 +166,13 @@ class ImageStore:
     def _reference(self, image_uri: str) -> Path:
         name = image_uri if re.search(r"[:@][^/]*$", image_uri) else f"{image_uri}:latest"
         return self._references / f"{hashlib.sha256(name.encode()).hexdigest()}.json"
+
+
+@functools.lru_cache(maxsize=64)
+def _settings_of(folder: Path) -> dict[str, Any]:
+    """Return the settings of an image, whose folder never changes: its name is the digest of its files."""
+    found: dict[str, Any] = json.loads((folder / "image.json").read_text(encoding="utf-8"))
+    return found
 
 
 def _make_readable_for_all(folder: Path) -> None:

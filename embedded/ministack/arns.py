@@ -1,7 +1,7 @@
 """A memory of the ARNs that ministack parses."""
 
 # ministack reads its environment at import, and this package exists to reach its private names.
-# ruff: noqa: PLC0415
+# ruff: noqa: PLC0415, SLF001
 
 import functools
 import sys
@@ -17,6 +17,7 @@ def install_arn_cache() -> None:
     Its results cannot be changed.
     """
     from ministack.core import arn
+    from ministack.services import lambda_svc
 
     parse = arn.parse_arn
     cached = functools.lru_cache(_ARNS)(parse)
@@ -25,6 +26,10 @@ def install_arn_cache() -> None:
         # ministack refuses other values, which may have no hash.
         return cached(value) if isinstance(value, str) else parse(value)
 
+    # Of functions, ministack parses the resource of the ARN again.
+    lambda_svc._lambda_function_account_region_from_arn = functools.lru_cache(_ARNS)(
+        lambda_svc._lambda_function_account_region_from_arn
+    )
     for name, module in list(sys.modules.items()):
         if name.startswith("ministack.") and getattr(module, "parse_arn", None) is parse:
             setattr(module, "parse_arn", parse_arn)  # noqa: B010 - a module of which mypy knows nothing

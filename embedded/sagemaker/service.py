@@ -39,6 +39,7 @@ from embedded.sagemaker.requests import listing
 from embedded.sagemaker.requests.condition_keys import condition_keys
 from embedded.sagemaker.requests.validation import request_problems, service_model
 from embedded.server.endpoint import Endpoint
+from embedded.threads import start_thread
 
 TARGET_PREFIX = "SageMaker."
 GRACE_SECONDS = 120.0
@@ -119,7 +120,8 @@ class SageMakerService:
         # The keys of these three are ARNs: jobs of different kinds can have the same name.
         self._jobs: dict[str, Job] = {}
         self._withdrawals: dict[str, Callable[[], bool]] = {}
-        self._threads: dict[str, threading.Thread] = {}
+        self._ends: dict[str, threading.Event] = {}
+        """Set when the thread of a job has ended, by the job's ARN."""
         self._known_keys: dict[str, str] = {}
         self._lock = threading.Lock()
         self._capacity = Capacity(max_running_instances or os.cpu_count() or 1)
@@ -319,6 +321,7 @@ class SageMakerService:
 
     def _start(self, job_type: JobType, job: Job, context: contextvars.Context) -> None:
         job.start()
+        ended = threading.Event()
 
         def run() -> None:
             try:
@@ -328,13 +331,13 @@ class SageMakerService:
                 job.release()
                 with self._lock:
                     self._withdrawals.pop(job.arn, None)
-                    self._threads.pop(job.arn, None)
+                    self._ends.pop(job.arn, None)
+                ended.set()
 
-        # The request's context holds the account of the job's credentials.
-        thread = threading.Thread(target=context.run, args=(run,), name=f"job-{job.name}", daemon=True)
         with self._lock:
-            self._threads[job.arn] = thread
-            thread.start()
+            self._ends[job.arn] = ended
+        # The request's context holds the account of the job's credentials.
+        context.run(start_thread, run, name=f"job-{job.name}")
 
     def job(self, name: str, job_type: JobType = PROCESSING) -> Job:
         """Return the job with a name.
@@ -412,8 +415,10 @@ class SageMakerService:
             self.stop(job)
         for job in jobs:
             job.wait()
-        for thread in list(self._threads.values()):
-            thread.join()
+        with self._lock:
+            ends = list(self._ends.values())
+        for ended in ends:
+            ended.wait()
         self._api_threads.shutdown()
         self._job_context.transfers.shutdown()
         self._job_context.clients.close()

@@ -61,7 +61,7 @@ def complete_job(
     job = state.job
     if (job.status, job.attempt) == (JobStatus.RUNNING, pointer.attempt):
         release = None
-        if name and name == job.sagemaker_job_name and _is_verified_quickly(job):
+        if name and name == job.sagemaker_job_name and is_verified_quickly(job):
             release = _release_at_end(state, pool, deployment)
         # Others need not wait for the instances until a large job is verified.
         is_released = release is not None or _release(state, deployment)
@@ -75,9 +75,11 @@ def complete_job(
     raise StaleEventError(job.job_id, pointer.attempt, job.status, job.attempt)
 
 
-def _is_verified_quickly(job: JobRecord) -> bool:
+def is_verified_quickly(job: JobRecord) -> bool:
     """Return whether a job has so few outputs that its instances can be released after they are verified."""
-    return not job.scores_on_spot and job.object_count * len(job.model_ids) <= _QUICK_COMMITS
+    # The record of a fleet's job names no models, and its objects have one commit each.
+    commits = job.object_count * max(1, len(job.model_ids))
+    return not job.scores_on_spot and commits <= _QUICK_COMMITS
 
 
 def _described_instances(description: Any) -> tuple[str, PoolName]:

@@ -28,6 +28,7 @@ from embedded.sagemaker.instances.guard import Guard, kill_escaped_processes, ki
 from embedded.sagemaker.instances.settings import InstanceSettings
 from embedded.sagemaker.instances.spare_folders import Layout, SpareFolders, layout_of, make_folders
 from embedded.sagemaker.jobs.job import Job
+from embedded.threads import start_thread
 
 _LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 _PLACES = ("/home/job", "/tmp")  # noqa: S108 - of a container
@@ -59,7 +60,7 @@ class Instance:
         self._has_namespaces = False
         self._has_disks = False
         self._layout: Layout = ()
-        self._waiter: threading.Thread | None = None
+        self._ended: threading.Event | None = None
         self._lending = contextlib.ExitStack()
 
     def local(self, path: str) -> Path:
@@ -188,10 +189,8 @@ class Instance:
         if process.stdin is not None:
             with contextlib.suppress(BrokenPipeError), process.stdin:
                 process.stdin.write(program.plan(isolation.kind))
-        self._waiter = threading.Thread(
-            target=self._wait, args=(exited,), name=f"wait-{job.name}-{self.host}", daemon=True
-        )
-        self._waiter.start()
+        self._ended = threading.Event()
+        start_thread(self._wait, self._ended, exited, name=f"wait-{job.name}-{self.host}")
         return reading
 
     def _mounts(self, job: Job) -> list[tuple[Path, str]]:
@@ -204,8 +203,8 @@ class Instance:
 
     def join(self) -> None:
         """Wait until no process of the instance is left."""
-        if self._waiter is not None:
-            self._waiter.join()
+        if self._ended is not None:
+            self._ended.wait()
 
     @property
     def is_running(self) -> bool:
@@ -228,7 +227,13 @@ class Instance:
         if self._process is not None and self._process.returncode is None:
             kill_group(self._process.pid)
 
-    def _wait(self, exited: Callable[[str, int], None]) -> None:
+    def _wait(self, ended: threading.Event, exited: Callable[[str, int], None]) -> None:
+        try:
+            self._reap(exited)
+        finally:
+            ended.set()
+
+    def _reap(self, exited: Callable[[str, int], None]) -> None:
         process, guard = self._process, self._guard
         if process is None or guard is None:
             return

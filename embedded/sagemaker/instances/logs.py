@@ -14,6 +14,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from embedded.sagemaker.transfer.inputs import error_text
+from embedded.threads import start_thread
 
 _DELIVERY_SECONDS, _SLOWEST_DELIVERY_SECONDS = 0.5, 2.0
 """Time between the first two deliveries of lines, and the largest time, to which it grows."""
@@ -55,13 +56,19 @@ class InstanceLog:
         self._events: list[dict[str, Any]] = []
         self._closing = threading.Event()
         file.parent.mkdir(parents=True, exist_ok=True)
-        self._thread = threading.Thread(target=self._read, name=f"log-{stream}", daemon=True)
-        self._thread.start()
+        self._ended = threading.Event()
+        start_thread(self._run, name=f"log-{stream}")
 
     def close(self) -> None:
         """Deliver the remaining output and stop. Call it after the instance has ended."""
         self._closing.set()
-        self._thread.join()
+        self._ended.wait()
+
+    def _run(self) -> None:
+        try:
+            self._read()
+        finally:
+            self._ended.set()
 
     def _read(self) -> None:
         due, seconds = 0.0, _DELIVERY_SECONDS

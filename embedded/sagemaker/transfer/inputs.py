@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -190,7 +190,8 @@ def download(
     """
     places: dict[RemoteObject, list[Path]] = {}
     for folder, objects in folders:
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
         for item in objects:
             places.setdefault(item, []).append(folder / item.relative)
     failed = threading.Event()
@@ -218,13 +219,11 @@ def _fetch(s3: Any, item: RemoteObject, targets: list[Path], role_arn: str) -> N
             for target in targets:
                 target.mkdir(parents=True, exist_ok=True)
             return
-        for target in targets:
-            target.parent.mkdir(parents=True, exist_ok=True)
         body = s3.get_object(Bucket=item.bucket, Key=item.key)["Body"]
-        with targets[0].open("xb") as file:
+        with _new_file(targets[0]) as file:
             shutil.copyfileobj(body, file, _CHUNK_BYTES)
         for target in targets[1:]:
-            with targets[0].open("rb") as source, target.open("xb") as copy:
+            with targets[0].open("rb") as source, _new_file(target) as copy:
                 shutil.copyfileobj(source, copy, _CHUNK_BYTES)
     except (ClientError, BotoCoreError) as error:
         raise _download_failure("GetObject", item.uri, error, "s3:GetObject", role_arn) from error
@@ -238,6 +237,15 @@ def _fetch(s3: Any, item: RemoteObject, targets: list[Path], role_arn: str) -> N
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise JobFailure("ClientError: Data download failed:Insufficient disk space") from error
         raise JobFailure(f"ClientError: Failed to download data. Cannot write {item.uri}: {error.strerror}") from error
+
+
+def _new_file(path: Path) -> BinaryIO:
+    """Create a file, with its folders if they are missing: the folder of most inputs exists already."""
+    try:
+        return path.open("xb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("xb")
 
 
 def _download_failure(operation: str, uri: str, error: Exception, action: str, role_arn: str) -> JobFailure:

@@ -1,7 +1,7 @@
 """Logging of executions to the log group that the state machine names."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,13 +41,26 @@ class ExecutionLog:
         for arn in self.log_group_arns if messages else ():
             append_log(arn, stream.replace(":", "-"), messages)
 
+    def _includes(self, kind: str) -> bool:
+        """Return whether the level includes a kind of events."""
+        match self.level:
+            case "ALL":
+                return True
+            case "ERROR":
+                return kind.endswith(_ERROR_ENDINGS) or kind == "FailStateEntered"
+            case "FATAL":
+                return kind in _FATAL
+        return False
+
     def _messages(self, record: workflows.Record) -> Iterator[dict[str, Any]]:
         count = record.get("redriveCount", 0)
-        redriven = [index for index, event in enumerate(record["events"]) if event["type"] == "ExecutionRedriven"]
-        for event in record["events"][redriven[-1] if redriven else 0 :]:
+        events: Sequence[dict[str, Any]] = record["events"]
+        if count:
+            redriven = [index for index, event in enumerate(events) if event["type"] == "ExecutionRedriven"]
+            events = events[redriven[-1] if redriven else 0 :]
+        for event in events:
             kind = str(event["type"])
-            is_error = kind.endswith(_ERROR_ENDINGS) or kind == "FailStateEntered"
-            if not {"ALL": True, "ERROR": is_error, "FATAL": kind in _FATAL}.get(self.level, False):
+            if not self._includes(kind):
                 continue
             details: dict[str, Any] = next((value for key, value in event.items() if key.endswith("EventDetails")), {})
             hidden = () if self.with_data else _DATA_FIELDS

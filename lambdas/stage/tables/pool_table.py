@@ -19,6 +19,8 @@ from lambdas.errors import PoolContendedError
 from lambdas.stage.tables.table import NEW, Table
 
 _TRIES = 6
+_SLOT_TRIES = 3
+"""Tries that take a start slot with the lease."""
 _LONGEST_PAUSE = 0.5
 """Longest pause between two tries, in seconds."""
 _LONGEST_QUEUE_MS = 10_000_000
@@ -47,6 +49,9 @@ class StartSlot:
     """Time until then, in milliseconds."""
     write: dict[str, Any]
     """The write that takes it, for a transaction."""
+    now_ms: int
+    interval_ms: int
+    """Time between two slots."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +176,7 @@ class PoolTable(Table):
         """Give the job its lease, or return the one that it has, or note that it waits.
 
         `opening` are the writes that open the attempt, which has its lease in the same transaction then. The
-        first try takes the start slot too: later ones do not wait for each other because of it.
+        first tries take a start slot too: later ones do not wait for each other because of it.
         Nothing is given to a job that has changed since it was read. A job that lost against concurrent
         calls again and again is not admitted either.
         """
@@ -179,17 +184,19 @@ class PoolTable(Table):
         for number in range(_TRIES):
             if number:
                 self._pause_before(number)
-                state = self.lease_state(lease.sagemaker_job_name, pool_name)
+                if slot is not None and number < _SLOT_TRIES:
+                    state, slot = self._state_with_slot(lease.sagemaker_job_name, pool_name, slot)
+                else:
+                    state, slot = self.lease_state(lease.sagemaker_job_name, pool_name), None
             if state.lease is not None:
                 return Admitted(state.lease)
             admitted, after = acquire(state.pool, ask, quota)
             if admitted:
                 self._expected = pool_name
-                taken = slot if slot is not None and not number else None
                 item = records.record_item(lease, pool_records.lease_key(lease.sagemaker_job_name), None)
-                writes = [self._put_new(item), *(opening or [self._unchanged(job)]), *([taken.write] if taken else [])]
+                writes = [self._put_new(item), *(opening or [self._unchanged(job)]), *([slot.write] if slot else [])]
                 if self._write(state.pool, after, *writes):
-                    return Admitted(lease, is_opened=bool(opening), slot=taken)
+                    return Admitted(lease, is_opened=bool(opening), slot=slot)
             elif after == state.pool or self._write(state.pool, after):
                 return _not_admitted(after, ask)
         state = self.lease_state(lease.sagemaker_job_name, pool_name)
@@ -236,12 +243,15 @@ class PoolTable(Table):
 
     def start_slot(self, expected: ExpectedPool, now_ms: int, interval_ms: int) -> StartSlot:
         """Return the next start slot, if nobody takes it before. Slots are `interval_ms` apart."""
-        read = expected.next_start_ms
+        return self._slot_after(expected.next_start_ms, expected.name[0], now_ms, interval_ms)
+
+    def _slot_after(self, read: int | None, kind: JobKind, now_ms: int, interval_ms: int) -> StartSlot:
+        """Return the slot that is next if the item is as it was read, with nothing read if there is none."""
         begins = read if read is not None and now_ms <= read <= now_ms + _LONGEST_QUEUE_MS else now_ms
         unchanged = "attribute_not_exists(next_ms)" if read is None else "next_ms = :read"
         write = {
             "TableName": self._table_name,
-            "Key": pool_records.starts_key(expected.name[0]),
+            "Key": pool_records.starts_key(kind),
             "UpdateExpression": "SET next_ms = :next",
             "ConditionExpression": unchanged,
             "ExpressionAttributeValues": {
@@ -249,7 +259,20 @@ class PoolTable(Table):
                 **({} if read is None else {":read": read}),
             },
         }
-        return StartSlot(begins - now_ms, {"Update": write})
+        return StartSlot(begins - now_ms, {"Update": write}, now_ms, interval_ms)
+
+    def _state_with_slot(
+        self, sagemaker_job_name: str, pool: PoolName, slot: StartSlot
+    ) -> tuple[LeaseState, StartSlot]:
+        """Return a lease with its pool, and the next start slot, read in one request."""
+        keys = self.held_keys(sagemaker_job_name, pool)
+        lease, found, starts = self._get_each(*keys, pool_records.starts_key(pool[0]))
+        state = LeaseState(
+            records.read_item(Lease, lease) if lease else None,
+            records.read_item(Pool, found) if found else Pool(*pool),
+        )
+        next_ms = int(starts["next_ms"]) if starts else None
+        return state, self._slot_after(next_ms, pool[0], slot.now_ms, slot.interval_ms)
 
     def take_start_slot(self, kind: JobKind, now_ms: int, interval_ms: int) -> int:
         """Return in how many milliseconds a job of this kind may be created. Slots are `interval_ms` apart.

@@ -16,6 +16,8 @@ def _restored(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, module in list(sys.modules.items()):
         if name.startswith("ministack.") and hasattr(module, "parse_arn"):
             monkeypatch.setattr(module, "parse_arn", module.parse_arn)
+    name = "_lambda_function_account_region_from_arn"
+    monkeypatch.setattr(lambda_svc, name, getattr(lambda_svc, name))
 
 
 def test_an_arn_is_parsed_once_for_all_services() -> None:
@@ -25,6 +27,14 @@ def test_an_arn_is_parsed_once_for_all_services() -> None:
     assert lambda_svc.parse_arn(ARN) is arn.parse_arn(ARN)
     with pytest.raises(AttributeError):
         arn.parse_arn(ARN).service = "s3"
+
+
+def test_account_and_region_of_a_function_are_ministacks() -> None:
+    install_arn_cache()
+    for _ in range(2):
+        assert lambda_svc._account_region_from_function_config({"FunctionArn": ARN}) == ("123456789012", "us-east-1")
+        with pytest.raises(arn.ArnParseError, match="expected lambda service"):
+            lambda_svc._account_region_from_function_config({"FunctionArn": ARN.replace("lambda", "sqs")})
 
 
 @pytest.mark.parametrize("value", ["", "arn:aws:s3", None, ["arn"], {"Ref": "x"}])

@@ -351,10 +351,12 @@ def test_an_attempt_takes_a_start_slot_that_nobody_else_has_taken(dynamodb: Any)
     assert pools.take_start_slot(KIND, 5_000, 1_000) == 0, "another call was faster"
     ask = Ask(Lease("one", KIND, TYPE, 1, "e-1", job.job_id, 1, ""), 5, world.at, 60)
     answer = pools.acquire(ask, QUOTA, job, expected.state, slot=pools.start_slot(expected, 5_000, 1_000))
-    assert answer == Admitted(ask.lease), "without a slot"
+    assert isinstance(answer, Admitted)
+    assert answer.slot is not None
+    assert answer.slot.wait_ms == 1_000, "the one after"
     expected = pools.expected_pool(world.jobs._get_each(*pools.expected_keys()))
     assert expected is not None
-    assert pools.start_slot(expected, 5_500, 1_000).wait_ms == 500
+    assert pools.start_slot(expected, 5_500, 1_000).wait_ms == 1_500
     assert pools.start_slot(expected, 60_000, 1_000).wait_ms == 0, "the queue has emptied meanwhile"
 
 
