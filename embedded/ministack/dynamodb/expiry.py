@@ -48,13 +48,13 @@ def remove_expired() -> None:
 
 
 def _remove_expired(table: Table, attribute: str, now: float) -> None:
-    number = re.compile(re.escape(json.dumps(attribute, ensure_ascii=False)).encode() + rb':\{"N":"([0-9]+)"\}')
+    number = re.compile(re.escape(json.dumps(attribute, ensure_ascii=False)).encode() + rb':\{"N":"([^"]+)"\}')
     for partition, rows in list(table["items"].items()):
         if not isinstance(rows, Rows):  # of an older snapshot, and not written since
             continue
         for sort, packed in rows.packed_items():
             # A map in the item may have an attribute with this name, too.
-            if any(int(found) <= now for found in number.findall(packed)):
+            if any(float(found) <= now for found in number.findall(packed)):
                 expiry = unpack(packed).get(attribute, {}).get("N")
                 if expiry is not None and float(expiry) <= now:
                     dynamodb()._remove_item(table, partition, sort)

@@ -17,7 +17,10 @@ NOW = time.time()
 PAST, FUTURE = {"N": str(int(NOW) - 10)}, {"N": str(int(NOW) + 1000)}
 ITEMS: dict[str, dict[str, Any]] = {
     "expired": {"expires": PAST},
+    "fraction": {"expires": {"N": f"{int(NOW) - 10}.25"}},
+    "before 1970": {"expires": {"N": "-1"}},
     "early": {"expires": FUTURE},
+    "early fraction": {"expires": {"N": f"{int(NOW) + 1000}.25"}},
     "never": {},
     "text": {"expires": {"S": PAST["N"]}},
     "map": {"other": {"M": {"expires": PAST}}},
@@ -47,8 +50,9 @@ def table(call: Call, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def test_expired_items_are_removed(table: Any) -> None:
     remove_expired()
-    assert set(table["items"]) == set(ITEMS) - {"expired"}
-    assert table["ItemCount"] == len(ITEMS) - 1
+    expired = {"expired", "fraction", "before 1970"}
+    assert set(table["items"]) == set(ITEMS) - expired
+    assert table["ItemCount"] == len(ITEMS) - len(expired)
 
 
 def test_items_stay_without_a_time_to_live(call: Call, table: Any) -> None:
