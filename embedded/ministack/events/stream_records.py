@@ -108,6 +108,18 @@ def _waiting(account_id: str, region: str, mapping: dict[str, Any]) -> tuple[int
     return end - max(position, first), False
 
 
+def continue_with_next_records() -> None:
+    """Let functions receive the first new records of streams, after a snapshot was restored.
+
+    A snapshot has the positions of functions in streams, but no records: the streams of this process begin at 0.
+    Without a position, a function with the starting position LATEST would miss the first record.
+    """
+    from ministack.services import lambda_svc
+
+    positions = lambda_svc._dynamodb_stream_positions._data
+    positions.update(dict.fromkeys(positions, 0))
+
+
 def drop_received_records() -> None:
     """Drop records of each stream that has many, as far as all functions have received them."""
     from ministack.services import dynamodb, lambda_svc

@@ -9,6 +9,7 @@ import io
 import pickle
 from typing import Any
 
+from embedded.ministack.events.stream_records import continue_with_next_records
 from embedded.ministack.monitoring.packed_events import PackedEvents
 from embedded.ministack.s3.listing import Objects
 from embedded.ministack.s3.object_contents import Content, ContentStore
@@ -81,6 +82,7 @@ def restore(snapshot: bytes, store: ContentStore) -> dict[str, Any]:
     for name, state in held["services"].items():
         if state is not None:
             ministack.app._get_module(ministack.app._state_map[name]).load_persisted_state(state)
+    continue_with_next_records()
     for scope, objects in held["objects"].items():
         s3._buckets._data[scope]["objects"] = Objects(objects)
     for name, records in held["stores"].items():

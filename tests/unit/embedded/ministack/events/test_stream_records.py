@@ -1,6 +1,8 @@
 """Streams honor batching windows, and keep a bounded number of records that functions have received."""
 
+import pickle
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +10,8 @@ from ministack.services import dynamodb, lambda_svc
 
 from embedded.ministack.events import stream_records
 from embedded.ministack.events.stream_records import drop_received_records, install_stream_polling
+from embedded.ministack.s3.object_contents import ContentStore
+from embedded.ministack.state.snapshot import restore
 from tests.unit.embedded.ministack.conftest import Call
 
 
@@ -135,3 +139,13 @@ def test_a_window_does_not_shorten_the_time_after_a_failure(
     install_stream_polling(time_scale=1)
     lambda_svc._poll_dynamodb_streams()
     assert lambda_svc._esm_backoff_until["m"] == 9e9
+
+
+def test_functions_receive_the_first_records_after_a_restart(call: Call, stream: str, tmp_path: Path) -> None:
+    mapping("m", stream, 10)
+    dynamodb._stream_records.clear()  # as in a new process
+    snapshot = {"services": {}, "objects": {}, "stores": {}, "fleetscore": {}}
+    restore(pickle.dumps(snapshot), ContentStore(tmp_path / "objects"))
+    call(dynamodb, "PutItem", TableName="table", Item={"k": {"S": "new"}})
+    position = lambda_svc._dynamodb_stream_positions["m"]
+    assert [record["eventName"] for record in dynamodb.stream_records_since("table", position, 10)] == ["INSERT"]
