@@ -115,10 +115,6 @@ class _Statement(NamedTuple):
         return bool(self.matches(context.resource_arn)) and (self.is_met is None or self.is_met(context))
 
 
-def _has_conditions(statement: _Statement) -> bool:
-    return statement.is_met is not None
-
-
 class _Statements(NamedTuple):
     denying: list[_Statement]
     allowing: list[list[_Statement]]
