@@ -1,4 +1,4 @@
-"""The short way of a plain request through ministack: to the service that its signature names."""
+"""The fast path of a plain request through ministack, to the service that its signature names."""
 
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: SLF001

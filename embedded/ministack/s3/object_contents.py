@@ -18,9 +18,10 @@ from embedded.ministack.s3.copies import is_mapped, map_file
 CONTENT = "content_file"
 """Member of ministack's records of objects and versions that holds the Content."""
 
-_ALIKE = ("metadata", "preserved_headers")
-"""Members that ministack only changes in new records, and that are the same for most objects: they share them."""
+_SHARED_MEMBERS = ("metadata", "preserved_headers")
+"""Members that are the same for most objects, which share one copy. ministack changes them only in new records."""
 _MOST_SHARED = 1_000
+"""Largest number of shared members."""
 
 
 class Content:
@@ -131,7 +132,7 @@ def install_objects_on_disk(store: ContentStore) -> None:
             add_checksum(record)
             record[CONTENT] = store.add(record["body"])
             record["body"] = None
-            for name in _ALIKE:
+            for name in _SHARED_MEMBERS:
                 if name in record:
                     record[name] = shared(record[name])
 
