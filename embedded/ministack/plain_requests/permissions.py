@@ -205,22 +205,32 @@ def is_allowed(service: str, context: CallContext) -> bool:
 
 
 def _resource_policy_allows(service: str, context: CallContext) -> bool:
-    """Return whether the policy of a resource in the caller's account does not deny a call."""
+    """Return whether the policy of a resource in the caller's account does not deny a call.
+
+    The policies of some services, such as KMS, must also allow it.
+    """
     found = None
     if service in evaluator()._RESOURCE_POLICY_LOOKUPS:
         found = evaluator()._resource_policy(service, context.resource_arn)
     policy, owner = found or ("", None)
-    if owner not in (None, context.principal_account) or service in evaluator()._POLICY_REQUIRED:
+    if owner not in (None, context.principal_account):
         return False
+    must_allow = found is not None and service in evaluator()._POLICY_REQUIRED
     if policy and not isinstance(policy, str):
-        return bool(evaluator().evaluate_resource_policy(policy, context).decision != "Deny")
-    denials = _denials(policy, context.situation) if policy else ()
-    return not any(each.applies(context) and _is_named(principal, context.principal_arn) for principal, each in denials)
+        decision = evaluator().evaluate_resource_policy(policy, context).decision
+        return bool(decision == "Allow" if must_allow else decision != "Deny")
+    return not _names(policy, "Deny", context) and (not must_allow or _names(policy, "Allow", context))
+
+
+def _names(policy: str, effect: str, context: CallContext) -> bool:
+    """Return whether a resource's policy has a statement with an effect that applies to a call and its caller."""
+    found = _resource_statements(policy, effect, context.situation) if policy else ()
+    return any(each.applies(context) and _is_named(principal, context.principal_arn) for principal, each in found)
 
 
 @functools.lru_cache(_SITUATIONS)
-def _denials(policy: str, situation: Situation) -> list[tuple[Any, _Statement]]:
-    """Return the denying statements of a resource's policy that name the action, each with its principals."""
+def _resource_statements(policy: str, effect: str, situation: Situation) -> list[tuple[Any, _Statement]]:
+    """Return the statements of a resource's policy that name the action, each with its principals."""
     try:
         document = json.loads(policy)
     except ValueError:
@@ -231,7 +241,7 @@ def _denials(policy: str, situation: Situation) -> list[tuple[Any, _Statement]]:
         (each.get("Principal", {}), found)
         for each in (statements if isinstance(statements, list) else [])
         if isinstance(each, dict)
-        for found in _applicable(evaluator().parse_policy_document({"Statement": [each]}), "Deny", situation)
+        for found in _applicable(evaluator().parse_policy_document({"Statement": [each]}), effect, situation)
     ]
 
 
