@@ -11,10 +11,16 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+from embedded.ministack.iam.call_recording import is_recording
+from embedded.ministack.plain_requests.callers import role_permissions
+from embedded.ministack.plain_requests.modules import application
+from embedded.ministack.plain_requests.permissions import Call, CallContext, Principal, Situation, is_allowed
+
 SESSION_SECONDS = 12 * 3600
 """Lifetime of a role's temporary credentials, in seconds."""
 _CACHED_POLICIES = 1_000
 _KNOWN_ACTIONS = 1_000
+_TAG_KEYS = "aws:tagkeys"
 
 
 @dataclass(frozen=True)
@@ -131,37 +137,48 @@ def authorize(role_arn: str, action: str, resource: str, context: dict[str, Any]
 
     `context` holds condition keys, e.g. `{"iam:PassedToService": "sagemaker.amazonaws.com"}`.
     """
-    import ministack.app
-    from ministack.core import iam_evaluator
-    from ministack.services import tagging
-
-    if not ministack.app.AUTH:
+    if not application().AUTH:
         return True
     account_id, role_name = _account_and_name(role_arn)
-    policies = iam_evaluator._gather_role_policies(role_name, account_id)
-    context = {key.lower(): value for key, value in (context or {}).items()}
-    if iam_evaluator._names_condition_key(policies, "aws:resourcetag/"):
-        tags = tagging.resource_tags(resource) or {}
-        context = {**{f"aws:resourcetag/{name}".lower(): value for name, value in tags.items()}, **context}
-    request = iam_evaluator.EvalContext(
-        principal_arn=f"arn:aws:sts::{account_id}:assumed-role/{role_name}/StepFunctions",
-        principal_type="AssumedRole",
-        principal_account=account_id,
-        action=action,
-        resource_arn=resource,
-        region=_region_of(resource),
-        # AWS services call each other over TLS.
-        source_ip="127.0.0.1",
-        secure_transport=True,
-        service_context=context,
+    principal = Principal(
+        f"arn:aws:sts::{account_id}:assumed-role/{role_name}/StepFunctions",
+        "AssumedRole",
+        account_id,
+        {},
+        role_permissions(account_id, role_name),
     )
-    boundary = iam_evaluator._permissions_boundary(_roles(), role_name, account_id)
-    result = iam_evaluator.evaluate(request, policies, *boundary)
-    service = action.partition(":")[0]
-    found = iam_evaluator._resource_policy(service, resource)
+    # AWS services call each other over TLS.
+    situation = Situation(action, _region_of(resource), "127.0.0.1", secure_transport=True)
+    # An empty list of tags differs from a missing key in conditions.
+    call = CallContext(principal, situation, Call(action, resource, lambda: {_TAG_KEYS: [], **(context or {})}))
+    if not is_recording() and is_allowed(action.partition(":")[0], call):
+        return True
+    return _ministack_allows(call)
+
+
+def _ministack_allows(call: CallContext) -> bool:
+    """Return ministack's decision, which a recording of calls notes."""
+    from ministack.core import iam_evaluator
+
+    request = iam_evaluator.EvalContext(
+        principal_arn=call.principal_arn,
+        principal_type=call.principal_type,
+        principal_account=call.principal_account,
+        action=call.action,
+        resource_arn=call.resource_arn,
+        region=call.region,
+        source_ip=call.source_ip,
+        secure_transport=call.secure_transport,
+        service_context={key: value for key, value in call.service_context.items() if value != []},
+    )
+    permissions = call.permissions
+    result = iam_evaluator.evaluate(request, permissions.policies, *permissions.limits)
+    service = call.action.partition(":")[0]
+    found = iam_evaluator._resource_policy(service, call.resource_arn)
     if found is not None:
         required = service in iam_evaluator._POLICY_REQUIRED
-        result = iam_evaluator.combine_resource_policy(result, request, *found, required=required, limits=boundary)
+        limits = permissions.limits
+        result = iam_evaluator.combine_resource_policy(result, request, *found, required=required, limits=limits)
     return bool(result.decision == "Allow")
 
 

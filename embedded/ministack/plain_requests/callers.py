@@ -1,4 +1,4 @@
-"""Callers with their credentials and policies, kept until a record that they are made of changes."""
+"""A cache of callers with their credentials and policies, which is valid until one of the records changes."""
 
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: SLF001
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from copy import deepcopy
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ _KINDS = ("AssumedRole", "User")
 
 @dataclass(eq=False)
 class Caller:
-    """The owner of an access key, and what the key is valid with.
+    """The owner of an access key, with the secrets and the expiration of the key.
 
     `session_token` is None for a key without one.
     """
@@ -79,6 +80,7 @@ class Identity:
 
 _callers: dict[str, Caller] = {}
 _identities: dict[tuple[str, str, str], Identity] = {}
+_keeping = threading.Lock()
 
 
 def known_caller(access_key_id: str) -> Caller | None:
@@ -92,6 +94,19 @@ def known_caller(access_key_id: str) -> Caller | None:
     if made is not None:
         _keep(_callers, access_key_id, made)
     return made
+
+
+def role_permissions(account_id: str, name: str) -> Permissions:
+    """Return what the policies of a role allow, and nothing without the role. Any thread may call it."""
+    key = ("AssumedRole", account_id, name)
+    known = _identities.get(key)
+    if known is not None and known.is_current():
+        return known.permissions
+    iam, identity = evaluator(), Identity(*key)
+    boundary = iam._permissions_boundary(identities()._roles, name, account_id)
+    identity.permissions = Permissions(iam._gather_role_policies(name, account_id), boundary)
+    _keep(_identities, key, identity)
+    return identity.permissions
 
 
 def _find(access_key_id: str) -> Caller | None:
@@ -139,6 +154,7 @@ def _key_record(access_key_id: str) -> tuple[Any, list[Any]]:
 
 
 def _keep(kept: dict[Any, Any], key: Any, value: Any) -> None:
-    if len(kept) >= _CALLERS:
-        del kept[next(iter(kept))]
-    kept[key] = value
+    with _keeping:
+        if len(kept) >= _CALLERS:
+            del kept[next(iter(kept))]
+        kept[key] = value

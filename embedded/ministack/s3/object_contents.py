@@ -20,16 +20,15 @@ from embedded.ministack.s3.copies import is_mapped, map_file
 CONTENT = "content_file"
 """Member of ministack's records of objects and versions that holds the Content."""
 
-_ALIKE = ("metadata", "preserved_headers")
-"""Members that ministack only changes in new records, and that are the same for most objects: they share them."""
+_SHARED_MEMBERS = ("metadata", "preserved_headers")
+"""Members that are the same for most objects, which share one copy. ministack changes them only in new records."""
 _MOST_SHARED = 1_000
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-
-
+"""Largest number of shared members."""
 _SMALL_BYTES = 64 << 10
 """Contents up to this size share files: making a file costs more than everything else of a small write."""
 _SHARED_FILE_BYTES = 4 << 20
 """A shared file gets no more contents when it has this size."""
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
 class ContentFile:
@@ -189,7 +188,7 @@ def install_objects_on_disk(store: ContentStore) -> None:
             add_checksum(record)
             record[CONTENT] = store.add(record["body"])
             record["body"] = None
-            for name in _ALIKE:
+            for name in _SHARED_MEMBERS:
                 if name in record:
                     record[name] = shared(record[name])
 

@@ -1,14 +1,25 @@
 import json
 from collections.abc import Callable
+from typing import Any
 
 import ministack.app
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from ministack.core import iam_evaluator
 from ministack.core.iam_evaluator import resolve_credential, resolve_principal
 from ministack.services import iam, kms
 
+from embedded.ministack.iam import identity
 from embedded.ministack.iam.identity import authorize, install_policy_cache, may_assume, role_credentials
+from embedded.ministack.plain_requests import callers
 from tests.unit.embedded.ministack.conftest import Call
+from tests.unit.embedded.ministack.plain_requests.random_policies import (
+    ACTIONS,
+    RESOURCES,
+    documents,
+    resource_statements,
+)
 
 Role = Callable[..., str]
 READ = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::b/*"}
@@ -68,6 +79,64 @@ def test_kms_key_policy_is_evaluated_too(role: Role, call: Call) -> None:
 
     assert authorize(arn, "kms:Decrypt", key("arn:aws:iam::000000000000:root"))
     assert not authorize(arn, "kms:Decrypt", key("arn:aws:iam::000000000000:role/another"))
+    kms.reset()
+
+
+READER = "arn:aws:iam::000000000000:role/reader"
+BOUNDARY = "arn:aws:iam::000000000000:policy/boundary"
+KEY = "arn:aws:kms:us-east-1:000000000000:key/k"
+
+
+def managed(statements: Any) -> dict[str, Any]:
+    return {"DefaultVersionId": "v1", "Versions": {"v1": {"Document": json.dumps({"Statement": statements})}}}
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    policies=st.lists(documents, max_size=2),
+    attached=st.none() | documents,
+    boundary=st.none() | documents,
+    of_key=st.lists(resource_statements(), max_size=2),
+    action=st.sampled_from([*ACTIONS, "kms:Decrypt"]),
+    resource=st.sampled_from([*RESOURCES, KEY]),
+    keys=st.sampled_from([None, {}, {"s3:prefix": "a/b"}, {"dynamodb:LeadingKeys": ["a1", "b"]}, {"aws:TagKeys": "x"}]),
+)
+def test_quick_decisions_are_those_of_ministack_after_each_change(
+    *,
+    policies: list[Any],
+    attached: Any,
+    boundary: Any,
+    of_key: list[Any],
+    action: str,
+    resource: str,
+    keys: dict[str, Any] | None,
+) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        inline = {str(number): json.dumps({"Statement": each}) for number, each in enumerate(policies)}
+        iam._roles["reader"] = {"InlinePolicies": inline, "AttachedPolicies": [] if attached is None else ["attached"]}
+        iam._policies["attached"] = managed(attached or [])
+        if boundary is not None:
+            iam._roles["reader"]["PermissionsBoundary"] = BOUNDARY
+            iam._policies[BOUNDARY] = managed(boundary)
+        key = {"Policy": json.dumps({"Statement": of_key})}
+        patched.setattr(kms, "_resolve_key", lambda arn: key if arn == KEY else None)
+        quick = authorize(READER, action, resource, keys)
+        patched.setattr(identity, "is_allowed", lambda *_: False)
+        callers._identities.clear()
+        assert authorize(READER, action, resource, keys) is quick
+    iam.reset()
+
+
+def test_an_allowed_call_needs_no_evaluation_by_ministack(
+    role: Role, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arn = role("quick", "states.amazonaws.com", READ, {"Effect": "Allow", "Action": "kms:*", "Resource": "*"})
+    statement = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "kms:*", "Resource": "*"}
+    key = call(kms, "CreateKey", Policy=json.dumps({"Statement": [statement]}), BypassPolicyLockoutSafetyCheck=True)
+    monkeypatch.setattr(identity, "_ministack_allows", lambda _call: False)
+
+    assert authorize(arn, "s3:GetObject", "arn:aws:s3:::b/key")
+    assert authorize(arn, "kms:GenerateDataKey", key["KeyMetadata"]["Arn"])
     kms.reset()
 
 

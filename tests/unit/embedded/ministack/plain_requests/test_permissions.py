@@ -17,65 +17,16 @@ from embedded.ministack.plain_requests.permissions import (
     Situation,
     is_allowed,
 )
-
-ACCOUNT = "000000000000"
-ARN = f"arn:aws:sts::{ACCOUNT}:assumed-role/reader/session"
-KEYS = {
-    "aws:PrincipalArn": [ARN, "arn:aws:sts::*", "other"],
-    "aws:PrincipalTag/team": ["a", "b"],
-    "aws:RequestedRegion": ["us-east-1", "eu-*"],
-    "aws:ResourceAccount": [ACCOUNT, "999999999999"],
-    "aws:SecureTransport": ["true", "false"],
-    "aws:SourceIp": ["127.0.0.1", "10.0.0.0/8"],
-    "aws:TagKeys": ["true", "x"],
-    "dynamodb:LeadingKeys": ["a*", "b", "a1", "['a1', 'b']", 1],
-    "s3:prefix": ["a/*", "a/b", "b/", "", True],
-}
-OPERATORS = [
-    "StringEquals", "stringequals", "StringNotEquals", "StringLike", "StringLikeIfExists", "ForAllValues:StringLike",
-    "ForAllValues:StringEquals", "ForAnyValue:StringNotLike", "ArnLike", "Bool", "IpAddress", "NotIpAddress", "Null",
-    "Unknown",
-]  # fmt: skip
-ACTIONS = ["s3:GetObject", "s3:ListBucket", "dynamodb:PutItem"]
-RESOURCES = ["arn:aws:s3:::b/a/x", "arn:aws:s3:::b/é\n", "arn:aws:s3:::b", "arn:aws:dynamodb:us-east-1:0:table/t", "*"]
-
-some = st.sampled_from
-texts = st.lists(some(["*", "s3:*", "S3:getobject", "s3:?istBucket", "dynamodb:PutItem", "s3:Get.*"]), max_size=2)
-patterns = st.lists(
-    some(["*", "arn:aws:s3:::b/*", "arn:aws:s3:::b/?/x", "arn:aws:s3:::b", "arn:aws:s3:::B*", "*table/t"]), max_size=2
+from tests.unit.embedded.ministack.plain_requests.random_policies import (
+    ACCOUNT,
+    ACTIONS,
+    ARN,
+    RESOURCES,
+    documents,
+    resource_statements,
 )
 
-
-@st.composite
-def conditions(draw: st.DrawFn) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for _ in range(draw(st.integers(0, 2))):
-        key = draw(some(sorted(KEYS)))
-        values = draw(st.lists(some(KEYS[key]), min_size=1, max_size=2))
-        found[draw(some(OPERATORS))] = {draw(some([key, key.lower()])): values if draw(st.booleans()) else values[0]}
-    return found
-
-
-@st.composite
-def statements(draw: st.DrawFn) -> dict[str, Any]:
-    return {
-        "Effect": draw(some(["Allow", "Allow", "Deny"])),
-        draw(some(["Action", "Action", "NotAction"])): draw(texts) or "*",
-        draw(some(["Resource", "Resource", "NotResource"])): draw(patterns) or "*",
-        **({"Condition": found} if (found := draw(conditions())) else {}),
-    }
-
-
-@st.composite
-def resource_statements(draw: st.DrawFn) -> dict[str, Any]:
-    role = f"arn:aws:iam::{ACCOUNT}:role/reader"
-    principals = [
-        "*", {"AWS": "*"}, {"AWS": role}, {"AWS": [ACCOUNT]}, {"AWS": "arn:aws:iam::1:root"}, {"Service": "s3.aws"}
-    ]  # fmt: skip
-    return {**draw(statements()), "Principal": draw(some(principals))}
-
-
-documents = st.lists(statements(), max_size=3)
+some = st.sampled_from
 
 
 @st.composite
@@ -110,9 +61,16 @@ def evaluated(principal: Principal, call: tuple[Situation, str, dict[str, Any]])
     own=st.none() | st.lists(resource_statements(), max_size=3),
     owner=some([ACCOUNT, None, "999999999999"]),
     call=calls(),
+    service=some(["s3", "kms"]),
 )
 def test_decisions_are_those_of_ministack(
-    policies: list[Any], boundary: Any, own: Any, owner: str | None, call: tuple[Situation, str, dict[str, Any]]
+    *,
+    policies: list[Any],
+    boundary: Any,
+    own: Any,
+    owner: str | None,
+    call: tuple[Situation, str, dict[str, Any]],
+    service: str,
 ) -> None:
     parsed = [iam_evaluator.parse_policy_document({"Statement": each}) for each in policies]
     limits = [] if boundary is None else [[iam_evaluator.parse_policy_document({"Statement": boundary})]]
@@ -122,12 +80,14 @@ def test_decisions_are_those_of_ministack(
     for document in ({"Statement": own}, json.dumps({"Statement": own})):
         expected = by_identity
         if own is not None:
-            expected = iam_evaluator.combine_resource_policy(expected, context, document, owner, limits=tuple(limits))
+            expected = iam_evaluator.combine_resource_policy(
+                expected, context, document, owner, required=service == "kms", limits=tuple(limits)
+            )
         with pytest.MonkeyPatch.context() as patched:
             found = None if own is None else (document, owner)
             patched.setattr(iam_evaluator, "_resource_policy", lambda *_, found=found: found)
             allowed = is_allowed(
-                "s3", CallContext(principal, situation, Call(situation.action, resource, lambda: keys))
+                service, CallContext(principal, situation, Call(situation.action, resource, lambda: keys))
             )
         if allowed:
             assert expected.decision == "Allow"
@@ -151,7 +111,7 @@ def test_tags_of_a_resource_are_read_for_conditions_about_them(monkeypatch: pyte
         )
 
 
-def test_a_policy_that_names_an_account_that_must_allow_is_left_to_ministack(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_without_a_policy_is_left_to_ministack(monkeypatch: pytest.MonkeyPatch) -> None:
     permissions = Permissions(
         [iam_evaluator.parse_policy_document({"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}})], []
     )
