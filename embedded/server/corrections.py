@@ -8,7 +8,7 @@ from embedded.ministack.dynamodb.change_records import install_change_records
 from embedded.ministack.dynamodb.expiry import install_expiry
 from embedded.ministack.dynamodb.expressions import install_expression_cache
 from embedded.ministack.dynamodb.indexes import install_index_sort_keys
-from embedded.ministack.dynamodb.plain_requests.handler import install_short_way
+from embedded.ministack.dynamodb.plain_requests.handler import install_fast_path
 from embedded.ministack.dynamodb.plain_requests.transactions import install_token_digests
 from embedded.ministack.dynamodb.rows import install_packed_rows
 from embedded.ministack.dynamodb.values import install_value_caches, install_value_copies
@@ -125,7 +125,7 @@ def install_corrections(
     install_change_records()
     install_expiry()
     install_token_digests()
-    install_short_way()
+    install_fast_path()
     name_resources("ecr", ecr_resource_arn)
     name_resources("glue", glue_resource_arn)
     name_resources("iam", iam_resource_arn)
