@@ -25,6 +25,7 @@ from embedded.ministack.functions import (
     install_forked_workers,
     install_function_errors,
     install_lambda_actions,
+    install_log_streams,
     install_worker_calls,
 )
 from embedded.ministack.glue import glue_resource_arn, install_partition_filters
@@ -88,6 +89,7 @@ def install_corrections(
     install_arn_cache()
     service.install(time_scale)
     install_worker_calls()
+    install_log_streams()
     install_function_errors()
     install_forked_workers()
     install_lambda_actions()

@@ -57,5 +57,6 @@ def _remove_expired(table: Table, attribute: str, now: float) -> None:
             # A map in the item may have an attribute with this name, too.
             if any(int(found) <= now for found in number.findall(packed)):
                 expiry = unpack(packed).get(attribute, {}).get("N")
-                if expiry is not None and float(expiry) <= now:
+                # A request may have written the item meanwhile, with a later time.
+                if expiry is not None and float(expiry) <= now and rows.packed(sort) is packed:
                     dynamodb()._remove_item(table, partition, sort)

@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 from embedded.ministack.errors import MinistackChangedError
+from embedded.ministack.functions.log_streams import LogStream, answers_from
 
 _CHUNK_BYTES = 65_536
 """Size of a read, in bytes: all that a pipe holds."""
@@ -93,6 +94,7 @@ def _invoke(
         worker._spawn()
         worker._cold = False
     process, pipes, timeout = worker._proc, worker.pipes, worker.config.get("Timeout", 30)
+    answers_from(pipes.log_stream)
     context = {
         "request_id": request_id,
         "invoked_function_arn": worker.config.get("FunctionArn", "")
@@ -132,6 +134,7 @@ class _Pipes:
     """The pipes of a worker: requests to it, its answers, and the lines of its log."""
 
     def __init__(self) -> None:
+        self.log_stream = LogStream()
         self._log = bytearray()
         self._ended, self._end = os.pipe()
         """Closing the second ends `read_start`."""
