@@ -25,7 +25,7 @@ _OLD_VIEWS, _NEW_VIEWS = (_VIEW, "OLD_IMAGE"), (_VIEW, "NEW_IMAGE")
 
 @dataclass(frozen=True, slots=True)
 class PackedRecord:
-    """A record of a stream, whose texts are only read when they are needed."""
+    """A record of a stream, whose texts are parsed when they are needed."""
 
     event_number: int
     event: str
@@ -47,6 +47,7 @@ class PackedRecord:
         return record
 
     def record_without_images(self) -> Record:
+        """Return the record as functions receive it, but without images."""
         details = {
             "ApproximateCreationDateTime": self.created,
             "Keys": unpack(self.key),
@@ -102,7 +103,7 @@ class Records(list[Any]):
         return count
 
     def packed_from(self, index: int, count: int) -> list[PackedRecord]:
-        """Return up to a number of records from an index on, without reading them."""
+        """Return up to `count` records from an index on, without parsing them."""
         found: list[PackedRecord] = super().__getitem__(slice(index, index + count))
         return found
 

@@ -19,7 +19,7 @@ _BATCH_SIZE = 100
 _SLACK_RECORDS = 1_000
 """Number of records that are dropped together, at least."""
 _polls: ContextVar[bool] = ContextVar("polls", default=False)
-"""Whether the poller reads records."""
+"""Whether the reader of records is the poller."""
 
 
 def install_stream_polling(time_scale: float) -> None:
@@ -65,7 +65,7 @@ def install_stream_polling(time_scale: float) -> None:
 
 
 class _UnreadRecords(list[PackedRecord]):
-    """A batch of records for the poller, which gives them to the filter before anything reads them."""
+    """A batch of packed records for the poller, which passes them to the filter first."""
 
 
 def _with_unread_records(read: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
@@ -84,7 +84,7 @@ def _with_unread_records(read: Callable[..., list[Any]]) -> Callable[..., list[A
 
 
 def _with_late_images(apply: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
-    """Let a filter that names no image drop records before their images are read: the most part of a record."""
+    """Let a filter that names no image drop records before their images, most of their text, are parsed."""
 
     def apply_filter(records: list[Any], mapping: dict[str, Any]) -> list[Any]:
         if not isinstance(records, _UnreadRecords):

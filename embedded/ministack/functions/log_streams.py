@@ -13,7 +13,7 @@ from typing import Any
 from embedded.ministack.errors import MinistackChangedError
 
 STREAM_CALLS = 100
-"""Calls whose lines are in one stream. AWS replaces environments, and so their streams, after some time."""
+"""Largest number of calls per stream. AWS replaces environments, and so their streams, after some time."""
 _NEEDED = ("_emit_lambda_logs", "_probe_peak_memory_mb")
 
 _logger = logging.getLogger("embedded.functions")
@@ -41,7 +41,7 @@ class LogStream:
 
 
 def answers_from(stream: LogStream) -> None:
-    """Note in a call's thread whose worker answers, for the log of the call."""
+    """Remember the stream of the worker that answers the call of this thread, until its log is written."""
     _answered.stream = stream
 
 

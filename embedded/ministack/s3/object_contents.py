@@ -25,9 +25,9 @@ _SHARED_MEMBERS = ("metadata", "preserved_headers")
 _MOST_SHARED = 1_000
 """Largest number of shared members."""
 _SMALL_BYTES = 64 << 10
-"""Contents up to this size share files: making a file costs more than everything else of a small write."""
+"""Largest content that shares a file, in bytes. Making a file costs more than the rest of a small write."""
 _SHARED_FILE_BYTES = 4 << 20
-"""A shared file gets no more contents when it has this size."""
+"""Size from which a shared file gets no more contents, in bytes."""
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
@@ -83,8 +83,8 @@ class Content:
 class ContentStore:
     """The folder with the contents.
 
-    Small contents share files. The space of a small content that no record needs is given back
-    together with the other contents of its file, so an object keeps at most `_SHARED_FILE_BYTES`.
+    Small contents share files. A shared file is deleted when no record needs any of its contents,
+    so a small object can keep about `_SHARED_FILE_BYTES` in use.
 
     Args:
         keep_dropped: Keep files that no record needs until `delete` is called, because a stored
@@ -97,7 +97,7 @@ class ContentStore:
         self._dropped: list[str] = []
         self._lock = threading.Lock()
         self._shared: weakref.ref[ContentFile] | None = None
-        """The file that gets the next small content. Only contents keep it, so that it ends with them."""
+        """The file that gets the next small content. The reference is weak, so that it is deleted with its contents."""
         self._shared_size = 0
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
