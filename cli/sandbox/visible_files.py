@@ -54,14 +54,14 @@ print(json.dumps([sys.executable, [sys.prefix, sys.exec_prefix, sys.base_prefix,
 
 
 _KEPT_SECONDS = 10.0
-"""How long the places of the system's files are remembered: jobs start several times per second."""
+"""Time for which the paths of the system's files are cached, in seconds. Jobs start several times per second."""
 
 FileEntry = tuple[str, str, str]
 """A file of a sandbox: kind, source and target."""
 
 
 def machine_files(python: str) -> list[FileEntry]:
-    """Return the files that programs of an interpreter see: the system's, and its own. Parents come first."""
+    """Return the files that programs of an interpreter see: the system's and the interpreter's, parents first."""
     return _machine_files(python, int(time.monotonic() / _KEPT_SECONDS))
 
 

@@ -1,4 +1,4 @@
-"""A memory of the ARNs that ministack parses."""
+"""A cache of the ARNs that ministack parses."""
 
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
@@ -14,7 +14,7 @@ _ARNS = 4_096
 def install_arn_cache() -> None:
     """Let ministack parse each ARN once. A call of a function parses the same ones seven times.
 
-    Its results cannot be changed.
+    The results can be shared because they are immutable.
     """
     from ministack.core import arn
     from ministack.services import lambda_svc

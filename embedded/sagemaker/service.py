@@ -15,10 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from cli.sandbox.isolation import Isolation, probe
-from contract.catalog.instance_types import has_local_storage
 from embedded.faults import Faults
 from embedded.http.in_process import InProcessCalls
 from embedded.images.image_store import ImageStore
@@ -35,6 +32,7 @@ from embedded.sagemaker.instances.startup import after_startup, creation_time
 from embedded.sagemaker.jobs.job import Job, Status
 from embedded.sagemaker.jobs.job_run import JobContext
 from embedded.sagemaker.jobs.job_types import JOB_TYPES, PROCESSING, JobType
+from embedded.sagemaker.kms_keys import Authorize, KmsKeys
 from embedded.sagemaker.requests import listing
 from embedded.sagemaker.requests.condition_keys import condition_keys
 from embedded.sagemaker.requests.validation import request_problems, service_model
@@ -49,8 +47,6 @@ AWS documents it for training jobs and states none for processing jobs.
 """
 _WATCH_SECONDS = 0.1
 _API_THREADS = 4
-
-Authorize = Callable[[str, str, str, dict[str, Any]], bool]
 
 
 def resource_arn(operation: str, body: bytes, region: str, account_id: str) -> str:
@@ -115,23 +111,23 @@ class SageMakerService:
         self._endpoint = endpoint
         self._announce = announce
         self._may_assume = may_assume
-        self._authorize = authorize
         self.faults = faults or Faults(root / "faults")
         # The keys of these three are ARNs: jobs of different kinds can have the same name.
         self._jobs: dict[str, Job] = {}
         self._withdrawals: dict[str, Callable[[], bool]] = {}
         self._ends: dict[str, threading.Event] = {}
-        """Set when the thread of a job has ended, by the job's ARN."""
-        self._known_keys: dict[str, str] = {}
+        """Event that is set when the thread of the job ends."""
         self._lock = threading.Lock()
         self._capacity = Capacity(max_running_instances or os.cpu_count() or 1)
         self._api_threads = ThreadPoolExecutor(_API_THREADS, "sagemaker-api")
+        clients = ClientFactory(endpoint, credentials_for_role, calls)
+        self._keys = KmsKeys(endpoint, clients, authorize)
         self._job_context = JobContext(
             endpoint=endpoint,
             images=images,
             root=root,
-            may_use_key=self._may_use_key,
-            clients=ClientFactory(endpoint, credentials_for_role, calls),
+            may_use_key=self._keys.may_be_used,
+            clients=clients,
             isolation=isolation or probe(),
             guard=Guard(python),
             spare_folders=SpareFolders(root / "jobs" / "spare"),
@@ -212,8 +208,8 @@ class SageMakerService:
             )
         for key_id in job_type.key_ids(request):
             if key_id:
-                self._key_arn(key_id)
-        self._check_volume_key(role_arn, condition_keys(request))
+                self._keys.arn(key_id)
+        self._keys.check_volume_key(role_arn, condition_keys(request))
         arn = self.arn(name, job_type)
         tags = {sys.intern(tag["Key"]): tag["Value"] for tag in request.get("Tags") or []}
         settings = self._job_context.instance_settings()
@@ -360,49 +356,6 @@ class SageMakerService:
     def arn(self, name: str, job_type: JobType = PROCESSING) -> str:
         region, account_id = self._endpoint.region, self._endpoint.account_id
         return f"arn:aws:sagemaker:{region}:{account_id}:{job_type.kind.arn_type}/{name}"
-
-    # ---- keys ----
-
-    def _key_arn(self, key_id: str) -> str:
-        """Return the ARN of a KMS key, which is looked up once.
-
-        Raises:
-            ApiError: The key does not exist.
-        """
-        if key_id not in self._known_keys:
-            client = self._job_context.clients.for_account("kms")
-            try:
-                self._known_keys[key_id] = client.describe_key(KeyId=key_id)["KeyMetadata"]["Arn"]
-            except ClientError as error:
-                message = error.response["Error"].get("Message", "")
-                raise ApiError("ValidationException", f"KMS key {key_id!r} cannot be used: {message}") from error
-            finally:
-                client.close()
-        return self._known_keys[key_id]
-
-    def _check_volume_key(self, role_arn: str, keys: Mapping[str, Any]) -> None:
-        """Check that the instances accept a volume key, and that the role may create its grant.
-
-        Raises:
-            ApiError: The type has local storage, or the role lacks kms:CreateGrant.
-        """
-        key_id = keys.get("sagemaker:VolumeKmsKey")
-        if not key_id:
-            return
-        local = [name for name in keys.get("sagemaker:InstanceTypes", ()) if has_local_storage(name)]
-        if local:
-            raise ApiError("ValidationException", f"VolumeKmsKeyId is not supported for instance type {local[0]}")
-        via = {
-            "kms:ViaService": f"sagemaker.{self._endpoint.region}.amazonaws.com",
-            "kms:GrantIsForAWSResource": "true",
-        }
-        if not self._authorize(role_arn, "kms:CreateGrant", self._key_arn(key_id), via):
-            message = f"The role {role_arn} is not authorized to perform: kms:CreateGrant on the key {key_id}"
-            raise ApiError("ValidationException", message)
-
-    def _may_use_key(self, role_arn: str, key_id: str) -> bool:
-        via = {"kms:ViaService": f"s3.{self._endpoint.region}.amazonaws.com"}
-        return self._authorize(role_arn, "kms:GenerateDataKey", self._key_arn(key_id), via)
 
     # ---- shutdown ----
 

@@ -52,7 +52,7 @@ def error_name(error: ApiError) -> str:
 
 
 def _wait(service: SageMakerService, job: Job, call: TaskCall) -> dict[str, Any]:
-    # The job ends soon after it was stopped. In a thread, because a cancellation must not wait for anything.
+    # A stopped job ends soon, which ends the wait. A thread stops it, because a cancellation must not block.
     take_back = call.on_cancel(lambda: start_thread(service.stop, job, name=f"stop-{job.name}"))
     try:
         job.wait()

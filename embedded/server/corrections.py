@@ -8,7 +8,7 @@ from embedded.ministack.dynamodb.change_records import install_change_records
 from embedded.ministack.dynamodb.expiry import install_expiry
 from embedded.ministack.dynamodb.expressions import install_expression_cache
 from embedded.ministack.dynamodb.indexes import install_index_sort_keys
-from embedded.ministack.dynamodb.plain_requests.handler import install_short_way
+from embedded.ministack.dynamodb.plain_requests.handler import install_fast_path
 from embedded.ministack.dynamodb.plain_requests.transactions import install_token_digests
 from embedded.ministack.dynamodb.rows import install_packed_rows
 from embedded.ministack.dynamodb.values import install_value_caches, install_value_copies
@@ -25,6 +25,7 @@ from embedded.ministack.functions import (
     install_forked_workers,
     install_function_errors,
     install_lambda_actions,
+    install_log_streams,
     install_worker_calls,
 )
 from embedded.ministack.glue import glue_resource_arn, install_partition_filters
@@ -88,6 +89,7 @@ def install_corrections(
     install_arn_cache()
     service.install(time_scale)
     install_worker_calls()
+    install_log_streams()
     install_function_errors()
     install_forked_workers()
     install_lambda_actions()
@@ -123,7 +125,7 @@ def install_corrections(
     install_change_records()
     install_expiry()
     install_token_digests()
-    install_short_way()
+    install_fast_path()
     name_resources("ecr", ecr_resource_arn)
     name_resources("glue", glue_resource_arn)
     name_resources("iam", iam_resource_arn)

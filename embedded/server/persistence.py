@@ -27,7 +27,7 @@ PERSISTED_NAMES = frozenset(
     {PERSISTED_FILE, SNAPSHOT_FILE, PROBLEM_FILE, OBJECTS, CODE, "images", "sagemaker", "clock.json"}
 )
 """Files and folders that survive a restart."""
-FORMAT = 1
+FORMAT = 2
 """Version of the files. Increase it with every incompatible change."""
 _SHORTEST_PAUSE_SECONDS = 2.0
 _PAUSE_FACTOR = 20

@@ -295,8 +295,7 @@ def _install_scheduler(settings: ServerSettings, faults: Faults) -> None:
         deliver=lambda schedule, arn, invoke: deliver_event(faults, SOURCE, "", arn, invoke, schedule=schedule),
     )
     install_schedule_check(scheduler.check)
-    install_scheduler(scheduler.sweep, SWEEP_SECONDS)
-    install_scheduled_rules(clock.now, SWEEP_SECONDS)
+    install_scheduler((scheduler.sweep, install_scheduled_rules(clock.now)), SWEEP_SECONDS)
 
 
 def _wait_for_parent(pipe: int, loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:

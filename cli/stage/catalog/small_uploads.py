@@ -1,10 +1,10 @@
 """Uploads of thousands of small objects to a bucket.
 
-botocore finds the endpoint, the user agent and the options of each request anew, which takes most of
+botocore determines the endpoint, the user agent and the options again for each request. That takes most of
 the time of a small upload, in one thread at a time. They are the same for all uploads to a bucket.
 So the first upload is botocore's own. The next ones take its address, Region and user agent, are signed
-with its credentials, and use its connections. Whatever S3 does not simply accept is botocore's again, which knows
-errors, redirects and retries.
+with its credentials, and use its connections. botocore repeats each upload that S3 does not accept, because it
+handles errors, redirects and retries.
 """
 
 import base64
@@ -29,7 +29,7 @@ _BEFORE_SEND = "before-send.s3.PutObject"
 _REGION = re.compile(r"AWS4-HMAC-SHA256 Credential=[^/]+/\d{8}/([^/]+)/s3/aws4_request,")
 _OK = 200
 _REFUSED = frozenset({301, 307, 400, 401, 403, 405, 411, 501})
-"""Statuses that the next uploads of this kind would get too."""
+"""Statuses that the next uploads without botocore would get too."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,10 @@ class SmallUploads:
         self.s3 = s3
         self._connection = connection
         self._buckets: dict[str, _Bucket | None] = {}
-        """None: only botocore's own uploads are accepted."""
+        """What the uploads to each bucket have in common; None if only botocore's own uploads are accepted."""
         self._sent = threading.local()
         # botocore's own handler is for all operations, and runs after those of one.
-        s3.meta.events.register_last("before-call.s3", _expect_nothing)
+        s3.meta.events.register_last("before-call.s3", _send_without_asking)
         s3.meta.events.register_last(_BEFORE_SEND, self._keep_sent)
 
     def put(self, bucket: str, key: str, body: bytes, sha256: str, metadata: Mapping[str, str]) -> str:
@@ -103,7 +103,7 @@ class SmallUploads:
 
 
 def _learn(request: Any, key: str) -> _Bucket | None:
-    """Return what an upload of botocore tells about its bucket; None if its next uploads may differ."""
+    """Return what an upload of botocore shows about its bucket; None if later uploads may differ."""
     suffix = _quoted(key)
     region = _REGION.match(_text(request.headers.get("Authorization", "")))
     if region is None or not request.url.endswith(f"/{suffix}"):
@@ -142,7 +142,7 @@ def _text(header: str | bytes) -> str:
     return header if isinstance(header, str) else header.decode()
 
 
-def _expect_nothing(params: dict[str, Any], **_: Any) -> None:
+def _send_without_asking(params: dict[str, Any], **_: Any) -> None:
     """Send bytes with the head of their request.
 
     botocore sends the content of any PutObject after S3 has asked for it, which takes another round trip.

@@ -1,1 +1,1 @@
-"""DynamoDB: requests, expressions and values in less time than ministack needs, and items in less memory."""
+"""DynamoDB, with faster requests, expressions and values than ministack's, and items in less memory."""

@@ -24,7 +24,9 @@ _OLD_VIEWS, _NEW_VIEWS = (_VIEW, "OLD_IMAGE"), (_VIEW, "NEW_IMAGE")
 
 
 @dataclass(frozen=True, slots=True)
-class _PackedRecord:
+class PackedRecord:
+    """A record of a stream, whose texts are parsed when they are needed."""
+
     event_number: int
     event: str
     region: str
@@ -40,6 +42,12 @@ class _PackedRecord:
 
     def record(self) -> Record:
         """Return the record as functions receive it."""
+        record = self.record_without_images()
+        self.add_images(record)
+        return record
+
+    def record_without_images(self) -> Record:
+        """Return the record as functions receive it, but without images."""
         details = {
             "ApproximateCreationDateTime": self.created,
             "Keys": unpack(self.key),
@@ -47,10 +55,6 @@ class _PackedRecord:
             "SizeBytes": 0,
             "StreamViewType": self.view,
         }
-        if self.old is not None:
-            details["OldImage"] = unpack(self.old)
-        if self.new is not None:
-            details["NewImage"] = unpack(self.new)
         return {
             "eventID": str(UUID(int=self.event_number, version=4)),
             "eventName": self.event,
@@ -61,11 +65,18 @@ class _PackedRecord:
             "eventSourceARN": self.stream_arn,
         }
 
+    def add_images(self, record: Record) -> None:
+        """Add the images to the result of `record_without_images`."""
+        if self.old is not None:
+            record["dynamodb"]["OldImage"] = unpack(self.old)
+        if self.new is not None:
+            record["dynamodb"]["NewImage"] = unpack(self.new)
+
 
 class Records(list[Any]):
     """The records of a stream, of which readers get copies."""
 
-    def add(self, record: _PackedRecord) -> None:
+    def add(self, record: PackedRecord) -> None:
         """Append a record."""
         super().append(record)
 
@@ -74,7 +85,7 @@ class Records(list[Any]):
         details = record["dynamodb"]
         old, new = (pack(details[name]) if name in details else None for name in ("OldImage", "NewImage"))
         self.add(
-            _PackedRecord(
+            PackedRecord(
                 UUID(record["eventID"]).int, record["eventName"], record["awsRegion"], record["eventSourceARN"],
                 details.get("ApproximateCreationDateTime") or 0, details["SequenceNumber"],
                 details["StreamViewType"], pack(details["Keys"]), old, new,
@@ -90,6 +101,11 @@ class Records(list[Any]):
                 break
             count += 1
         return count
+
+    def packed_from(self, index: int, count: int) -> list[PackedRecord]:
+        """Return up to `count` records from an index on, without parsing them."""
+        found: list[PackedRecord] = super().__getitem__(slice(index, index + count))
+        return found
 
     def __getitem__(self, index: SupportsIndex | slice) -> Any:
         found: Any = super().__getitem__(index)
@@ -151,7 +167,7 @@ def _add_record(table: Table, event: str, old: Item | None, new: Item | None, im
             packed.append(each)
         records = module._stream_records[name] = packed
     records.add(
-        _PackedRecord(
+        PackedRecord(
             getrandbits(128), event, module.get_region(),
             table.get("LatestStreamArn") or f"{table['TableArn']}/stream/{module._stream_label()}",
             int(time.time()), module._next_stream_seq(), view, pack(key),

@@ -1,4 +1,4 @@
-"""The end of items whose time to live has passed."""
+"""Removal of items whose time to live has passed."""
 
 # This package exists to reach ministack's private names.
 # ruff: noqa: SLF001
@@ -22,7 +22,8 @@ _LOGGER = logging.getLogger(__name__)
 def install_expiry() -> None:
     """Look for expired items without reading each item.
 
-    ministack has started a thread that reads all items once a minute. It now does so once, and then stays here.
+    ministack has started a thread that reads all items once a minute. Its next sleep now removes the expired items
+    again and again, and never returns.
     """
     check_names("_ttl_reaper", "_ttl_settings", "_remove_item", "time")
 
@@ -56,5 +57,6 @@ def _remove_expired(table: Table, attribute: str, now: float) -> None:
             # A map in the item may have an attribute with this name, too.
             if any(float(found) <= now for found in number.findall(packed)):
                 expiry = unpack(packed).get(attribute, {}).get("N")
-                if expiry is not None and float(expiry) <= now:
+                # A request may have written the item meanwhile, with a later time.
+                if expiry is not None and float(expiry) <= now and rows.packed(sort) is packed:
                     dynamodb()._remove_item(table, partition, sort)

@@ -20,7 +20,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators
 _DECODER: Any = json.JSONDecoder()
 _NONE = object()
 _ITEM_BYTES = 200
-"""What ministack says that an item takes, in bytes."""
+"""Size of each item in ministack's TableSizeBytes, in bytes."""
 
 
 def pack(value: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""Lambda's poller of queues and streams: a look at what waits, before ministack goes through all mappings."""
+"""Lambda's poller of queues and streams, which looks for messages before ministack goes through all mappings."""
 
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
@@ -15,7 +15,7 @@ _QUEUE_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 1.0
 """Longest wait for a record or a message, in seconds. A message may become visible without notice."""
 _POLLERS = ("_poll_sqs", "_poll_kinesis", "_poll_dynamodb_streams")
-_NEEDED = ("_poll_loop", "_esms", "_esm_wake", "_esm_backoff_until", "_ESM_IDLE_WAKE_GAP_SECONDS")
+_NEEDED = ("_poll_loop", "_esms", "_esm_wake", "_ESM_IDLE_WAKE_GAP_SECONDS")
 
 _logger = logging.getLogger("embedded.events")
 _wake_times: list[float] = []
@@ -28,7 +28,7 @@ def wake_after(seconds: float) -> None:
 
 
 def install_idle_polling() -> None:
-    """Let the poller skip the services of which nothing waits, and continue at the end of batching windows.
+    """Let the poller skip queues without messages, and continue at the end of batching windows.
 
     ministack wakes it whenever a record or a message is written, and it then reads the ARNs, functions and sources of
     all mappings. Install it before anything that opens batching windows.
@@ -37,10 +37,9 @@ def install_idle_polling() -> None:
 
     if missing := [name for name in (*_POLLERS, *_NEEDED) if not hasattr(lambda_svc, name)]:
         raise MinistackChangedError(f"ministack's Lambda has no {missing[0]}: install the pinned version")
-    poll_queues, poll_kinesis, poll_streams = (getattr(lambda_svc, name) for name in _POLLERS)
-    lambda_svc._poll_sqs = _queue_poller(poll_queues)
+    poll_kinesis = lambda_svc._poll_kinesis
+    lambda_svc._poll_sqs = _queue_poller(lambda_svc._poll_sqs)
     lambda_svc._poll_kinesis = lambda: any(_mappings(":kinesis:")) and poll_kinesis()
-    lambda_svc._poll_dynamodb_streams = lambda: any(map(_has_records, _mappings(":dynamodb:"))) and poll_streams()
     lambda_svc._poll_loop = _poll_forever
 
 
@@ -110,15 +109,3 @@ def _has_messages(found: tuple[str, str, dict[str, Any]]) -> bool:
     url = sqs._queue_url_for_account(account_id, mapping["EventSourceArn"].rpartition(":")[2])
     queue = sqs._queues.get_scoped(account_id, region, url)
     return bool(queue and queue.get("messages"))
-
-
-def _has_records(found: tuple[str, str, dict[str, Any]]) -> bool:
-    """Return whether a function may receive records of a stream now."""
-    from ministack.services import dynamodb, lambda_svc
-
-    account_id, region, mapping = found
-    if lambda_svc._esm_backoff_until.get_scoped(account_id, region, mapping["UUID"], 0.0) > time.time():
-        return False
-    table = mapping["EventSourceArn"].partition(":table/")[2].partition("/")[0]
-    position = lambda_svc._dynamodb_stream_positions.get_scoped(account_id, region, mapping["UUID"], -1)
-    return bool(position < dynamodb.stream_end_position(table, account_id=account_id, region=region))

@@ -4,10 +4,13 @@
 # ruff: noqa: PLC0415, SLF001
 
 import json
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from embedded.ministack.errors import MinistackChangedError
+
+_logger = logging.getLogger("embedded.events")
 
 Record = dict[str, Any]
 Refusal = tuple[str, str]
@@ -27,8 +30,8 @@ def remove_schedule(record: Record) -> None:
             del stored[key]
 
 
-def install_scheduler(sweep: Callable[[], None], seconds: float) -> None:
-    """Call `sweep()` every `seconds` to fire schedules, instead of ministack's own loop.
+def install_scheduler(sweeps: Sequence[Callable[[], None]], seconds: float) -> None:
+    """Call all of `sweeps` every `seconds` to fire schedules and rules, instead of ministack's own loop.
 
     ministack evaluates cron expressions in UTC only, and supports no flexible time windows, context
     attributes or dead-letter queues.
@@ -36,7 +39,15 @@ def install_scheduler(sweep: Callable[[], None], seconds: float) -> None:
     scheduler = _scheduler()
     if not callable(getattr(scheduler, "_tick_schedules", None)) or not scheduler._SCHEDULE_TICK_INTERVAL:
         raise MinistackChangedError("ministack's scheduler has no _tick_schedules: install the pinned version")
-    scheduler._tick_schedules = sweep
+
+    def tick() -> None:
+        for sweep in sweeps:
+            try:
+                sweep()
+            except Exception:
+                _logger.exception("schedules or rules could not be evaluated")
+
+    scheduler._tick_schedules = tick
     scheduler._SCHEDULE_TICK_INTERVAL = seconds
 
 

@@ -4,8 +4,11 @@
 # ruff: noqa: PLC0415, SLF001
 
 import time
+from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
+from embedded.ministack.dynamodb.change_records import PackedRecord, Records
 from embedded.ministack.errors import MinistackChangedError
 from embedded.ministack.events.polling import wake_after
 
@@ -15,6 +18,8 @@ _BATCH_SIZE = 100
 """Largest number of records of a call, unless the mapping has another one."""
 _SLACK_RECORDS = 1_000
 """Number of records that are dropped together, at least."""
+_polls: ContextVar[bool] = ContextVar("polls", default=False)
+"""Whether the reader of records is the poller."""
 
 
 def install_stream_polling(time_scale: float) -> None:
@@ -28,8 +33,14 @@ def install_stream_polling(time_scale: float) -> None:
     from ministack.services import dynamodb, lambda_svc
 
     needed = {
-        dynamodb: ("_stream_records", "_stream_trimmed"),
-        lambda_svc: ("_poll_dynamodb_streams", "_iter_all_esms", "_esm_backoff_until", "_esm_wake"),
+        dynamodb: ("_stream_records", "_stream_trimmed", "stream_records_since"),
+        lambda_svc: (
+            "_poll_dynamodb_streams",
+            "_iter_all_esms",
+            "_esm_backoff_until",
+            "_esm_wake",
+            "_apply_filter_criteria",
+        ),
     }
     for module, names in needed.items():
         if missing := [name for name in names if not hasattr(module, name)]:
@@ -39,12 +50,57 @@ def install_stream_polling(time_scale: float) -> None:
 
     def poll() -> bool:
         # Most calls follow a write while a window is open: ministack need not look at all mappings then.
-        is_processed = windows.open_and_close() and bool(ministack_poll())
+        polls = _polls.set(True)
+        try:
+            is_processed = windows.open_and_close() and bool(ministack_poll())
+        finally:
+            _polls.reset(polls)
         # In the poller's own thread, which so never reads while records are dropped.
         drop_received_records()
         return is_processed
 
     lambda_svc._poll_dynamodb_streams = poll
+    dynamodb.stream_records_since = _with_unread_records(dynamodb.stream_records_since)
+    lambda_svc._apply_filter_criteria = _with_late_images(lambda_svc._apply_filter_criteria)
+
+
+class _UnreadRecords(list[PackedRecord]):
+    """A batch of packed records for the poller, which passes them to the filter first."""
+
+
+def _with_unread_records(read: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    from ministack.services import dynamodb
+
+    def records_since(table_name: str, position: int, limit: int, **scope: str | None) -> list[Any]:
+        # The poller names no scope: it has set that of the request.
+        records = dynamodb._stream_records.get(table_name) if _polls.get() and not scope else None
+        if not isinstance(records, Records):
+            return read(table_name, position, limit, **scope)
+        dynamodb._trim_stream_records(table_name)
+        index = max(0, position - dynamodb.stream_start_position(table_name))
+        return _UnreadRecords(records.packed_from(index, limit))
+
+    return records_since
+
+
+def _with_late_images(apply: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    """Let a filter that names no image drop records before their images, most of their text, are parsed."""
+
+    def apply_filter(records: list[Any], mapping: dict[str, Any]) -> list[Any]:
+        if not isinstance(records, _UnreadRecords):
+            return apply(records, mapping)
+        patterns = [str(each.get("Pattern")) for each in (mapping.get("FilterCriteria") or {}).get("Filters") or ()]
+        # A backslash may begin an escaped letter.
+        if not patterns or any("Image" in pattern or "\\" in pattern for pattern in patterns):
+            return apply([packed.record() for packed in records], mapping)
+        unread = [(packed.record_without_images(), packed) for packed in records]
+        kept = {id(record) for record in apply([record for record, _ in unread], mapping)}
+        found = [(record, packed) for record, packed in unread if id(record) in kept]
+        for record, packed in found:
+            packed.add_images(record)
+        return [record for record, _ in found]
+
+    return apply_filter
 
 
 class _Windows:

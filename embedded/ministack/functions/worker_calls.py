@@ -7,10 +7,12 @@ import contextlib
 import json
 import os
 import select
+import threading
 import time
 from typing import Any
 
 from embedded.ministack.errors import MinistackChangedError
+from embedded.ministack.functions.log_streams import LogStream, answers_from
 
 _CHUNK_BYTES = 65_536
 """Size of a read, in bytes: all that a pipe holds."""
@@ -23,6 +25,8 @@ _MINISTACK_RAISED = (
 )
 _FLUSH = "            sys.__stderr__.flush()\n"
 _NEEDED = ("_spawn", "_read_stderr", "invoke")
+
+_received = threading.local()
 
 
 def install_worker_calls() -> None:
@@ -73,6 +77,15 @@ def install_worker_calls() -> None:
     worker._spawn, worker._read_stderr, worker.invoke = spawn, read_stderr, invoke
 
 
+def take_answer_bytes() -> int | None:
+    """Return the size of the text that this thread's last call received; None if it is not known.
+
+    The answer as JSON in UTF-8 is not larger.
+    """
+    size, _received.size = getattr(_received, "size", None), None
+    return size
+
+
 def _is_python(worker: Any) -> bool:
     return str(worker.config.get("Runtime", "python")).startswith("python")
 
@@ -93,6 +106,7 @@ def _invoke(
         worker._spawn()
         worker._cold = False
     process, pipes, timeout = worker._proc, worker.pipes, worker.config.get("Timeout", 30)
+    answers_from(pipes.log_stream)
     context = {
         "request_id": request_id,
         "invoked_function_arn": worker.config.get("FunctionArn", "")
@@ -114,6 +128,7 @@ def _invoke(
         answer = {"status": "error", "error": "Worker process died"}
         _end(worker, process)
     else:
+        _received.size = pipes.answer_bytes
         if answer["status"] == "error":
             _end(worker, process)
     return {**answer, "cold_start": is_cold, "log": pipes.take_log()}
@@ -132,6 +147,8 @@ class _Pipes:
     """The pipes of a worker: requests to it, its answers, and the lines of its log."""
 
     def __init__(self) -> None:
+        self.log_stream = LogStream()
+        self.answer_bytes = 0
         self._log = bytearray()
         self._ended, self._end = os.pipe()
         """Closing the second ends `read_start`."""
@@ -198,6 +215,7 @@ class _Pipes:
                 if (answer := lines.answer(read)) is not None:
                     # The worker has flushed the lines of the call before it answered.
                     self._read_log()
+                    self.answer_bytes = lines.answer_bytes
                     return answer
 
     def read_last_lines(self) -> None:
@@ -237,6 +255,7 @@ class _Lines:
     """The lines that a worker writes. Its child processes may write others than answers."""
 
     def __init__(self) -> None:
+        self.answer_bytes = 0
         self._line = bytearray()
 
     def answer(self, read: bytes) -> dict[str, Any] | None:
@@ -249,6 +268,7 @@ class _Lines:
                 with contextlib.suppress(ValueError):
                     found: dict[str, Any] = json.loads(line)
                     if found.get("status") in {"ok", "error"}:
+                        self.answer_bytes = len(line)
                         return found
         self._line += rest
         return None

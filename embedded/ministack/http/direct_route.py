@@ -1,4 +1,4 @@
-"""The short way of a plain request through ministack: to the service that its signature names."""
+"""The fast path of a plain request through ministack, to the service that its signature names."""
 
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: SLF001
@@ -15,13 +15,12 @@ from embedded.ministack.errors import MinistackChangedError
 from embedded.ministack.http.messages import Message, Receive, Send, answer
 from embedded.ministack.http.request_memory import SignedRequest, signed_request
 from embedded.ministack.plain_requests.callers import Caller, known_caller
-from embedded.ministack.plain_requests.calls import PlainRequest, calls_of, service_and_action
+from embedded.ministack.plain_requests.calls import JSON_SERVICES, PlainRequest, calls_of, service_and_action
 from embedded.ministack.plain_requests.modules import application, evaluator, objects, request_scopes
 from embedded.ministack.plain_requests.permissions import CallContext, Principal, Situation, is_allowed
 from embedded.ministack.plain_requests.signature import HASH_HEADER
 
 _HOSTS = ("localhost", "127.0.0.1")
-_JSON_SERVICES = frozenset({"dynamodb", "events", "logs", "sagemaker", "states"})
 """Services whose requests all have the path `/` and name their operation in a header."""
 _METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE")
 """Methods of S3."""
@@ -39,7 +38,7 @@ _NEEDED = (
     "_asgi_header_list", "_send_streaming_response", "_IncompleteRequestBody",
     "_RequestBodyDisconnected", "pin_request_origin", "SERVICE_HANDLERS", "_maybe_record_cloudtrail",
     "fix_error_content_type", "fix_success_content_type",
-    "set_request_account_id", "set_request_client_ip", "set_request_region", "extract_region",
+    "set_request_account_id", "set_request_client_ip", "set_request_region", "pin_signed_request",
 )  # fmt: skip
 
 Answer = tuple[int, dict[str, Any], Any]
@@ -79,7 +78,7 @@ def _plain_service(scope: Message, headers: Mapping[str, str]) -> tuple[str, str
         bucket = path[1:].partition("/")[0]
         is_plain = scope["method"] in _METHODS and bucket in objects()._buckets and not path.startswith(_OTHER_ROUTES)
     else:
-        is_plain = service in _JSON_SERVICES and "x-amz-target" in headers and scope["method"] == "POST" and path == "/"
+        is_plain = service in JSON_SERVICES and "x-amz-target" in headers and scope["method"] == "POST" and path == "/"
     return (service, region) if is_plain and region else None
 
 

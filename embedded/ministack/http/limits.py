@@ -7,6 +7,8 @@ import json
 import re
 from typing import Any
 
+from embedded.ministack.functions.worker_calls import take_answer_bytes
+
 EVENTS_BYTES = 256 * 1024
 """Largest size of all entries of a PutEvents request, in bytes."""
 _EVENT_TIME_BYTES = 14
@@ -126,17 +128,22 @@ def _limit_invocations() -> None:
         return await ministack_handle(method, path, headers, body, query)
 
     def execute(*arguments: Any, **named: Any) -> Record:
+        take_answer_bytes()
         result: Record = ministack_execute(*arguments, **named)
-        if (
-            not result.get("error")
-            and len(json.dumps(result.get("body"), ensure_ascii=False).encode()) > RESPONSE_BYTES
-        ):
+        if not result.get("error") and _is_too_large(result.get("body"), take_answer_bytes()):
             text = f"Response payload size exceeded maximum allowed payload size ({RESPONSE_BYTES} bytes)."
             failure = {"errorMessage": text, "errorType": "Function.ResponseSizeTooLarge"}
             return {**result, "body": failure, "error": True}
         return result
 
     lambda_svc.handle_request, lambda_svc._execute_function_warm = handle_request, execute
+
+
+def _is_too_large(answer: Any, received_bytes: int | None) -> bool:
+    """Return whether a function's answer is above the limit. The text that was received is never smaller."""
+    if received_bytes is not None and received_bytes <= RESPONSE_BYTES:
+        return False
+    return len(json.dumps(answer, ensure_ascii=False).encode()) > RESPONSE_BYTES
 
 
 def _limit_batches() -> None:

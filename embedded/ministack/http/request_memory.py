@@ -38,7 +38,7 @@ _current: ContextVar[SignedRequest | None] = ContextVar("signed_request", defaul
 
 
 class remembered:  # noqa: N801 - used as a function; a generator takes twice as long
-    """Remember what is found out of a request, whose access key is known, until the block ends."""
+    """Cache the parsed parts of a request, whose access key is known, until the block ends."""
 
     def __init__(self, access_key_id: str, headers: dict[str, str], query: dict[str, list[str]]) -> None:
         self._request = SignedRequest(access_key_id, headers, query)

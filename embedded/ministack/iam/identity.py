@@ -149,7 +149,7 @@ def authorize(role_arn: str, action: str, resource: str, context: dict[str, Any]
     )
     # AWS services call each other over TLS.
     situation = Situation(action, _region_of(resource), "127.0.0.1", secure_transport=True)
-    # No tags are passed, which is another thing than that the key is missing.
+    # An empty list of tags differs from a missing key in conditions.
     call = CallContext(principal, situation, Call(action, resource, lambda: {_TAG_KEYS: [], **(context or {})}))
     if not is_recording() and is_allowed(action.partition(":")[0], call):
         return True

@@ -19,6 +19,8 @@ LOG_LIMIT_BYTES = 200_000_000
 """Largest memory for log events, in bytes. The oldest events are dropped first."""
 _EVENT_BYTES = 600
 """Estimated memory of a log event without its message, in bytes."""
+_KEPT_SHARE = 0.95
+"""Share of the limit that is left when the oldest events are dropped. A stream is then cut once for many of them."""
 
 
 def append_log(log_group_arn: str, stream: str, messages: Sequence[str]) -> bool:
@@ -117,10 +119,15 @@ def install_log_limit(limit_bytes: int = LOG_LIMIT_BYTES) -> None:
         with lock:
             batches.append((stream, len(events), size))
             held += size
-            while held > limit_bytes and len(batches) > 1:
+            if held <= limit_bytes:
+                return
+            dropped: dict[int, tuple[dict[str, Any], int]] = {}
+            while held > limit_bytes * _KEPT_SHARE and len(batches) > 1:
                 old, count, freed = batches.popleft()
                 held -= freed
-                with cloudwatch_logs._log_events_lock:
+                dropped[id(old)] = old, dropped.get(id(old), (old, 0))[1] + count
+            with cloudwatch_logs._log_events_lock:
+                for old, count in dropped.values():
                     kept = old["events"][count:]
                     old["events"] = PackedEvents(kept) if isinstance(old["events"], PackedEvents) else kept
 

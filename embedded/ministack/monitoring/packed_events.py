@@ -19,6 +19,7 @@ Stream = dict[str, Any]
 IDLE_SECONDS = 20.0
 """Time after the last event of a stream, in seconds, after which its events are packed."""
 _FEWEST_EVENTS = 2
+"""Smallest number of events that are worth packing."""
 
 
 class PackedEvents(Sequence[Event]):
@@ -71,7 +72,7 @@ class IdleStreams:
         """The streams with unpacked events by id, in the order in which they were used, with the times."""
 
     def use(self, stream: Stream) -> None:
-        """Unpack the events of a stream, which will be read or changed, and pack those of idle streams."""
+        """Unpack the events of a stream before they are read or changed, and pack those of idle streams."""
         now = self._clock()
         if isinstance(stream["events"], PackedEvents):
             stream["events"] = stream["events"].unpacked()

@@ -1,1 +1,1 @@
-"""Authentication and authorization of plain requests, with what earlier requests have found out."""
+"""Authentication and authorization of plain requests, with caches of callers and policies."""

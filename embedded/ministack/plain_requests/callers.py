@@ -1,4 +1,4 @@
-"""Callers with their credentials and policies, kept until a record that they are made of changes."""
+"""A cache of callers with their credentials and policies, which is valid until one of the records changes."""
 
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: SLF001
@@ -22,7 +22,7 @@ _KINDS = ("AssumedRole", "User")
 
 @dataclass(eq=False)
 class Caller:
-    """The owner of an access key, and what the key is valid with.
+    """The owner of an access key, with the secrets and the expiration of the key.
 
     `session_token` is None for a key without one.
     """

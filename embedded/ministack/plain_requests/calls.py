@@ -15,7 +15,7 @@ from embedded.ministack.iam.conditions import Keyed, leading_keys
 from embedded.ministack.plain_requests.modules import actions, objects
 from embedded.ministack.plain_requests.permissions import Call, ConditionKeys
 
-_JSON_SERVICES = frozenset({"dynamodb", "events", "logs", "sagemaker", "states"})
+JSON_SERVICES = frozenset({"dynamodb", "events", "logs", "sagemaker", "states"})
 """Services whose requests all have the path `/` and name their operation in a header."""
 _TAG_ACTIONS = frozenset({"logs:TagResource", "logs:UntagResource", "logs:ListTagsForResource"})
 """Actions for which ministack also checks the form of their ARN."""
@@ -66,7 +66,7 @@ def service_and_action(signed_service: str, request: PlainRequest) -> tuple[str,
     if query or "content-encoding" in headers:
         return "", ""
     service, action = _json_action(signed_service, headers.get("x-amz-target", ""))
-    return (service, action) if service in _JSON_SERVICES and action not in _TAG_ACTIONS else ("", "")
+    return (service, action) if service in JSON_SERVICES and action not in _TAG_ACTIONS else ("", "")
 
 
 @functools.lru_cache(1_000)

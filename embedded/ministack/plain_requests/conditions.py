@@ -1,4 +1,4 @@
-"""Conditions of policies as functions: the frequent ones are evaluated here, the others by ministack."""
+"""Conditions of policies, compiled to functions. ministack evaluates the rare ones."""
 
 # This package exists to reach ministack's private names.
 # ruff: noqa: SLF001
@@ -18,7 +18,7 @@ KEYS_OF_SERVICES = frozenset(
         "events:detail-type", "events:source", "s3:delimiter", "s3:max-keys", "s3:prefix",
     }
 )  # fmt: skip
-"""Condition keys whose values are those of the service, and nothing else."""
+"""Condition keys whose values come from the service alone."""
 _FOR_ALL = "forallvalues:"
 
 Matches = Callable[[str], object]

@@ -1,6 +1,6 @@
 """Evaluation of policies for plain requests: the statements that name an action are found once.
 
-What is not allowed here is evaluated again by ministack, which also words the refusal.
+ministack evaluates again what is not allowed here, and answers with its own refusal.
 """
 
 # ministack reads its environment at import, and this package exists to reach its private names.
@@ -20,7 +20,7 @@ from embedded.ministack.plain_requests.modules import evaluator
 
 _SITUATIONS = 500
 """Largest number of actions and origins whose statements are kept per identity."""
-_OF_SITUATION = frozenset({"aws:requestedregion", "aws:securetransport", "aws:sourceip"})
+_SITUATION_KEYS = frozenset({"aws:requestedregion", "aws:securetransport", "aws:sourceip"})
 """Condition keys whose values are part of a situation."""
 
 
@@ -36,8 +36,8 @@ class Call(NamedTuple):
 
     Args:
         keys: Returns the condition keys of the service.
-        quick_key: Returns the value of one key in lower case, or None without one. It returns an ellipsis for a key
-            that is not quicker to find than all.
+        quick_key: Returns the value of one key, which is in lower case; None if the call has no such key. It returns an
+            ellipsis if `keys` is as fast.
     """
 
     action: str
@@ -47,7 +47,7 @@ class Call(NamedTuple):
 
 
 class Situation(NamedTuple):
-    """What many requests have in common."""
+    """The part of a call by which its statements are cached."""
 
     action: str
     region: str
@@ -56,7 +56,7 @@ class Situation(NamedTuple):
 
 
 class CallContext:
-    """A call as ministack's evaluation of conditions reads it. Its condition keys are found out when needed."""
+    """A call as ministack's evaluation of conditions reads it. Its condition keys are computed when needed."""
 
     request_tags: dict[str, str] = {}  # noqa: RUF012 - never changed
     tag_keys: tuple[str, ...] = ()
@@ -115,14 +115,10 @@ class _Statement(NamedTuple):
         return bool(self.matches(context.resource_arn)) and (self.is_met is None or self.is_met(context))
 
 
-def _has_conditions(statement: _Statement) -> bool:
-    return statement.is_met is not None
-
-
 class _Statements(NamedTuple):
     denying: list[_Statement]
     allowing: list[list[_Statement]]
-    """Those of the policies, of the permissions boundary, and so on. Each list must have one that applies."""
+    """One list for the policies, and one per limit such as a permissions boundary. Each needs one that applies."""
 
 
 class Permissions:
@@ -137,7 +133,7 @@ class Permissions:
         return bool(evaluator()._names_condition_key(self.policies, "aws:resourcetag/"))
 
     def allow(self, context: CallContext) -> bool:
-        """Return whether these policies allow a call. The policy of its resource is another matter."""
+        """Return whether these policies allow a call. The policy of its resource is evaluated elsewhere."""
         found = self._statements.get(context.situation)
         if found is None:
             if len(self._statements) >= _SITUATIONS:
@@ -158,16 +154,16 @@ class Permissions:
     def _find(self, situation: Situation) -> _Statements:
         layers = [[statement for policy in layer for statement in policy] for layer in (self.policies, *self.limits)]
         return _Statements(
-            [found for layer in layers for found in _concerned(layer, "Deny", situation)],
+            [found for layer in layers for found in _applicable(layer, "Deny", situation)],
             # Statements without conditions are compared first: they take less time.
             [
-                sorted(_concerned(layer, "Allow", situation), key=lambda each: each.is_met is not None)
+                sorted(_applicable(layer, "Allow", situation), key=lambda each: each.is_met is not None)
                 for layer in layers
             ],
         )
 
 
-def _concerned(statements: Iterable[Any], effect: str, situation: Situation) -> Iterator[_Statement]:
+def _applicable(statements: Iterable[Any], effect: str, situation: Situation) -> Iterator[_Statement]:
     """Yield the statements with an effect that name the action and whose conditions the situation can meet."""
     for each in statements:
         if each.effect != effect:
@@ -175,7 +171,7 @@ def _concerned(statements: Iterable[Any], effect: str, situation: Situation) -> 
         if not evaluator()._action_matches(situation.action, each.actions, each.not_actions):
             continue
         is_met = None
-        if each.conditions and not _condition_keys(each.conditions) <= _OF_SITUATION:
+        if each.conditions and not _condition_keys(each.conditions) <= _SITUATION_KEYS:
             is_met = compiled(each.conditions)
         elif not evaluator()._conditions_met(each.conditions, situation):
             continue
@@ -211,7 +207,7 @@ def is_allowed(service: str, context: CallContext) -> bool:
 def _resource_policy_allows(service: str, context: CallContext) -> bool:
     """Return whether the policy of a resource in the caller's account does not deny a call.
 
-    The policy of some resources must also allow it.
+    The policies of some services, such as KMS, must also allow it.
     """
     found = None
     if service in evaluator()._RESOURCE_POLICY_LOOKUPS:
@@ -245,7 +241,7 @@ def _resource_statements(policy: str, effect: str, situation: Situation) -> list
         (each.get("Principal", {}), found)
         for each in (statements if isinstance(statements, list) else [])
         if isinstance(each, dict)
-        for found in _concerned(evaluator().parse_policy_document({"Statement": [each]}), effect, situation)
+        for found in _applicable(evaluator().parse_policy_document({"Statement": [each]}), effect, situation)
     ]
 
 

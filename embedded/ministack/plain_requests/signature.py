@@ -1,4 +1,4 @@
-"""A quick check of ordinary signatures. What it cannot confirm is checked again by ministack, which also says why."""
+"""A fast check of ordinary signatures. ministack checks the others again, and answers with the reason."""
 
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: SLF001
@@ -26,7 +26,7 @@ _AUTHORIZATION = re.compile(
 )
 _TIME = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
 _SURE_SECONDS = 240
-"""Difference of clocks that all services accept, in seconds."""
+"""Largest difference between the clocks that all services accept, in seconds."""
 
 
 class Signature(NamedTuple):

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import os
+import threading
 import uuid
+import weakref
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,39 +20,71 @@ from embedded.ministack.s3.copies import is_mapped, map_file
 CONTENT = "content_file"
 """Member of ministack's records of objects and versions that holds the Content."""
 
-_ALIKE = ("metadata", "preserved_headers")
-"""Members that ministack only changes in new records, and that are the same for most objects: they share them."""
+_SHARED_MEMBERS = ("metadata", "preserved_headers")
+"""Members that are the same for most objects, which share one copy. ministack changes them only in new records."""
 _MOST_SHARED = 1_000
+"""Largest number of shared members."""
+_SMALL_BYTES = 64 << 10
+"""Largest content that shares a file, in bytes. Making a file costs more than the rest of a small write."""
+_SHARED_FILE_BYTES = 4 << 20
+"""Size from which a shared file gets no more contents, in bytes."""
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
-class Content:
-    """An immutable file with the bytes of an object or a version.
+class ContentFile:
+    """A file with the bytes of one or more contents. It is deleted with the last Content that refers to it."""
 
-    The file is deleted with the last record that refers to it. Versions and replicas share the
-    file of their object.
-    """
-
-    __slots__ = ("name", "store")
+    __slots__ = ("__weakref__", "name", "store")
 
     def __init__(self, store: ContentStore, name: str) -> None:
         self.store, self.name = store, name
 
-    def read(self) -> bytes:
-        return (self.store.folder / self.name).read_bytes()
-
-    def map(self) -> memoryview | bytes:
-        """Return the bytes without reading them, for a request that needs few of them."""
-        return map_file(self.store.folder / self.name)
-
-    def __deepcopy__(self, _memo: dict[int, Any]) -> Content:
-        return self
+    @property
+    def path(self) -> Path:
+        return self.store.folder / self.name
 
     def __del__(self) -> None:
         self.store.dropped(self.name)
 
 
+class Content:
+    """The immutable bytes of an object or a version: a whole file, or a part of a shared one.
+
+    Versions and replicas share the Content of their object.
+    """
+
+    __slots__ = ("file", "part")
+
+    def __init__(self, file: ContentFile, part: tuple[int, int] | None = None) -> None:
+        self.file, self.part = file, part
+        """The part is its first byte and its size; None for the whole file."""
+
+    def read(self) -> bytes:
+        if self.part is None:
+            return self.file.path.read_bytes()
+        start, size = self.part
+        opened = os.open(self.file.path, os.O_RDONLY)
+        try:
+            read = os.pread(opened, size, start)
+        finally:
+            os.close(opened)
+        if len(read) != size:
+            raise OSError(f"the file {self.file.path} has only {len(read)} of {size} bytes from {start}: it is damaged")
+        return read
+
+    def map(self) -> memoryview | bytes:
+        """Return the bytes without reading them if they are many, for a request that needs few of them."""
+        return map_file(self.file.path) if self.part is None else self.read()
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Content:
+        return self
+
+
 class ContentStore:
     """The folder with the contents.
+
+    Small contents share files. A shared file is deleted when no record needs any of its contents,
+    so a small object can keep about `_SHARED_FILE_BYTES` in use.
 
     Args:
         keep_dropped: Keep files that no record needs until `delete` is called, because a stored
@@ -61,18 +95,41 @@ class ContentStore:
         self.folder = folder
         self._keep_dropped = keep_dropped
         self._dropped: list[str] = []
+        self._lock = threading.Lock()
+        self._shared: weakref.ref[ContentFile] | None = None
+        """The file that gets the next small content. The reference is weak, so that it is deleted with its contents."""
+        self._shared_size = 0
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def add(self, body: bytes) -> Content:
-        """Write a file with the bytes.
+        """Write the bytes to a file.
 
         Raises:
             OSError: The file cannot be written.
         """
-        content = Content(self, uuid.uuid4().hex)
-        with open(os.open(self.folder / content.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123
-            file.write(body)
-        return content
+        if len(body) <= _SMALL_BYTES:
+            with self._lock:
+                return self._add_small(body)
+        file = ContentFile(self, uuid.uuid4().hex)
+        with open(os.open(file.path, _NEW_FILE, 0o600), "wb") as opened:  # noqa: PTH123
+            opened.write(body)
+        return Content(file)
+
+    def _add_small(self, body: bytes) -> Content:
+        file = self._shared() if self._shared is not None else None
+        if file is None or self._shared_size >= _SHARED_FILE_BYTES:
+            file, flags = ContentFile(self, uuid.uuid4().hex), _NEW_FILE
+        else:
+            flags = os.O_WRONLY
+        start = self._shared_size if flags == os.O_WRONLY else 0
+        with open(os.open(file.path, flags, 0o600), "wb", buffering=0) as opened:  # noqa: PTH123
+            # After a failure, the next content overwrites the bytes that were written.
+            opened.seek(start)
+            written = 0
+            while written < len(body):
+                written += opened.write(body[written:])
+        self._shared, self._shared_size = weakref.ref(file), start + len(body)
+        return Content(file, (start, len(body)))
 
     def dropped(self, name: str) -> None:
         if self._keep_dropped:
@@ -131,7 +188,7 @@ def install_objects_on_disk(store: ContentStore) -> None:
             add_checksum(record)
             record[CONTENT] = store.add(record["body"])
             record["body"] = None
-            for name in _ALIKE:
+            for name in _SHARED_MEMBERS:
                 if name in record:
                     record[name] = shared(record[name])
 

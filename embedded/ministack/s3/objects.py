@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 
 _ENCRYPTION = "x-amz-server-side-encryption"
 _KNOWN_ENCRYPTIONS = 1_000
+"""Largest number of parsed configurations that are kept."""
 _ARCHIVED = re.compile(b"<StorageClass>(GLACIER|DEEP_ARCHIVE)</StorageClass>")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from embedded.ministack.events.stream_records import continue_with_next_records
 from embedded.ministack.monitoring.packed_events import PackedEvents
 from embedded.ministack.s3.listing import Objects
-from embedded.ministack.s3.object_contents import Content, ContentStore
+from embedded.ministack.s3.object_contents import Content, ContentFile, ContentStore
 from embedded.ministack.step_functions.packed_history import PackedHistory
 
 _OWN = "fleetscore"
@@ -87,15 +87,15 @@ def restore(snapshot: bytes, store: ContentStore) -> dict[str, Any]:
         s3._buckets._data[scope]["objects"] = Objects(objects)
     for name, records in held["stores"].items():
         getattr(s3, name)._data.update(records)
-    unneeded = {file.name for file in store.folder.iterdir()} - unpickler.contents.keys()
+    unneeded = {file.name for file in store.folder.iterdir()} - unpickler.files.keys()
     store.delete(sorted(unneeded))
     own: dict[str, Any] = held[_OWN]
     return own
 
 
 class _Pickler(pickle.Pickler):
-    def persistent_id(self, value: Any) -> str | None:
-        return value.name if isinstance(value, Content) else None
+    def persistent_id(self, value: Any) -> tuple[str, tuple[int, int] | None] | None:
+        return (value.file.name, value.part) if isinstance(value, Content) else None
 
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, PackedHistory | PackedEvents):
@@ -111,13 +111,17 @@ class _Unpickler(pickle.Unpickler):
     def __init__(self, file: io.BytesIO, store: ContentStore) -> None:
         super().__init__(file)
         self._store = store
-        self.contents: dict[str, Content] = {}
+        self.files: dict[str, ContentFile] = {}
+        self._contents: dict[tuple[str, tuple[int, int] | None], Content] = {}
 
-    def persistent_load(self, name: str) -> Content:
-        # One Content per file, because the file is deleted with its Content.
-        if name not in self.contents:
-            self.contents[name] = Content(self._store, name)
-        return self.contents[name]
+    def persistent_load(self, content: tuple[str, tuple[int, int] | None]) -> Content:
+        if content not in self._contents:
+            name, part = content
+            # One ContentFile per file, because the file is deleted with it.
+            if name not in self.files:
+                self.files[name] = ContentFile(self._store, name)
+            self._contents[content] = Content(self.files[name], part)
+        return self._contents[content]
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:

@@ -89,7 +89,7 @@ def announce_status(record: Record) -> None:
 
 
 def timestamp() -> str:
-    """Return the present as Step Functions' API shows it."""
+    """Return the current time as Step Functions' API shows it."""
     return f"{datetime.now(UTC).isoformat(timespec='milliseconds').removesuffix('+00:00')}Z"
 
 

@@ -34,7 +34,7 @@ _LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 _PLACES = ("/home/job", "/tmp")  # noqa: S108 - of a container
 """HOME and TMPDIR in a container with its own file system."""
 _MODES = {"ml": 0o755, "root/home": 0o755, "root/tmp": 0o1777}
-"""Folders that users may enter to which the container switches."""
+"""Folders that other users may enter, to which the container may switch, with their modes."""
 _KILLED_BY_SIGNAL = 128
 """The exit code of a killed process is this plus the number of the signal, as in Docker."""
 
@@ -88,7 +88,7 @@ class Instance:
             self.local(path).write_text(json.dumps(content), encoding="utf-8")
 
     def give_folders(self, spares: SpareFolders) -> None:
-        """Leave the folders of this ended instance to later ones, if surely no process of it is left."""
+        """Leave the folders of this ended instance to later ones, if it is certain that no process uses them."""
         if self._has_namespaces and not self._has_disks:
             spares.give(self._layout, self._folder)
 

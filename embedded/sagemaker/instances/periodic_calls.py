@@ -1,4 +1,4 @@
-"""Functions that are called again and again while a job runs."""
+"""Functions that are called periodically while a job runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Callable
 logger = logging.getLogger(__name__)
 
 _EARLY = 0.2
-"""Part of its interval by which a function may be called too early, together with one that is due."""
+"""Share of its interval by which a function may be called early, together with another that is due."""
 _LINGER_SECONDS = 5.0
 """How long the thread waits for new functions before it ends."""
 

@@ -1,7 +1,6 @@
 """Empty folders of ended instances, which later instances get instead of new ones.
 
-An instance has about 20 folders. On a disk, making and deleting them takes longer than all else that the service does
-on a job's files.
+An instance has about 20 folders. On a disk, making and deleting them takes longer than all other work on a job's files.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from pathlib import Path
 from embedded.sagemaker.instances.guard import delete_entries, delete_folder
 
 MOST_SPARES = 8
+"""Largest number of folders that are kept."""
 Layout = tuple[tuple[str, int], ...]
 """Relative paths of folders with their modes, parents first."""
 _USUAL = 0
@@ -99,7 +99,7 @@ def _empty(folder: Path, layout: dict[str, int]) -> None:
     """Delete all but the folders of a layout.
 
     Raises:
-        _ChangedFolderError: A folder is missing, or does not look as a new one.
+        _ChangedFolderError: A folder is missing, or differs from a new one.
         OSError: Something cannot be deleted.
     """
     usual = folder.stat()

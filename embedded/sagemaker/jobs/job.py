@@ -220,7 +220,7 @@ class Job(abc.ABC):
             return self._changed.wait_for(lambda: self.status.is_final, timeout)
 
     def release(self) -> None:
-        """Give back most of the memory of a job that has ended, and that no thread runs any more."""
+        """Free most of the memory of a job that has ended. No thread may run it any more."""
         with self._changed:
             self.request = PackedRequest(self.request)
             self.announce = lambda job: None

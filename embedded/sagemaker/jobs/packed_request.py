@@ -1,4 +1,4 @@
-"""The request of an ended job, in little memory."""
+"""The compressed request of an ended job."""
 
 import json
 import zlib

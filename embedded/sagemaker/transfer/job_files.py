@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 Signature = tuple[int, int, int]
-"""Size in bytes, modification time in nanoseconds and inode of a file. A folder has its device for a size."""
+"""Size in bytes, modification time in nanoseconds and inode of a file. A folder has its device instead of a size."""
 
 _MAX_PATH_CHARACTERS = 1_024
 """Longest path below `root`: a key of S3 has 1,024 bytes, and the walk is recursive."""
@@ -60,7 +60,7 @@ def is_folder(root: Path, path: Path) -> bool:
 
 
 def folder_signature(path: Path) -> Signature | None:
-    """Return what changes when an entry of a folder is added or removed; None without the folder."""
+    """Return the signature of a folder, which changes with its entries; None if there is no such folder."""
     try:
         status = os.lstat(path)
     except OSError:

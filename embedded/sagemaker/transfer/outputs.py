@@ -33,7 +33,9 @@ _SHOWN_CHARACTERS = 100
 _GROWTH, _LARGEST_GROWTH = 1.5, 5
 """Factor of the interval after each look that finds no change, and the largest multiple of the first interval."""
 _SAME_MOMENT_NS = 100_000_000
-"""File systems may take times from a clock that ticks every few milliseconds."""
+"""Age from which a folder's time is certain to change with its next file, in nanoseconds.
+
+File systems may take times from a clock that ticks every few milliseconds."""
 _U = TypeVar("_U", bound=UploadFault)
 
 
@@ -195,8 +197,9 @@ class OutputUpload:
         folders = [folder for folder in self._folders if folder.is_continuous or not only_continuous]
         with self._lock:
             self._await_uploads()
-            errors = self._start_uploads(folders, is_final=True)
-            errors += self._await_uploads()
+            errors: list[BaseException] = [*self._start_uploads(folders, is_final=True)]
+            # The job may have removed a file meanwhile.
+            errors += [error for error in self._await_uploads() if not isinstance(error, FileNotFoundError)]
         if errors:
             raise errors[0]
 
@@ -232,19 +235,15 @@ class OutputUpload:
         if state is None:
             self._empty.pop(folder.path, None)
             return list(files_below(folder.root, folder.path))
-        # A file may appear in the same moment as the folder, which its time would not show.
+        # A file that appears in the same tick of the clock does not change the folder's time.
         if time.time_ns() - state[1] > _SAME_MOMENT_NS:
             self._empty[folder.path] = state
         return []
 
-    def _await_uploads(self) -> list[JobFailure]:
+    def _await_uploads(self) -> list[BaseException]:
+        """Wait for the uploads that were started, and return the errors of those that failed."""
         uploads, self._running = self._running, []
-        failures = [upload.exception() for upload in uploads]
-        for failure in failures:
-            # The job may remove a file during the check.
-            if failure is not None and not isinstance(failure, JobFailure | FileNotFoundError):
-                raise failure
-        return [failure for failure in failures if isinstance(failure, JobFailure)]
+        return [error for upload in uploads if (error := upload.exception()) is not None]
 
     def _upload(self, folder: OutputFolder, path: Path, signature: Signature) -> None:
         with open_file(folder.root, path) as file:

@@ -1,1 +1,1 @@
-"""The short way of DynamoDB's most frequent requests, besides ministack's way for all others."""
+"""A fast path for DynamoDB's most frequent requests. ministack answers all others."""

@@ -1,4 +1,4 @@
-"""Plain changes of items: planned with all checks first, then made."""
+"""Plain changes of items. All checks come first, so that a transaction can check all changes before the first."""
 
 # This package exists to reach ministack's private names.
 # ruff: noqa: SLF001
@@ -39,7 +39,7 @@ _UPDATE_FIELDS = _KEY_FIELDS | {"UpdateExpression"}
 
 @dataclass
 class Change:
-    """What a write does to an item if its condition holds. It is checked even if the condition does not."""
+    """What a write does to an item if its condition holds. The new item is checked in either case."""
 
     request: Item
     table: Table

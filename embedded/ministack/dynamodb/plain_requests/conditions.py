@@ -20,11 +20,11 @@ _FUNCTIONS = frozenset({"attribute_exists", "attribute_not_exists"})
 
 
 class _NotCompiledError(Exception):
-    """A condition has something that is used seldom."""
+    """A condition uses a rare part of the syntax."""
 
 
 def compile_condition(text: str, names: Mapping[str, str]) -> Condition | None:
-    """Return the function of a condition; None if DynamoDB refuses its text for whatever item."""
+    """Return the function of a condition; None if DynamoDB refuses its text for every item."""
     tokens = dynamodb()._tokenize(text)
     if (
         dynamodb()._check_redundant_parens(tokens)

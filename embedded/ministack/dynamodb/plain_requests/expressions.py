@@ -1,4 +1,4 @@
-"""Condition and update expressions whose texts are checked once, then used for many items."""
+"""Condition and update expressions. Each text is checked once."""
 
 # This package exists to reach ministack's private names.
 # ruff: noqa: SLF001
@@ -53,7 +53,7 @@ class Expressions:
             return True
         try:
             return bool(self.checked.condition(item or {}, self.values))
-        except Exception as error:  # ministack finds it again, and words it
+        except Exception as error:  # ministack meets the same error, and answers with its text
             raise UnusualRequestError from error
 
     def update(self, table: Table, item: Item, text: str) -> Paths:
@@ -76,7 +76,7 @@ class Expressions:
                     ministack._apply_add(item, tokens, self.values, self.names, paths)
                 else:
                     ministack._apply_delete(item, tokens, self.values, self.names, paths)
-        except Exception as error:  # ministack finds it again, and words it
+        except Exception as error:  # ministack meets the same error, and answers with its text
             raise UnusualRequestError from error
         if any(path[0] in (table["pk_name"], table["sk_name"]) for path in paths):
             raise UnusualRequestError

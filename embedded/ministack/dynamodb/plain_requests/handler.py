@@ -1,4 +1,4 @@
-"""The short way of DynamoDB's most frequent requests, besides ministack's way for all others."""
+"""The handler of the fast path, which passes all other requests on to ministack."""
 
 # This package exists to reach ministack's private names.
 # ruff: noqa: SLF001
@@ -24,7 +24,7 @@ _RETURNED = frozenset({"NONE", "ALL_OLD", "ALL_NEW", "UPDATED_OLD", "UPDATED_NEW
 _JSON = "application/x-amz-json-1.0"
 
 
-def install_short_way() -> None:
+def install_fast_path() -> None:
     """Answer plain requests without the checks that ministack makes several times each.
 
     A request is plain if it has only fields that are used often, and nothing that DynamoDB refuses except a
@@ -65,7 +65,7 @@ def _request(body: bytes) -> Item:
 
 
 def _put_item(request: Item, _body: bytes) -> Answer:
-    return _made(plan_put(request)) or b"{}"
+    return _refused_or_made(plan_put(request)) or b"{}"
 
 
 def _update_item(request: Item, _body: bytes) -> Answer:
@@ -73,7 +73,7 @@ def _update_item(request: Item, _body: bytes) -> Answer:
     if wanted not in _RETURNED:
         raise UnusualRequestError
     change = plan_update(request)
-    refused = _made(change)
+    refused = _refused_or_made(change)
     if refused:
         return refused
     return b'{"Attributes":' + attributes + b"}" if (attributes := _attributes(change, wanted)) else b"{}"
@@ -93,8 +93,8 @@ def _attributes(change: Change, wanted: str) -> bytes | None:
     return pack(dynamodb()._diff_attributes(change.old, change.new, change.paths, return_old=True))
 
 
-def _made(change: Change) -> Answer | None:
-    """Make a change; return the answer if its condition is false."""
+def _refused_or_made(change: Change) -> Answer | None:
+    """Make a change, or return the answer that its condition is false."""
     if change.is_refused:
         refused: Answer = dynamodb()._conditional_check_failed(change.request, change.old)
         return refused

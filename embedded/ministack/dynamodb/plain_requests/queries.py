@@ -1,4 +1,4 @@
-"""The short way of Query: answers made of the JSON that is stored."""
+"""The fast path of Query, which copies the stored JSON into the answer."""
 
 # This package exists to reach ministack's private names.
 # ruff: noqa: SLF001
@@ -180,7 +180,7 @@ def _page(table: Table, entries: list[Entry], limit: int | None) -> tuple[list[b
 
 
 def _filtered(page: list[bytes], request: Item, found: Expressions) -> list[bytes]:
-    """Return the JSON of the items that the filter lets through, with the attributes that are wanted."""
+    """Return the JSON of the items that pass the filter, with the projected attributes."""
     if "FilterExpression" in request:
         page = [packed for packed in page if found.hold(unpack(packed))]
     if "ProjectionExpression" not in request:

@@ -1,4 +1,4 @@
-"""The short way of GetItem and BatchGetItem: answers made of the JSON that is stored."""
+"""The fast path of GetItem and BatchGetItem, which copies the stored JSON into the answer."""
 
 # This package exists to reach ministack's private names.
 

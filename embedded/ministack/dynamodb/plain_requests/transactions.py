@@ -1,4 +1,4 @@
-"""The short way of TransactWriteItems, and the tokens of transactions that were made."""
+"""The fast path of TransactWriteItems, and the idempotency tokens of committed transactions."""
 
 # This package exists to reach ministack's private names.
 # ruff: noqa: SLF001
@@ -28,7 +28,7 @@ Answer = bytes | tuple[int, dict[str, str], bytes]
 
 
 class _Digest:
-    """The hash of a transaction without its token, which is equal to the transaction itself."""
+    """The hash of a transaction without its token. It compares as equal to the transaction itself."""
 
     __slots__ = ("value",)
 
@@ -42,8 +42,8 @@ class _Digest:
         return hash(self.value)
 
 
-class _Made:
-    """A transaction that was made, as ministack reads it; its items would take ten times as much memory."""
+class _CommittedTransaction:
+    """A committed transaction, as ministack reads it, without the items: these take ten times as much memory."""
 
     __slots__ = ("_completed_at", "_signature", "_sizes")
 
@@ -122,13 +122,13 @@ def install_token_digests() -> None:
         signature = entry["signature"]
         if not isinstance(signature, _Digest):
             signature = _digest(signature)
-        dynamodb()._txn_idempotency[token] = _Made(signature, entry["sizes"], entry["completed_at"])
+        dynamodb()._txn_idempotency[token] = _CommittedTransaction(signature, entry["sizes"], entry["completed_at"])
 
     dynamodb()._txn_token_store = store_digest
 
 
 def _signature(token: str, members: Any, body: bytes) -> _Digest:
-    # A token that botocore makes comes again only with the same text, whose hash takes a tenth of the time.
+    # botocore repeats its own tokens only with the same text, which is ten times as fast to hash.
     return _hash(body) if _AUTOMATIC_TOKEN.fullmatch(token) else _digest({"TransactItems": members})
 
 

@@ -1,4 +1,4 @@
-"""What is plain in requests: items, keys and values that DynamoDB takes without a word."""
+"""Checks of items, keys and values: all but the plain ones raise UnusualRequestError."""
 
 # This package exists to reach ministack's private names.
 # ruff: noqa: SLF001
@@ -22,7 +22,7 @@ Numbers = list[tuple[dict[str, Any], str]]
 
 
 class UnusualRequestError(Exception):
-    """A request has something that is not plain, which ministack answers or refuses."""
+    """A request is not plain: ministack answers it."""
 
 
 def check_values(values: Iterable[Any], level: int = 1) -> Numbers:

@@ -32,7 +32,7 @@ def fill(endpoint: Endpoint) -> dict[str, str]:
     storage.create_bucket(Bucket="data")
     storage.put_bucket_versioning(Bucket="data", VersioningConfiguration={"Status": "Enabled"})
     storage.put_object(Bucket="data", Key="a", Body=b"old")
-    storage.put_object(Bucket="data", Key="a", Body=b"new" * 1000, Metadata={"by": "me"})
+    storage.put_object(Bucket="data", Key="a", Body=b"new" * 30_000, Metadata={"by": "me"})
     table.create_table(
         TableName="table", BillingMode="PAY_PER_REQUEST",
         KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
@@ -67,7 +67,7 @@ def quota_code(endpoint: Endpoint) -> str:
 def check(endpoint: Endpoint, arns: dict[str, str]) -> None:
     storage, workflows = endpoint.client("s3"), endpoint.client("stepfunctions")
     found = storage.get_object(Bucket="data", Key="a")
-    assert (found["Body"].read(), found["Metadata"]) == (b"new" * 1000, {"by": "me"})
+    assert (found["Body"].read(), found["Metadata"]) == (b"new" * 30_000, {"by": "me"})
     versions = storage.list_object_versions(Bucket="data", Prefix="a")["Versions"]
     contents = [
         storage.get_object(Bucket="data", Key="a", VersionId=each["VersionId"])["Body"].read()[:3] for each in versions
@@ -113,6 +113,7 @@ def test_data_outlive_down_and_a_kill(tmp_path: Path) -> None:
         assert (second.url, second.secret_access_key) == (first.url, first.secret_access_key)
         check(second, arns)
         wait_until(lambda: has_failed(second, arns["waits"]), "the interrupted execution has failed")
+        # One for all small contents, and one for each large one.
         assert len(list((root / "objects").iterdir())) == 2
         storage = second.client("s3")
         storage.put_object(Bucket="data", Key="b", Body=b"later")

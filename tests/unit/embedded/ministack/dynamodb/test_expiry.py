@@ -55,6 +55,19 @@ def test_expired_items_are_removed(table: Any) -> None:
     assert table["ItemCount"] == len(ITEMS) - len(expired)
 
 
+def test_an_item_that_is_renewed_meanwhile_stays(call: Call, table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    unpack = expiry.unpack
+
+    def renew(packed: bytes) -> Any:
+        item = unpack(packed)
+        call(dynamodb, "PutItem", TableName="table", Item={**item, "expires": FUTURE})
+        return item
+
+    monkeypatch.setattr(expiry, "unpack", renew)
+    remove_expired()
+    assert set(table["items"]) == set(ITEMS)
+
+
 def test_items_stay_without_a_time_to_live(call: Call, table: Any) -> None:
     call(
         dynamodb, "UpdateTimeToLive", TableName="table",

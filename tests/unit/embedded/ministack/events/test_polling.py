@@ -1,18 +1,17 @@
-"""The poller goes through all mappings only when a queue or a stream has something for a function."""
+"""The poller goes through all mappings only when a queue has a message for a function."""
 
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from ministack.services import dynamodb, lambda_svc, sqs
+from ministack.services import lambda_svc, sqs
 
 from embedded.ministack.errors import MinistackChangedError
 from embedded.ministack.events import polling
 from embedded.ministack.events.polling import install_idle_polling, wake_after
-from tests.unit.embedded.ministack.conftest import Call
 
-POLLERS = ("_poll_sqs", "_poll_kinesis", "_poll_dynamodb_streams")
+POLLERS = ("_poll_sqs", "_poll_kinesis")
 QUEUE = "arn:aws:sqs:us-east-1:000000000000:q"
 
 
@@ -30,30 +29,13 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     monkeypatch.setattr(polling, "_wake_times", [])
     install_idle_polling()
     yield found
-    for module in (dynamodb, lambda_svc, sqs):
+    for module in (lambda_svc, sqs):
         module.reset()
 
 
 def poll() -> None:
     for name in POLLERS:
         assert getattr(lambda_svc, name)() is False
-
-
-def write(call: Call, key: str) -> None:
-    call(dynamodb, "PutItem", TableName="table", Item={"k": {"S": key}})
-
-
-@pytest.fixture
-def stream(call: Call) -> str:
-    call(
-        dynamodb, "CreateTable", TableName="table", BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}],
-        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
-    )  # fmt: skip
-    arn = str(dynamodb._tables["table"]["LatestStreamArn"])
-    lambda_svc._esms["s"] = {"UUID": "s", "EventSourceArn": arn}
-    return arn
 
 
 def test_a_queue_is_polled_when_it_has_messages_and_once_a_second(
@@ -77,41 +59,6 @@ def test_a_queue_is_polled_when_it_has_messages_and_once_a_second(
     now[0] += 1.0
     poll()
     assert passes == ["_poll_sqs"] * 3
-
-
-@pytest.mark.usefixtures("stream")
-def test_a_stream_is_polled_when_it_has_records_for_a_function(passes: list[str], call: Call) -> None:
-    lambda_svc._dynamodb_stream_positions["s"] = 0
-    poll()
-    passes.clear()
-    poll()
-    assert passes == []
-    write(call, "1")
-    poll()
-    assert passes == ["_poll_dynamodb_streams"]
-    lambda_svc._dynamodb_stream_positions["s"] = 1
-    poll()
-    assert passes == ["_poll_dynamodb_streams"]
-
-
-@pytest.mark.usefixtures("stream")
-def test_a_stream_is_not_polled_while_its_function_waits(passes: list[str], call: Call) -> None:
-    lambda_svc._dynamodb_stream_positions["s"] = 0
-    write(call, "1")
-    poll()
-    passes.clear()
-    lambda_svc._esm_backoff_until["s"] = time.time() + 60
-    poll()
-    assert passes == []
-    lambda_svc._esm_backoff_until["s"] = time.time() - 1
-    poll()
-    assert passes == ["_poll_dynamodb_streams"]
-
-
-@pytest.mark.usefixtures("stream")
-def test_a_stream_is_polled_for_a_function_without_a_position(passes: list[str]) -> None:
-    poll()
-    assert "_poll_dynamodb_streams" in passes
 
 
 def test_kinesis_is_polled_only_for_its_mappings(passes: list[str]) -> None:

@@ -43,11 +43,19 @@ def post(name: str, **fields: Any) -> tuple[int, dict[str, Any]]:
     return status, json.loads(answer)
 
 
-def test_our_scheduler_loop_replaces_ministacks() -> None:
-    looked: list[int] = []
-    install_scheduler(lambda: looked.append(1), 0.25)
-    scheduler._tick_schedules()
-    assert looked == [1]
+def test_one_loop_replaces_those_of_ministack(caplog: pytest.LogCaptureFixture) -> None:
+    """What fails does not stop the others."""
+    looked: list[str] = []
+
+    def fail() -> None:
+        looked.append("fails")
+        raise LookupError("of a schedule")
+
+    install_scheduler((fail, lambda: looked.append("rules")), 0.25)
+    for _ in range(2):
+        scheduler._tick_schedules()
+    assert looked == ["fails", "rules"] * 2
+    assert "of a schedule" in caplog.text
     assert scheduler._SCHEDULE_TICK_INTERVAL == 0.25
 
 

@@ -1,5 +1,6 @@
 import json
 import queue
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,7 +21,7 @@ from embedded.ministack.events.service_events import (
 def delivered(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
     """Yield the events that reach the function."""
     found: list[dict[str, Any]] = []
-    for name in ("_now_ts", "_tick_scheduled_rules", "_SCHEDULER_TICK_INTERVAL"):
+    for name in ("_now_ts", "_tick_scheduled_rules", "start_scheduler"):
         monkeypatch.setattr(eventbridge, name, getattr(eventbridge, name))
     monkeypatch.setattr(eventbridge, "_dispatch_to_lambda", lambda _arn, payload: found.append(json.loads(payload)))
     yield found
@@ -62,14 +63,16 @@ def test_a_function_of_a_rule_is_called_with_the_event_or_the_text(monkeypatch: 
 
 def test_scheduled_rules_follow_the_clock_of_the_embedded_aws(delivered: list[dict[str, Any]]) -> None:
     times = [datetime.now(UTC)]
-    install_scheduled_rules(lambda: times[-1], 0.25)
+    tick = install_scheduled_rules(lambda: times[-1])
     put_rule(ScheduleExpression="rate(15 minutes)")
-    eventbridge._tick_scheduled_rules()
+    tick()
     times.append(times[0] + timedelta(minutes=15, seconds=1))
-    eventbridge._tick_scheduled_rules()
-    eventbridge._tick_scheduled_rules()
+    tick()
+    tick()
     assert [event["source"] for event in delivered] == ["aws.events"]
-    assert eventbridge._SCHEDULER_TICK_INTERVAL == 0.25
+    threads = threading.active_count()
+    eventbridge.start_scheduler()  # its loop is that of EventBridge Scheduler
+    assert threading.active_count() == threads
 
 
 def test_scheduled_rules_are_evaluated_once_per_second(
@@ -78,22 +81,22 @@ def test_scheduled_rules_are_evaluated_once_per_second(
     evaluated: list[float] = []
     monkeypatch.setattr(eventbridge, "_tick_scheduled_rules", lambda: evaluated.append(eventbridge._now_ts()))
     times = [datetime(2026, 1, 2, tzinfo=UTC)]
-    install_scheduled_rules(lambda: times[-1], 0.25)
+    tick = install_scheduled_rules(lambda: times[-1])
     for seconds in (0, 0.2, 0.9, 1, 1.5, 0.3, 3_600):
         times.append(times[0] + timedelta(seconds=seconds))
-        eventbridge._tick_scheduled_rules()
+        tick()
     assert [round(moment - times[0].timestamp(), 3) for moment in evaluated] == [0, 1, 0.3, 3_600]
     assert delivered == []
 
 
 def test_scheduled_rules_fire_again_after_the_clock_was_set_back(delivered: list[dict[str, Any]]) -> None:
     times = [datetime.now(UTC)]
-    install_scheduled_rules(lambda: times[-1], 0.25)
+    tick = install_scheduled_rules(lambda: times[-1])
     put_rule(ScheduleExpression="rate(15 minutes)")
     fired = []
     for minutes in (24 * 60, 0, 14, 16, 31):
         times.append(times[0] + timedelta(minutes=minutes))
-        eventbridge._tick_scheduled_rules()
+        tick()
         fired.append(len(delivered))
     assert fired == [1, 1, 1, 2, 3]
 

@@ -1,5 +1,6 @@
 """Streams honor batching windows, and keep a bounded number of records that functions have received."""
 
+import json
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from ministack.services import dynamodb, lambda_svc
 
+from embedded.ministack.dynamodb import change_records
 from embedded.ministack.events import stream_records
 from embedded.ministack.events.stream_records import drop_received_records, install_stream_polling
 from embedded.ministack.s3.object_contents import ContentStore
@@ -19,6 +21,8 @@ from tests.unit.embedded.ministack.conftest import Call
 def limit(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(stream_records, "KEPT_RECORDS", 3)
     monkeypatch.setattr(stream_records, "_SLACK_RECORDS", 2)
+    for module, name in ((dynamodb, "stream_records_since"), (lambda_svc, "_apply_filter_criteria")):
+        monkeypatch.setattr(module, name, getattr(module, name))
     yield
     dynamodb.reset()
     lambda_svc.reset()
@@ -127,6 +131,59 @@ def test_a_function_gets_the_records_of_its_batching_window_together(
     assert calls[3:] == []
     poll_at(0.42)
     assert calls[3:] == [(1_000.42, 1)]
+
+
+KEY_PATTERN = {"eventName": ["INSERT", "MODIFY"], "dynamodb": {"Keys": {"k": {"S": [{"prefix": "job"}]}}}}
+NEW_PATTERN = {"dynamodb": {"NewImage": {"v": {"N": ["2"]}}}}
+
+
+@pytest.mark.parametrize(
+    ("patterns", "received", "images_read"),
+    [
+        ([], ["job-1", "other", "job-2", "job-1", "job-2"], 6),
+        ([json.dumps(KEY_PATTERN)], ["job-1", "job-2", "job-1"], 4),
+        ([json.dumps(NEW_PATTERN)], ["job-1"], 6),
+        ([json.dumps(NEW_PATTERN).replace("N", "\\u004e", 1)], ["job-1"], 6),
+        ([json.dumps({"dynamodb": {"OldImage": [{"exists": False}]}})], ["job-1", "other", "job-2"], 6),
+        ([json.dumps(KEY_PATTERN), json.dumps(NEW_PATTERN)], ["job-1", "job-2", "job-1"], 6),
+        (["not JSON"], ["job-1", "other", "job-2", "job-1", "job-2"], 6),
+        ([json.dumps({"eventName": ["none"]})], [], 0),
+    ],
+)
+def test_a_filter_gets_whole_records_and_reads_images_only_for_functions(
+    call: Call, monkeypatch: pytest.MonkeyPatch, patterns: list[str], received: list[str], images_read: int
+) -> None:
+    calls: list[dict[str, Any]] = []
+    monkeypatch.setattr(stream_records, "KEPT_RECORDS", 1_000)
+    for name in ("_emit_stream_event", "_trim_stream_records"):
+        monkeypatch.setattr(dynamodb, name, getattr(dynamodb, name))
+    monkeypatch.setattr(lambda_svc, "_poll_dynamodb_streams", lambda_svc._poll_dynamodb_streams)
+    monkeypatch.setattr(lambda_svc, "_get_func_record_for_qualifier", lambda *name: ({}, {}))
+    monkeypatch.setattr(lambda_svc, "_execute_function", lambda function, event: calls.extend(event["Records"]) or {})
+    change_records.install_change_records()
+    install_stream_polling(time_scale=1)
+    table = {
+        "KeySchema": [{"AttributeName": "k", "KeyType": "HASH"}],
+        "AttributeDefinitions": [{"AttributeName": "k", "AttributeType": "S"}],
+        "StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+    }
+    call(dynamodb, "CreateTable", TableName="table", BillingMode="PAY_PER_REQUEST", **table)
+    for key, value in (("job-1", 1), ("other", 1), ("job-2", 1), ("job-1", 2)):
+        call(dynamodb, "PutItem", TableName="table", Item={"k": {"S": key}, "v": {"N": str(value)}})
+    call(dynamodb, "DeleteItem", TableName="table", Key={"k": {"S": "job-2"}})
+    whole = dynamodb.stream_records_since("table", 0, 100)
+    assert isinstance(dynamodb._stream_records["table"], change_records.Records)
+    mapping("m", dynamodb._tables["table"]["LatestStreamArn"], 0)
+    filters = {"Filters": [{"Pattern": pattern} for pattern in patterns]}
+    lambda_svc._esms["m"] |= {"FunctionName": "f", "FilterCriteria": filters}
+
+    read = []
+    monkeypatch.setattr(change_records, "unpack", lambda packed: read.append(packed) or json.loads(packed))
+    lambda_svc._poll_dynamodb_streams()
+    assert [record["dynamodb"]["Keys"]["k"]["S"] for record in calls] == received
+    assert all(record in whole for record in calls)
+    assert lambda_svc._dynamodb_stream_positions["m"] == 5
+    assert sum(b'"v"' in packed for packed in read) == images_read
 
 
 def test_a_window_does_not_shorten_the_time_after_a_failure(

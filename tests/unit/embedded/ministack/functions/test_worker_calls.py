@@ -10,7 +10,7 @@ import pytest
 from ministack.core import lambda_runtime
 
 from embedded.ministack.errors import MinistackChangedError
-from embedded.ministack.functions.worker_calls import _Lines, install_worker_calls
+from embedded.ministack.functions.worker_calls import _Lines, install_worker_calls, take_answer_bytes
 
 HANDLER = """
 import os, sys, time
@@ -70,6 +70,15 @@ def test_requests_and_answers_may_be_larger_than_a_pipe(make: Make) -> None:
     answer = make().invoke({"payload": "z" * 5_000_000, "bytes": 5_000_000}, "call")
     assert answer["result"]["size"] == 5_000_000
     assert answer["result"]["text"] == "y" * 5_000_000
+
+
+def test_the_size_of_an_answer_is_that_of_its_text(make: Make) -> None:
+    worker = make()
+    worker.invoke({"bytes": 100_000}, "call")
+    assert 100_000 < (take_answer_bytes() or 0) < 100_200
+    assert take_answer_bytes() is None
+    worker.invoke({"exit": 1}, "call")
+    assert take_answer_bytes() is None
 
 
 def test_calls_need_no_thread(make: Make) -> None:

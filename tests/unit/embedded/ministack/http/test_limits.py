@@ -65,3 +65,33 @@ def test_a_batch_returns_the_keys_beyond_its_largest_size(monkeypatch: pytest.Mo
     part = send("BatchGetItem", RequestItems=request)
     assert len(part["Responses"]["first"]) == 3
     assert part["UnprocessedKeys"]["first"] == {"Keys": keys[3:], "ConsistentRead": True}
+
+
+@pytest.mark.parametrize(
+    ("text", "received", "refused"),
+    [
+        ("é" * 50, 300, False),
+        ("é" * 50, 80, False),
+        ("é" * 50, None, False),
+        ("é" * 51, 306, True),
+        ("é" * 51, None, True),
+    ],
+)
+def test_an_answer_is_measured_in_utf_8(
+    monkeypatch: pytest.MonkeyPatch, text: str, received: int | None, refused: bool
+) -> None:
+    """A worker writes all characters but ASCII as escapes, which are longer."""
+    monkeypatch.setattr(limits, "RESPONSE_BYTES", 102)
+    monkeypatch.setattr(lambda_svc, "_execute_function_warm", lambda: {"body": text})
+    limits._limit_invocations()
+    sizes = iter([None, received])
+    monkeypatch.setattr(limits, "take_answer_bytes", lambda: next(sizes))
+    assert bool(lambda_svc._execute_function_warm().get("error")) is refused
+
+
+def test_an_answer_whose_text_is_short_is_not_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lambda_svc, "_execute_function_warm", lambda: {"body": "answer"})
+    limits._limit_invocations()
+    monkeypatch.setattr(limits, "take_answer_bytes", lambda: 8)
+    monkeypatch.setattr(limits, "json", None)
+    assert lambda_svc._execute_function_warm() == {"body": "answer"}

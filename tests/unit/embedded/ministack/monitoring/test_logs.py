@@ -128,11 +128,12 @@ def test_the_oldest_events_make_room_for_new_ones(logs: Any, call: Call, monkeyp
     for name in ("_append_log_events", "_log_records"):
         monkeypatch.setattr(cloudwatch_logs, name, getattr(cloudwatch_logs, name))
     install_log_limit(limit_bytes=20_000)
-    stream = {"logGroupName": GROUP, "logStreamName": "long/algo-1"}
-    call(cloudwatch_logs, "CreateLogStream", **stream)
+    names = ["long/algo-1", "long/algo-2"]
+    for name in names:
+        call(cloudwatch_logs, "CreateLogStream", logGroupName=GROUP, logStreamName=name)
     for number in range(50):
         events = [{"timestamp": START + 1000 + number, "message": f"{number:1000d}"}]
-        call(cloudwatch_logs, "PutLogEvents", **stream, logEvents=events)
-    found = logs(logStreamNames=["long/algo-1"])["events"]
+        call(cloudwatch_logs, "PutLogEvents", logGroupName=GROUP, logStreamName=names[number % 2], logEvents=events)
+    found = logs(logStreamNames=names)["events"]
     assert [int(event["message"]) for event in found] == list(range(38, 50))
     assert not cloudwatch_logs._log_records._data

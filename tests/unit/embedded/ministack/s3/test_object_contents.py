@@ -1,8 +1,10 @@
-"""Contents of objects and versions are in one file each, and not in memory."""
+"""Contents of objects and versions are in files, and not in memory: small ones share files."""
 
 import asyncio
 import gc
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -10,7 +12,8 @@ from xml.etree import ElementTree as ET
 import pytest
 from ministack.services import s3
 
-from embedded.ministack.s3.object_contents import ContentStore, install_objects_on_disk
+from embedded.ministack.s3 import object_contents
+from embedded.ministack.s3.object_contents import Content, ContentStore, install_objects_on_disk
 
 HOOKS = (
     "_persist_object", "_persist_displaced_version", "_persist_delete_marker", "_delete_persisted_object",
@@ -37,11 +40,18 @@ def send(method: str, path: str, body: bytes = b"", query: Any = None, **headers
     return {name.lower(): value for name, value in answered.items()}, bytes(answer)
 
 
+@pytest.fixture
+def own_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each content have a file of its own, as large ones have."""
+    monkeypatch.setattr(object_contents, "_SMALL_BYTES", -1)
+
+
 def files(store: ContentStore) -> list[bytes]:
     gc.collect()
     return sorted(file.read_bytes() for file in store.folder.iterdir())
 
 
+@pytest.mark.usefixtures("own_files")
 def test_contents_are_in_private_files_that_end_with_their_objects(store: ContentStore) -> None:
     send("PUT", "/bucket")
     for key in ("a", "A", "a/b", "..", "x" * 300):
@@ -59,6 +69,77 @@ def test_contents_are_in_private_files_that_end_with_their_objects(store: Conten
     assert files(store) == []
 
 
+def test_small_contents_share_a_private_file_that_ends_with_the_last_object(store: ContentStore) -> None:
+    send("PUT", "/bucket")
+    bodies = {"a": b"first", "empty": b"", "b": b"second"}
+    for key, body in bodies.items():
+        send("PUT", f"/bucket/{key}", body)
+    send("PUT", "/bucket/large", b"x" * 65_537)
+    assert files(store) == [b"firstsecond", b"x" * 65_537]
+    assert {file.stat().st_mode & 0o777 for file in store.folder.iterdir()} == {0o600}
+    send("PUT", "/bucket/a", b"new")
+    send("PUT", "/bucket/copy", x_amz_copy_source="/bucket/b")
+    assert {key: send("GET", f"/bucket/{key}")[1] for key in (*bodies, "copy")} == {
+        "a": b"new",
+        "empty": b"",
+        "b": b"second",
+        "copy": b"second",
+    }
+    assert send("GET", "/bucket/b", range="bytes=1-2")[1] == b"ec"
+    for key in ("a", "empty", "b", "large"):
+        send("DELETE", f"/bucket/{key}")
+    assert files(store) == [b"firstsecondnewsecond"]
+    send("DELETE", "/bucket/copy")
+    assert files(store) == []
+    send("PUT", "/bucket/a", b"again")
+    assert (files(store), send("GET", "/bucket/a")[1]) == ([b"again"], b"again")
+
+
+def test_a_full_shared_file_gets_no_more_contents(store: ContentStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(object_contents, "_SHARED_FILE_BYTES", 5)
+    contents = [store.add(body) for body in (b"abc", b"defg", b"hi")]
+    assert [content.read() for content in contents] == [b"abc", b"defg", b"hi"]
+    assert files(store) == [b"abcdefg", b"hi"]
+    del contents[:2]
+    assert files(store) == [b"hi"]
+
+
+def test_threads_add_and_read_small_contents(store: ContentStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(object_contents, "_SHARED_FILE_BYTES", 500)
+
+    def add(number: int) -> tuple[bytes, Content]:
+        body = str(number).encode() * (number % 7)
+        return body, store.add(body)
+
+    with ThreadPoolExecutor(8) as threads:
+        added = list(threads.map(add, range(2_000)))
+    assert all(content.read() == body for body, content in added)
+
+
+def test_a_failed_write_damages_no_other_content(store: ContentStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, real = store.add(b"kept"), os.open
+
+    def full(path: Any, flags: int, mode: int = 0o777) -> int:
+        # Bytes of a write that failed in the middle.
+        with open(real(path, flags | os.O_APPEND, mode), "wb") as file:  # noqa: PTH123
+            file.write(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(OSError, match="No space left"):
+        store.add(b"lost content")
+    monkeypatch.setattr(os, "open", real)
+    later = store.add(b"later")
+    assert (kept.read(), later.read()) == (b"kept", b"later")
+
+
+def test_a_damaged_file_is_named(store: ContentStore) -> None:
+    content = store.add(b"content")
+    os.truncate(content.file.path, 3)
+    with pytest.raises(OSError, match="has only 3 of 7 bytes from 0: it is damaged"):
+        content.read()
+
+
 def test_multipart_uploads_end_in_one_file(store: ContentStore) -> None:
     send("PUT", "/bucket")
     upload = ET.fromstring(send("POST", "/bucket/a", query={"uploads": [""]})[1]).findtext("{*}UploadId") or ""  # noqa: S314
@@ -71,6 +152,7 @@ def test_multipart_uploads_end_in_one_file(store: ContentStore) -> None:
     assert files(store) == [b"x" * (5 << 20) + b"y"]
 
 
+@pytest.mark.usefixtures("own_files")
 def test_versions_share_the_files_of_objects(store: ContentStore) -> None:
     send("PUT", "/bucket")
     send("PUT", "/bucket/a", b"0")

@@ -112,6 +112,31 @@ def test_a_file_is_found_whose_folder_looks_as_before(tmp_path: Path) -> None:
     assert bucket.objects == {"out/a": b"a"}
 
 
+class UnsteadyBucket(Bucket):
+    """A bucket whose first upload fails in a way that nothing expects."""
+
+    def put_object(self, **request: Any) -> None:
+        if not self.objects:
+            self.objects["failed"] = b""
+            raise PermissionError("the file cannot be read now")
+        super().put_object(**request)
+
+
+@pytest.mark.parametrize("looks", [2, 4])
+def test_a_failed_upload_while_the_job_runs_is_tried_again(looks: int, tmp_path: Path) -> None:
+    root, bucket = tmp_path / "ml", UnsteadyBucket()
+    (root / "out").mkdir(parents=True)
+    (root / "out/a").write_bytes(b"a")
+    folder = OutputFolder(root, root / "out", "s3://bucket/out", is_continuous=True)
+    with ThreadPoolExecutor(1) as pool:
+        upload = OutputUpload(Uploader(bucket, role_arn="role"), [folder], pool=pool)
+        for _ in range(looks):
+            upload.look(1.0)
+            pool.submit(int).result()  # the uploads before it have ended
+        upload.finish(only_continuous=True)
+    assert bucket.objects == {"failed": b"", "out/a": b"a"}
+
+
 def test_a_fault_changes_one_byte_of_one_object(tmp_path: Path) -> None:
     faults, bucket = Faults(tmp_path / "state"), Bucket()
     sent = {"out/a": b"a" * 101, "out/b": b"b" * 100, "other": b"c", "out/empty": b""}
@@ -143,3 +168,20 @@ def test_log_line_without_an_end_is_not_kept_in_memory(tmp_path: Path) -> None:
     log.close()
     assert sum(map(len, logs.messages)) == 64 << 16
     assert max(map(len, logs.messages)) <= 250_000
+
+
+def test_the_first_lines_of_a_log_are_delivered_together_and_while_the_program_runs(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    logs = Logs()
+    log = InstanceLog(reading, tmp_path / "log", logs, group="g", stream="s")
+    with os.fdopen(writing, "wb", buffering=0) as pipe:
+        for line in (b"first\n", b"second\n"):
+            pipe.write(line)
+            time.sleep(0.05)
+        deadline = time.monotonic() + 30
+        while not logs.messages and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert logs.messages == ["first", "second"]
+        pipe.write(b"last")
+    log.close()
+    assert logs.messages == ["first", "second", "last"]

@@ -1,4 +1,4 @@
-"""A table in ministack's DynamoDB with the short way, and the same table in one that nothing has changed."""
+"""A table in ministack's DynamoDB with the fast path, and the same table in one that nothing has changed."""
 
 import importlib.util
 import json
@@ -11,7 +11,7 @@ from ministack.services import dynamodb
 
 from embedded.ministack.dynamodb.change_records import install_change_records
 from embedded.ministack.dynamodb.indexes import install_index_sort_keys
-from embedded.ministack.dynamodb.plain_requests.handler import install_short_way
+from embedded.ministack.dynamodb.plain_requests.handler import install_fast_path
 from embedded.ministack.dynamodb.plain_requests.transactions import install_token_digests
 from embedded.ministack.dynamodb.rows import install_packed_rows
 from embedded.ministack.dynamodb.values import install_value_copies
@@ -79,8 +79,8 @@ def create_table(module: Any) -> None:
 
 
 @pytest.fixture
-def short_way() -> Iterator[None]:
-    """Install the short way, and create the table."""
+def fast_path() -> Iterator[None]:
+    """Install the fast path, and create the table."""
     with pytest.MonkeyPatch.context() as patch:
         for name in _CHANGED:
             patch.setattr(dynamodb, name, getattr(dynamodb, name))
@@ -89,7 +89,7 @@ def short_way() -> Iterator[None]:
         install_packed_rows()
         install_change_records()
         install_token_digests()
-        install_short_way()
+        install_fast_path()
         create_table(dynamodb)
         create_table(UNCHANGED)
         yield
@@ -98,7 +98,7 @@ def short_way() -> Iterator[None]:
 
 
 @pytest.fixture
-def send(short_way: None) -> Send:
+def send(fast_path: None) -> Send:
     """Send a request to both, and return their answer, which must be the same: `send("GetItem", Key=key)`."""
 
     def to_both(operation: str, **request: Any) -> Answer:

@@ -63,7 +63,7 @@ def test_a_record_without_a_time_does_not_expire(records: Any) -> None:
     assert records.count_created_before(9e9) == 4
 
 
-@pytest.mark.usefixtures("short_way")
+@pytest.mark.usefixtures("fast_path")
 def test_tables_with_another_reader_keep_their_way(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[Any] = []
     monkeypatch.setitem(dynamodb._kinesis_destinations._data, dynamodb._tables._scoped(TABLE), ["stream"])

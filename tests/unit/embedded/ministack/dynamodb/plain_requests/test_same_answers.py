@@ -11,7 +11,7 @@ from tests.unit.embedded.ministack.dynamodb.plain_requests.conftest import UNCHA
 from tests.unit.embedded.ministack.dynamodb.plain_requests.random_requests import Requests
 
 
-@pytest.mark.usefixtures("short_way")
+@pytest.mark.usefixtures("fast_path")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32))
 def test_requests_have_the_same_effects_and_answers(seed: int) -> None:

@@ -36,7 +36,7 @@ def test_a_token_of_another_transaction_is_refused(send: Send, token: str) -> No
     assert version() == "1"
 
 
-@pytest.mark.usefixtures("short_way")
+@pytest.mark.usefixtures("fast_path")
 def test_attributes_in_another_order_are_the_same_transaction() -> None:
     send_to(dynamodb, "TransactWriteItems", put("1", ClientRequestToken=EXPLICIT))
     send_to(dynamodb, "TransactWriteItems", put("2"))
@@ -47,7 +47,7 @@ def test_attributes_in_another_order_are_the_same_transaction() -> None:
     assert version() == "2"
 
 
-@pytest.mark.usefixtures("short_way")
+@pytest.mark.usefixtures("fast_path")
 def test_a_number_in_a_longer_form_is_the_same_in_a_repeated_transaction() -> None:
     for _ in range(2):
         request = put("1.50", ClientRequestToken=EXPLICIT)
@@ -89,7 +89,7 @@ def test_a_refused_transaction_changes_nothing(send: Send) -> None:
     assert contents(dynamodb) == before
 
 
-@pytest.mark.usefixtures("short_way")
+@pytest.mark.usefixtures("fast_path")
 def test_tokens_of_transactions_are_forgotten_after_ten_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     send_to(dynamodb, "TransactWriteItems", put("1", ClientRequestToken=AUTOMATIC))
     send_to(dynamodb, "TransactWriteItems", put("2"))
