@@ -53,7 +53,7 @@ class Identity:
     def __init__(self, kind: str, account_id: str, name: str) -> None:
         self._kind, self._account_id, self._name = kind, account_id, name
         # Copied before the policies are read, so that a change in between is noticed.
-        self._records = _copied(self._read)
+        self._records: tuple[Any, ...] = _copied(self._read)
 
     def is_current(self) -> bool:
         """Return whether the user or role, and all policies, are still the same."""

@@ -17,7 +17,7 @@ from embedded.sagemaker.transfer.inputs import error_text
 from embedded.threads import start_thread
 
 _DELIVERY_SECONDS, _SLOWEST_DELIVERY_SECONDS = 0.5, 2.0
-"""Time between the first two deliveries of lines, and the largest time, to which it grows."""
+"""Time until the first delivery of lines, and the largest time between two, to which it grows."""
 _READ_BYTES = 1 << 16
 _EVENT_BYTES = 250_000
 _BATCH_EVENTS = 1_000
@@ -71,7 +71,8 @@ class InstanceLog:
             self._ended.set()
 
     def _read(self) -> None:
-        due, seconds = 0.0, _DELIVERY_SECONDS
+        # Not at once: the first line of a program is often followed by more.
+        due, seconds = time.monotonic() + _DELIVERY_SECONDS, 2 * _DELIVERY_SECONDS
         with self._file.open("ab", buffering=0) as file:
             while True:
                 # A process that has left the group may hold the pipe open, so do not wait for its

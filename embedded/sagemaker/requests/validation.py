@@ -40,19 +40,7 @@ def request_problems(operation: str, request: Any) -> list[str]:
 
 
 def _problems(shape: Any, value: Any, path: str) -> Iterator[str]:
-    walk = {
-        "structure": _structure_problems,
-        "list": _list_problems,
-        "map": _map_problems,
-        "string": _string_problems,
-        "integer": _number_problems,
-        "long": _number_problems,
-        "float": _number_problems,
-        "double": _number_problems,
-        "boolean": _boolean_problems,
-        "timestamp": _timestamp_problems,
-    }[shape.type_name]
-    yield from walk(shape, value, path)
+    return _WALKS[shape.type_name](shape, value, path)
 
 
 def _structure_problems(shape: Any, value: Any, path: str) -> Iterator[str]:
@@ -112,3 +100,18 @@ def _boolean_problems(_shape: Any, value: Any, path: str) -> Iterator[str]:
 def _timestamp_problems(_shape: Any, value: Any, path: str) -> Iterator[str]:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         yield failure(value, path, "Member must be a timestamp in epoch seconds")
+
+
+_WALKS = {
+    "structure": _structure_problems,
+    "list": _list_problems,
+    "map": _map_problems,
+    "string": _string_problems,
+    "integer": _number_problems,
+    "long": _number_problems,
+    "float": _number_problems,
+    "double": _number_problems,
+    "boolean": _boolean_problems,
+    "timestamp": _timestamp_problems,
+}
+"""The check of each type of the model."""

@@ -168,3 +168,20 @@ def test_log_line_without_an_end_is_not_kept_in_memory(tmp_path: Path) -> None:
     log.close()
     assert sum(map(len, logs.messages)) == 64 << 16
     assert max(map(len, logs.messages)) <= 250_000
+
+
+def test_the_first_lines_of_a_log_are_delivered_together_and_while_the_program_runs(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    logs = Logs()
+    log = InstanceLog(reading, tmp_path / "log", logs, group="g", stream="s")
+    with os.fdopen(writing, "wb", buffering=0) as pipe:
+        for line in (b"first\n", b"second\n"):
+            pipe.write(line)
+            time.sleep(0.05)
+        deadline = time.monotonic() + 30
+        while not logs.messages and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert logs.messages == ["first", "second"]
+        pipe.write(b"last")
+    log.close()
+    assert logs.messages == ["first", "second", "last"]
