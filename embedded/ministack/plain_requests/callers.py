@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +53,7 @@ class Identity:
     def __init__(self, kind: str, account_id: str, name: str) -> None:
         self._kind, self._account_id, self._name = kind, account_id, name
         # Copied before the policies are read, so that a change in between is noticed.
-        self._records = deepcopy(self._read())
+        self._records: tuple[Any, ...] = _copied(self._read)
 
     def is_current(self) -> bool:
         """Return whether the user or role, and all policies, are still the same."""
@@ -112,7 +114,7 @@ def role_permissions(account_id: str, name: str) -> Permissions:
 def _find(access_key_id: str) -> Caller | None:
     iam, responses = evaluator(), request_scopes()
     # Copied first, so that a change from now on is noticed.
-    record = deepcopy(_key_record(access_key_id))
+    record = _copied(lambda: _key_record(access_key_id))
     try:
         owner = responses._account_from_sts_session(access_key_id) or iam.find_iam_access_key_account(access_key_id)
     except iam.AmbiguousAccessKeyError:
@@ -143,6 +145,14 @@ def _find(access_key_id: str) -> Caller | None:
     known = Principal(principal.arn, principal.type, principal.account, principal.keys, identity.permissions)
     secret, token = credential.secret_access_key, credential.session_token
     return Caller(access_key_id, secret, token, credential.expiration, known, identity, record)
+
+
+def _copied(read: Callable[[], Any]) -> Any:
+    """Return a copy of records that other threads may change."""
+    while True:
+        # A dictionary that gets another key while it is copied raises RuntimeError.
+        with contextlib.suppress(RuntimeError):
+            return deepcopy(read())
 
 
 def _key_record(access_key_id: str) -> tuple[Any, list[Any]]:

@@ -175,3 +175,15 @@ def test_only_so_many_callers_are_kept(session: str, monkeypatch: pytest.MonkeyP
     keys = [role_credentials("arn:aws:iam::000000000000:role/reader", str(i)).access_key_id for i in range(3)]
     assert all(may_read(key) for key in (session, *keys))
     assert list(callers._callers) == keys[1:]
+
+
+def test_a_record_may_change_while_it_is_copied(user: str) -> None:
+    record = iam._users["u"]
+
+    class Changing:
+        def __deepcopy__(self, memo: Any) -> "Changing":
+            record.setdefault("Added", "by another thread")
+            return self
+
+    record["First"] = Changing()
+    assert may_read(user)
