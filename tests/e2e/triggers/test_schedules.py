@@ -54,7 +54,7 @@ def clock(stage: Stage) -> Iterator[Clock]:
 def wait_until_seen(stage: Stage, add: Add, mark: str) -> None:
     """Wait until the scheduler has read all schedules: a rate fires as soon as it is read."""
     add(mark, "rate(1 day)")
-    wait_for(lambda: executions(stage, mark), "the scheduler has looked at its schedules")
+    wait_for(lambda: executions(stage, f"{mark}-"), "the scheduler has looked at its schedules")
 
 
 def starts(stage: Stage, name: str) -> set[str]:
