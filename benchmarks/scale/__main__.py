@@ -98,35 +98,35 @@ class _Stage:
 
 
 @contextmanager
-def _stage() -> Iterator[_Stage]:
-    with tempfile.TemporaryDirectory() as folder, EmbeddedAws() as aws:
+def _stage(time_scale: float) -> Iterator[_Stage]:
+    with tempfile.TemporaryDirectory() as folder, EmbeddedAws(time_scale=time_scale) as aws:
         deploy(synthesize(ROOT / "app.py", Path(folder) / "cdk.out"), aws.endpoint, aws.images)
         os.environ.update(aws.endpoint.environment())
         yield _Stage(aws, find_deployment(Connection(), "dev"), Path(folder), UsageMeter(aws.process_id))
 
 
-def _packed(size: float) -> None:
+def _packed(size: float, time_scale: float) -> None:
     """10,000 models in one execution, packed by the planner."""
     models = int(10_000 * size)
-    with _stage() as stage:
+    with _stage(time_scale) as stage:
         stage.put_objects(1)
         stage.register(models)
         stage.run(f"{models:,} models over 1 object, packed by the planner", {"models_per_job": "auto"})
 
 
-def _unpacked(size: float) -> None:
+def _unpacked(size: float, time_scale: float) -> None:
     """3,000 jobs of one model."""
     models = int(3_000 * size)
-    with _stage() as stage:
+    with _stage(time_scale) as stage:
         stage.put_objects(1)
         stage.register(models)
         stage.run(f"{models:,} jobs of one model over 1 object", {"max_concurrency": 4})
 
 
-def _objects(size: float) -> None:
+def _objects(size: float, time_scale: float) -> None:
     """100,000 objects in one dataset."""
     objects = int(100_000 * size)
-    with _stage() as stage:
+    with _stage(time_scale) as stage:
         with stage.reported(f"upload of {objects:,} objects"):
             stage.put_objects(objects)
         stage.register(1)
@@ -141,9 +141,15 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(_PARTS)} (default: all)")
     parser.add_argument("--full", action="store_true", help="the numbers of docs/why/scale.md")
     parser.add_argument("--size", type=float, default=0.01, help="part of the full numbers (default: %(default)s)")
+    parser.add_argument(
+        "--time-scale",
+        type=float,
+        default=1.0,
+        help="factor for the seconds of Wait states, in which jobs wait for their turn to start (default: %(default)s)",
+    )
     arguments = parser.parse_args()
     for name in arguments.parts or _PARTS:
-        _PARTS[name](1.0 if arguments.full else arguments.size)
+        _PARTS[name](1.0 if arguments.full else arguments.size, arguments.time_scale)
 
 
 if __name__ == "__main__":
