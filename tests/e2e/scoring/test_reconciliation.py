@@ -53,10 +53,10 @@ def copy_of_job(stage: Stage, name: str, copied: str) -> None:
 
 
 def test_a_stopped_execution_whose_events_are_lost_is_closed_by_the_schedule(stage: Stage, shared_folder: Path) -> None:
-    stage.put_dataset("lost", {"a.parquet": people(40, 1)})
-    stage.register("lost", Gate(shared_folder), dataset="lost")
+    stage.put_dataset("lost-events", {"a.parquet": people(40, 1)})
+    stage.register("lost-events", Gate(shared_folder), dataset="lost-events")
     with lost_events(stage, rules(stage, "Rule", "ProcessingJobs")):
-        execution_id = stage.executions.start('{"models": ["lost"]}', "lost-events")
+        execution_id = stage.executions.start('{"models": ["lost-events"]}', "lost-events")
         wait_for((shared_folder / "waiting").exists, "the model waits")
         (described,) = stage.processing_jobs(execution_id)
         name = described["ProcessingJobName"]

@@ -14,10 +14,11 @@ from tests.e2e.stage import Stage, people, train_xgboost, wait_for
 def catalog(stage: Stage) -> None:
     stage.put_dataset("mixed", {"a.parquet": people(5, 1), "b.xlsx": b"PK\x03\x04", "_SUCCESS": b""})
     model = train_xgboost(1)
-    for model_id, dataset in {"retired": "mixed", "dry": "nothing-here", "mixed": "mixed", "lost": "mixed"}.items():
+    datasets = {"retired": "mixed", "dry": "nothing-here", "mixed": "mixed", "no-artifact": "mixed"}
+    for model_id, dataset in datasets.items():
         stage.register(model_id, model, dataset=dataset, version="1")
     stage.catalog.set_enabled("retired", enabled=False)
-    stage.client("s3").delete_object(Bucket=stage.deployment.models_bucket, Key=layout.artifact_key("lost", "1"))
+    stage.client("s3").delete_object(Bucket=stage.deployment.models_bucket, Key=layout.artifact_key("no-artifact", "1"))
 
 
 def test_an_ill_formed_request_is_refused_with_every_problem(stage: Stage) -> None:
@@ -31,7 +32,7 @@ def test_an_ill_formed_request_is_refused_with_every_problem(stage: Stage) -> No
 
 
 def test_a_request_that_cannot_be_planned_is_refused_with_every_problem(stage: Stage, catalog: None) -> None:
-    request = '{"models": ["retierd", "retired", "dry", "mixed", "lost"]}'
+    request = '{"models": ["retierd", "retired", "dry", "mixed", "no-artifact"]}'
     snapshot = stage.start_unchecked(request, "bad-content")
     assert snapshot.status == ExecutionStatus.FAILED
     reason = snapshot.reason
@@ -40,7 +41,7 @@ def test_a_request_that_cannot_be_planned_is_refused_with_every_problem(stage: S
     assert "nothing-here" in reason
     assert "b.xlsx" in reason
     assert "_SUCCESS" not in reason
-    assert "'lost'" in reason
+    assert "'no-artifact'" in reason
 
 
 def test_a_refused_execution_creates_only_its_record_and_summary(stage: Stage, catalog: None) -> None:
