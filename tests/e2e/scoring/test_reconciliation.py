@@ -75,9 +75,9 @@ def test_a_stopped_execution_whose_events_are_lost_is_closed_by_the_schedule(sta
 
 
 def test_a_job_that_starts_after_its_execution_has_ended_is_stopped(stage: Stage, shared_folder: Path) -> None:
-    stage.put_dataset("late", {"a.parquet": people(40, 1)})
-    stage.register("late", Gate(shared_folder), dataset="late")
-    execution_id = stage.executions.start('{"models": ["late"]}', "late-job")
+    stage.put_dataset("late-job", {"a.parquet": people(40, 1)})
+    stage.register("late-job", Gate(shared_folder), dataset="late-job")
+    execution_id = stage.executions.start('{"models": ["late-job"]}', "late-job")
     wait_for((shared_folder / "waiting").exists, "the model waits")
     (described,) = stage.processing_jobs(execution_id)
     stage.client("stepfunctions").stop_execution(executionArn=stage.executions.execution_arn(execution_id))
