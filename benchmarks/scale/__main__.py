@@ -98,35 +98,36 @@ class _Stage:
 
 
 @contextmanager
-def _stage(time_scale: float) -> Iterator[_Stage]:
-    with tempfile.TemporaryDirectory() as folder, EmbeddedAws(time_scale=time_scale) as aws:
-        deploy(synthesize(ROOT / "app.py", Path(folder) / "cdk.out"), aws.endpoint, aws.images)
+def _stage(starts_per_second: float) -> Iterator[_Stage]:
+    context = {"fleetscore.job_starts_per_second": starts_per_second}
+    with tempfile.TemporaryDirectory() as folder, EmbeddedAws() as aws:
+        deploy(synthesize(ROOT / "app.py", Path(folder) / "cdk.out", context), aws.endpoint, aws.images)
         os.environ.update(aws.endpoint.environment())
         yield _Stage(aws, find_deployment(Connection(), "dev"), Path(folder), UsageMeter(aws.process_id))
 
 
-def _packed(size: float, time_scale: float) -> None:
+def _packed(size: float, starts_per_second: float) -> None:
     """10,000 models in one execution, packed by the planner."""
     models = int(10_000 * size)
-    with _stage(time_scale) as stage:
+    with _stage(starts_per_second) as stage:
         stage.put_objects(1)
         stage.register(models)
         stage.run(f"{models:,} models over 1 object, packed by the planner", {"models_per_job": "auto"})
 
 
-def _unpacked(size: float, time_scale: float) -> None:
+def _unpacked(size: float, starts_per_second: float) -> None:
     """3,000 jobs of one model."""
     models = int(3_000 * size)
-    with _stage(time_scale) as stage:
+    with _stage(starts_per_second) as stage:
         stage.put_objects(1)
         stage.register(models)
         stage.run(f"{models:,} jobs of one model over 1 object", {"max_concurrency": 4})
 
 
-def _objects(size: float, time_scale: float) -> None:
+def _objects(size: float, starts_per_second: float) -> None:
     """100,000 objects in one dataset."""
     objects = int(100_000 * size)
-    with _stage(time_scale) as stage:
+    with _stage(starts_per_second) as stage:
         with stage.reported(f"upload of {objects:,} objects"):
             stage.put_objects(objects)
         stage.register(1)
@@ -142,14 +143,14 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="the numbers of docs/why/scale.md")
     parser.add_argument("--size", type=float, default=0.01, help="part of the full numbers (default: %(default)s)")
     parser.add_argument(
-        "--time-scale",
+        "--starts-per-second",
         type=float,
         default=1.0,
-        help="factor for the seconds of Wait states, in which jobs wait for their turn to start (default: %(default)s)",
+        help="setting job_starts_per_second of the stage (default: %(default)s)",
     )
     arguments = parser.parse_args()
     for name in arguments.parts or _PARTS:
-        _PARTS[name](1.0 if arguments.full else arguments.size, arguments.time_scale)
+        _PARTS[name](1.0 if arguments.full else arguments.size, arguments.starts_per_second)
 
 
 if __name__ == "__main__":
