@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,6 +14,8 @@ from embedded.ministack.plain_requests import callers
 from embedded.ministack.plain_requests.callers import known_caller
 from embedded.ministack.plain_requests.permissions import Call, CallContext, Situation, is_allowed
 
+pytestmark = pytest.mark.usefixtures("no_callers")
+
 ACCOUNT = "000000000000"
 ALLOW = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
 DENY = {**ALLOW, "Effect": "Deny"}
@@ -22,15 +24,6 @@ KEY = "AKIAUSER000000000000"
 
 def policy(*statements: dict[str, Any]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
-
-
-@pytest.fixture(autouse=True)
-def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("MINISTACK_ACCOUNT_ID", ACCOUNT)
-    callers._callers.clear()
-    yield
-    iam.reset()
-    sts.reset()
 
 
 @pytest.fixture

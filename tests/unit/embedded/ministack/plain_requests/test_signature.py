@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,24 +9,15 @@ import pytest
 from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from ministack.services import iam, sts
 
 from embedded.ministack.http.messages import header_map, query_map
 from embedded.ministack.iam import signatures
 from embedded.ministack.iam.identity import role_credentials
-from embedded.ministack.plain_requests import callers
 from embedded.ministack.plain_requests.signature import read_signature
 
+pytestmark = pytest.mark.usefixtures("no_callers")
+
 ACCOUNT = "000000000000"
-
-
-@pytest.fixture(autouse=True)
-def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("MINISTACK_ACCOUNT_ID", ACCOUNT)
-    callers._callers.clear()
-    yield
-    iam.reset()
-    sts.reset()
 
 
 @pytest.fixture
